@@ -1,0 +1,1 @@
+//! What follows in this crate is described in its modules.

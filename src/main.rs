@@ -1,0 +1,2 @@
+//! The `circlet` binary.
+fn main() {}
