@@ -1,0 +1,96 @@
+//! The load generator behind `scripts/bench`: it drives a running cluster that `circlet dev --ready-file` describes, and
+//! reports what a request costs, as a multiple of the one signature or verification that nobody can avoid.
+
+mod cluster;
+mod connection;
+mod load;
+mod process;
+mod report;
+mod suite;
+mod workload;
+mod yardstick;
+
+use std::error::Error;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+
+use cluster::Cluster;
+use report::Report;
+use yardstick::Yardstick;
+
+/// How long the idle cluster is watched before the load.
+const IDLE_WATCH: Duration = Duration::from_secs(3);
+
+/// Drives load at a cluster and reports what a request costs.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The file that `circlet dev --ready-file` wrote
+    #[arg(long, value_name = "FILE")]
+    ready_file: PathBuf,
+    /// How many clients at once; one pass for each
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,16,64")]
+    clients: Vec<usize>,
+    /// The longest time for each workload
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    seconds: u64,
+    /// Write the figures here, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = format!("error: {error}");
+            let mut cause = error.source();
+            while let Some(inner) = cause {
+                text.push_str(": ");
+                text.push_str(&inner.to_string());
+                cause = inner.source();
+            }
+            // Nothing is left to tell if stderr is gone.
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let cluster = Cluster::read(&arguments.ready_file)?;
+    for node in &cluster.nodes {
+        writeln!(std::io::stderr().lock(), "node {} pid {} home {}", node.authority, node.pid, node.home)?;
+    }
+    let yardstick = Yardstick::measure();
+    let (idle_bytes, idle_cpu) = watch_idle(&cluster).await;
+    suite::prepare(&cluster).await?;
+    let time = Duration::from_secs(arguments.seconds);
+    let mut rows = Vec::new();
+    for clients in &arguments.clients {
+        rows.extend(suite::run(&cluster, *clients, time).await?);
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let report = Report { yardstick, rows, idle_bytes, idle_cpu, cores };
+    write!(std::io::stdout().lock(), "{}", report.table())?;
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, format!("{:#}\n", report.json()))?;
+    }
+    Ok(())
+}
+
+/// The largest node's memory, and the CPU that the cluster uses while nobody asks it anything.
+async fn watch_idle(cluster: &Cluster) -> (Option<u64>, f64) {
+    let pids: Vec<u32> = cluster.nodes.iter().map(|node| node.pid).collect();
+    let start = Instant::now();
+    let before = process::cpu_time_of_all(&pids);
+    tokio::time::sleep(IDLE_WATCH).await;
+    let used = process::cpu_time_of_all(&pids).saturating_sub(before);
+    let largest = pids.iter().filter_map(|pid| process::resident_bytes(*pid)).max();
+    (largest, used.as_secs_f64() / start.elapsed().as_secs_f64())
+}
