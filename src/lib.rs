@@ -1,1 +1,34 @@
 //! The circlet node: HTTP edge, use cases, trust directory, command line. The only place that wires the crates together.
+
+// What enters from outside the process.
+pub mod clock;
+pub mod home;
+pub mod secret;
+
+// Secrets and the texts made with them.
+pub mod join_token;
+pub mod keys;
+pub mod password;
+pub mod reference_token;
+pub mod refresh_token;
+pub mod seal;
+
+// The replicated authority, as the rest of the node sees it.
+pub mod cluster;
+pub mod join;
+pub mod machine;
+
+// From a request to a command or an answer.
+pub mod audit;
+pub mod authenticate;
+pub mod http;
+pub mod usecase;
+
+// The process.
+pub mod node;
+pub mod trust_directory;
+
+// The command line.
+pub mod cli;
+pub mod client;
+pub mod dev;

@@ -1,2 +1,7 @@
 //! The `circlet` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    circlet::cli::main()
+}

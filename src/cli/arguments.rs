@@ -1,0 +1,62 @@
+//! What was typed.
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::{cluster, group, init, join, serve, token, trust, user};
+use crate::dev;
+
+/// A highly available access-token authority.
+#[derive(Parser)]
+#[command(
+    name = "circlet",
+    version,
+    about,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Arguments {
+    /// How results are printed on stdout
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", env = "CIRCLET_OUTPUT")]
+    pub output: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// One JSON object, for programs
+    Json,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make a new cluster of one node in a home directory
+    Init(init::Init),
+    /// Make a home directory for a new node of an existing cluster
+    Join(join::Join),
+    /// Run the node of a home directory
+    Serve(serve::Serve),
+    /// Run a whole cluster on this machine, to try things
+    Dev(dev::Dev),
+    /// Look after the nodes of a cluster
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Create, refresh, revoke, list, show and verify access tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Create, delete and list users
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Create, delete and list groups
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Add, remove and list trusted clusters
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
+}

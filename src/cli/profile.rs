@@ -1,0 +1,1 @@
+//! Which server and token the commands use when no flag says so.

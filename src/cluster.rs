@@ -1,0 +1,1 @@
+//! The bridge between the edge and the replicated authority.

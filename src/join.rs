@@ -1,0 +1,1 @@
+//! How a node joins a cluster.

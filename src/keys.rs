@@ -1,0 +1,1 @@
+//! The cluster's signing keys, unsealed.

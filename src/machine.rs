@@ -1,0 +1,1 @@
+//! The authority as a state machine of the log.

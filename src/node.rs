@@ -1,0 +1,1 @@
+//! One serving node: opens the home, wires the rooms, runs until told to stop.

@@ -1,0 +1,223 @@
+//! Checks passwords: argon2id on a few threads of its own, off the request threads.
+//!
+//! - The queue is bounded, and half of it is kept for users who have logged in recently, so a flood of guesses
+//!   makes strangers wait and nobody else.
+//! - An unknown user costs the same work as a known one.
+//! - A success is remembered for a minute as a keyed hash of user, stored hash and password; a changed password
+//!   misses it at once.
+//! - Wrong answers for one user come later and later, and an address that keeps guessing must pause. A right
+//!   password is never held back on account of its user: guessing cannot lock the owner out.
+
+mod memory;
+mod pool;
+mod slowdown;
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use argon2::Argon2;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+
+use crate::secret::Secret;
+use memory::Memory;
+use pool::{Pool, Priority};
+use slowdown::Slowdown;
+
+/// How many checks may wait in all; strangers fill half of it at most.
+const QUEUE_CHECKS_MAX: usize = 64;
+/// More threads than this would only take memory (19 MiB each) from everything else.
+const THREADS_MAX: usize = 4;
+/// What a client is told to wait when the queue is full.
+const BUSY_RETRY_SECS: u64 = 1;
+
+/// One login: who says so, from where, with what.
+pub struct Attempt<'a> {
+    /// The user name, already normalised.
+    pub user: &'a str,
+    /// The client's address, behind trusted proxies the one they report.
+    pub address: IpAddr,
+    /// The password as presented.
+    pub password: &'a Secret,
+    /// The user's stored hash (PHC string); `None` if there is no such user or it has no password.
+    pub stored: Option<&'a str>,
+}
+
+/// What came of an [`Attempt`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The password is right.
+    Right,
+    /// It is wrong, or there is no such user.
+    Wrong,
+    /// This address has guessed too much: nothing was checked, come back in so many seconds.
+    SlowDown {
+        /// Seconds to wait.
+        retry_after_secs: u64,
+    },
+    /// Too many checks are waiting: nothing was checked, come back in so many seconds.
+    Busy {
+        /// Seconds to wait.
+        retry_after_secs: u64,
+    },
+}
+
+/// Too many passwords are waiting to be hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many passwords are waiting to be hashed; try again in a second")]
+pub struct Busy;
+
+/// Checks and hashes passwords. Clones share the threads and the memory.
+#[derive(Clone)]
+pub struct Passwords {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Pool,
+    dummy: String,
+    memory: Mutex<Memory>,
+    slowdown: Mutex<Slowdown>,
+}
+
+impl Passwords {
+    /// Starts the threads, one per processor up to four.
+    #[must_use]
+    pub fn start() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX);
+        let shared = Shared {
+            pool: Pool::start(threads, QUEUE_CHECKS_MAX),
+            dummy: hash_now(&Secret::random(16)),
+            memory: Mutex::new(Memory::new()),
+            slowdown: Mutex::new(Slowdown::default()),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Judges one login. A wrong answer may take up to three seconds, if there were many before it.
+    pub async fn check(&self, attempt: Attempt<'_>) -> Verdict {
+        let now = Instant::now();
+        let remembered =
+            attempt.stored.map(|stored| self.memory(|m| m.key(attempt.user, stored, attempt.password)));
+        if remembered.is_some_and(|key| self.memory(|memory| memory.holds(&key, now))) {
+            return Verdict::Right;
+        }
+        if let Some(wait) = self.slowdown(|s| s.must_pause(attempt.user, attempt.address, now)) {
+            return Verdict::SlowDown { retry_after_secs: wait.as_secs().max(1) };
+        }
+        let known = self.slowdown(|s| s.is_known(attempt.user, now));
+        let right = match self.verify(attempt.password, attempt.stored, known).await {
+            Ok(right) => right,
+            Err(Busy) => return Verdict::Busy { retry_after_secs: BUSY_RETRY_SECS },
+        };
+        let now = Instant::now();
+        if right {
+            self.slowdown(|s| s.succeeded(attempt.user, attempt.address, now));
+            if let Some(key) = remembered {
+                self.memory(|memory| memory.remember(key, now));
+            }
+            return Verdict::Right;
+        }
+        let delay = self.slowdown(|s| s.failed(attempt.user, attempt.address, now));
+        tokio::time::sleep(delay).await;
+        Verdict::Wrong
+    }
+
+    /// The PHC string to store for a new password.
+    pub async fn hash(&self, password: &Secret) -> Result<String, Busy> {
+        let password = password.clone();
+        self.shared.pool.run(Priority::Known, move || hash_now(&password)).await
+    }
+
+    /// Checks against the stored hash, or does the same work for nothing.
+    async fn verify(&self, password: &Secret, stored: Option<&str>, known: bool) -> Result<bool, Busy> {
+        let priority = if known { Priority::Known } else { Priority::Stranger };
+        let password = password.clone();
+        let exists = stored.is_some();
+        let stored = stored.unwrap_or(&self.shared.dummy).to_owned();
+        self.shared.pool.run(priority, move || matches(&password, &stored) && exists).await
+    }
+
+    fn memory<T>(&self, with: impl FnOnce(&mut Memory) -> T) -> T {
+        with(&mut self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn slowdown<T>(&self, with: impl FnOnce(&mut Slowdown) -> T) -> T {
+        with(&mut self.shared.slowdown.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Hashes on the calling thread: argon2id with 19 MiB, two passes, one lane (OWASP's first choice), random salt.
+#[must_use]
+pub(crate) fn hash_now(password: &Secret) -> String {
+    Argon2::default()
+        .hash_password(password.expose())
+        .expect("default parameters and a generated salt are valid, and no password is too long")
+        .to_string()
+}
+
+/// Whether `password` is the one behind the PHC string `stored`; a garbled string matches nothing.
+fn matches(password: &Secret, stored: &str) -> bool {
+    PasswordHash::new(stored)
+        .is_ok_and(|stored| Argon2::default().verify_password(password.expose(), &stored).is_ok())
+}
+
+/// The longest that a wrong answer is held back.
+pub const WRONG_ANSWER_DELAY_MAX: Duration = slowdown::DELAY_MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::{Attempt, Passwords, Verdict, hash_now};
+    use crate::secret::Secret;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn secret(text: &str) -> Secret {
+        Secret::from(text.to_owned())
+    }
+
+    async fn check(passwords: &Passwords, user: &str, password: &str, stored: Option<&str>) -> Verdict {
+        let password = secret(password);
+        passwords.check(Attempt { user, address: HERE, password: &password, stored }).await
+    }
+
+    #[tokio::test]
+    async fn the_right_password_is_right_and_others_are_wrong() {
+        let passwords = Passwords::start();
+        let stored = passwords.hash(&secret("correct horse")).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert_eq!(check(&passwords, "alice", "correct horse", Some(&stored)).await, Verdict::Right);
+        assert_eq!(check(&passwords, "alice", "battery staple", Some(&stored)).await, Verdict::Wrong);
+        assert_eq!(check(&passwords, "nobody", "correct horse", None).await, Verdict::Wrong);
+        assert_eq!(check(&passwords, "alice", "correct horse", Some("garbled")).await, Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_remembered_success_ends_with_the_password_it_was_for() {
+        let passwords = Passwords::start();
+        let (old, new) = (hash_now(&secret("old")), hash_now(&secret("new")));
+        assert_eq!(check(&passwords, "alice", "old", Some(&old)).await, Verdict::Right);
+        assert_eq!(check(&passwords, "alice", "old", Some(&new)).await, Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn guessing_stops_the_address_but_never_the_owner() {
+        let passwords = Passwords::start();
+        let stored = hash_now(&secret("right"));
+        assert_eq!(check(&passwords, "owner", "right", Some(&stored)).await, Verdict::Right);
+        let mut verdict = Verdict::Wrong;
+        for guess in 0..40 {
+            // Many names, so that no single one is slow.
+            verdict = check(&passwords, &format!("guess{guess}"), "wrong", None).await;
+            if verdict != Verdict::Wrong {
+                break;
+            }
+        }
+        assert!(matches!(verdict, Verdict::SlowDown { .. }), "{verdict:?}");
+        // Not the remembered success: another hash of the same password, checked in full, from the same address.
+        let again = hash_now(&secret("right"));
+        assert_eq!(check(&passwords, "owner", "right", Some(&again)).await, Verdict::Right);
+    }
+}

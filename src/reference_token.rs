@@ -1,0 +1,1 @@
+//! Reference tokens: derived, stored hashed.

@@ -1,0 +1,1 @@
+//! Refresh tokens: family, sequence and MAC as one opaque text.

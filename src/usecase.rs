@@ -1,0 +1,3 @@
+//! The use cases: one function for each thing that a caller can ask for.
+
+pub mod cluster;

@@ -1,0 +1,1 @@
+//! Nodes of the cluster: status, join tokens, removal, transfer of leadership.
