@@ -1,0 +1,76 @@
+//! Answers: a status, a few headers, a body that is in memory.
+
+use http_body_util::Full;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use serde::Serialize;
+use serde_json::Value;
+
+/// What every handler returns.
+pub(crate) type Response = hyper::Response<Full<Bytes>>;
+
+/// The log index of a write, in its answer; in a request, the least that the answering node must have applied.
+pub(crate) const X_CIRCLET_INDEX: &str = "x-circlet-index";
+
+/// What an administrator should know about a request that was served.
+pub(crate) const X_CIRCLET_WARNING: &str = "x-circlet-warning";
+
+/// 200 with `value` as JSON.
+pub(crate) fn json(value: &impl Serialize) -> Response {
+    json_status(StatusCode::OK, value)
+}
+
+/// `value` as JSON with this status.
+pub(crate) fn json_status(status: StatusCode, value: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(value).expect("wire types have text keys and no failing serializers");
+    build(status, "application/json", Bytes::from(body))
+}
+
+/// A JSON value with this status.
+pub(crate) fn json_value(status: StatusCode, value: &Value) -> Response {
+    build(status, "application/json", Bytes::from(value.to_string()))
+}
+
+/// 200 with exactly this text.
+pub(crate) fn text(body: impl Into<Bytes>) -> Response {
+    build(StatusCode::OK, "text/plain", body.into())
+}
+
+/// This status with exactly this text.
+pub(crate) fn text_status(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    build(status, "text/plain", body.into())
+}
+
+/// A status without a body.
+pub(crate) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
+
+/// The same answer, with the log index that the write was decided at.
+pub(crate) fn at_index(mut response: Response, index: u64) -> Response {
+    response.headers_mut().insert(X_CIRCLET_INDEX, HeaderValue::from(index));
+    response
+}
+
+/// The same answer, with a warning for administrators. Characters that a header can't hold are replaced.
+pub(crate) fn with_warning(mut response: Response, warning: Option<&str>) -> Response {
+    if let Some(text) = warning {
+        let visible: String = text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
+        let value = HeaderValue::from_str(&visible).expect("visible ASCII is a header value");
+        response.headers_mut().insert(X_CIRCLET_WARNING, value);
+    }
+    response
+}
+
+fn build(status: StatusCode, content_type: &'static str, body: Bytes) -> Response {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // Answers carry tokens or say whether one counts: no cache may keep them (RFC 6749 section 5.1).
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

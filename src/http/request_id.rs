@@ -1,0 +1,68 @@
+//! The request's id: in every answer's `X-Request-Id`, in error bodies, logs and audit lines.
+
+use std::fmt;
+
+use hyper::header::{HeaderMap, HeaderValue};
+
+/// The header that carries the id, in both directions.
+pub(crate) const X_REQUEST_ID: &str = "x-request-id";
+
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// The id of one request: the client's own if it sent a usable one, otherwise 16 random hexadecimal digits.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// Takes the client's id if it is short and made of letters, digits, `-`, `_`, `.` only: it goes into logs
+    /// and audit lines as it is.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        match headers.get(X_REQUEST_ID) {
+            Some(value) if is_usable(value.as_bytes()) => Self(value.clone()),
+            _ => Self::drawn(),
+        }
+    }
+
+    fn drawn() -> Self {
+        let text = format!("{:016x}", rand::random::<u64>());
+        Self(HeaderValue::from_str(&text).expect("hexadecimal digits are a header value"))
+    }
+
+    /// As a header value.
+    pub(crate) fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
+    /// As text.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().expect("only visible ASCII characters were let in")
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+fn is_usable(bytes: &[u8]) -> bool {
+    (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len())
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_usable_id_is_kept_and_any_other_replaced() {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_REQUEST_ID, HeaderValue::from_static("trace-1.a_b"));
+        assert_eq!(RequestId::of(&headers).as_str(), "trace-1.a_b");
+        for bad in ["", "two words", "pipe|d", &"x".repeat(65)] {
+            headers.insert(X_REQUEST_ID, HeaderValue::from_str(bad).unwrap());
+            let id = RequestId::of(&headers);
+            assert_eq!(id.as_str().len(), 16, "{id}");
+        }
+    }
+}
