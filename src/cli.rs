@@ -11,6 +11,7 @@ pub mod join;
 pub mod output;
 pub mod profile;
 pub mod serve;
+pub mod table;
 pub mod token;
 pub mod trust;
 pub mod user;
