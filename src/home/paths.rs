@@ -1,0 +1,66 @@
+//! Where everything is in a home.
+
+use std::path::{Path, PathBuf};
+
+/// The places of a home directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    root: PathBuf,
+}
+
+macro_rules! places {
+    ($($(#[$doc:meta])* $name:ident = $relative:literal;)*) => {
+        impl Paths {
+            $($(#[$doc])* #[must_use] pub fn $name(&self) -> PathBuf { self.root.join($relative) })*
+        }
+    };
+}
+
+impl Paths {
+    /// The places of the home at `root`.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// The home itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+places! {
+    /// Held locked by the process that serves the home.
+    lock = ".lock";
+    /// Configuration.
+    etc = "etc";
+    /// The settings of this node.
+    node_yml = "etc/node.yml";
+    /// Certificates of tokens.
+    keys = "etc/keys";
+    /// The certificate of the cluster's own tokens, PEM.
+    root_crt = "etc/keys/root.crt";
+    /// The circle of trust: one certificate per file.
+    trusted = "etc/keys/trusted";
+    /// Secrets of this node and of the cluster.
+    security = "etc/security";
+    /// The cluster's master key, in hexadecimal digits.
+    master_key = "etc/security/master.key";
+    /// The certificate that this node shows to its peers, PEM.
+    node_crt = "etc/security/node.crt";
+    /// The key of that certificate, PKCS#8 PEM.
+    node_key = "etc/security/node.key";
+    /// The cluster's CA, PEM.
+    ca_crt = "etc/security/ca.crt";
+    /// Which node of which cluster lives here.
+    identity = "etc/security/identity.json";
+    /// The log and the snapshots.
+    data = "data";
+    /// The log.
+    raft = "data/raft";
+    /// What the node last saw and wrote in the directory of trusted certificates.
+    trust_manifest = "data/trusted.json";
+    /// Log files.
+    logs = "logs";
+}
