@@ -2,6 +2,13 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`damage`] | what is said about a log or snapshot that fails its checks |
+//! | [`engine`] | ordered keys on disk, durable in order |
+//! | [`log_store`] | Raft's log and vote over an engine |
+//! | [`blocking`] | where work goes that would hold up the runtime |
+//! | [`snapshot`] | snapshots as files, the last two of them |
+//! | [`state_machine`] | the machine under openraft |
+//! | [`storage`] | a data folder, opened as a whole |
 //! | [`types`] | ids, peers, entries; openraft's type configuration |
 //! | [`machine`] | what is replicated, as a trait |
 //! | [`published`] | the one value that readers load: view, index, freshness |
@@ -10,12 +17,19 @@
 //! | [`snapshot_file`] | a snapshot on its way between disk and network |
 //! | [`raft`] | the facade |
 
+pub mod blocking;
 pub mod clock_watch;
+pub mod damage;
+pub mod engine;
+pub mod log_store;
 pub mod machine;
 pub mod published;
 pub mod raft;
 pub mod settings;
+pub mod snapshot;
 pub mod snapshot_file;
+pub mod state_machine;
+pub mod storage;
 pub mod types;
 
 pub use clock_watch::{Clocks, Instants, SystemClocks};

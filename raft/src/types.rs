@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub type NodeId = u64;
 
 /// What the membership records about a node; the key is what its connections are held to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// The name that the operator gave it; unique, for people.
     pub name: String,

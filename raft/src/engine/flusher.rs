@@ -1,0 +1,194 @@
+//! The thread that makes batches durable: one flush and one fdatasync for everything queued meanwhile.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use super::{Batch, Change, Done};
+
+/// Changes merged into one write at most; a round's size bounds how long the first in it waits.
+const ROUND_CHANGES_MAX: usize = 4_096;
+/// How long a batch that nobody waits for may stay in memory.
+const LAZY_FLUSH: Duration = Duration::from_millis(100);
+
+/// A batch on its way, and whom to tell; nobody if it isn't urgent.
+pub(super) struct Work {
+    pub(super) batch: Batch,
+    pub(super) done: Option<Done>,
+}
+
+/// What a flusher writes through; apart from it, so that the order of its calls can be tested.
+pub(super) trait Target: Send {
+    /// Applies changes atomically, not yet durably.
+    fn apply(&mut self, changes: Vec<Change>) -> io::Result<()>;
+    /// Makes everything applied durable.
+    fn make_durable(&mut self) -> io::Result<()>;
+}
+
+/// Why writing stopped, for ever; shared with the engine.
+#[derive(Clone, Default)]
+pub(super) struct Failure(Arc<OnceLock<String>>);
+
+impl Failure {
+    pub(super) fn reason(&self) -> Option<String> {
+        self.0.get().cloned()
+    }
+
+    fn set(&self, error: &io::Error) {
+        if self.0.set(error.to_string()).is_ok() {
+            tracing::error!(%error, "log storage failed; nothing is written or acknowledged from here on");
+        }
+    }
+
+    pub(super) fn error(&self) -> Option<io::Error> {
+        self.reason().map(|reason| io::Error::other(format!("log storage failed earlier: {reason}")))
+    }
+}
+
+/// Serves the queue until its senders are gone; then whatever was applied is made durable.
+pub(super) fn run(queue: &Receiver<Work>, target: &mut dyn Target, failure: &Failure) {
+    let mut unflushed_since: Option<Instant> = None;
+    loop {
+        let first = match unflushed_since {
+            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(since) => queue.recv_timeout(LAZY_FLUSH.saturating_sub(since.elapsed())),
+        };
+        match first {
+            Ok(work) => {
+                let (changes, waiting) = gather(work, queue);
+                let hurry = !waiting.is_empty();
+                write(target, failure, changes, waiting);
+                unflushed_since = if hurry { None } else { unflushed_since.or_else(|| Some(Instant::now())) };
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                write(target, failure, Vec::new(), vec![Box::new(|_| ())]);
+                unflushed_since = None;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    write(target, failure, Vec::new(), vec![Box::new(|_| ())]);
+}
+
+/// Takes what is queued already, up to a round's limit.
+fn gather(first: Work, queue: &Receiver<Work>) -> (Vec<Change>, Vec<Done>) {
+    let mut changes = first.batch.into_changes();
+    let mut waiting: Vec<Done> = first.done.into_iter().collect();
+    while changes.len() < ROUND_CHANGES_MAX {
+        let Ok(next) = queue.try_recv() else { break };
+        changes.append(&mut next.batch.into_changes());
+        waiting.extend(next.done);
+    }
+    (changes, waiting)
+}
+
+/// One round: apply, make durable if anyone waits, tell them. A failure is final.
+fn write(target: &mut dyn Target, failure: &Failure, changes: Vec<Change>, waiting: Vec<Done>) {
+    if failure.reason().is_none() {
+        let mut result = if changes.is_empty() { Ok(()) } else { target.apply(changes) };
+        if result.is_ok() && !waiting.is_empty() {
+            result = target.make_durable();
+        }
+        if let Err(error) = result {
+            failure.set(&error);
+        }
+    }
+    for done in waiting {
+        done(failure.error().map_or(Ok(()), Err));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Records calls; the fsync that `fails_at` counts down to fails.
+    #[derive(Default)]
+    struct Recorder {
+        calls: Arc<std::sync::Mutex<Vec<&'static str>>>,
+        fails_at: Option<usize>,
+    }
+
+    impl Target for Recorder {
+        fn apply(&mut self, _: Vec<Change>) -> io::Result<()> {
+            self.calls.lock().unwrap().push("apply");
+            Ok(())
+        }
+
+        fn make_durable(&mut self) -> io::Result<()> {
+            self.calls.lock().unwrap().push("sync");
+            match &mut self.fails_at {
+                Some(0) => Err(io::Error::other("no space")),
+                Some(left) => {
+                    *left -= 1;
+                    Ok(())
+                }
+                None => Ok(()),
+            }
+        }
+    }
+
+    fn one_key() -> Batch {
+        let mut batch = Batch::default();
+        batch.put(*b"key", vec![1]);
+        batch
+    }
+
+    #[test]
+    fn everything_queued_is_served_by_one_sync() {
+        let (sender, queue) = mpsc::channel();
+        let (acknowledge, acknowledged) = mpsc::channel();
+        for _ in 0..10 {
+            let acknowledge = acknowledge.clone();
+            let done: Done = Box::new(move |result| acknowledge.send(result.is_ok()).unwrap());
+            sender.send(Work { batch: one_key(), done: Some(done) }).unwrap();
+        }
+        drop(sender);
+        let mut target = Recorder::default();
+        run(&queue, &mut target, &Failure::default());
+        assert_eq!(acknowledged.try_iter().filter(|ok| *ok).count(), 10);
+        // The last sync is the one at the end of the queue.
+        assert_eq!(*target.calls.lock().unwrap(), ["apply", "sync", "sync"]);
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_tried_again_and_everything_fails() {
+        let (sender, queue) = mpsc::channel();
+        let (acknowledge, acknowledged) = mpsc::channel();
+        let mut target = Recorder { fails_at: Some(0), ..Recorder::default() };
+        let calls = Arc::clone(&target.calls);
+        let failure = Failure::default();
+        let seen = failure.clone();
+        let thread = std::thread::spawn(move || run(&queue, &mut target, &failure));
+        for _ in 0..3 {
+            let acknowledge = acknowledge.clone();
+            let done: Done = Box::new(move |result| acknowledge.send(result).unwrap());
+            sender.send(Work { batch: one_key(), done: Some(done) }).unwrap();
+            let error = acknowledged.recv().unwrap().unwrap_err();
+            assert!(error.to_string().contains("no space"), "{error}");
+        }
+        drop(sender);
+        thread.join().unwrap();
+        assert_eq!(seen.reason().as_deref(), Some("no space"));
+        assert_eq!(*calls.lock().unwrap(), ["apply", "sync"]);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_becomes_durable_by_itself() {
+        let (sender, queue) = mpsc::channel();
+        let mut target = Recorder::default();
+        let calls = Arc::clone(&target.calls);
+        let thread = std::thread::spawn(move || run(&queue, &mut target, &Failure::default()));
+        sender.send(Work { batch: one_key(), done: None }).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !calls.lock().unwrap().contains(&"sync") {
+            assert!(Instant::now() < deadline, "not flushed");
+            std::thread::yield_now();
+        }
+        drop(sender);
+        thread.join().unwrap();
+    }
+}
