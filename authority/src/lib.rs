@@ -1,1 +1,49 @@
-//! What follows in this crate is described in its modules.
+//! What a cluster decides about access tokens. Pure: a [`Command`] goes in, an [`Outcome`] comes out, and equal logs give
+//! equal states on every node. No clock, file, socket or randomness.
+//!
+//! | read | for |
+//! |---|---|
+//! | [`Command`], [`Actor`], [`Action`] | what goes into the log |
+//! | [`State::apply`], [`Outcome`], [`Refusal`] | the one way in: a total function; a refusal is a value |
+//! | [`State`] and the modules behind it | what views hold, and how they are read |
+//! | [`State::authorize`], [`Rights`] | who may do what; the same function at the edge and inside apply |
+//! | [`State::plan_issue`], [`Plan`] | plain or recorded, revocable or not |
+//! | [`State::judge`], [`Judgement`] | whether a verified token is good here |
+//! | [`Config`], [`limits`] | settings and bounds |
+//! | [`State::encode_snapshot`], [`State::digest`] | the state as bytes |
+//! | [`invariant`] | what must hold after every command |
+
+mod apply;
+mod codec;
+pub mod command;
+mod config;
+pub mod invariant;
+mod judge;
+pub mod limits;
+mod outcome;
+mod plan;
+mod policy;
+pub mod record;
+mod refusal;
+mod rights;
+mod snapshot;
+mod state;
+
+pub use codec::{DecodeError, FORMAT_VERSION};
+pub use command::{
+    Action, Actor, AdmitNode, Bootstrap, ClusterCa, Command, DeleteGroup, DeleteUser, DistrustIssuer,
+    FirstAdministrator, IssueToken, MintJoinToken, PasswordChange, PresentedToken, Purge, PutGroup, PutMode,
+    PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetConfig,
+    Stamp, TokenActor, TrustIssuer, Whom,
+};
+pub use config::{Config, ConfigError, Setting, Unit};
+pub use judge::Judgement;
+pub use outcome::{Outcome, RevokeNote, Revoked};
+pub use plan::{IssueRequest, Plan, TokenClass};
+pub use record::{
+    Family, FamilyId, Generation, Group, IssuerLimits, JoinToken, Key, KeyState, Node, NodeRecord, NodeRole,
+    Sealed, SealedKind, TokenRecord, TrustedIssuer, User, UserStatus,
+};
+pub use refusal::Refusal;
+pub use rights::{Principal, Rights};
+pub use state::{State, TokenCursor, TokenFilter, TokenOrder, TokenPage};

@@ -199,18 +199,18 @@ impl<R> LogStore<R> {
     /// How far purging up to `upto` may go: not past the older kept snapshot, unless nothing would be left
     /// anyway (a snapshot took the place of the whole log).
     fn purge_to(&self, upto: LogId) -> io::Result<Option<LogId>> {
-        let (last, purged) = {
+        let (last, start) = {
             let tail = self.tail();
-            (tail.last, tail.purged.map(|purged| purged.index()))
+            (tail.last, tail.start())
         };
         let first_kept = self.bound.first_kept();
         if upto.index() < first_kept || last.is_none_or(|last| last.index() <= upto.index()) {
-            return Ok((Some(upto.index()) > purged).then_some(upto));
+            return Ok((upto.index() >= start).then_some(upto));
         }
-        let Some(limit) = first_kept.checked_sub(1).filter(|limit| Some(*limit) > purged) else {
+        if first_kept <= start {
             return Ok(None);
-        };
-        Ok(self.read(limit, first_kept)?.first().map(|entry| entry.log_id))
+        }
+        Ok(self.read(first_kept - 1, first_kept)?.first().map(|entry| entry.log_id))
     }
 }
 

@@ -1,7 +1,6 @@
 //! `circlet token`: the life of access tokens.
 
 mod create;
-mod offline;
 mod refresh;
 mod verify;
 
@@ -30,7 +29,7 @@ pub enum TokenCommand {
     List(List),
     /// Show one recorded token
     Show(Show),
-    /// Check a token, at a server or offline
+    /// Check a token, at a server
     Verify(verify::Verify),
 }
 

@@ -1,0 +1,109 @@
+//! Nodes and join tokens.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use imbl::OrdMap;
+
+use super::{Applied, below_limit};
+use crate::{
+    command::{AdmitNode, MintJoinToken},
+    config::unsigned,
+    outcome::Outcome,
+    policy::fits,
+    record::{JoinToken, Node, NodeRecord, NodeRole, Redeemed},
+    refusal::Refusal,
+    state::State,
+};
+
+impl State {
+    pub(super) fn mint_join_token(&mut self, mint: &MintJoinToken) -> Applied {
+        if let Some(known) = self.join_tokens.get(&mint.hash) {
+            let fresh = known.redeemed.is_none();
+            return if fresh { Ok(Outcome::Done) } else { Err(Refusal::JoinTokenUsed) };
+        }
+        let now = self.now_secs();
+        let open = self
+            .join_tokens
+            .values()
+            .filter(|token| token.redeemed.is_none() && token.expires_at > now)
+            .count();
+        below_limit(open, "limits.join-tokens-max", self.config.join_tokens_max)?;
+        let expires_at = now.saturating_add(unsigned(self.config.join_token_expiry));
+        let token = JoinToken { hash: mint.hash, expires_at, redeemed: None };
+        self.join_tokens.insert(mint.hash, Arc::new(token));
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn admit_node(&mut self, admit: &AdmitNode) -> Applied {
+        let Some(token) = self.join_tokens.get(&admit.join_token).cloned() else {
+            return Err(Refusal::JoinTokenUnknown);
+        };
+        if let Some(redeemed) = &token.redeemed {
+            let same = redeemed.public_key == admit.public_key && self.nodes.contains_key(&redeemed.node);
+            return if same {
+                Ok(Outcome::Joined { node: redeemed.node })
+            } else {
+                Err(Refusal::JoinTokenUsed)
+            };
+        }
+        if token.expires_at <= self.now_secs() {
+            return Err(Refusal::JoinTokenExpired { at: token.expires_at });
+        }
+        below_limit(self.nodes.len(), "limits.nodes-max", self.config.nodes_max)?;
+        let texts =
+            [("the name", &admit.name), ("the address", &admit.peer_address), ("the url", &admit.client_url)];
+        for (what, text) in texts {
+            fits(what, text.len(), "limits.text-bytes-max", self.config.text_bytes_max)?;
+        }
+        self.check_node_free(admit)?;
+        let id = self.index;
+        let record = NodeRecord {
+            id,
+            name: admit.name.clone(),
+            peer_address: admit.peer_address.clone(),
+            client_url: admit.client_url.clone(),
+            public_key: admit.public_key,
+        };
+        self.nodes
+            .insert(id, Arc::new(Node { record, role: NodeRole::Admitted, admitted_at_ms: self.now_ms }));
+        let redeemed = Some(Redeemed { node: id, public_key: admit.public_key });
+        self.join_tokens.insert(token.hash, Arc::new(JoinToken { redeemed, ..token.as_ref().clone() }));
+        Ok(Outcome::Joined { node: id })
+    }
+
+    /// Ids are never reused, and nothing else may be shared either.
+    fn check_node_free(&self, admit: &AdmitNode) -> Result<(), Refusal> {
+        for node in self.nodes.values().map(|node| &node.record) {
+            let what = if node.public_key == admit.public_key {
+                "key"
+            } else if node.name == admit.name {
+                "name"
+            } else if node.peer_address == admit.peer_address {
+                "peer address"
+            } else {
+                continue;
+            };
+            return Err(Refusal::NodeTaken { node: node.id, what: what.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Take over a membership entry of the log: who is in, and who votes. A node that was in and is not any more is
+    /// removed; one that was admitted and has not been in yet stays.
+    pub fn set_members(&mut self, index: u64, nodes: &BTreeMap<u64, NodeRecord>, voters: &BTreeSet<u64>) {
+        self.index = index;
+        let waiting = |node: &Node| node.role == NodeRole::Admitted && !nodes.contains_key(&node.record.id);
+        let kept = self.nodes.iter().filter(|(_, node)| waiting(node));
+        let mut members: OrdMap<u64, Arc<Node>> = kept.map(|(id, node)| (*id, Arc::clone(node))).collect();
+        for (id, record) in nodes {
+            let role = if voters.contains(id) { NodeRole::Voter } else { NodeRole::Learner };
+            let admitted_at_ms = self.nodes.get(id).map_or(0, |node| node.admitted_at_ms);
+            let record = NodeRecord { id: *id, ..record.clone() };
+            members.insert(*id, Arc::new(Node { record, role, admitted_at_ms }));
+        }
+        self.nodes = members;
+    }
+}

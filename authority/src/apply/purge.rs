@@ -1,0 +1,95 @@
+//! Forgetting what has expired, in two steps.
+//!
+//! A mark notes the state's time. What expired by then may go once the margin has passed twice over: in stamps, and on the
+//! boot clock of the leader that saw the mark applied. So no one clock makes a needed revocation vanish.
+
+use super::Applied;
+use crate::{
+    command::Purge,
+    config::unsigned,
+    limits::PURGE_STEP_ENTRIES_MAX,
+    outcome::Outcome,
+    record::NodeRole,
+    refusal::Refusal,
+    state::{PurgeMark, State},
+};
+
+impl State {
+    pub(super) fn purge(&mut self, purge: &Purge) -> Applied {
+        match purge {
+            Purge::Mark => Ok(self.mark_expired()),
+            Purge::Remove { mark, elapsed_ms } => self.remove_expired(*mark, *elapsed_ms),
+        }
+    }
+
+    fn mark_expired(&mut self) -> Outcome {
+        let mark = PurgeMark { index: self.index, through: self.now_secs(), at_ms: self.now_ms };
+        let outcome = Outcome::Marked { mark: mark.index, through: mark.through };
+        self.purge_mark = Some(mark);
+        outcome
+    }
+
+    fn remove_expired(&mut self, mark: u64, elapsed_ms: u64) -> Applied {
+        let Some(marked) = self.purge_mark.clone().filter(|marked| marked.index == mark) else {
+            return Err(Refusal::MarkUnknown { mark });
+        };
+        let needed_ms = unsigned(self.config.purge_margin).saturating_mul(1_000);
+        let elapsed_ms = elapsed_ms.min(self.now_ms.saturating_sub(marked.at_ms));
+        if elapsed_ms < needed_ms {
+            return Err(Refusal::MarkTooYoung { elapsed_ms, needed_ms });
+        }
+        let mut room = PURGE_STEP_ENTRIES_MAX;
+        for step in
+            [Self::forget_families, Self::forget_tokens, Self::forget_revocations, Self::forget_the_rest]
+        {
+            room = room.saturating_sub(step(self, &marked, room));
+        }
+        let removed = PURGE_STEP_ENTRIES_MAX.saturating_sub(room);
+        let removed = u64::try_from(removed).unwrap_or(u64::MAX);
+        Ok(Outcome::Purged { removed, more: room == 0 })
+    }
+
+    /// A family lives to its last expiry plus the grace for refreshing.
+    fn forget_families(&mut self, mark: &PurgeMark, room: usize) -> usize {
+        let through = mark.through.saturating_sub(unsigned(self.config.refresh_expiry));
+        let gone: Vec<_> = self.families.expired(through).take(room).collect();
+        for id in &gone {
+            self.families.remove(id);
+        }
+        gone.len()
+    }
+
+    /// A token that can still be refreshed is kept beyond its own expiry.
+    fn forget_tokens(&mut self, mark: &PurgeMark, room: usize) -> usize {
+        let refreshable = |id: &_| self.tokens.get(id).is_some_and(|record| self.is_refreshable(record));
+        let gone: Vec<_> =
+            self.tokens.expired(mark.through).filter(|id| !refreshable(id)).take(room).collect();
+        for id in &gone {
+            self.tokens.remove(id);
+        }
+        gone.len()
+    }
+
+    fn forget_revocations(&mut self, mark: &PurgeMark, room: usize) -> usize {
+        self.revocations.forget_expired(mark.through, room)
+    }
+
+    fn forget_the_rest(&mut self, mark: &PurgeMark, room: usize) -> usize {
+        let window_ms = unsigned(self.config.refresh_replay_window).saturating_mul(1_000);
+        let stale =
+            self.idempotency.iter().filter(|(_, entry)| entry.at_ms.saturating_add(window_ms) < mark.at_ms);
+        let stale: Vec<_> = stale.map(|(key, _)| *key).take(room).collect();
+        for key in &stale {
+            self.idempotency.remove(key);
+        }
+        // A redeemed join token is kept as long as its node still waits: the node may ask again.
+        let waits = |node: u64| self.nodes.get(&node).is_some_and(|node| node.role == NodeRole::Admitted);
+        let over = self.join_tokens.values().filter(|token| token.expires_at <= mark.through);
+        let over = over.filter(|token| !token.redeemed.as_ref().is_some_and(|redeemed| waits(redeemed.node)));
+        let over: Vec<_> = over.map(|token| token.hash).collect();
+        for hash in &over {
+            self.join_tokens.remove(hash);
+        }
+        stale.len().saturating_add(over.len()).min(room)
+    }
+}

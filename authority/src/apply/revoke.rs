@@ -1,0 +1,144 @@
+//! Revoking: one token, a family, or everything before a point. No limit refuses a revoke.
+
+use circlet_token::TokenId;
+
+use super::Applied;
+use crate::{
+    command::{PresentedToken, RevokeBefore, RevokeTarget, RevokeToken, Whom},
+    judge::Facts,
+    outcome::{Outcome, RevokeNote, Revoked},
+    record::{Family, FamilyId, TokenRecord, Watermark},
+    refusal::Refusal,
+    state::State,
+};
+
+impl State {
+    pub(super) fn revoke_token(&mut self, revoke: &RevokeToken) -> Applied {
+        match &revoke.target {
+            RevokeTarget::Id(id) => self.revoke_id(*id),
+            RevokeTarget::Value(token) => self.revoke_value(token),
+            RevokeTarget::Family { family, sequence } => self.revoke_family(*family, *sequence),
+        }
+    }
+
+    fn revoke_id(&mut self, id: TokenId) -> Applied {
+        if let Some(record) = self.tokens.get(&id).map(|record| record.as_ref().clone()) {
+            return self.revoke_recorded(&record);
+        }
+        if self.was_revoked(&id) {
+            return Ok(self.revoked_already(id));
+        }
+        let until = self.unseen_horizon();
+        if until <= self.now_secs() {
+            return Err(Refusal::UnknownToken { id });
+        }
+        self.revocations.list_unseen(id, until);
+        Ok(revoked(vec![id], RevokeNote::ListedUnseen { until }))
+    }
+
+    fn revoke_value(&mut self, token: &PresentedToken) -> Applied {
+        let id = token.id;
+        let Some(here) = self.service_id().cloned() else { return Err(Refusal::NotBootstrapped) };
+        if !self.is_us(token.subject.service()) {
+            return Err(Refusal::ForeignToken { id, issuer: token.subject.service().clone(), here });
+        }
+        if let Some(record) = self.tokens.get(&id).map(|record| record.as_ref().clone()) {
+            return self.revoke_recorded(&record);
+        }
+        let expiry = token.expires_at.unwrap_or(u64::MAX);
+        if self.revocations.is_listed(&id, expiry) {
+            return Ok(self.revoked_already(id));
+        }
+        if !self.revocable(&Facts::of_presented(token)) {
+            return Err(Refusal::NotRevocable { id, expires_at: token.expires_at });
+        }
+        self.revocations.list(id, expiry, None);
+        Ok(revoked(vec![id], RevokeNote::None))
+    }
+
+    fn revoke_recorded(&mut self, record: &TokenRecord) -> Applied {
+        if !record.revocable {
+            return Err(Refusal::NotRevocable { id: record.id, expires_at: record.expires_at });
+        }
+        let family = record.family.map(|(family, _)| family);
+        let ended = family.is_some_and(|family| self.end_family(family).is_some());
+        self.tokens.remove(&record.id);
+        self.revocations.list(record.id, record.expiry(), family);
+        let note = if ended { RevokeNote::FamilyEnded } else { RevokeNote::None };
+        Ok(revoked(vec![record.id], note))
+    }
+
+    /// A token that was rotated out is revoked already; revoking it by hand still ends what came from it.
+    fn revoked_already(&mut self, id: TokenId) -> Outcome {
+        let family = self.revocations.lately(&id).and_then(|lately| lately.family);
+        match family.and_then(|family| self.end_family(family)) {
+            Some(ended) => revoked(ended.ids, RevokeNote::FamilyEnded),
+            None => {
+                Outcome::Revoked(Box::new(Revoked { ids: vec![id], already: true, note: RevokeNote::None }))
+            }
+        }
+    }
+
+    /// A refresh token's value can always be revoked, also one that has been used: whoever holds it ends the family.
+    fn revoke_family(&mut self, id: FamilyId, sequence: u32) -> Applied {
+        let known = self.families.get(&id).is_some_and(|family| sequence <= family.sequence);
+        if !known {
+            return Err(Refusal::RefreshUnknown);
+        }
+        match self.end_family(id) {
+            Some(ended) => Ok(Outcome::Revoked(Box::new(ended))),
+            None => Ok(Outcome::Revoked(Box::new(Revoked {
+                ids: Vec::new(),
+                already: true,
+                note: RevokeNote::None,
+            }))),
+        }
+    }
+
+    /// End a family and, if it is revocable, its access token. `None` if it had ended before.
+    pub(super) fn end_family(&mut self, id: FamilyId) -> Option<Revoked> {
+        let family = self.families.get(&id).filter(|family| family.ended_at.is_none())?.as_ref().clone();
+        let current = self.tokens.get(&family.current).map(|record| record.as_ref().clone());
+        self.families.insert(id, Family { ended_at: Some(self.now_secs()), replay: None, ..family });
+        let Some(current) = current else {
+            return Some(Revoked { ids: Vec::new(), already: false, note: RevokeNote::FamilyEnded });
+        };
+        if !current.revocable {
+            let note = RevokeNote::AccessTokenLives { id: current.id, until: current.expires_at };
+            return Some(Revoked { ids: Vec::new(), already: false, note });
+        }
+        self.tokens.remove(&current.id);
+        self.revocations.list(current.id, current.expiry(), Some(id));
+        Some(Revoked { ids: vec![current.id], already: false, note: RevokeNote::FamilyEnded })
+    }
+
+    pub(super) fn revoke_before(&mut self, revoke: &RevokeBefore) -> Outcome {
+        let mark = self.watermark_now();
+        match &revoke.whom {
+            Whom::Subject(subject) => self.revocations.mark_subject(subject.clone(), mark),
+            Whom::Key(key) => self.revocations.mark_key(key.clone(), mark),
+        }
+        Outcome::WatermarkSet { index: mark.index }
+    }
+
+    pub(super) fn watermark_now(&self) -> Watermark {
+        Watermark { index: self.index, issued_at: self.now_secs() }
+    }
+
+    /// Until when a revocable token can live that nothing recorded, under this or an earlier configuration.
+    fn unseen_horizon(&self) -> u64 {
+        let longest = Self::longest_unseen(&self.config);
+        let now = self.now_secs();
+        let present = if longest == 0 { 0 } else { now.saturating_add(longest) };
+        self.unseen_until.max(present)
+    }
+
+    /// Remember how long tokens of the present configuration can live, before it changes.
+    pub(super) fn keep_unseen_horizon(&mut self) {
+        self.unseen_until = self.unseen_horizon();
+    }
+}
+
+fn revoked(ids: Vec<TokenId>, note: RevokeNote) -> Outcome {
+    Outcome::Revoked(Box::new(Revoked { ids, already: false, note }))
+}

@@ -1,0 +1,73 @@
+//! The circle of trust.
+
+use std::sync::Arc;
+
+use super::{Applied, below_limit};
+use crate::{
+    command::{DistrustIssuer, TrustIssuer},
+    outcome::Outcome,
+    policy::fits,
+    record::TrustedIssuer,
+    refusal::Refusal,
+    state::State,
+};
+
+impl State {
+    /// A key speaks only for its own issuer: never ours, never another member's.
+    pub(super) fn trust_issuer(&mut self, trust: &TrustIssuer) -> Applied {
+        let kid = &trust.kid;
+        if self.is_us(&trust.issuer) {
+            return Err(Refusal::IssuerIsUs { issuer: trust.issuer.clone() });
+        }
+        let ours =
+            self.keyring.contains_key(kid) || self.keyring.values().any(|key| key.spki_der == trust.spki_der);
+        if ours {
+            return Err(Refusal::KeyIsOurs { kid: kid.clone() });
+        }
+        let same_key = |other: &&Arc<TrustedIssuer>| other.spki_der == trust.spki_der || other.kid == *kid;
+        let other =
+            self.circle.values().filter(same_key).find(|other| !other.issuer.same_service(&trust.issuer));
+        if let Some(other) = other {
+            return Err(Refusal::KeyOfAnotherIssuer { kid: kid.clone(), issuer: other.issuer.clone() });
+        }
+        if !self.circle.contains_key(kid) {
+            below_limit(self.circle.len(), "limits.trusted-issuers-max", self.config.trusted_issuers_max)?;
+        }
+        for (what, text) in [
+            ("the common name", &trust.common_name),
+            ("the last day", &trust.not_after),
+            ("the file name", &trust.file_name),
+        ] {
+            fits(what, text.len(), "limits.text-bytes-max", self.config.text_bytes_max)?;
+        }
+        let entry = self.entry_of(trust);
+        self.circle.insert(kid.clone(), Arc::new(entry));
+        self.distrusted.remove(kid);
+        self.keys_changed();
+        Ok(Outcome::Done)
+    }
+
+    fn entry_of(&self, trust: &TrustIssuer) -> TrustedIssuer {
+        TrustedIssuer {
+            kid: trust.kid.clone(),
+            algorithm: trust.algorithm,
+            spki_der: trust.spki_der.clone(),
+            certificate_der: trust.certificate_der.clone(),
+            issuer: trust.issuer.clone(),
+            common_name: trust.common_name.clone(),
+            not_after: trust.not_after.clone(),
+            limits: trust.limits.clone(),
+            file_name: trust.file_name.clone(),
+            since_index: self.index,
+        }
+    }
+
+    pub(super) fn distrust_issuer(&mut self, distrust: &DistrustIssuer) -> Outcome {
+        if self.circle.remove(&distrust.kid).is_none() {
+            return Outcome::NotFound { what: format!("certificate {}", distrust.kid) };
+        }
+        self.distrusted.insert(distrust.kid.clone(), self.index);
+        self.keys_changed();
+        Outcome::Done
+    }
+}

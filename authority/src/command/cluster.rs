@@ -1,0 +1,217 @@
+//! Actions on the cluster itself: its beginning, keys, circle, configuration, nodes, and what has expired.
+
+use circlet_token::{Algorithm, KeyId, ServiceId, UserName};
+
+use crate::{
+    codec::{wire_enum, wire_struct},
+    config::Config,
+    record::{IssuerLimits, NodeRecord, Sealed},
+};
+
+/// The first entry of a cluster. Repeating it changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// What the cluster is called by others.
+    pub service_id: ServiceId,
+    /// 1 at first; a restored or recovered cluster starts a higher one.
+    pub generation: u64,
+    /// The id of the token key: from its certificate.
+    pub kid: KeyId,
+    /// What the token key signs with.
+    pub algorithm: Algorithm,
+    /// The root certificate.
+    pub certificate_der: Vec<u8>,
+    /// The public key, as a certificate holds it.
+    pub spki_der: Vec<u8>,
+    /// The token key, sealed.
+    pub private_key: Sealed,
+    /// The authority behind the nodes' TLS certificates.
+    pub cluster_ca: ClusterCa,
+    /// The key of refresh tokens' MACs, sealed.
+    pub refresh_secret: Sealed,
+    /// SHA-256 of the master key, which itself is never in the log.
+    pub master_key_fingerprint: [u8; 32],
+    /// The first administrator.
+    pub administrator: FirstAdministrator,
+    /// The first node.
+    pub founder: NodeRecord,
+    /// The access configuration to start with.
+    pub config: Config,
+}
+wire_struct!(Bootstrap {
+    service_id,
+    generation,
+    kid,
+    algorithm,
+    certificate_der,
+    spki_der,
+    private_key,
+    cluster_ca,
+    refresh_secret,
+    master_key_fingerprint,
+    administrator,
+    founder,
+    config
+});
+
+/// The certificate authority behind the nodes' TLS certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterCa {
+    /// Its certificate.
+    pub certificate_der: Vec<u8>,
+    /// Its private key, sealed.
+    pub private_key: Sealed,
+}
+wire_struct!(ClusterCa { certificate_der, private_key });
+
+/// The user that a cluster begins with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FirstAdministrator {
+    /// Already normalised.
+    pub name: UserName,
+    /// A mail address.
+    pub email: String,
+    /// argon2id, in PHC text form.
+    pub password_hash: String,
+}
+wire_struct!(FirstAdministrator { name, email, password_hash });
+
+impl std::fmt::Debug for FirstAdministrator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FirstAdministrator")
+            .field("name", &self.name)
+            .field("email", &self.email)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Replace the access configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetConfig {
+    /// All settings.
+    pub config: Config,
+    /// Apply only on top of this version, if given: of two edits at once the first in the log wins.
+    pub if_version: Option<u64>,
+}
+wire_struct!(SetConfig { config, if_version });
+
+/// Take another cluster's root certificate into the circle, or change the limits of one already there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustIssuer {
+    /// From the certificate.
+    pub kid: KeyId,
+    /// What the key signs with.
+    pub algorithm: Algorithm,
+    /// The public key, as the certificate holds it.
+    pub spki_der: Vec<u8>,
+    /// The whole certificate, so that every node can show it.
+    pub certificate_der: Vec<u8>,
+    /// Whom the key speaks for: from the common name, or as the operator said.
+    pub issuer: ServiceId,
+    /// The certificate's common name.
+    pub common_name: String,
+    /// The certificate's last day, as text.
+    pub not_after: String,
+    /// What its tokens may do here.
+    pub limits: IssuerLimits,
+    /// The file it came from, without its folder.
+    pub file_name: String,
+}
+wire_struct!(TrustIssuer {
+    kid,
+    algorithm,
+    spki_der,
+    certificate_der,
+    issuer,
+    common_name,
+    not_after,
+    limits,
+    file_name
+});
+
+/// Take a certificate out of the circle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DistrustIssuer {
+    /// Which one.
+    pub kid: KeyId,
+}
+wire_struct!(DistrustIssuer { kid });
+
+/// Allow one more node to join, within `join.token-expiry`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MintJoinToken {
+    /// SHA-256 of the secret.
+    pub hash: [u8; 32],
+}
+wire_struct!(MintJoinToken { hash });
+
+/// Admit a node that proved a join token. Its id becomes this entry's log index; repeatable for the same key only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmitNode {
+    /// SHA-256 of the join token's secret.
+    pub join_token: [u8; 32],
+    /// What the node calls itself.
+    pub name: String,
+    /// Where peers reach it.
+    pub peer_address: String,
+    /// Where clients reach it.
+    pub client_url: String,
+    /// SHA-256 of the node key's public key.
+    pub public_key: [u8; 32],
+}
+wire_struct!(AdmitNode { join_token, name, peer_address, client_url, public_key });
+
+/// Forget what has expired, in two steps, so that no single clock makes a needed revocation vanish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Purge {
+    /// Note what has expired by now.
+    Mark = 1,
+    /// Remove what was marked, after the margin has passed on the proposer's boot clock too.
+    Remove {
+        /// The log index of the mark.
+        mark: u64,
+        /// How long ago the proposer saw the mark applied, by its boot clock.
+        elapsed_ms: u64,
+    } = 2,
+}
+wire_enum!(Purge {
+    1 => Mark,
+    2 => Remove { mark, elapsed_ms },
+});
+
+/// Move one of the cluster's signing keys through its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RotateKey {
+    /// Add a key that verifies but does not sign yet.
+    Publish {
+        /// From its certificate.
+        kid: KeyId,
+        /// What it signs with.
+        algorithm: Algorithm,
+        /// The root certificate.
+        certificate_der: Vec<u8>,
+        /// The public key, as the certificate holds it.
+        spki_der: Vec<u8>,
+        /// The private key, sealed.
+        private_key: Sealed,
+    } = 1,
+    /// Sign with this published key from now on; the one before goes on verifying.
+    Activate {
+        /// The key to sign with.
+        kid: KeyId,
+        /// The key that the proposer believes to be active: of two changes at once the first in the log wins.
+        replaces: KeyId,
+    } = 2,
+    /// Refuse whatever this key signed, at once and for ever. The active key cannot be tainted before another is active.
+    Taint {
+        /// The key that leaked.
+        kid: KeyId,
+    } = 3,
+}
+wire_enum!(RotateKey {
+    1 => Publish { kid, algorithm, certificate_der, spki_der, private_key },
+    2 => Activate { kid, replaces },
+    3 => Taint { kid },
+});

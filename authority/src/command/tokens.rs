@@ -1,0 +1,167 @@
+//! Actions on access tokens and refresh tokens.
+
+use circlet_token::{Audience, KeyId, Lifetime, Scope, Subject, TokenId, UserName};
+
+use crate::{
+    codec::{wire_enum, wire_struct},
+    record::{FamilyId, Generation},
+};
+
+/// Issue a recorded token. Applying decides when it was issued, when it expires, which key signs it, whether it is
+/// revocable, and checks policy and limits; the same id again gives the same outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueToken {
+    /// Drawn at the edge, once; survives retries.
+    pub id: TokenId,
+    /// Which of the two programming interfaces asks; decides the rules of contract sections 1.4 and 1.6.
+    pub generation: Generation,
+    /// Whom the token speaks for.
+    pub subject: Subject,
+    /// What it may do.
+    pub scope: Scope,
+    /// Which services accept it.
+    pub audience: Audience,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// Make it revocable whatever its lifetime.
+    pub force_revocable: bool,
+    /// Free text.
+    pub description: Option<String>,
+    /// SHA-256 of the reference token, if one was asked for.
+    pub reference: Option<[u8; 32]>,
+    /// Drawn at the edge if the token is refreshable; its first refresh token has sequence 1.
+    pub family: Option<FamilyId>,
+    /// Who creates it; `None` where no user does (the system, an operator).
+    pub owner: Option<UserName>,
+    /// SHA-256 over the owner and the `Idempotency-Key`, if one was sent.
+    pub idempotency: Option<[u8; 32]>,
+    /// SHA-256 over everything that must be equal for a repeat to be the same request.
+    pub request_digest: [u8; 32],
+}
+wire_struct!(IssueToken {
+    id,
+    generation,
+    subject,
+    scope,
+    audience,
+    lifetime,
+    force_revocable,
+    description,
+    reference,
+    family,
+    owner,
+    idempotency,
+    request_digest,
+});
+
+/// Use a refresh token. Its MAC was verified at the edge; what it is worth is decided here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// From the refresh token.
+    pub family: FamilyId,
+    /// From the refresh token.
+    pub sequence: u32,
+    /// The id of the access token presented with it, if one was.
+    pub access: Option<TokenId>,
+    /// SHA-256 over refresh token, access token and parameters: a replay must be equal in all.
+    pub request_digest: [u8; 32],
+    /// Drawn at the edge, once.
+    pub successor_id: TokenId,
+    /// SHA-256 of the successor's reference token, if one was asked for.
+    pub reference: Option<[u8; 32]>,
+    /// What shall differ from the old token.
+    pub overrides: RefreshOverrides,
+}
+wire_struct!(RefreshToken { family, sequence, access, request_digest, successor_id, reference, overrides });
+
+/// What a refresh asks to be different; each needs a credential beyond the pair.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RefreshOverrides {
+    /// A new lifetime; for anyone who may refresh and is authenticated, within their bounds.
+    pub lifetime: Option<Lifetime>,
+    /// A new scope; administrators only.
+    pub scope: Option<Scope>,
+    /// A new audience; administrators only.
+    pub audience: Option<Audience>,
+}
+wire_struct!(RefreshOverrides { lifetime, scope, audience });
+
+impl RefreshOverrides {
+    /// Nothing but the pair was sent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// End a token before it expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokeToken {
+    /// Which one.
+    pub target: RevokeTarget,
+}
+wire_struct!(RevokeToken { target });
+
+/// How the token to revoke was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RevokeTarget {
+    /// By its id alone.
+    Id(TokenId) = 1,
+    /// By its value, which the edge has verified; the facts come along, since plain tokens are not recorded.
+    Value(Box<PresentedToken>) = 2,
+    /// By a refresh token whose MAC the edge has verified: the family ends.
+    Family {
+        /// From the refresh token.
+        family: FamilyId,
+        /// From the refresh token.
+        sequence: u32,
+    } = 3,
+}
+wire_enum!(RevokeTarget {
+    1 => Id(id),
+    2 => Value(token),
+    3 => Family { family, sequence },
+});
+
+/// The claims of one of our own tokens that was presented for revoking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentedToken {
+    /// Claim `jti`.
+    pub id: TokenId,
+    /// Claim `sub`.
+    pub subject: Subject,
+    /// The key that signed it.
+    pub key: KeyId,
+    /// Claim `iat`, seconds.
+    pub issued_at: u64,
+    /// Claim `exp`, seconds.
+    pub expires_at: Option<u64>,
+    /// Claim `ext`, if there.
+    pub revocable: Option<bool>,
+    /// Claim `idx`, if there.
+    pub index: Option<u64>,
+}
+wire_struct!(PresentedToken { id, subject, key, issued_at, expires_at, revocable, index });
+
+/// Set a watermark: whatever was issued before this entry, to this subject or by this key, is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokeBefore {
+    /// Whose tokens.
+    pub whom: Whom,
+}
+wire_struct!(RevokeBefore { whom });
+
+/// Whose tokens a watermark refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Whom {
+    /// One subject's, of ours or of a trusted issuer.
+    Subject(Subject) = 1,
+    /// All that one key signed.
+    Key(KeyId) = 2,
+}
+wire_enum!(Whom {
+    1 => Subject(subject),
+    2 => Key(key),
+});

@@ -1,0 +1,240 @@
+//! The table of settings.
+
+use super::{Config, ConfigError};
+use crate::limits;
+
+/// What a setting's number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// `true` or `false`.
+    Flag,
+    /// Things.
+    Count,
+    /// Bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// The word used in documentation.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Seconds => "s",
+            Self::Milliseconds => "ms",
+            Self::Flag => "true or false",
+            Self::Count => "count",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+/// One setting: its name, unit, default and meaning.
+#[derive(Debug)]
+pub struct Setting {
+    /// The dotted name.
+    pub name: &'static str,
+    /// What its number counts.
+    pub unit: Unit,
+    /// The default, a flag as 0 or 1.
+    pub default: i64,
+    /// The smallest value allowed.
+    pub least: i64,
+    /// One line of documentation.
+    pub doc: &'static str,
+    /// The number that stands for it in the log.
+    pub(super) number: u32,
+    read: fn(&Config) -> i64,
+    write: fn(&mut Config, i64),
+}
+
+impl Setting {
+    pub(super) fn read(&self, config: &Config) -> i64 {
+        (self.read)(config)
+    }
+
+    pub(super) fn write(&self, config: &mut Config, value: i64) {
+        (self.write)(config, value);
+    }
+
+    /// A value of this setting as text.
+    #[must_use]
+    pub fn text(&self, value: i64) -> String {
+        match self.unit {
+            Unit::Flag => (value != 0).to_string(),
+            _ => value.to_string(),
+        }
+    }
+
+    /// The default as text.
+    #[must_use]
+    pub fn default_text(&self) -> String {
+        self.text(self.default)
+    }
+
+    pub(super) fn parse(&self, text: &str) -> Result<i64, ConfigError> {
+        let text = text.trim();
+        let malformed =
+            |expected| ConfigError::Malformed { name: self.name, value: text.to_owned(), expected };
+        match self.unit {
+            Unit::Flag => match text.to_ascii_lowercase().as_str() {
+                "true" => Ok(1),
+                "false" => Ok(0),
+                _ => Err(malformed("true or false")),
+            },
+            _ => text.parse().map_err(|_| malformed("a whole number")),
+        }
+    }
+}
+
+/// Larger numbers are taken for mistakes: 10,000 years in seconds.
+pub(super) const VALUE_MAX: i64 = 315_360_000_000;
+/// A candidate waits out a lease and its own timeout; the longest timeout by default is 400 ms.
+pub(super) const FOUR_ELECTION_TIMEOUTS_MS: i64 = 4 * 400;
+
+/// The setting of that name, also under the shorter names that the guide uses.
+pub(super) fn find(name: &str) -> Result<&'static Setting, ConfigError> {
+    let full = match name {
+        "minimum-revocable-expiry" => "token.minimum-revocable-expiry",
+        "token.persistent-expiry-threshold" => "token.persistency.persistent-expiry-threshold",
+        "token.revocable-expiry-threshold" => "token.persistency.revocable-expiry-threshold",
+        other => other,
+    };
+    TABLE.iter().find(|setting| setting.name == full).ok_or_else(|| ConfigError::Unknown {
+        name: name.to_owned(),
+        nearest: TABLE
+            .iter()
+            .map(|setting| setting.name)
+            .min_by_key(|known| distance(known, name))
+            .unwrap_or_default(),
+    })
+}
+
+/// Levenshtein's distance, row by row.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(200).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i.saturating_add(1);
+        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
+            let replaced = diagonal.saturating_add(usize::from(x != *y));
+            diagonal = *cell;
+            *cell = replaced.min(diagonal.saturating_add(1)).min(left.saturating_add(1));
+            left = *cell;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i.saturating_add(1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+macro_rules! number {
+    ($number:literal, $field:ident, $name:literal, $unit:ident, $default:expr, $least:literal, $doc:literal) => {
+        Setting {
+            name: $name,
+            unit: Unit::$unit,
+            default: $default,
+            least: $least,
+            doc: $doc,
+            number: $number,
+            read: |config| config.$field,
+            write: |config, value| config.$field = value,
+        }
+    };
+}
+
+macro_rules! flag {
+    ($number:literal, $field:ident, $name:literal, $default:literal, $doc:literal) => {
+        Setting {
+            name: $name,
+            unit: Unit::Flag,
+            default: $default,
+            least: 0,
+            doc: $doc,
+            number: $number,
+            read: |config| i64::from(config.$field),
+            write: |config, value| config.$field = value != 0,
+        }
+    };
+}
+
+#[rustfmt::skip]
+pub(super) static TABLE: &[Setting] = &[
+    number!(1, default_expiry, "token.default-expiry", Seconds, 31_536_000, 0, "Lifetime of a token of the Access interface when none is asked for; 0: for ever"),
+    number!(2, legacy_default_expiry, "token.legacy-default-expiry", Seconds, 3_600, 0, "Lifetime of a token of the older interface when none is asked for; 0: for ever"),
+    number!(3, max_expiry, "token.max-expiry", Seconds, 0, 0, "Longest lifetime that a user may ask for on the Access interface; 0: unlimited; at least token.default-expiry"),
+    number!(4, minimum_revocable_expiry, "token.minimum-revocable-expiry", Seconds, -1, -1, "Tokens of the older interface that live at least this long are revocable; -1: none that expires is"),
+    number!(5, non_admin_max_duration, "token.non-admin-max-duration", Seconds, 3_600, 0, "Longest lifetime that a user may ask for on the older interface; 0: unlimited"),
+    flag!(6, allow_refreshable, "token.allow-refreshable", 1, "Whether users may have refreshable tokens; administrators always may"),
+    number!(7, refresh_expiry, "token.refresh-expiry", Seconds, 86_400, 0, "How long after its expiry a refreshable token can still be refreshed"),
+    number!(8, refresh_replay_window, "token.refresh-replay-window", Seconds, 60, 0, "How long the same refresh, or a create with the same Idempotency-Key, gives the same answer again"),
+    flag!(9, revoke_family_on_reuse, "token.revoke-family-on-reuse", 0, "Whether using a refresh token twice revokes all that came from it"),
+    flag!(10, allow_basic_auth, "token.allow-basic-auth", 1, "Whether user name and password are accepted on the Access interface"),
+    number!(11, persistent_expiry_threshold, "token.persistency.persistent-expiry-threshold", Seconds, 10_800, -1, "Tokens that live at least this long are recorded; -1: all are"),
+    number!(12, revocable_expiry_threshold, "token.persistency.revocable-expiry-threshold", Seconds, 21_600, 0, "Tokens of the Access interface that live at least this long are revocable"),
+    number!(13, clock_leeway, "verify.clock-leeway", Seconds, 60, 0, "How far ahead of our clock a token may say that it was issued"),
+    number!(14, max_staleness_ms, "verify.max-staleness-ms", Milliseconds, 2_000, 1, "How old a node's view may be, at most, when it accepts a revocable token"),
+    number!(15, stale_wait_ms, "verify.stale-wait-ms", Milliseconds, 500, 0, "How long a stale node waits for proof of freshness before it answers 503"),
+    number!(16, freshness_interval_ms, "freshness.interval-ms", Milliseconds, 250, 10, "How often a node proves its freshness"),
+    number!(17, verify_max_isolation, "verify.max-isolation", Seconds, 900, 1, "How long a cut-off node verifies tokens that need no freshness"),
+    number!(18, issue_max_isolation, "issue.max-isolation", Seconds, 900, 1, "How long a cut-off node issues plain tokens"),
+    number!(19, purge_margin, "purge.margin", Seconds, 3_600, 0, "How long what has expired is kept before it is removed"),
+    number!(20, join_token_expiry, "join.token-expiry", Seconds, 86_400, 1, "How long a join token can be used"),
+    flag!(21, join_allow_key, "join.allow-key", 1, "Whether a join.key placed beforehand lets a node join"),
+    flag!(22, audit_enabled, "security.audit.enabled", 1, "Whether the audit log is written"),
+    number!(23, users_max, "limits.users-max", Count, limits::USERS_MAX, 1, "Users"),
+    number!(24, groups_max, "limits.groups-max", Count, limits::GROUPS_MAX, 0, "Groups"),
+    number!(25, recorded_tokens_max, "limits.recorded-tokens-max", Count, limits::RECORDED_TOKENS_MAX, 1, "Recorded tokens in all"),
+    number!(26, recorded_tokens_per_owner_max, "limits.recorded-tokens-per-owner-max", Count, limits::RECORDED_TOKENS_PER_OWNER_MAX, 1, "Recorded tokens that one user created"),
+    number!(27, trusted_issuers_max, "limits.trusted-issuers-max", Count, limits::TRUSTED_ISSUERS_MAX, 0, "Trusted certificates"),
+    number!(28, scope_bytes_max, "limits.scope-bytes-max", Bytes, limits::SCOPE_BYTES_MAX, 1, "Text of a scope"),
+    number!(29, audience_bytes_max, "limits.audience-bytes-max", Bytes, limits::AUDIENCE_BYTES_MAX, 1, "Text of an audience"),
+    number!(30, audience_entries_max, "limits.audience-entries-max", Count, limits::AUDIENCE_ENTRIES_MAX, 1, "Entries of an audience"),
+    number!(31, description_bytes_max, "limits.description-bytes-max", Bytes, limits::DESCRIPTION_BYTES_MAX, 0, "Text of a description"),
+    number!(32, join_tokens_max, "limits.join-tokens-max", Count, limits::JOIN_TOKENS_MAX, 1, "Join tokens that can be redeemed"),
+    number!(33, nodes_max, "limits.nodes-max", Count, limits::NODES_MAX, 1, "Nodes, admitted ones included"),
+    number!(34, text_bytes_max, "limits.text-bytes-max", Bytes, limits::TEXT_BYTES_MAX, 1, "Any other text: names, addresses"),
+];
+
+/// Overwritten field by field with the defaults of the table.
+pub(super) const BLANK: Config = Config {
+    default_expiry: 0,
+    legacy_default_expiry: 0,
+    max_expiry: 0,
+    minimum_revocable_expiry: 0,
+    non_admin_max_duration: 0,
+    allow_refreshable: false,
+    refresh_expiry: 0,
+    refresh_replay_window: 0,
+    revoke_family_on_reuse: false,
+    allow_basic_auth: false,
+    persistent_expiry_threshold: 0,
+    revocable_expiry_threshold: 0,
+    clock_leeway: 0,
+    max_staleness_ms: 0,
+    stale_wait_ms: 0,
+    freshness_interval_ms: 0,
+    verify_max_isolation: 0,
+    issue_max_isolation: 0,
+    purge_margin: 0,
+    join_token_expiry: 0,
+    join_allow_key: false,
+    audit_enabled: false,
+    users_max: 0,
+    groups_max: 0,
+    recorded_tokens_max: 0,
+    recorded_tokens_per_owner_max: 0,
+    trusted_issuers_max: 0,
+    scope_bytes_max: 0,
+    audience_bytes_max: 0,
+    audience_entries_max: 0,
+    description_bytes_max: 0,
+    join_tokens_max: 0,
+    nodes_max: 0,
+    text_bytes_max: 0,
+};

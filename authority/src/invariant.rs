@@ -1,0 +1,131 @@
+//! What must hold after every command.
+
+use crate::{record::KeyState, state::State};
+
+/// A rule that does not hold, with the values that break it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation(
+    /// One line.
+    pub String,
+);
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// All violations in a state; empty for every state that commands lead to. Looks at every record.
+#[must_use]
+pub fn check(state: &State) -> Vec<Violation> {
+    let mut found = Findings::default();
+    keys(state, &mut found);
+    people(state, &mut found);
+    tokens(state, &mut found);
+    families(state, &mut found);
+    nodes(state, &mut found);
+    found.0
+}
+
+#[derive(Default)]
+struct Findings(Vec<Violation>);
+
+impl Findings {
+    fn require(&mut self, holds: bool, broken: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Violation(broken()));
+        }
+    }
+}
+
+fn keys(state: &State, found: &mut Findings) {
+    let active: Vec<_> =
+        state.keyring().filter(|key| key.state == KeyState::Active).map(|key| &key.kid).collect();
+    let wanted = usize::from(state.service_id().is_some());
+    found.require(active.len() == wanted, || {
+        format!("{} keys are active, not {wanted}: {active:?}", active.len())
+    });
+    found.require(state.active.as_ref() == active.first().copied(), || {
+        "the signing key is not the active one".to_owned()
+    });
+    for other in state.circle() {
+        found.require(!state.is_us(&other.issuer), || format!("{} speaks for this cluster", other.kid));
+        let ours = state.keyring().any(|key| key.spki_der == other.spki_der || key.kid == other.kid);
+        found.require(!ours, || format!("{} is trusted and ours", other.kid));
+        let shared = state
+            .circle()
+            .find(|one| one.spki_der == other.spki_der && !one.issuer.same_service(&other.issuer));
+        found.require(shared.is_none(), || format!("the key of {} speaks for two issuers", other.kid));
+        found.require(state.distrusted_at(&other.kid).is_none(), || {
+            format!("{} is trusted and distrusted", other.kid)
+        });
+    }
+}
+
+fn people(state: &State, found: &mut Findings) {
+    let some = state.service_id().is_none() || state.any_administrator();
+    found.require(some, || "nobody administers the cluster".to_owned());
+    for user in state.users() {
+        let lost = user.groups.iter().find(|group| state.group(group).is_none());
+        found.require(lost.is_none(), || format!("{} is in {lost:?}, which does not exist", user.name));
+    }
+}
+
+fn tokens(state: &State, found: &mut Findings) {
+    let (mut by_user, mut owned, mut references) = (0_usize, 0_u64, 0_usize);
+    for record in state.tokens.iter() {
+        by_user = by_user.saturating_add(crate::state::users_of(record).count());
+        owned = owned.saturating_add(u64::from(record.owner.is_some()));
+        references = references.saturating_add(usize::from(record.reference.is_some()));
+        let listed = state.revocations.is_listed(&record.id, record.expiry());
+        let unseen = state.revocations.unseen_until(&record.id).is_some();
+        found.require(!listed || unseen, || format!("token {} is recorded and revoked", record.id));
+        found.require(state.key(&record.kid).is_some(), || format!("token {} has an unknown key", record.id));
+        let expiry = record.lifetime.expires_at(record.issued_at);
+        found.require(record.expires_at == expiry, || {
+            format!("token {} expires at {:?}", record.id, record.expires_at)
+        });
+        found.require(record.revocable || record.expires_at.is_some(), || {
+            format!("token {} lives for ever and is not revocable", record.id)
+        });
+        found.require(record.index <= state.index(), || format!("token {} comes from the future", record.id));
+    }
+    let count = state.tokens.len();
+    let derived = state.tokens.derived_sizes();
+    let wanted = (by_user, count, owned, references);
+    found.require(derived == wanted, || format!("derived sizes of tokens are {derived:?}, not {wanted:?}"));
+    let (lately, order) = state.revocations.lately_sizes();
+    found.require(lately == order, || format!("{lately} lately revoked ids, {order} in order"));
+}
+
+fn families(state: &State, found: &mut Findings) {
+    for (id, family) in state.families.iter() {
+        if family.ended_at.is_some() {
+            continue;
+        }
+        let Some(current) = state.token(&family.current) else {
+            found.require(false, || format!("family {id} lives, its token {} does not", family.current));
+            continue;
+        };
+        let named = current.family == Some((*id, family.sequence));
+        found.require(named, || {
+            format!("family {id} is at {}, its token says {:?}", family.sequence, current.family)
+        });
+        found.require(family.expires_at == current.expires_at, || {
+            format!("family {id} expires unlike its token")
+        });
+        let earlier = family.replay.as_ref().is_none_or(|replay| replay.sequence < family.sequence);
+        found.require(earlier, || format!("family {id} repeats a use that has not happened"));
+    }
+    let (count, derived) = (state.families.len(), state.families.derived_size());
+    found.require(count == derived, || format!("{count} families, {derived} by expiry"));
+}
+
+fn nodes(state: &State, found: &mut Findings) {
+    for node in state.nodes() {
+        let twin = state.nodes().find(|other| {
+            other.record.id != node.record.id && other.record.public_key == node.record.public_key
+        });
+        found.require(twin.is_none(), || format!("nodes {} and {twin:?} share a key", node.record.id));
+    }
+}

@@ -1,0 +1,206 @@
+//! Whether a token with a good signature is good here: revocation list, watermarks, tainted keys, users, the circle's
+//! limits. The same judgement is passed on callers when a command is applied.
+
+use circlet_token::{KeyId, Lifetime, Revocation, ServiceId, Subject, TokenId, UserName, Verified};
+
+use crate::{
+    command::{PresentedToken, TokenActor},
+    plan::reaches,
+    record::{KeyState, TokenRecord, TrustedIssuer, Watermark},
+    state::State,
+};
+
+/// What a state says of a verified token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is good, as far as this state knows.
+    Good {
+        /// Whether only a fresh state may say so: exactly if it is revocable.
+        needs_freshness: bool,
+        /// Whether it can be ended before it expires.
+        revocable: bool,
+    },
+    /// It is refused, and why.
+    Revoked(Revocation),
+    /// Its key is neither in the keyring nor in the circle any more.
+    Distrusted {
+        /// The key that signed it.
+        kid: KeyId,
+    },
+}
+
+/// What a judgement looks at, wherever it comes from.
+pub(crate) struct Facts<'a> {
+    pub(crate) subject: &'a Subject,
+    pub(crate) id: Option<TokenId>,
+    pub(crate) key: &'a KeyId,
+    pub(crate) issued_at: u64,
+    pub(crate) expires_at: Option<u64>,
+    pub(crate) index: Option<u64>,
+    pub(crate) says_revocable: Option<bool>,
+    /// Whether it carries the live permissions of its user.
+    pub(crate) is_user: bool,
+}
+
+impl<'a> Facts<'a> {
+    fn of_verified(verified: &'a Verified) -> Self {
+        let claims = &verified.claims;
+        Self {
+            subject: &claims.subject,
+            id: claims.id,
+            key: &verified.key,
+            issued_at: claims.issued_at,
+            expires_at: claims.expires_at,
+            index: claims.index,
+            says_revocable: claims.revocable,
+            is_user: claims.scope.is_user(),
+        }
+    }
+
+    pub(crate) fn of_actor(actor: &'a TokenActor) -> Self {
+        Self {
+            subject: &actor.subject,
+            id: actor.id,
+            key: &actor.key,
+            issued_at: actor.issued_at,
+            expires_at: actor.expires_at,
+            index: actor.index,
+            says_revocable: actor.revocable,
+            is_user: actor.scope.is_user(),
+        }
+    }
+
+    pub(crate) fn of_presented(token: &'a PresentedToken) -> Self {
+        Self {
+            subject: &token.subject,
+            id: Some(token.id),
+            key: &token.key,
+            issued_at: token.issued_at,
+            expires_at: token.expires_at,
+            index: token.index,
+            says_revocable: token.revocable,
+            is_user: false,
+        }
+    }
+
+    pub(crate) fn of_record(record: &'a TokenRecord) -> Self {
+        Self {
+            subject: &record.subject,
+            id: Some(record.id),
+            key: &record.kid,
+            issued_at: record.issued_at,
+            expires_at: record.expires_at,
+            index: Some(record.index),
+            says_revocable: Some(record.revocable),
+            is_user: record.scope.is_user(),
+        }
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        // An expiry before the issue is a lifetime of next to nothing, never "for ever".
+        let secs = self.expires_at.map(|at| at.saturating_sub(self.issued_at).max(1));
+        Lifetime::from_secs(secs.unwrap_or(0))
+    }
+}
+
+impl State {
+    /// Judge a token whose signature, time and audience were found good. `now_secs` is the node's time.
+    #[must_use]
+    pub fn judge(&self, verified: &Verified, now_secs: u64) -> Judgement {
+        self.judge_facts(&Facts::of_verified(verified), now_secs)
+    }
+
+    /// Whether one of our own tokens, or one that speaks for one of our subjects, is revocable.
+    #[must_use]
+    pub fn is_revocable(&self, verified: &Verified) -> bool {
+        self.revocable(&Facts::of_verified(verified))
+    }
+
+    pub(crate) fn judge_facts(&self, facts: &Facts<'_>, now_secs: u64) -> Judgement {
+        let revocable = self.revocable(facts);
+        let verdict = match (self.keyring.get(facts.key), self.circle.get(facts.key)) {
+            (Some(key), _) => match key.state {
+                KeyState::Published | KeyState::Active => self.judge_own(facts),
+                KeyState::Tainted => Err(Revocation::KeyTainted { key: facts.key.clone() }),
+                KeyState::Retired => return Judgement::Distrusted { kid: facts.key.clone() },
+            },
+            (None, Some(issuer)) => self.judge_foreign(facts, issuer, revocable, now_secs),
+            (None, None) => return Judgement::Distrusted { kid: facts.key.clone() },
+        };
+        match verdict {
+            Ok(()) => Judgement::Good { needs_freshness: revocable, revocable },
+            Err(why) => Judgement::Revoked(why),
+        }
+    }
+
+    /// Ours carry it. A token without it, of others or of a key with an earlier life elsewhere, is revocable if it never
+    /// expires or lives as long as the local minimum (contract section 1.10).
+    pub(crate) fn revocable(&self, facts: &Facts<'_>) -> bool {
+        let ours = facts.index.is_some() && self.keyring.contains_key(facts.key);
+        match facts.says_revocable {
+            Some(true) => true,
+            _ if ours => facts.expires_at.is_none(),
+            _ => reaches(facts.lifetime(), self.config.minimum_revocable_expiry, false),
+        }
+    }
+
+    fn judge_own(&self, facts: &Facts<'_>) -> Result<(), Revocation> {
+        let expiry = facts.expires_at.unwrap_or(u64::MAX);
+        if facts.id.is_some_and(|id| self.revocations.is_listed(&id, expiry)) {
+            return Err(Revocation::Listed);
+        }
+        if self.below_watermark(facts, facts.index) {
+            return Err(Revocation::Watermark);
+        }
+        self.judge_user(facts)
+    }
+
+    /// A disabled user is not spoken for; a user's live permissions need a user.
+    fn judge_user(&self, facts: &Facts<'_>) -> Result<(), Revocation> {
+        let Some(name) = facts.subject.user_name() else { return Ok(()) };
+        let user = UserName::parse(name).ok().and_then(|name| self.users.get(&name));
+        let good = user.map_or(!facts.is_user, |user| user.is_enabled());
+        if good { Ok(()) } else { Err(Revocation::UserDisabled) }
+    }
+
+    fn judge_foreign(
+        &self,
+        facts: &Facts<'_>,
+        issuer: &TrustedIssuer,
+        revocable: bool,
+        now_secs: u64,
+    ) -> Result<(), Revocation> {
+        // Their index counts entries of their log, not of ours: only the time of issue can be compared.
+        if self.below_watermark(facts, None) {
+            return Err(Revocation::Watermark);
+        }
+        if revocable {
+            return Err(Revocation::ForeignRevocable { issuer: issuer.issuer.clone() });
+        }
+        if exceeds(issuer, facts, now_secs) {
+            return Err(Revocation::IssuerLimits { issuer: issuer.issuer.clone() });
+        }
+        Ok(())
+    }
+
+    /// Whether a watermark on the subject or the key refuses a token with this log index. The view that issued it at or
+    /// above the watermark's own index had heard of it.
+    pub(crate) fn below_watermark(&self, facts: &Facts<'_>, index: Option<u64>) -> bool {
+        let below =
+            |mark: Watermark| index.map_or(facts.issued_at <= mark.issued_at, |index| index < mark.index);
+        self.revocations.subject_mark(facts.subject).is_some_and(below)
+            || self.revocations.key_mark(facts.key).is_some_and(below)
+    }
+
+    /// Whether `issuer` is this cluster, under any kind of service.
+    pub(crate) fn is_us(&self, issuer: &ServiceId) -> bool {
+        self.service_id().is_some_and(|own| own.same_service(issuer))
+    }
+}
+
+/// Whether a token lives longer than its issuer may make it, as issued or counted from now.
+fn exceeds(issuer: &TrustedIssuer, facts: &Facts<'_>, now_secs: u64) -> bool {
+    let Some(most) = issuer.limits.max_lifetime.and_then(Lifetime::secs) else { return false };
+    let left = facts.expires_at.map(|at| at.saturating_sub(now_secs));
+    facts.lifetime().secs().is_none_or(|life| life > most) || left.is_none_or(|left| left > most)
+}

@@ -1,0 +1,36 @@
+//! Every limit of the state, with its unit last. What may differ between clusters is a setting (`limits.*`, see
+//! [`Config`](crate::Config)) whose default stands here: a limit that decides an outcome is part of the state, never of a
+//! binary. No limit ever refuses a revoke.
+
+/// Users.
+pub const USERS_MAX: i64 = 100_000;
+/// Groups.
+pub const GROUPS_MAX: i64 = 20_000;
+/// Recorded tokens in all.
+pub const RECORDED_TOKENS_MAX: i64 = 5_000_000;
+/// Recorded tokens that one user created.
+pub const RECORDED_TOKENS_PER_OWNER_MAX: i64 = 500_000;
+/// Trusted issuers.
+pub const TRUSTED_ISSUERS_MAX: i64 = 1_000;
+/// The text of a scope.
+pub const SCOPE_BYTES_MAX: i64 = 500;
+/// The text of an audience.
+pub const AUDIENCE_BYTES_MAX: i64 = 255;
+/// Entries of an audience.
+pub const AUDIENCE_ENTRIES_MAX: i64 = 32;
+/// A description, of a token or a group.
+pub const DESCRIPTION_BYTES_MAX: i64 = 1_024;
+/// Join tokens that can be redeemed.
+pub const JOIN_TOKENS_MAX: i64 = 100;
+/// Nodes, admitted ones included.
+pub const NODES_MAX: i64 = 64;
+/// Any other text in a command: names, addresses, mail addresses, file names.
+pub const TEXT_BYTES_MAX: i64 = 1_024;
+/// Revoked ids that can be looked up without their expiry, to tell "already revoked" from "unknown".
+pub const REVOKED_LATELY_IDS_MAX: usize = 100_000;
+/// What one purge step removes, so that no entry takes long to apply.
+pub const PURGE_STEP_ENTRIES_MAX: usize = 20_000;
+/// A page of a listing.
+pub const PAGE_ENTRIES_MAX: usize = 10_000;
+/// One record in a snapshot; larger is damage.
+pub const SNAPSHOT_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;

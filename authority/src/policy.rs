@@ -1,0 +1,173 @@
+//! Who may do what. One function for the edge, which asks a view for good errors early, and for apply, which asks the
+//! truth.
+
+mod issue;
+
+pub(crate) use issue::fits;
+
+use circlet_token::{TokenId, UserName};
+
+use crate::{
+    command::{
+        Action, Actor, PasswordChange, PutUser, RefreshToken, RevokeTarget, RevokeToken, TokenActor, Whom,
+    },
+    judge::{Facts, Judgement},
+    record::TokenRecord,
+    refusal::Refusal,
+    rights::Rights,
+    state::State,
+};
+
+impl State {
+    /// Whether `actor` may do `action` as things stand in this state.
+    ///
+    /// # Errors
+    /// The first rule that forbids it.
+    pub fn authorize(&self, actor: &Actor, action: &Action) -> Result<(), Refusal> {
+        if self.cluster.is_none() {
+            let allowed = matches!((actor, action), (Actor::System | Actor::Operator, Action::Bootstrap(_)));
+            return if allowed { Ok(()) } else { Err(Refusal::NotBootstrapped) };
+        }
+        self.standing(actor, action)?;
+        let rights = self.rights(actor);
+        match action {
+            Action::IssueToken(issue) => self.may_issue(actor, &rights, issue),
+            Action::RefreshToken(refresh) => self.may_refresh(actor, &rights, refresh),
+            Action::RevokeToken(revoke) => self.may_revoke(actor, &rights, revoke),
+            Action::RevokeBefore(revoke) => {
+                let own = matches!(&revoke.whom, Whom::Subject(subject) if is_own_user(&rights, subject.user_name()))
+                    && rights.whole_user;
+                administrators_or(own, &rights, action)
+            }
+            Action::PutUser(put) => {
+                administrators_or(self.changes_own_profile(&rights, put), &rights, action)
+            }
+            Action::Bootstrap(_) | Action::AdmitNode(_) => match actor {
+                Actor::System | Actor::Operator => Ok(()),
+                _ => Err(forbidden(action.name(), "only the node itself does that")),
+            },
+            _ => administrators_or(false, &rights, action),
+        }
+    }
+
+    /// Whether the actor still is what the credential said.
+    fn standing(&self, actor: &Actor, action: &Action) -> Result<(), Refusal> {
+        match actor {
+            Actor::System | Actor::Operator => Ok(()),
+            Actor::RefreshPair => match action {
+                Action::RefreshToken(_) => Ok(()),
+                _ => Err(forbidden(action.name(), "a refresh token is a credential for refreshing only")),
+            },
+            Actor::User { name } => match self.users.get(name) {
+                None => Err(Refusal::ActorUnknown { name: name.clone() }),
+                Some(user) if user.is_enabled() => Ok(()),
+                Some(_) => Err(Refusal::UserDisabled { name: name.clone() }),
+            },
+            Actor::Token(token) if opens_pair(token, action) => Ok(()),
+            Actor::Token(token) => self.token_standing(token),
+        }
+    }
+
+    fn token_standing(&self, token: &TokenActor) -> Result<(), Refusal> {
+        let now = self.now_secs();
+        if let Some(at) = token.expires_at.filter(|at| *at <= now) {
+            return Err(Refusal::ActorExpired { at });
+        }
+        match self.judge_facts(&Facts::of_actor(token), now) {
+            Judgement::Good { .. } => Ok(()),
+            Judgement::Revoked(why) => Err(Refusal::ActorRevoked { why: why.to_string() }),
+            Judgement::Distrusted { kid } => Err(Refusal::KeyUnknown { kid }),
+        }
+    }
+
+    /// The pair suffices for a refresh that changes nothing; a change needs a credential of its own.
+    fn may_refresh(&self, actor: &Actor, rights: &Rights, refresh: &RefreshToken) -> Result<(), Refusal> {
+        let paired = match actor {
+            Actor::RefreshPair => true,
+            Actor::Token(token) => token.id.is_some() && token.id == refresh.access,
+            _ => false,
+        };
+        if refresh.overrides.is_empty() && paired {
+            return Ok(());
+        }
+        if matches!(actor, Actor::RefreshPair) {
+            return Err(forbidden(
+                "changing a token at its refresh",
+                "authenticate as its user or as an administrator",
+            ));
+        }
+        if rights.admin && !rights.foreign {
+            return Ok(());
+        }
+        if refresh.overrides.scope.is_some() || refresh.overrides.audience.is_some() {
+            return Err(forbidden("changing scope or audience at a refresh", "only administrators may"));
+        }
+        let current = self.families.get(&refresh.family).and_then(|family| self.tokens.get(&family.current));
+        // An unknown family is told apart later, and tells a stranger nothing.
+        let own = current.is_none_or(|record| !rights.foreign && is_own(rights, record));
+        if !own && !paired {
+            return Err(forbidden(
+                "refreshing a token of another user",
+                "only its user and administrators may",
+            ));
+        }
+        match (refresh.overrides.lifetime, current) {
+            (Some(lifetime), Some(record)) => self.bounded(rights, record.generation, lifetime),
+            _ => Ok(()),
+        }
+    }
+
+    fn may_revoke(&self, actor: &Actor, rights: &Rights, revoke: &RevokeToken) -> Result<(), Refusal> {
+        if rights.foreign {
+            return Err(forbidden("revoking a token", "only principals of this cluster may; ask the issuer"));
+        }
+        let itself = |id: &TokenId| matches!(actor, Actor::Token(token) if token.id == Some(*id));
+        let recorded_own = |id: &TokenId| self.tokens.get(id).is_some_and(|record| is_own(rights, record));
+        let own = match &revoke.target {
+            RevokeTarget::Id(id) => itself(id) || recorded_own(id),
+            RevokeTarget::Value(token) => {
+                itself(&token.id) || recorded_own(&token.id) || is_own_user(rights, token.subject.user_name())
+            }
+            RevokeTarget::Family { family, .. } => self
+                .families
+                .get(family)
+                .is_some_and(|family| itself(&family.current) || recorded_own(&family.current)),
+        };
+        if own || rights.admin {
+            return Ok(());
+        }
+        Err(forbidden("revoking this token", "only its user and administrators may"))
+    }
+
+    /// A user may change the own mail address and password, and nothing else, unless an administrator forbade it.
+    fn changes_own_profile(&self, rights: &Rights, put: &PutUser) -> bool {
+        let user = rights.user.as_ref().filter(|name| **name == put.name && rights.whole_user);
+        let allowed = user.and_then(|name| self.users.get(name)).is_some_and(|user| user.profile_updatable);
+        let rest = PutUser { email: None, password: PasswordChange::Keep, ..put.clone() };
+        allowed && rest == PutUser::new(put.name.clone(), put.mode) && put.password != PasswordChange::Clear
+    }
+}
+
+/// A refresh presents its access token, which may have expired, been rotated out or lost its key: it opens the refresh of
+/// its own family, or the replay, and only that. Whether the pair belongs together is decided with the family.
+fn opens_pair(token: &TokenActor, action: &Action) -> bool {
+    let Action::RefreshToken(refresh) = action else { return false };
+    token.id.is_some() && token.id == refresh.access && refresh.overrides.is_empty()
+}
+
+fn is_own(rights: &Rights, record: &TokenRecord) -> bool {
+    let owner = rights.user.is_some() && record.owner == rights.user;
+    owner || is_own_user(rights, record.subject.user_name())
+}
+
+fn is_own_user(rights: &Rights, name: Option<&str>) -> bool {
+    !rights.foreign && name.is_some() && rights.user.as_ref().map(UserName::as_str) == name
+}
+
+fn administrators_or(allowed: bool, rights: &Rights, action: &Action) -> Result<(), Refusal> {
+    if allowed || rights.admin { Ok(()) } else { Err(forbidden(action.name(), "only administrators may")) }
+}
+
+fn forbidden(asked: &str, allowed: &str) -> Refusal {
+    Refusal::Forbidden { asked: asked.to_owned(), allowed: allowed.to_owned() }
+}

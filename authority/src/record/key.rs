@@ -1,0 +1,137 @@
+//! Signing keys, sealed secrets, the circle of trust.
+
+use std::collections::BTreeSet;
+
+use circlet_token::{Algorithm, KeyId, Lifetime, ServiceId};
+
+use crate::codec::{wire_enum, wire_struct};
+
+/// A secret that only a node with the cluster's master key can open. Made at the edge: nonce and ciphertext come with the
+/// command.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// For XChaCha20-Poly1305.
+    pub nonce: [u8; 24],
+    /// With the tag at its end.
+    pub ciphertext: Vec<u8>,
+}
+wire_struct!(Sealed { nonce, ciphertext });
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sealed({} bytes)", self.ciphertext.len())
+    }
+}
+
+/// Which sealed secret is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealedKind {
+    /// The private half of one of the cluster's token keys.
+    TokenKey(KeyId),
+    /// The private key of the cluster's certificate authority.
+    ClusterCa,
+    /// The key of refresh tokens' MACs.
+    RefreshSecret,
+}
+
+/// Where a signing key is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum KeyState {
+    /// Verifies; does not sign.
+    Published = 1,
+    /// Verifies and signs; exactly one key is active.
+    Active = 2,
+    /// Neither verifies nor signs: its last token is gone.
+    Retired = 3,
+    /// Whatever it signed is refused.
+    Tainted = 4,
+}
+wire_enum!(KeyState {
+    1 => Published,
+    2 => Active,
+    3 => Retired,
+    4 => Tainted,
+});
+
+impl KeyState {
+    /// The word used in messages and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Active => "active",
+            Self::Retired => "retired",
+            Self::Tainted => "tainted",
+        }
+    }
+}
+
+/// One of the cluster's own signing keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// From its certificate.
+    pub kid: KeyId,
+    /// What it signs with.
+    pub algorithm: Algorithm,
+    /// The root certificate.
+    pub certificate_der: Vec<u8>,
+    /// The public key, as the certificate holds it.
+    pub spki_der: Vec<u8>,
+    /// The private half, sealed.
+    pub private_key: Sealed,
+    /// Where it is in its life.
+    pub state: KeyState,
+    /// The log index at which it got there.
+    pub since_index: u64,
+}
+wire_struct!(Key { kid, algorithm, certificate_der, spki_der, private_key, state, since_index });
+
+/// What the tokens of a trusted issuer may do here. By default all that the guide allows, except admin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IssuerLimits {
+    /// Whether its admin tokens are admin here.
+    pub admin: bool,
+    /// The groups that its tokens may claim; `None`: any that exists here.
+    pub groups: Option<BTreeSet<String>>,
+    /// The longest lifetime, also counted from now; for ever: no limit.
+    pub max_lifetime: Option<Lifetime>,
+}
+wire_struct!(IssuerLimits { admin, groups, max_lifetime });
+
+/// A root certificate of another cluster that this one trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedIssuer {
+    /// From the certificate.
+    pub kid: KeyId,
+    /// What the key signs with.
+    pub algorithm: Algorithm,
+    /// The public key, as the certificate holds it.
+    pub spki_der: Vec<u8>,
+    /// The whole certificate.
+    pub certificate_der: Vec<u8>,
+    /// Whom the key speaks for.
+    pub issuer: ServiceId,
+    /// The certificate's common name.
+    pub common_name: String,
+    /// The certificate's last day, as text.
+    pub not_after: String,
+    /// What its tokens may do here.
+    pub limits: IssuerLimits,
+    /// The file it came from.
+    pub file_name: String,
+    /// The log index that brought it in, or changed it last.
+    pub since_index: u64,
+}
+wire_struct!(TrustedIssuer {
+    kid,
+    algorithm,
+    spki_der,
+    certificate_der,
+    issuer,
+    common_name,
+    not_after,
+    limits,
+    file_name,
+    since_index,
+});

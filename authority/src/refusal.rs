@@ -1,0 +1,173 @@
+//! Why a command was not carried out.
+
+use circlet_token::{KeyId, ServiceId, Subject, TokenId, UserName};
+
+use crate::codec::wire_enum;
+
+/// One reason per variant. Its `Display` is one line: what was asked, what is allowed, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "each variant's message is its documentation")]
+pub enum Refusal {
+    #[error("the cluster has not been initialised; run `circlet init` first")]
+    NotBootstrapped = 1,
+    #[error("the cluster is already initialised as {service_id}")]
+    AlreadyBootstrapped { service_id: ServiceId } = 2,
+    #[error("{asked} is not allowed; {allowed}")]
+    Forbidden { asked: String, allowed: String } = 3,
+    #[error("the token of the caller is refused: {why}")]
+    ActorRevoked { why: String } = 4,
+    #[error("the token of the caller expired at {at}")]
+    ActorExpired { at: u64 } = 5,
+    #[error("user {name} is not a user of this cluster")]
+    ActorUnknown { name: UserName } = 6,
+    #[error("user {name} is disabled")]
+    UserDisabled { name: UserName } = 7,
+    #[error("user {name} does not exist")]
+    UserUnknown { name: UserName } = 8,
+    #[error("user {name} exists already")]
+    UserExists { name: UserName } = 9,
+    #[error("group {name} does not exist")]
+    GroupUnknown { name: String } = 10,
+    #[error("group {name} exists already")]
+    GroupExists { name: String } = 11,
+    #[error("user {name} is the last administrator; make another user administrator first")]
+    LastAdministrator { name: UserName } = 12,
+    #[error("without group {name} nobody would be administrator; make a user administrator first")]
+    LastAdministratorGroup { name: String } = 13,
+    #[error("{limit} allows {max}; raise the setting or remove something")]
+    LimitReached { limit: String, max: u64 } = 14,
+    #[error("{what} has {found} bytes; {limit} allows {max}")]
+    TooLong { what: String, found: u64, limit: String, max: u64 } = 15,
+    #[error("token {id} is not known here")]
+    UnknownToken { id: TokenId } = 16,
+    #[error("token {id} has been revoked")]
+    TokenRevoked { id: TokenId } = 17,
+    #[error(
+        "Token not revocable: token {id} lives to its expiry; only tokens that never expire, live long enough or were created with force_revocable can be revoked"
+    )]
+    NotRevocable { id: TokenId, expires_at: Option<u64> } = 18,
+    #[error("token {id} was issued by {issuer}, not by this cluster ({here}); ask there")]
+    ForeignToken { id: TokenId, issuer: ServiceId, here: ServiceId } = 19,
+    #[error("the id {id} belongs to another token")]
+    IdTaken { id: TokenId } = 20,
+    #[error("the Idempotency-Key was used for another request; use a new key")]
+    IdempotencyConflict = 21,
+    #[error("the refresh token has been used before; use the one that came with its successor")]
+    RefreshUsed = 22,
+    #[error("the refresh token has been used before; its family of tokens was revoked for that")]
+    RefreshUsedFamilyRevoked = 23,
+    #[error("the refresh token is not known here")]
+    RefreshUnknown = 24,
+    #[error("the refresh token has been revoked")]
+    RefreshRevoked = 25,
+    #[error("access token and refresh token do not belong together")]
+    RefreshMismatch = 26,
+    #[error(
+        "the refresh token's access token expired at {expired_at}; refreshing was possible until {until}"
+    )]
+    RefreshExpired { expired_at: u64, until: u64 } = 27,
+    #[error("Cannot refresh token, token owner does not exist: {name}")]
+    OwnerUnknown { name: UserName } = 28,
+    #[error("the user {asked_by} can only create user tokens for themselves (requested: {requested})")]
+    OnlyForSelf { asked_by: UserName, requested: String } = 29,
+    #[error("the user {asked_by} cannot request a token with scope {item}")]
+    ScopeForbidden { asked_by: UserName, item: String } = 30,
+    #[error("the user {asked_by} is not a member of the following groups: {groups}")]
+    NotMember { asked_by: UserName, groups: String } = 31,
+    #[error(
+        "the user {asked_by} can only create tokens that expire within {max} seconds (requested: {requested})"
+    )]
+    ExpiryTooLong { asked_by: UserName, max: u64, requested: String } = 32,
+    #[error("insufficient scope: {scope}; name at least one group, or a scope that the subject can use")]
+    InsufficientScope { scope: String } = 33,
+    #[error("unaccepted scope: {item}; {why}")]
+    ScopeUnaccepted { item: String, why: String } = 34,
+    #[error("subject {subject} does not belong to this cluster ({here})")]
+    ForeignSubject { subject: Subject, here: ServiceId } = 35,
+    #[error("configuration: {why}")]
+    ConfigInvalid { why: String } = 36,
+    #[error("the configuration is at version {current}, not {expected}; read it again and repeat the change")]
+    ConfigChanged { expected: u64, current: u64 } = 37,
+    #[error("key {kid} is not in the keyring")]
+    KeyUnknown { kid: KeyId } = 38,
+    #[error("key {kid} is {state}; {why}")]
+    KeyState { kid: KeyId, state: String, why: String } = 39,
+    #[error("certificate {kid} carries a key of this cluster itself")]
+    KeyIsOurs { kid: KeyId } = 40,
+    #[error("{issuer} is this cluster itself")]
+    IssuerIsUs { issuer: ServiceId } = 41,
+    #[error("the key of certificate {kid} already speaks for {issuer}; one key belongs to one issuer")]
+    KeyOfAnotherIssuer { kid: KeyId, issuer: ServiceId } = 42,
+    #[error("certificate {kid} is not trusted here")]
+    IssuerUnknown { kid: KeyId } = 43,
+    #[error("the join token is not known; make one with `circlet cluster token`")]
+    JoinTokenUnknown = 44,
+    #[error("the join token expired at {at}; make a new one with `circlet cluster token`")]
+    JoinTokenExpired { at: u64 } = 45,
+    #[error("the join token was used by another node; make a new one with `circlet cluster token`")]
+    JoinTokenUsed = 46,
+    #[error("node {node} has the same {what}; remove it first")]
+    NodeTaken { node: u64, what: String } = 47,
+    #[error("nothing was marked at log index {mark}; mark again")]
+    MarkUnknown { mark: u64 } = 48,
+    #[error("the mark is {elapsed_ms} ms old; removing needs {needed_ms} ms")]
+    MarkTooYoung { elapsed_ms: u64, needed_ms: u64 } = 49,
+    #[error("{what} is in use already; draw a new one")]
+    Taken { what: String } = 50,
+    #[error("{what} must not be empty")]
+    Empty { what: String } = 51,
+}
+wire_enum!(Refusal {
+    1 => NotBootstrapped,
+    2 => AlreadyBootstrapped { service_id },
+    3 => Forbidden { asked, allowed },
+    4 => ActorRevoked { why },
+    5 => ActorExpired { at },
+    6 => ActorUnknown { name },
+    7 => UserDisabled { name },
+    8 => UserUnknown { name },
+    9 => UserExists { name },
+    10 => GroupUnknown { name },
+    11 => GroupExists { name },
+    12 => LastAdministrator { name },
+    13 => LastAdministratorGroup { name },
+    14 => LimitReached { limit, max },
+    15 => TooLong { what, found, limit, max },
+    16 => UnknownToken { id },
+    17 => TokenRevoked { id },
+    18 => NotRevocable { id, expires_at },
+    19 => ForeignToken { id, issuer, here },
+    20 => IdTaken { id },
+    21 => IdempotencyConflict,
+    22 => RefreshUsed,
+    23 => RefreshUsedFamilyRevoked,
+    24 => RefreshUnknown,
+    25 => RefreshRevoked,
+    26 => RefreshMismatch,
+    27 => RefreshExpired { expired_at, until },
+    28 => OwnerUnknown { name },
+    29 => OnlyForSelf { asked_by, requested },
+    30 => ScopeForbidden { asked_by, item },
+    31 => NotMember { asked_by, groups },
+    32 => ExpiryTooLong { asked_by, max, requested },
+    33 => InsufficientScope { scope },
+    34 => ScopeUnaccepted { item, why },
+    35 => ForeignSubject { subject, here },
+    36 => ConfigInvalid { why },
+    37 => ConfigChanged { expected, current },
+    38 => KeyUnknown { kid },
+    39 => KeyState { kid, state, why },
+    40 => KeyIsOurs { kid },
+    41 => IssuerIsUs { issuer },
+    42 => KeyOfAnotherIssuer { kid, issuer },
+    43 => IssuerUnknown { kid },
+    44 => JoinTokenUnknown,
+    45 => JoinTokenExpired { at },
+    46 => JoinTokenUsed,
+    47 => NodeTaken { node, what },
+    48 => MarkUnknown { mark },
+    49 => MarkTooYoung { elapsed_ms, needed_ms },
+    50 => Taken { what },
+    51 => Empty { what },
+});

@@ -1,0 +1,198 @@
+//! Which record has which tag. Never renumbered.
+
+use std::{io, sync::Arc};
+
+use circlet_token::{KeyId, Subject, TokenId};
+
+use super::frames::Writer;
+use crate::{
+    codec::{DecodeError, Wire, decode_bare, wire_struct},
+    config::Config,
+    record::{Family, FamilyId, Group, JoinToken, Key, Node, TokenRecord, TrustedIssuer, User, Watermark},
+    state::{Cluster, Idempotent, Lately, PurgeMark, State},
+};
+
+const HEAD: u8 = 1;
+const KEY: u8 = 2;
+const TRUSTED: u8 = 3;
+const DISTRUSTED: u8 = 4;
+const USER: u8 = 5;
+const GROUP: u8 = 6;
+const TOKEN: u8 = 7;
+const FAMILY: u8 = 8;
+const LISTED: u8 = 9;
+const UNSEEN: u8 = 10;
+const LATELY: u8 = 11;
+const SUBJECT_MARK: u8 = 12;
+const KEY_MARK: u8 = 13;
+const IDEMPOTENT: u8 = 14;
+const NODE: u8 = 15;
+const JOIN_TOKEN: u8 = 16;
+
+/// Everything there is one of.
+struct Head {
+    index: u64,
+    now_ms: u64,
+    feature_level: u32,
+    cluster: Option<Arc<Cluster>>,
+    config: Arc<Config>,
+    config_version: u64,
+    purge_mark: Option<PurgeMark>,
+    unseen_until: u64,
+}
+wire_struct!(Head {
+    index,
+    now_ms,
+    feature_level,
+    cluster,
+    config,
+    config_version,
+    purge_mark,
+    unseen_until
+});
+
+pub(super) fn write(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
+    to.record(HEAD, &head_of(state))?;
+    each(to, KEY, state.keyring.values())?;
+    each(to, TRUSTED, state.circle.values())?;
+    pairs(to, DISTRUSTED, state.distrusted.iter())?;
+    each(to, USER, state.users.values())?;
+    each(to, GROUP, state.groups.values())?;
+    each(to, TOKEN, state.tokens.iter())?;
+    pairs(to, FAMILY, state.families.iter())?;
+    each(to, LISTED, state.revocations.listed())?;
+    pairs(to, UNSEEN, state.revocations.unseen())?;
+    pairs(to, LATELY, state.revocations.latest())?;
+    pairs(to, SUBJECT_MARK, state.revocations.subject_marks())?;
+    pairs(to, KEY_MARK, state.revocations.key_marks())?;
+    pairs(to, IDEMPOTENT, state.idempotency.iter())?;
+    each(to, NODE, state.nodes.values())?;
+    each(to, JOIN_TOKEN, state.join_tokens.values())
+}
+
+fn head_of(state: &State) -> Head {
+    Head {
+        index: state.index,
+        now_ms: state.now_ms,
+        feature_level: state.feature_level,
+        cluster: state.cluster.clone(),
+        config: Arc::clone(&state.config),
+        config_version: state.config_version,
+        purge_mark: state.purge_mark.clone(),
+        unseen_until: state.unseen_until,
+    }
+}
+
+fn each<'a, T: Wire + 'a>(
+    to: &mut Writer<'_>,
+    tag: u8,
+    records: impl Iterator<Item = &'a T>,
+) -> io::Result<()> {
+    for record in records {
+        to.record(tag, record)?;
+    }
+    Ok(())
+}
+
+fn pairs<'a, K, V>(
+    to: &mut Writer<'_>,
+    tag: u8,
+    records: impl Iterator<Item = (&'a K, &'a V)>,
+) -> io::Result<()>
+where
+    K: Wire + Clone + 'a,
+    V: Wire + Clone + 'a,
+{
+    for (key, value) in records {
+        to.record(tag, &(key.clone(), value.clone()))?;
+    }
+    Ok(())
+}
+
+pub(super) fn restore(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), DecodeError> {
+    match tag {
+        HEAD => restore_head(state, decode_bare(bytes)?),
+        KEY | TRUSTED | DISTRUSTED => restore_keys(state, tag, bytes)?,
+        USER => {
+            let user: Arc<User> = decode_bare(bytes)?;
+            state.users.insert(user.name.clone(), user);
+        }
+        GROUP => {
+            let group: Arc<Group> = decode_bare(bytes)?;
+            state.groups.insert(group.name.clone(), group);
+        }
+        TOKEN => state.tokens.insert(decode_bare::<TokenRecord>(bytes)?),
+        FAMILY => {
+            let (id, family): (FamilyId, Family) = decode_bare(bytes)?;
+            state.families.insert(id, family);
+        }
+        LISTED | UNSEEN | LATELY | SUBJECT_MARK | KEY_MARK => restore_revocations(state, tag, bytes)?,
+        IDEMPOTENT => {
+            let (key, entry): ([u8; 32], Idempotent) = decode_bare(bytes)?;
+            state.idempotency.insert(key, entry);
+        }
+        NODE => {
+            let node: Arc<Node> = decode_bare(bytes)?;
+            state.nodes.insert(node.record.id, node);
+        }
+        JOIN_TOKEN => {
+            let token: Arc<JoinToken> = decode_bare(bytes)?;
+            state.join_tokens.insert(token.hash, token);
+        }
+        tag => return Err(DecodeError::UnknownTag { what: "a snapshot", tag: u64::from(tag) }),
+    }
+    Ok(())
+}
+
+fn restore_head(state: &mut State, head: Head) {
+    state.index = head.index;
+    state.now_ms = head.now_ms;
+    state.feature_level = head.feature_level;
+    state.cluster = head.cluster;
+    state.config = head.config;
+    state.config_version = head.config_version;
+    state.purge_mark = head.purge_mark;
+    state.unseen_until = head.unseen_until;
+}
+
+fn restore_keys(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), DecodeError> {
+    match tag {
+        KEY => {
+            let key: Arc<Key> = decode_bare(bytes)?;
+            state.keyring.insert(key.kid.clone(), key);
+        }
+        TRUSTED => {
+            let issuer: Arc<TrustedIssuer> = decode_bare(bytes)?;
+            state.circle.insert(issuer.kid.clone(), issuer);
+        }
+        _ => {
+            let (kid, index): (KeyId, u64) = decode_bare(bytes)?;
+            state.distrusted.insert(kid, index);
+        }
+    }
+    Ok(())
+}
+
+fn restore_revocations(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), DecodeError> {
+    let revocations = &mut state.revocations;
+    match tag {
+        LISTED => revocations.restore_listed(decode_bare(bytes)?),
+        UNSEEN => {
+            let (id, until): (TokenId, u64) = decode_bare(bytes)?;
+            revocations.list_unseen(id, until);
+        }
+        LATELY => {
+            let (id, lately): (TokenId, Lately) = decode_bare(bytes)?;
+            revocations.remember(id, lately);
+        }
+        SUBJECT_MARK => {
+            let (subject, mark): (Subject, Watermark) = decode_bare(bytes)?;
+            revocations.mark_subject(subject, mark);
+        }
+        _ => {
+            let (key, mark): (KeyId, Watermark) = decode_bare(bytes)?;
+            revocations.mark_key(key, mark);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! What the cluster has decided. A state is an immutable view once it is published: cloning it costs a constant.
+
+mod families;
+mod list;
+mod read;
+mod revocations;
+mod tokens;
+
+pub(crate) use families::Families;
+pub use list::{TokenCursor, TokenFilter, TokenOrder, TokenPage};
+pub(crate) use revocations::{Lately, Revocations};
+pub(crate) use tokens::{Tokens, users_of};
+
+use std::sync::Arc;
+
+use circlet_token::{KeyId, KeySet, PublicKey, ServiceId, TokenId, UserName};
+use imbl::OrdMap;
+
+use crate::{
+    codec::wire_struct,
+    command::ClusterCa,
+    config::Config,
+    record::{Group, JoinToken, Key, KeyState, Node, Sealed, TrustedIssuer, User},
+};
+
+/// The replicated state. Equal logs give equal states, down to the bytes of [`State::digest`].
+#[derive(Clone)]
+pub struct State {
+    pub(crate) index: u64,
+    pub(crate) now_ms: u64,
+    pub(crate) feature_level: u32,
+    pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) config_version: u64,
+    pub(crate) keyring: OrdMap<KeyId, Arc<Key>>,
+    pub(crate) circle: OrdMap<KeyId, Arc<TrustedIssuer>>,
+    pub(crate) distrusted: OrdMap<KeyId, u64>,
+    pub(crate) users: OrdMap<UserName, Arc<User>>,
+    pub(crate) groups: OrdMap<String, Arc<Group>>,
+    pub(crate) tokens: Tokens,
+    pub(crate) families: Families,
+    pub(crate) revocations: Revocations,
+    pub(crate) idempotency: OrdMap<[u8; 32], Idempotent>,
+    pub(crate) nodes: OrdMap<u64, Arc<Node>>,
+    pub(crate) join_tokens: OrdMap<[u8; 32], Arc<JoinToken>>,
+    pub(crate) purge_mark: Option<PurgeMark>,
+    /// Until when plain revocable tokens may live that were issued under an earlier configuration, seconds.
+    pub(crate) unseen_until: u64,
+    /// Derived: the key that signs.
+    pub(crate) active: Option<KeyId>,
+    /// Derived: the cluster's own keys and the circle's.
+    pub(crate) key_set: Arc<KeySet>,
+}
+
+/// What a bootstrap fixes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cluster {
+    pub(crate) service_id: ServiceId,
+    pub(crate) generation: u64,
+    pub(crate) ca: ClusterCa,
+    pub(crate) refresh_secret: Sealed,
+    pub(crate) master_key_fingerprint: [u8; 32],
+}
+wire_struct!(Cluster { service_id, generation, ca, refresh_secret, master_key_fingerprint });
+
+/// A create that carried an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Idempotent {
+    pub(crate) request_digest: [u8; 32],
+    pub(crate) token: TokenId,
+    pub(crate) at_ms: u64,
+}
+wire_struct!(Idempotent { request_digest, token, at_ms });
+
+/// The first step of a purge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PurgeMark {
+    pub(crate) index: u64,
+    /// Everything that expired up to this second may go.
+    pub(crate) through: u64,
+    pub(crate) at_ms: u64,
+}
+wire_struct!(PurgeMark { index, through, at_ms });
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    /// The state before the first entry.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            index: 0,
+            now_ms: 0,
+            feature_level: 1,
+            cluster: None,
+            config: Arc::default(),
+            config_version: 0,
+            keyring: OrdMap::new(),
+            circle: OrdMap::new(),
+            distrusted: OrdMap::new(),
+            users: OrdMap::new(),
+            groups: OrdMap::new(),
+            tokens: Tokens::default(),
+            families: Families::default(),
+            revocations: Revocations::default(),
+            idempotency: OrdMap::new(),
+            nodes: OrdMap::new(),
+            join_tokens: OrdMap::new(),
+            purge_mark: None,
+            unseen_until: 0,
+            active: None,
+            key_set: Arc::new(KeySet::new()),
+        }
+    }
+
+    /// Recompute what hangs on the keyring and the circle.
+    pub(crate) fn keys_changed(&mut self) {
+        self.active =
+            self.keyring.values().find(|key| key.state == KeyState::Active).map(|key| key.kid.clone());
+        let mut set = KeySet::new();
+        let Some(cluster) = &self.cluster else { return };
+        let own = self.keyring.values().filter(|key| key.state != KeyState::Retired);
+        let own = own.map(|key| (&key.kid, key.algorithm, &cluster.service_id, &key.spki_der));
+        let others =
+            self.circle.values().map(|other| (&other.kid, other.algorithm, &other.issuer, &other.spki_der));
+        for (kid, algorithm, issuer, spki) in own.chain(others) {
+            // A key that this build cannot read verifies nothing here; the edge has read it before it was proposed.
+            if let Ok(key) = PublicKey::from_parts(kid.clone(), algorithm, issuer.clone(), spki) {
+                let _ = set.insert(key);
+            }
+        }
+        self.key_set = Arc::new(set);
+    }
+
+    pub(crate) fn now_secs(&self) -> u64 {
+        self.now_ms / 1_000
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("index", &self.index)
+            .field("now_ms", &self.now_ms)
+            .field("users", &self.users.len())
+            .field("tokens", &self.tokens.len())
+            .field("revoked", &self.revocations.len())
+            .finish_non_exhaustive()
+    }
+}

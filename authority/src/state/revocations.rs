@@ -1,0 +1,147 @@
+//! The revocation list: revoked ids with their expiry, and watermarks. Its size follows what was revoked, whatever was
+//! issued.
+
+use circlet_token::{KeyId, Subject, TokenId};
+use imbl::{OrdMap, OrdSet};
+
+use crate::{
+    codec::wire_struct,
+    limits::REVOKED_LATELY_IDS_MAX,
+    record::{FamilyId, Watermark},
+};
+
+/// What is refused although its signature is good.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Revocations {
+    /// Ordered by expiry, so that what has expired is one range; a token's claims hold both halves of the key.
+    listed: OrdSet<(u64, TokenId)>,
+    /// Ids that were revoked without being recorded, until the second at which the longest such token has expired.
+    unseen: OrdMap<TokenId, u64>,
+    /// The last revoked ids by id alone, to tell "already revoked" from "unknown" and to find their families.
+    lately: OrdMap<TokenId, Lately>,
+    /// Derived: `lately` in the order of revoking.
+    lately_order: OrdMap<u64, TokenId>,
+    subjects: OrdMap<Subject, Watermark>,
+    keys: OrdMap<KeyId, Watermark>,
+}
+
+/// A revoked id, for as long as it is among the last [`REVOKED_LATELY_IDS_MAX`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lately {
+    /// Counts revokes; smaller is earlier.
+    pub(crate) order: u64,
+    /// The token's expiry, seconds; the largest number for one that has none.
+    pub(crate) expiry: u64,
+    /// The family it belonged to.
+    pub(crate) family: Option<FamilyId>,
+}
+wire_struct!(Lately { order, expiry, family });
+
+impl Revocations {
+    pub(crate) fn len(&self) -> usize {
+        self.listed.len()
+    }
+
+    /// List an id until `expiry`. Returns whether it was new.
+    pub(crate) fn list(&mut self, id: TokenId, expiry: u64, family: Option<FamilyId>) -> bool {
+        if self.listed.insert((expiry, id)).is_some() {
+            return false;
+        }
+        let last = self.lately_order.get_max().map_or(0, |(order, _)| *order);
+        self.remember(id, Lately { order: last.saturating_add(1), expiry, family });
+        while self.lately_order.len() > REVOKED_LATELY_IDS_MAX {
+            let Some((oldest, id)) = self.lately_order.get_min().copied() else { break };
+            self.lately_order.remove(&oldest);
+            self.lately.remove(&id);
+        }
+        true
+    }
+
+    /// List an id of which nothing is known. Returns whether it was new.
+    pub(crate) fn list_unseen(&mut self, id: TokenId, until: u64) -> bool {
+        self.unseen.insert(id, until).is_none_or(|before| before < until)
+    }
+
+    pub(crate) fn is_listed(&self, id: &TokenId, expiry: u64) -> bool {
+        self.listed.contains(&(expiry, *id)) || self.unseen.contains_key(id)
+    }
+
+    pub(crate) fn lately(&self, id: &TokenId) -> Option<&Lately> {
+        self.lately.get(id)
+    }
+
+    pub(crate) fn unseen_until(&self, id: &TokenId) -> Option<u64> {
+        self.unseen.get(id).copied()
+    }
+
+    pub(crate) fn mark_subject(&mut self, subject: Subject, mark: Watermark) {
+        self.subjects.insert(subject, mark);
+    }
+
+    pub(crate) fn mark_key(&mut self, key: KeyId, mark: Watermark) {
+        self.keys.insert(key, mark);
+    }
+
+    pub(crate) fn subject_mark(&self, subject: &Subject) -> Option<Watermark> {
+        self.subjects.get(subject).copied()
+    }
+
+    pub(crate) fn key_mark(&self, key: &KeyId) -> Option<Watermark> {
+        self.keys.get(key).copied()
+    }
+
+    /// Forget up to `most` ids that expired at `through` or before; returns how many.
+    pub(crate) fn forget_expired(&mut self, through: u64, most: usize) -> usize {
+        let range = ..=(through, TokenId([0xff; 16]));
+        let gone: Vec<(u64, TokenId)> = self.listed.range(range).take(most).copied().collect();
+        for entry in &gone {
+            self.listed.remove(entry);
+            if let Some(lately) = self.lately.remove(&entry.1) {
+                self.lately_order.remove(&lately.order);
+            }
+        }
+        let room = most.saturating_sub(gone.len());
+        let unseen = self.unseen.iter().filter(|(_, until)| **until <= through).map(|(id, _)| *id);
+        let unseen: Vec<TokenId> = unseen.take(room).collect();
+        for id in &unseen {
+            self.unseen.remove(id);
+        }
+        gone.len().saturating_add(unseen.len())
+    }
+
+    // For snapshots: each part in order, and back.
+
+    pub(crate) fn listed(&self) -> impl Iterator<Item = &(u64, TokenId)> {
+        self.listed.iter()
+    }
+
+    pub(crate) fn unseen(&self) -> impl Iterator<Item = (&TokenId, &u64)> {
+        self.unseen.iter()
+    }
+
+    pub(crate) fn latest(&self) -> impl Iterator<Item = (&TokenId, &Lately)> {
+        self.lately.iter()
+    }
+
+    pub(crate) fn subject_marks(&self) -> impl Iterator<Item = (&Subject, &Watermark)> {
+        self.subjects.iter()
+    }
+
+    pub(crate) fn key_marks(&self) -> impl Iterator<Item = (&KeyId, &Watermark)> {
+        self.keys.iter()
+    }
+
+    pub(crate) fn restore_listed(&mut self, entry: (u64, TokenId)) {
+        self.listed.insert(entry);
+    }
+
+    pub(crate) fn remember(&mut self, id: TokenId, lately: Lately) {
+        self.lately_order.insert(lately.order, id);
+        self.lately.insert(id, lately);
+    }
+
+    /// The sizes of `lately` and its derived order, for the invariants.
+    pub(crate) fn lately_sizes(&self) -> (usize, usize) {
+        (self.lately.len(), self.lately_order.len())
+    }
+}
