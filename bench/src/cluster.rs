@@ -16,6 +16,8 @@ pub(crate) struct Cluster {
 /// One node of the cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
+    /// Its Raft id.
+    pub(crate) id: u64,
     /// `host:port` of its HTTP listener.
     pub(crate) authority: String,
     /// Its process.
@@ -74,6 +76,7 @@ impl Cluster {
                 let url = node["url"].as_str().ok_or_else(|| missing("nodes[].url"))?;
                 let pid = node["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
                 Ok(Node {
+                    id: node["id"].as_u64().ok_or_else(|| missing("nodes[].id"))?,
                     authority: plain_authority(url)?,
                     pid: pid.ok_or_else(|| missing("nodes[].pid"))?,
                     home: node["home"].as_str().ok_or_else(|| missing("nodes[].home"))?.to_owned(),

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod connection;
+mod failover;
 mod load;
 mod process;
 mod report;
@@ -38,6 +39,12 @@ struct Arguments {
     /// The longest time for each workload
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     seconds: u64,
+    /// Kill the leader this many times at the end, and start it again with --program
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "program")]
+    failover_rounds: usize,
+    /// The circlet program
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Write the figures here, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -75,8 +82,14 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     for clients in &arguments.clients {
         rows.extend(suite::run(&cluster, *clients, time).await?);
     }
+    let failover = match &arguments.program {
+        Some(program) if arguments.failover_rounds > 0 => {
+            Some(failover::run(cluster, program, arguments.failover_rounds).await?)
+        }
+        _ => None,
+    };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let report = Report { yardstick, rows, idle_bytes, idle_cpu, cores };
+    let report = Report { yardstick, rows, idle_bytes, idle_cpu, failover, cores };
     write!(std::io::stdout().lock(), "{}", report.table())?;
     if let Some(path) = &arguments.json {
         std::fs::write(path, format!("{:#}\n", report.json()))?;
