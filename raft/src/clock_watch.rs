@@ -1,6 +1,9 @@
 //! The two clocks of a node, and what they say about each other.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use crate::types::NodeId;
 
 /// Where time comes from; a simulator supplies its own.
 pub trait Clocks: Send + Sync + 'static {
@@ -47,5 +50,174 @@ impl Clocks for SystemClocks {
     fn wall_ms(&self) -> u64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         u64::try_from(since.unwrap_or(Duration::ZERO).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// How far the clocks of other nodes were ahead of ours, and when that was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Offsets(BTreeMap<NodeId, Measured>);
+
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    offset_ms: i64,
+    at_boot_ms: u64,
+}
+
+/// A measurement older than this says nothing about now.
+const RECENT_MS: u64 = 10_000;
+
+impl Offsets {
+    /// Notes what a node's wall clock showed between `asked` and `answered`; half the way is taken as the moment.
+    pub(crate) fn note(&mut self, id: NodeId, wall_ms: u64, asked: Instants, answered: Instants) {
+        let ours = asked.wall_ms / 2 + answered.wall_ms / 2;
+        let offset_ms = i64::try_from(i128::from(wall_ms) - i128::from(ours)).unwrap_or(i64::MAX);
+        self.0.insert(id, Measured { offset_ms, at_boot_ms: answered.boot_ms });
+    }
+
+    /// A node's offset, if measured lately.
+    pub(crate) fn of(&self, id: NodeId, now: Instants) -> Option<i64> {
+        let measured = self.0.get(&id)?;
+        (now.boot_ms.saturating_sub(measured.at_boot_ms) <= RECENT_MS).then_some(measured.offset_ms)
+    }
+
+    /// How far the median of the voters is ahead of us; none unless a majority was measured lately. Of two middle
+    /// values the one farther from us counts.
+    pub(crate) fn median(&self, voters: &BTreeSet<NodeId>, us: NodeId, now: Instants) -> Option<i64> {
+        let offset = |id: &NodeId| if *id == us { Some(0) } else { self.of(*id, now) };
+        let mut offsets: Vec<i64> = voters.iter().filter_map(offset).collect();
+        if offsets.len() <= voters.len() / 2 {
+            return None;
+        }
+        offsets.sort_unstable();
+        let (low, high) = (offsets.get((offsets.len() - 1) / 2)?, offsets.get(offsets.len() / 2)?);
+        Some(if low.unsigned_abs() > high.unsigned_abs() { *low } else { *high })
+    }
+}
+
+/// Decides whether a leader's clock may stamp.
+#[derive(Debug, Default)]
+pub(crate) struct Stamper {
+    /// The last stamp, and the term it was given in.
+    last: Option<(u64, Instants)>,
+}
+
+/// What a stamp is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstances {
+    pub(crate) now: Instants,
+    pub(crate) term: u64,
+    /// How far the median of the voters is ahead.
+    pub(crate) median_ms: Option<i64>,
+    /// We are the only voter.
+    pub(crate) lone: bool,
+    /// The state's time; 0 for a state without any.
+    pub(crate) state_ms: u64,
+    /// The operator vouches for a lone clock.
+    pub(crate) accept_clock: bool,
+    /// The offset and the jump that are tolerated.
+    pub(crate) bound_ms: u64,
+}
+
+/// A lone clock this far ahead of the state needs the operator's word: an idle cluster may rest for a while.
+const LONE_AHEAD_MS: u64 = 30 * 24 * 3_600_000;
+
+impl Stamper {
+    /// The stamp, or why this clock may not give one.
+    pub(crate) fn stamp(&mut self, c: Circumstances) -> Result<u64, String> {
+        let Circumstances { now, term, bound_ms, .. } = c;
+        if let Some((last_term, last)) = self.last
+            && last_term == term
+        {
+            let boot = now.boot_ms.saturating_sub(last.boot_ms);
+            let wall = i128::from(now.wall_ms) - i128::from(last.wall_ms);
+            let jump = (wall - i128::from(boot)).unsigned_abs();
+            // Clocks are steered by up to 500 ppm; the bound is for steps.
+            if jump > u128::from(bound_ms) + u128::from(boot / 1000) && !(c.lone && c.accept_clock) {
+                return Err(format!("the wall clock jumped by {jump} ms against the boot clock"));
+            }
+        }
+        if c.lone {
+            let ahead = now.wall_ms.saturating_sub(c.state_ms);
+            if c.state_ms > 0 && ahead > LONE_AHEAD_MS && !c.accept_clock {
+                return Err(format!(
+                    "the clock is {ahead} ms ahead of the state and no other node can confirm it; \
+                     start with --accept-clock if it is right"
+                ));
+            }
+        } else {
+            let median = c.median_ms.ok_or("the clocks of a majority haven't been compared yet")?;
+            if median.unsigned_abs() > bound_ms {
+                return Err(format!("the clock is {median} ms behind the median of the voters"));
+            }
+        }
+        self.last = Some((term, now));
+        Ok(now.wall_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(boot_ms: u64, wall_ms: u64) -> Instants {
+        Instants { boot_ms, wall_ms }
+    }
+
+    fn of_three(now: Instants, median_ms: Option<i64>) -> Circumstances {
+        Circumstances {
+            now,
+            term: 1,
+            median_ms,
+            lone: false,
+            state_ms: 0,
+            accept_clock: false,
+            bound_ms: 5_000,
+        }
+    }
+
+    #[test]
+    fn elapsed_is_what_the_faster_clock_saw() {
+        assert_eq!(at(10, 1_000).elapsed_ms(at(20, 1_500)), 500);
+        assert_eq!(at(10, 1_000).elapsed_ms(at(700, 900)), 690);
+    }
+
+    #[test]
+    fn a_median_needs_a_recent_majority() {
+        let voters = BTreeSet::from([1, 2, 3]);
+        let mut offsets = Offsets::default();
+        assert_eq!(offsets.median(&voters, 1, at(0, 0)), None);
+        offsets.note(2, 9_000, at(100, 1_000), at(110, 1_010));
+        assert_eq!(offsets.median(&voters, 1, at(200, 0)), Some(7_995));
+        assert_eq!(offsets.median(&voters, 1, at(20_000, 0)), None, "too old to count");
+        offsets.note(3, 1_000, at(100, 1_000), at(100, 1_000));
+        assert_eq!(offsets.median(&voters, 1, at(200, 0)), Some(0), "two of three agree");
+    }
+
+    #[test]
+    fn a_clock_off_the_median_may_not_stamp() {
+        let mut stamper = Stamper::default();
+        assert_eq!(stamper.stamp(of_three(at(0, 70), Some(4_999))), Ok(70));
+        assert!(stamper.stamp(of_three(at(0, 70), Some(-5_001))).is_err());
+        assert!(stamper.stamp(of_three(at(0, 70), None)).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_jumps_may_not_stamp_again_in_its_term() {
+        let mut stamper = Stamper::default();
+        assert!(stamper.stamp(of_three(at(1_000, 50_000), Some(0))).is_ok());
+        assert!(stamper.stamp(of_three(at(2_000, 57_000), Some(0))).is_err());
+        assert!(stamper.stamp(of_three(at(2_000, 40_000), Some(0))).is_err());
+        assert!(stamper.stamp(of_three(at(2_000, 51_200), Some(0))).is_ok());
+        let later_term = Circumstances { term: 2, ..of_three(at(3_000, 90_000), Some(0)) };
+        assert!(stamper.stamp(later_term).is_ok(), "the median vouches for a new leadership");
+    }
+
+    #[test]
+    fn a_lone_clock_far_ahead_needs_the_operators_word() {
+        let lone =
+            Circumstances { lone: true, state_ms: 1_000, ..of_three(at(0, LONE_AHEAD_MS + 2_000), None) };
+        assert!(Stamper::default().stamp(lone).is_err());
+        assert!(Stamper::default().stamp(Circumstances { accept_clock: true, ..lone }).is_ok());
+        assert!(Stamper::default().stamp(Circumstances { state_ms: 0, ..lone }).is_ok());
     }
 }

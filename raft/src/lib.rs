@@ -15,21 +15,29 @@
 //! | [`clock_watch`] | boot and wall clock, and how far nodes are apart |
 //! | [`settings`] | timeouts and limits |
 //! | [`snapshot_file`] | a snapshot on its way between disk and network |
+//! | [`network`] | openraft's calls between nodes, as frames |
+//! | `transport` | the connections for them: mutual TLS, keys pinned |
+//! | `freshness` | how a node proves that its view is fresh |
+//! | [`replica`] | one member of the cluster, over any runtime and network |
 //! | [`raft`] | the facade |
 
 pub mod blocking;
 pub mod clock_watch;
 pub mod damage;
 pub mod engine;
+mod freshness;
 pub mod log_store;
 pub mod machine;
+pub mod network;
 pub mod published;
 pub mod raft;
+pub mod replica;
 pub mod settings;
 pub mod snapshot;
 pub mod snapshot_file;
 pub mod state_machine;
 pub mod storage;
+mod transport;
 pub mod types;
 
 pub use clock_watch::{Clocks, Instants, SystemClocks};
@@ -37,8 +45,9 @@ pub use machine::{Capture, Machine};
 pub use published::{Board, Published};
 pub use raft::{
     Committed, Gate, Identity, KnockError, Member, MemberError, NotFresh, NotReached, OpenError, Options,
-    ProposeError, Raft, Role, Status, knock,
+    ProposeError, Raft, Role, Status,
 };
 pub use settings::Settings;
 pub use snapshot_file::SnapshotFile;
+pub use transport::{knock, public_key_digest};
 pub use types::{Answer, NodeId, Peer, Proposal, Types};

@@ -199,18 +199,18 @@ impl<R> LogStore<R> {
     /// How far purging up to `upto` may go: not past the older kept snapshot, unless nothing would be left
     /// anyway (a snapshot took the place of the whole log).
     fn purge_to(&self, upto: LogId) -> io::Result<Option<LogId>> {
-        let (last, start) = {
+        let (last, purged) = {
             let tail = self.tail();
-            (tail.last, tail.start())
+            (tail.last, tail.purged.map(|purged| purged.index()))
         };
         let first_kept = self.bound.first_kept();
         if upto.index() < first_kept || last.is_none_or(|last| last.index() <= upto.index()) {
-            return Ok((upto.index() >= start).then_some(upto));
+            return Ok((Some(upto.index()) > purged).then_some(upto));
         }
-        if first_kept <= start {
+        let Some(limit) = first_kept.checked_sub(1).filter(|limit| Some(*limit) > purged) else {
             return Ok(None);
-        }
-        Ok(self.read(first_kept - 1, first_kept)?.first().map(|entry| entry.log_id))
+        };
+        Ok(self.read(limit, first_kept)?.first().map(|entry| entry.log_id))
     }
 }
 

@@ -8,12 +8,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use openraft_rt_tokio::TokioRuntime;
+use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
+use crate::blocking::{Threads, unblock};
 use crate::clock_watch::{Clocks, Instants};
+use crate::log_store::LogStore;
 use crate::machine::Machine;
-use crate::published::{Board, Published};
+use crate::network::wire::Change;
+use crate::network::{Channel, Lane};
+use crate::published::Published;
+use crate::replica::{Journal, Parts, Replica};
 use crate::settings::Settings;
+use crate::snapshot::SnapshotStore;
+use crate::state_machine::StateMachine;
+use crate::storage::Storage;
+use crate::transport::{Credentials, Doorman, Listener, Listening, TlsDial};
 use crate::types::{NodeId, Peer};
 
 /// Who this node is, to its peers.
@@ -46,6 +57,8 @@ pub struct Options {
     pub identity: Identity,
     /// Where to listen for peers, as `host:port`; port 0 picks one.
     pub listen: String,
+    /// The peers that the answer to our request to join named; they count only while our log knows no members.
+    pub introduced: Vec<(NodeId, Peer)>,
     /// Timeouts and limits.
     pub settings: Settings,
     /// Who serves those that want to join.
@@ -185,95 +198,6 @@ pub struct Status {
     pub stopped: Option<String>,
 }
 
-/// One node; clones are handles to the same.
-pub struct Raft<M: Machine> {
-    board: Arc<Board<M::View>>,
-}
-
-impl<M: Machine> Clone for Raft<M> {
-    fn clone(&self) -> Self {
-        Self { board: Arc::clone(&self.board) }
-    }
-}
-
-#[allow(clippy::unused_async, unused_variables, reason = "signatures first, the replica lands next")]
-impl<M: Machine> Raft<M> {
-    /// Opens the log, restores the state, and begins to listen and to take part.
-    pub async fn open(options: Options) -> Result<Self, OpenError> {
-        Err(OpenError::Data("no log store yet".to_owned()))
-    }
-
-    /// Starts a new cluster with this node as its only member; refused if it has ever been in one.
-    pub async fn initialize(&self, peer: Peer) -> Result<(), MemberError> {
-        Err(MemberError::Unavailable("not running".to_owned()))
-    }
-
-    /// Where peers reach us, with the port that was picked.
-    #[must_use]
-    pub fn peer_address(&self) -> SocketAddr {
-        SocketAddr::from(([0, 0, 0, 0], 0))
-    }
-
-    /// The present view with its index and freshness.
-    #[must_use]
-    pub fn published(&self) -> Arc<Published<M::View>> {
-        self.board.load()
-    }
-
-    /// Has the cluster decide a command; returns when this node's view holds it.
-    pub async fn propose(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {
-        Err(ProposeError::Unavailable("not running".to_owned()))
-    }
-
-    /// A view that is fresh as of `newer_than`, or as of this call; waits for a bounded time.
-    pub async fn fresh(&self, newer_than: Option<Instants>) -> Result<Arc<Published<M::View>>, NotFresh> {
-        Err(NotFresh("not running".to_owned()))
-    }
-
-    /// A view that holds `index`.
-    pub async fn wait_index(
-        &self,
-        index: u64,
-        wait: Duration,
-    ) -> Result<Arc<Published<M::View>>, NotReached> {
-        Err(NotReached { wanted: index, reached: 0 })
-    }
-
-    /// Adds a node that receives the log; it is given a vote by itself once it has caught up.
-    pub async fn add_learner(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
-        Err(MemberError::Unavailable("not running".to_owned()))
-    }
-
-    /// Gives a learner its vote now.
-    pub async fn promote(&self, id: NodeId) -> Result<(), MemberError> {
-        Err(MemberError::Unavailable("not running".to_owned()))
-    }
-
-    /// Removes a member; its id never returns.
-    pub async fn remove(&self, id: NodeId) -> Result<(), MemberError> {
-        Err(MemberError::Unavailable("not running".to_owned()))
-    }
-
-    /// Hands leadership to a voter.
-    pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
-        Err(MemberError::Unavailable("not running".to_owned()))
-    }
-
-    /// The state of this node.
-    #[must_use]
-    pub fn status(&self) -> Option<Status> {
-        None
-    }
-
-    /// Resolves with the reason when the node has stopped itself; never while it is well.
-    pub fn stopped(&self) -> impl Future<Output = String> + Send + 'static {
-        std::future::pending()
-    }
-
-    /// Stops the node; a leader hands over first.
-    pub async fn shutdown(&self) {}
-}
-
 /// Why a knock wasn't answered.
 #[derive(Debug, thiserror::Error)]
 pub enum KnockError {
@@ -298,17 +222,208 @@ pub enum KnockError {
     Refused(String),
 }
 
-/// Knocks at a member to join: connects with the joiner's key, checks that the member's certificate was signed by
-/// the CA whose DER has this SHA-256, and exchanges one frame. `make_request` gets the session's exporter.
-#[allow(clippy::unused_async, unused_variables, reason = "signatures first, the transport lands next")]
-pub async fn knock<F>(
-    address: &str,
-    ca_fingerprint: [u8; 32],
-    identity: &Identity,
-    make_request: F,
-) -> Result<Vec<u8>, KnockError>
-where
-    F: FnOnce([u8; 32]) -> Vec<u8> + Send,
-{
-    Err(KnockError::Unreachable { address: address.to_owned(), reason: "not running".to_owned() })
+/// One node; clones are handles to the same.
+pub struct Raft<M: Machine> {
+    node: Arc<Node<M>>,
+}
+
+type Engine<M> = Replica<M, TokioRuntime, StateMachine<TokioRuntime, M>>;
+
+struct Node<M: Machine> {
+    replica: Arc<Engine<M>>,
+    peer_address: SocketAddr,
+}
+
+impl<M: Machine> Clone for Raft<M> {
+    fn clone(&self) -> Self {
+        Self { node: Arc::clone(&self.node) }
+    }
+}
+
+impl<M: Machine> Raft<M> {
+    /// Opens the log, restores the state, and begins to listen and to take part.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let credentials = Arc::new(Credentials::new(&options.identity).map_err(OpenError::Identity)?);
+        let failed = |source| OpenError::Listen { address: options.listen.clone(), source };
+        let listener = TcpListener::bind(&options.listen).await.map_err(failed)?;
+        let data = options.data.clone();
+        let storage = unblock(&Threads, "open", move || Storage::<TokioRuntime, M>::open(&data))
+            .await
+            .map_err(|error| OpenError::Data(error.to_string()))?;
+        let listening = Listening {
+            me: options.identity.node_id,
+            service_id: options.identity.service_id.clone(),
+            generation: options.identity.generation,
+            frame_bytes_max: options.settings.frame_bytes_max,
+            greeting: Duration::from_millis(options.settings.dial_timeout_ms),
+            strangers_max: options.settings.strangers_max,
+        };
+        let gate = Arc::clone(&options.gate);
+        let replica = Replica::start(parts(options, Arc::clone(&credentials), storage)).await?;
+        let doorman = Porter { replica: Arc::clone(&replica), gate };
+        let listener =
+            Listener::new(listener, &credentials, listening, doorman).map_err(OpenError::Identity)?;
+        let peer_address =
+            listener.local_address().map_err(|error| OpenError::Identity(error.to_string()))?;
+        let ended = replica.ended();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = ended => {}
+                () = listener.run() => {}
+            }
+        });
+        Ok(Self { node: Arc::new(Node { replica, peer_address }) })
+    }
+
+    /// Starts a new cluster with this node as its only member; refused if it has ever been in one.
+    pub async fn initialize(&self, peer: Peer) -> Result<(), MemberError> {
+        self.node.replica.initialize(peer).await
+    }
+
+    /// Where we listen for peers, with the port that was picked.
+    #[must_use]
+    pub fn peer_address(&self) -> SocketAddr {
+        self.node.peer_address
+    }
+
+    /// The present view with its index and freshness.
+    #[must_use]
+    pub fn published(&self) -> Arc<Published<M::View>> {
+        self.node.replica.board.load()
+    }
+
+    /// Has the cluster decide a command; returns when this node's view holds it.
+    pub async fn propose(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {
+        self.node.replica.propose(command).await
+    }
+
+    /// A view that is proven fresh as of an instant later than `newer_than`, or later than this call. Requests
+    /// share rounds; the wait is bounded by [`Settings::fresh_wait_ms`].
+    pub async fn fresh(&self, newer_than: Option<Instants>) -> Result<Arc<Published<M::View>>, NotFresh> {
+        let replica = &self.node.replica;
+        replica.prover.fresh::<TokioRuntime, _>(&replica.board, newer_than).await.map_err(NotFresh)
+    }
+
+    /// A view that holds `index`.
+    pub async fn wait_index(
+        &self,
+        index: u64,
+        wait: Duration,
+    ) -> Result<Arc<Published<M::View>>, NotReached> {
+        let board = &self.node.replica.board;
+        let reached = tokio::time::timeout(wait, board.wait_index(index)).await;
+        let published = board.load();
+        if reached.is_ok() {
+            Ok(published)
+        } else {
+            Err(NotReached { wanted: index, reached: published.index })
+        }
+    }
+
+    /// Adds a node that receives the log; it is given a vote by itself once it has caught up.
+    pub async fn add_learner(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
+        self.node.replica.change(Change::AddLearner(id, peer)).await
+    }
+
+    /// Gives a learner its vote now.
+    pub async fn promote(&self, id: NodeId) -> Result<(), MemberError> {
+        self.node.replica.change(Change::Promote(id)).await
+    }
+
+    /// Removes a member; its id never returns.
+    pub async fn remove(&self, id: NodeId) -> Result<(), MemberError> {
+        self.node.replica.change(Change::Remove(id)).await
+    }
+
+    /// Hands leadership to a voter.
+    pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
+        self.node.replica.change(Change::Transfer(to)).await
+    }
+
+    /// The state of this node.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.node.replica.status()
+    }
+
+    /// Resolves with the reason when the node has stopped itself; never while it is well.
+    pub fn stopped(&self) -> impl Future<Output = String> + Send + 'static {
+        self.node.replica.stopped()
+    }
+
+    /// Stops the node; a leader hands over first.
+    pub async fn shutdown(&self) {
+        self.node.replica.shutdown().await;
+    }
+}
+
+fn parts<M: Machine>(
+    options: Options,
+    credentials: Arc<Credentials>,
+    storage: Storage<TokioRuntime, M>,
+) -> Parts<M, LogStore<TokioRuntime>, StateMachine<TokioRuntime, M>> {
+    let identity = options.identity;
+    let dial = TlsDial {
+        credentials,
+        service_id: identity.service_id,
+        generation: identity.generation,
+        from: identity.node_id,
+        frame_bytes_max: options.settings.frame_bytes_max,
+    };
+    let now = options.clocks.now();
+    Parts {
+        id: identity.node_id,
+        journal: Arc::new(Disk { log: storage.log.clone(), snapshots: storage.snapshots.clone() }),
+        log: storage.log,
+        state_machine: storage.machine,
+        board: storage.board,
+        dial: Arc::new(dial),
+        clocks: options.clocks,
+        settings: options.settings,
+        accept_clock: options.accept_clock,
+        introduced: options.introduced,
+        incoming: storage.snapshots.folder().to_owned(),
+        blocking: Arc::new(Threads),
+        salt: now.wall_ms.rotate_left(20) ^ now.boot_ms,
+    }
+}
+
+/// The sizes that snapshot and purge policy look at.
+struct Disk {
+    log: LogStore<TokioRuntime>,
+    snapshots: SnapshotStore,
+}
+
+impl Journal for Disk {
+    fn log_bytes(&self) -> u64 {
+        self.log.bytes_from(self.snapshots.newest_index().map_or(0, |index| index + 1))
+    }
+
+    fn snapshot_bytes(&self) -> u64 {
+        self.snapshots.newest_bytes()
+    }
+
+    fn purgeable(&self) -> Option<u64> {
+        self.snapshots.purgeable_index()
+    }
+}
+
+/// Stands between the listener and the replica.
+struct Porter<M: Machine> {
+    replica: Arc<Engine<M>>,
+    gate: Arc<dyn Gate>,
+}
+
+impl<M: Machine> Doorman for Porter<M> {
+    fn key_of(&self, id: NodeId) -> Option<[u8; 32]> {
+        self.replica.known(id).map(|peer| peer.public_key)
+    }
+
+    fn serve(&self, from: NodeId, lane: Lane, channel: Channel) -> BoxFuture<'static, ()> {
+        Box::pin(Arc::clone(&self.replica).serve(from, lane, channel))
+    }
+
+    fn admit(&self, exporter: [u8; 32], request: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+        self.gate.admit(exporter, request)
+    }
 }

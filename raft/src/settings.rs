@@ -50,3 +50,36 @@ impl Default for Settings {
         }
     }
 }
+
+impl Settings {
+    /// openraft's configuration. What the promises hang on is fixed here and can't be set.
+    pub(crate) fn openraft(&self) -> Result<openraft::Config, String> {
+        if self.heartbeat_ms == 0 || self.election_min_ms < self.heartbeat_ms * 3 {
+            return Err("the election timeout must be at least three heartbeats".to_owned());
+        }
+        if self.frame_bytes_max < self.command_bytes_max + (64 << 10) {
+            return Err("a frame must hold the largest command".to_owned());
+        }
+        let config = openraft::Config {
+            cluster_name: "circlet".to_owned(),
+            heartbeat_interval: self.heartbeat_ms,
+            election_timeout_min: self.election_min_ms,
+            election_timeout_max: self.election_max_ms,
+            enable_pre_vote: Some(true),
+            // A leader back within its lease would confirm an index below an acknowledged write: its state is in
+            // memory and must be applied again first.
+            enable_leader_restore: Some(false),
+            allow_log_reversion: Some(false),
+            // Snapshots are taken by size and the log is purged behind the older of two; both are asked for.
+            snapshot_policy: openraft::SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: u64::MAX,
+            // A follower gets a snapshot only when the entries it needs are gone.
+            replication_lag_threshold: u64::MAX,
+            install_snapshot_timeout: self.snapshot_silence_ms,
+            api_channel_size: Some(4096),
+            notification_channel_size: Some(4096),
+            ..openraft::Config::default()
+        };
+        config.validate().map_err(|error| error.to_string())
+    }
+}

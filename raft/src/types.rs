@@ -33,7 +33,37 @@ pub struct Proposal {
     /// The leader's wall clock when it accepted the command, in milliseconds since 1970.
     pub stamp_ms: u64,
     /// The command, as its proposer encoded it.
+    #[serde(with = "raw_bytes")]
     pub command: Vec<u8>,
+}
+
+/// Bytes in one piece: serde's way for a `Vec<u8>` is one at a time. The encoding is the same.
+pub(crate) mod raw_bytes {
+    use std::fmt;
+
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes)
+    }
 }
 
 /// Names size and time only: entries are printed by logs, and commands may carry what must not be.

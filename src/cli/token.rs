@@ -1,6 +1,7 @@
 //! `circlet token`: the life of access tokens.
 
 mod create;
+mod offline;
 mod refresh;
 mod verify;
 
@@ -29,7 +30,7 @@ pub enum TokenCommand {
     List(List),
     /// Show one recorded token
     Show(Show),
-    /// Check a token, at a server
+    /// Check a token, at a server or offline
     Verify(verify::Verify),
 }
 

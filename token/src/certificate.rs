@@ -96,7 +96,8 @@ pub fn read_certificate(bytes: &[u8]) -> Result<CertificateFacts, CertificateErr
 
 fn facts(der: &[u8]) -> Result<CertificateFacts, CertificateError> {
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| CertificateError::X509)?;
-    if !rest.is_empty() {
+    // RFC 5280 section 4.1.1.2: the algorithm stands outside and inside of what is signed, and must be the same.
+    if !rest.is_empty() || certificate.signature_algorithm != certificate.tbs_certificate.signature {
         return Err(CertificateError::X509);
     }
     let spki_der = certificate.public_key().raw;
@@ -110,9 +111,18 @@ fn facts(der: &[u8]) -> Result<CertificateFacts, CertificateError> {
         common_name,
         not_before: certificate.validity().not_before.timestamp(),
         not_after: certificate.validity().not_after.timestamp(),
-        serial: certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect(),
+        serial: hexadecimal(certificate.raw_serial()),
         self_signed: is_self_signed(&certificate)?,
         der: der.to_vec(),
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        for nibble in [byte >> 4, byte & 0xF] {
+            text.extend(char::from_digit(nibble.into(), 16));
+        }
+        text
     })
 }
 

@@ -2,6 +2,7 @@
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 /// An object's members, and the first name that came twice. RFC 7519 section 4 lets a parser take the last of two; then
@@ -32,10 +33,9 @@ impl<'de> Deserialize<'de> for Object {
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Object, A::Error> {
                 let mut object = Object { members: BTreeMap::new(), duplicate: None };
                 while let Some((name, value)) = access.next_entry::<String, Value>()? {
-                    if object.members.contains_key(&name) {
-                        object.duplicate.get_or_insert(name);
-                    } else {
-                        object.members.insert(name, value);
+                    match object.members.entry(name) {
+                        Entry::Vacant(entry) => drop(entry.insert(value)),
+                        Entry::Occupied(entry) => drop(object.duplicate.get_or_insert(entry.key().clone())),
                     }
                 }
                 Ok(object)

@@ -1,7 +1,10 @@
 //! `circlet token verify`.
 
+use std::path::PathBuf;
+
 use reqwest::Method;
 
+use super::offline;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::profile::{ServerArguments, secret_from_stdin};
@@ -11,7 +14,7 @@ use crate::client::Credential;
 /// Where a token is shown to be judged.
 const VERIFY: &str = "/circlet/v1/verify";
 
-/// Check a token.
+/// Check a token. A server also knows what was revoked; offline only signature, time and audience are checked.
 #[derive(clap::Args)]
 pub struct Verify {
     /// The token; better read from stdin, because every user of this machine can see an argument
@@ -20,6 +23,12 @@ pub struct Verify {
     /// Read the token from stdin
     #[arg(long, conflicts_with = "token")]
     token_stdin: bool,
+    /// Offline: accept what is signed by one of the root certificates (*.crt, *.pem) in this folder
+    #[arg(long, value_name = "DIR")]
+    certificates: Option<PathBuf>,
+    /// Offline: who accepts the token; without it the audience is not checked
+    #[arg(long, value_name = "SERVICE_ID", requires = "certificates")]
+    audience: Option<String>,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -30,6 +39,11 @@ impl Verify {
             Some(token) => token.into(),
             None => secret_from_stdin("the token to verify")?,
         };
+        if let Some(folder) = &self.certificates {
+            let token = token.expose_text().ok_or_else(|| Failure::input("the token is not UTF-8 text"))?;
+            let verdict = offline::verify(token, folder, self.audience.as_deref())?;
+            return output.result(&verdict, table::members);
+        }
         let client = self.server.client_or_anonymous(output)?.with(Credential::Token(token));
         let answer = client.ask(Method::GET, VERIFY, None).await?;
         if answer.is_success() {

@@ -3,9 +3,10 @@ use crate::malformed::Malformed;
 use crate::service_id::ServiceId;
 
 /// What a request may ask for, for error messages.
-pub(super) const ALLOWED: &str = "api:*, member-of-groups:<a,b|*>, <own service id>:admin, \
-    applied-permissions/<user|admin|groups:a,b|roles:project:a,b>, \
-    system:<metrics|livelogs|identities|permissions|info/...>:<actions>, artifact:<target>[/<path>]:<actions>";
+pub(super) const ALLOWED: &str = "applied-permissions/user, applied-permissions/admin, \
+    applied-permissions/groups:<a,b>, applied-permissions/roles:<project>:<a,b>, \
+    system:<metrics|livelogs|identities|permissions|info/..>:<actions>, artifact:<target>[/<path>]:<actions>, \
+    api:*, member-of-groups:<a,b> or member-of-groups:*, <own service id>:admin";
 
 const ACTIONS: &str = "rwdamxs";
 const SYSTEM_AREAS: [&str; 4] = ["metrics", "livelogs", "identities", "permissions"];

@@ -1,0 +1,153 @@
+//! The other end of the connections: what peers send is handed to openraft and to the replica.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use openraft::AsyncRuntime;
+use openraft::Snapshot;
+use openraft::alias::SnapshotOf;
+use openraft::raft::{AppendEntriesRequest, StreamAppendError};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::blocking::{Blocking, unblock};
+use crate::network::calls::{QUEUE_FRAMES_MAX, write_frames};
+use crate::network::snapshot;
+use crate::network::wire::{Appended, Ask, Numbered, Said, SnapshotSaid, decode, encode};
+use crate::network::{Channel, Lane, detach};
+use crate::replica::StateMachine;
+use crate::snapshot::check_received;
+use crate::snapshot_file::SnapshotFile;
+use crate::types::{NodeId, Types};
+
+/// Questions of one peer that are worked on at once.
+const WORKING_MAX: usize = 256;
+
+/// A connection that says nothing for this long is given up; its peer dials again when it has something to say.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// Who answers the questions.
+pub(crate) trait Answer<R: AsyncRuntime>: Send + Sync + 'static {
+    fn answer(&self, from: NodeId, ask: Ask<R>) -> impl Future<Output = Said<R>> + Send;
+}
+
+/// Where snapshots come in.
+pub(crate) struct Inbox {
+    pub(crate) folder: PathBuf,
+    pub(crate) silence: Duration,
+    pub(crate) blocking: Arc<dyn Blocking>,
+}
+
+/// Serves one connection of a member until it ends.
+pub(crate) async fn serve<R, S, A>(
+    raft: openraft::Raft<Types<R>, S>,
+    answers: Arc<A>,
+    inbox: Inbox,
+    from: NodeId,
+    lane: Lane,
+    channel: Channel,
+) where
+    R: AsyncRuntime,
+    S: StateMachine<R>,
+    A: Answer<R>,
+{
+    let ended = match lane {
+        Lane::Append | Lane::Heartbeat => serve_append(raft, channel).await,
+        Lane::Snapshot => serve_snapshot(raft, channel, inbox).await,
+        Lane::Calls => serve_calls(answers, from, channel).await,
+        Lane::Join => Ok(()),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(from, ?lane, %error, "connection of a peer ended");
+    }
+}
+
+async fn serve_append<R: AsyncRuntime, S: StateMachine<R>>(
+    raft: openraft::Raft<Types<R>, S>,
+    channel: Channel,
+) -> io::Result<()> {
+    let Channel { mut tx, rx } = channel;
+    // Ends the input when this function does: openraft's task reads it until then.
+    let (_alive, done) = oneshot::channel::<()>();
+    let requests = futures::stream::unfold(rx, |mut rx| async move {
+        let frame = R::timeout(IDLE, rx.next()).await.ok()??.ok()?;
+        let request: AppendEntriesRequest<Types<R>> = decode(&frame).ok()?;
+        Some((request, rx))
+    });
+    let mut results = std::pin::pin!(raft.stream_append(requests.take_until(done)));
+    while let Some(result) = results.next().await {
+        let (answer, last): (Appended<R>, bool) = match result {
+            Ok(Ok(matched)) => (Appended::Matched(matched), false),
+            Ok(Err(StreamAppendError::Conflict(at))) => (Appended::Conflict(at), true),
+            Ok(Err(StreamAppendError::HigherVote(vote))) => (Appended::HigherVote(vote), true),
+            Err(fatal) => (Appended::Failed(fatal.to_string()), true),
+        };
+        let sent = R::timeout(IDLE, tx.send(encode(&answer)?)).await;
+        sent.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if last {
+            break;
+        }
+    }
+    tx.close().await
+}
+
+async fn serve_snapshot<R: AsyncRuntime, S: StateMachine<R>>(
+    raft: openraft::Raft<Types<R>, S>,
+    channel: Channel,
+    inbox: Inbox,
+) -> io::Result<()> {
+    let Channel { mut tx, mut rx } = channel;
+    let Inbox { folder, silence, blocking } = inbox;
+    let (head, file) = snapshot::receive::<R>(&mut rx, &folder, silence).await?;
+    let mut installing = Box::pin(async move {
+        let meta = head.meta.clone();
+        // A damaged transfer must not reach openraft, which would stop over it.
+        let check = move || check_received(&file, &meta).map(|()| file);
+        let checked = unblock(blocking.as_ref(), "check", check).await;
+        let snapshot = checked.map_err(|error| error.to_string())?;
+        let received: SnapshotOf<Types<R>, SnapshotFile> = Snapshot { meta: head.meta, snapshot };
+        let installed = raft.install_full_snapshot(head.vote, received).await;
+        installed.map(|response| response.vote).map_err(|fatal| fatal.to_string())
+    });
+    let answer: SnapshotSaid<R> = loop {
+        match R::select2(&mut installing, R::sleep(silence / 4)).await {
+            openraft_rt::Select2::First(Ok(vote)) => break SnapshotSaid::Installed(vote),
+            openraft_rt::Select2::First(Err(reason)) => break SnapshotSaid::Failed(reason),
+            openraft_rt::Select2::Second(()) => tx.send(encode(&SnapshotSaid::<R>::Working)?).await?,
+        }
+    };
+    tx.send(encode(&answer)?).await?;
+    tx.close().await
+}
+
+async fn serve_calls<R: AsyncRuntime, A: Answer<R>>(
+    answers: Arc<A>,
+    from: NodeId,
+    channel: Channel,
+) -> io::Result<()> {
+    let Channel { tx, mut rx } = channel;
+    let (queue, frames) = mpsc::channel(QUEUE_FRAMES_MAX);
+    let room = Arc::new(Semaphore::new(WORKING_MAX));
+    let reading = async move {
+        loop {
+            let Ok(Some(frame)) = R::timeout(IDLE, rx.next()).await else { return Ok(()) };
+            let ask: Numbered<Ask<R>> = decode(&frame?)?;
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
+            let (answers, queue) = (Arc::clone(&answers), queue.clone());
+            detach::<R>(async move {
+                let said = answers.answer(from, ask.body).await;
+                if let Ok(frame) = encode(&Numbered { number: ask.number, body: said }) {
+                    // The peer may be gone by now.
+                    let _ = queue.send(frame).await;
+                }
+                drop(permit);
+            });
+        }
+    };
+    match R::select2(reading, write_frames(tx, frames)).await {
+        openraft_rt::Select2::First(ended) => ended,
+        openraft_rt::Select2::Second(()) => Ok(()),
+    }
+}

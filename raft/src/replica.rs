@@ -1,0 +1,328 @@
+//! One member of the cluster: openraft, and around it what the promises need. Generic over the runtime, the network
+//! and the store, so that a simulator runs the same code.
+
+mod decide;
+mod members;
+mod status;
+mod upkeep;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::storage::{RaftLogStorage, RaftStateMachine};
+use openraft::{AsyncRuntime, RaftMetrics, ReadPolicy};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::blocking::Blocking;
+use crate::clock_watch::{Clocks, Offsets, Stamper};
+use crate::freshness::{AskLeader, Prover, ReadIndex};
+use crate::machine::Machine;
+use crate::network::calls::{CallError, Calls};
+use crate::network::serve::{self, Answer, Inbox};
+use crate::network::wire::{Ask, Said};
+use crate::network::{Channel, Dial, Lane, Network, detach};
+use crate::published::Board;
+use crate::raft::OpenError;
+use crate::settings::Settings;
+use crate::snapshot_file::SnapshotFile;
+use crate::types::{NodeId, Peer, Types};
+
+/// An openraft state machine whose snapshots are files.
+pub trait StateMachine<R: AsyncRuntime>: RaftStateMachine<Types<R>, SnapshotData = SnapshotFile> {}
+
+impl<R, S> StateMachine<R> for S
+where
+    R: AsyncRuntime,
+    S: RaftStateMachine<Types<R>, SnapshotData = SnapshotFile>,
+{
+}
+
+/// What the log store tells about its size, for deciding when to take a snapshot and what to purge.
+pub trait Journal: Send + Sync + 'static {
+    /// Bytes that the log holds since the newest snapshot.
+    fn log_bytes(&self) -> u64;
+    /// The size of the newest snapshot.
+    fn snapshot_bytes(&self) -> u64;
+    /// The log may be purged up to here: the index of the older of the kept snapshots.
+    fn purgeable(&self) -> Option<u64>;
+}
+
+/// What a replica is made of.
+pub struct Parts<M: Machine, L, S> {
+    /// Our id.
+    pub id: NodeId,
+    /// The log.
+    pub log: L,
+    /// The state machine; it publishes on `board`.
+    pub state_machine: S,
+    /// Where views are published.
+    pub board: Arc<Board<M::View>>,
+    /// What the log store tells about its size.
+    pub journal: Arc<dyn Journal>,
+    /// How peers are reached.
+    pub dial: Arc<dyn Dial>,
+    /// Where time comes from.
+    pub clocks: Arc<dyn Clocks>,
+    /// Timeouts and limits.
+    pub settings: Settings,
+    /// A lone node may stamp though its clock is far ahead of the state's time.
+    pub accept_clock: bool,
+    /// The peers that we were told of when we joined.
+    pub introduced: Vec<(NodeId, Peer)>,
+    /// Where snapshots are received.
+    pub incoming: PathBuf,
+    /// Where received snapshots are checked.
+    pub blocking: Arc<dyn Blocking>,
+    /// Where the nonces of this run begin; different for each run.
+    pub salt: u64,
+}
+
+/// A running replica.
+pub struct Replica<M: Machine, R: AsyncRuntime, S: StateMachine<R>> {
+    pub(crate) id: NodeId,
+    pub(crate) raft: openraft::Raft<Types<R>, S>,
+    pub(crate) board: Arc<Board<M::View>>,
+    pub(crate) clocks: Arc<dyn Clocks>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) prover: Prover,
+    journal: Arc<dyn Journal>,
+    calls: Arc<Calls<R>>,
+    offsets: Mutex<Offsets>,
+    stamper: Mutex<Stamper>,
+    accept_clock: bool,
+    introduced: Vec<(NodeId, Peer)>,
+    incoming: PathBuf,
+    blocking: Arc<dyn Blocking>,
+    /// Ends every task.
+    stop: CancellationToken,
+    stopped: watch::Sender<Option<String>>,
+}
+
+impl<M, R, S> Replica<M, R, S>
+where
+    M: Machine,
+    R: AsyncRuntime,
+    S: StateMachine<R>,
+{
+    /// Starts a replica; it takes part from now on.
+    pub async fn start<L>(parts: Parts<M, L, S>) -> Result<Arc<Self>, OpenError>
+    where
+        L: RaftLogStorage<Types<R>>,
+    {
+        let config = parts.settings.openraft().map_err(OpenError::Settings)?;
+        let settings = Arc::new(parts.settings);
+        let dial_timeout = Duration::from_millis(settings.dial_timeout_ms);
+        let calls = Arc::new(Calls::new(Arc::clone(&parts.dial), dial_timeout));
+        let network =
+            Network { dial: parts.dial, calls: Arc::clone(&calls), settings: Arc::clone(&settings) };
+        let raft = openraft::Raft::new(parts.id, Arc::new(config), network, parts.log, parts.state_machine)
+            .await
+            .map_err(|fatal| OpenError::Data(fatal.to_string()))?;
+        let replica = Arc::new(Self {
+            id: parts.id,
+            raft,
+            board: parts.board,
+            clocks: parts.clocks,
+            prover: Prover::new(&settings),
+            settings,
+            journal: parts.journal,
+            calls,
+            offsets: Mutex::new(Offsets::default()),
+            stamper: Mutex::new(Stamper::default()),
+            accept_clock: parts.accept_clock,
+            introduced: parts.introduced,
+            incoming: parts.incoming,
+            blocking: parts.blocking,
+            stop: CancellationToken::new(),
+            stopped: watch::Sender::new(None),
+        });
+        replica.spawn_tasks(parts.salt);
+        Ok(replica)
+    }
+
+    fn spawn_tasks(self: &Arc<Self>, salt: u64) {
+        let this = Arc::clone(self);
+        detach::<R>(async move {
+            let (board, clocks) = (Arc::clone(&this.board), Arc::clone(&this.clocks));
+            let proving = this.prover.run::<R, _, _>(board, clocks, Arc::clone(&this), salt);
+            R::select2(this.stop.cancelled(), proving).await;
+        });
+        let this = Arc::clone(self);
+        detach::<R>(async move {
+            R::select2(this.stop.cancelled(), this.watch_clocks()).await;
+        });
+        let this = Arc::clone(self);
+        detach::<R>(async move {
+            R::select2(this.stop.cancelled(), this.keep_up()).await;
+        });
+        let this = Arc::clone(self);
+        detach::<R>(async move {
+            R::select2(this.stop.cancelled(), this.supervise()).await;
+        });
+    }
+
+    /// Ends when the replica is shut down; for whoever brings it connections.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.stop.clone().cancelled_owned()
+    }
+
+    /// Serves a connection of a member until it ends.
+    pub async fn serve(self: Arc<Self>, from: NodeId, lane: Lane, channel: Channel) {
+        let inbox = Inbox {
+            folder: self.incoming.clone(),
+            silence: Duration::from_millis(self.settings.snapshot_silence_ms),
+            blocking: Arc::clone(&self.blocking),
+        };
+        let serving = serve::serve(self.raft.clone(), Arc::clone(&self), inbox, from, lane, channel);
+        R::select2(self.stop.cancelled(), serving).await;
+    }
+
+    /// What is recorded about a node that may connect: a member, or one that has been admitted.
+    pub fn known(&self, id: NodeId) -> Option<Peer> {
+        self.metrics(|metrics| {
+            let membership = metrics.membership_config.membership();
+            let member = membership.get_node(&id).cloned();
+            let admitted =
+                || M::admitted(&self.board.load().view).into_iter().find(|(known, _)| *known == id);
+            let nobody = membership.nodes().next().is_none();
+            let introduced =
+                || nobody.then(|| self.introduced.iter().find(|(known, _)| *known == id).cloned()).flatten();
+            member.or_else(|| admitted().or_else(introduced).map(|(_, peer)| peer))
+        })
+    }
+
+    /// Resolves with the reason when the replica has stopped itself.
+    pub fn stopped(&self) -> impl Future<Output = String> + Send + 'static {
+        let mut stopped = self.stopped.subscribe();
+        async move {
+            let reason = stopped.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+            match reason {
+                Some(reason) => reason,
+                // The replica was dropped after an orderly end.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Stops; a leader hands over first.
+    pub async fn shutdown(&self) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        self.hand_over().await;
+        self.stop.cancel();
+        self.calls.close();
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "raft didn't end well");
+        }
+    }
+
+    /// Stops at once when openraft does: it has met what it can't vouch for.
+    async fn supervise(&self) {
+        let mut metrics = self.raft.metrics();
+        loop {
+            let state = metrics.borrow_watched().running_state.clone();
+            let reason = match (state, metrics.changed().await) {
+                (Ok(()), Ok(())) => continue,
+                (Err(fatal), _) => fatal.to_string(),
+                (Ok(()), Err(_)) => "raft ended".to_owned(),
+            };
+            if !self.stop.is_cancelled() {
+                tracing::error!(reason, "the node has stopped itself");
+                self.stopped.send_replace(Some(reason));
+                self.stop.cancel();
+                self.calls.close();
+            }
+            return;
+        }
+    }
+
+    pub(crate) fn metrics<T>(&self, look: impl FnOnce(&RaftMetrics<Types<R>>) -> T) -> T {
+        look(&self.raft.metrics().borrow_watched())
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.metrics(|metrics| metrics.current_leader)
+    }
+
+    fn peer(&self, id: NodeId) -> Option<Peer> {
+        self.metrics(|metrics| metrics.membership_config.membership().get_node(&id).cloned())
+    }
+
+    /// Asks the leader, who may be ourselves. A question that certainly didn't arrive is answered by `NotLeader`.
+    async fn ask_leader(&self, ask: Ask<R>, ttl: Duration) -> Said<R> {
+        let Some(leader) = self.leader() else { return Said::NotLeader(None) };
+        if leader == self.id {
+            return self.answer(self.id, ask).await;
+        }
+        let Some(peer) = self.peer(leader) else { return Said::NotLeader(None) };
+        match self.calls.call(leader, &peer, ask, ttl).await {
+            Ok(said) => said,
+            Err(CallError::NotSent(_)) => Said::NotLeader(None),
+            Err(CallError::Lost(reason)) => Said::Unknown(reason),
+        }
+    }
+
+    async fn confirm_read_index(&self, nonce: u64) -> Said<R> {
+        match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((read, _)) => Said::ReadIndex { nonce, index: read.index() },
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
+                Said::NotLeader(to.leader_id)
+            }
+            Err(error) => Said::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl<M, R, S> AskLeader for Replica<M, R, S>
+where
+    M: Machine,
+    R: AsyncRuntime,
+    S: StateMachine<R>,
+{
+    async fn read_index(&self, nonce: u64) -> Result<ReadIndex, String> {
+        let wait = Duration::from_millis(self.settings.fresh_wait_ms);
+        match self.ask_leader(Ask::ReadIndex { nonce }, wait).await {
+            Said::ReadIndex { nonce, index } => Ok(ReadIndex { nonce, index }),
+            Said::NotLeader(_) => Err("no leader is known".to_owned()),
+            Said::Unavailable(reason) | Said::Unknown(reason) | Said::Failed(reason) => Err(reason),
+            _ => Err("the leader answered another question".to_owned()),
+        }
+    }
+}
+
+impl<M, R, S> Answer<R> for Replica<M, R, S>
+where
+    M: Machine,
+    R: AsyncRuntime,
+    S: StateMachine<R>,
+{
+    async fn answer(&self, _from: NodeId, ask: Ask<R>) -> Said<R> {
+        match ask {
+            Ask::Vote(request) => match self.raft.vote(request).await {
+                Ok(response) => Said::Vote(response),
+                Err(error) => Said::Failed(error.to_string()),
+            },
+            Ask::PreVote(request) => match self.raft.pre_vote(request).await {
+                Ok(response) => Said::Vote(response),
+                Err(error) => Said::Failed(error.to_string()),
+            },
+            Ask::Transfer(request) => match self.raft.handle_transfer_leader(request).await {
+                Ok(result) => Said::Transferred(result),
+                Err(error) => Said::Failed(error.to_string()),
+            },
+            Ask::ReadIndex { nonce } => self.confirm_read_index(nonce).await,
+            Ask::Propose(command) => self.decide(command).await,
+            Ask::Change(change) => self.change_here(change).await,
+            Ask::Clock => Said::Clock { wall_ms: self.clocks.wall_ms() },
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,126 @@
+//! A command's way into the log: dry-run and stamped by the leader, forwarded there by everyone else.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use openraft::AsyncRuntime;
+use openraft::errors::{ClientWriteError, RaftError};
+
+use crate::clock_watch::Circumstances;
+use crate::machine::Machine;
+use crate::network::wire::{Ask, Said};
+use crate::raft::{Committed, ProposeError};
+use crate::replica::{Replica, StateMachine, lock};
+use crate::types::Proposal;
+
+/// How long to wait for a leader to appear before asking again.
+const RETRY: Duration = Duration::from_millis(10);
+
+impl<M, R, S> Replica<M, R, S>
+where
+    M: Machine,
+    R: AsyncRuntime,
+    S: StateMachine<R>,
+{
+    /// Has the cluster decide a command; returns when our own view holds it.
+    pub async fn propose(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {
+        let max = self.settings.command_bytes_max;
+        if command.len() > max {
+            return Err(ProposeError::Refused(format!("{} bytes; at most {max} are allowed", command.len())));
+        }
+        let deadline = Duration::from_millis(self.settings.propose_timeout_ms);
+        let committed = match R::timeout(deadline, self.find_leader(command)).await {
+            Ok(result) => result?,
+            // While a question is under way its own, shorter deadline ends it; so none was.
+            Err(_) => return Err(ProposeError::Unavailable("no leader was found in time".to_owned())),
+        };
+        match R::timeout(deadline, self.board.wait_index(committed.index)).await {
+            Ok(()) => Ok(committed),
+            Err(_) => Err(ProposeError::Unknown("decided, but not yet seen by this node".to_owned())),
+        }
+    }
+
+    /// Asks whoever leads until somebody takes the command. Only "not the leader" is asked again.
+    async fn find_leader(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {
+        let ttl = Duration::from_millis(self.settings.propose_timeout_ms);
+        loop {
+            match self.ask_leader(Ask::Propose(command.clone()), ttl).await {
+                Said::Committed { index, outcome } => return Ok(Committed { index, outcome }),
+                Said::Refused(reason) => return Err(ProposeError::Refused(reason)),
+                Said::Unavailable(reason) => return Err(ProposeError::Unavailable(reason)),
+                Said::Unknown(reason) | Said::Failed(reason) => return Err(ProposeError::Unknown(reason)),
+                Said::NotLeader(_) => R::sleep(RETRY).await,
+                _ => return Err(ProposeError::Unknown("the leader answered another question".to_owned())),
+            }
+        }
+    }
+
+    /// The leader's part.
+    pub(super) async fn decide(&self, command: Vec<u8>) -> Said<R> {
+        let leader = self.leader();
+        if leader != Some(self.id) {
+            return Said::NotLeader(leader);
+        }
+        if command.len() > self.settings.command_bytes_max {
+            return Said::Refused(format!("{} bytes are too many", command.len()));
+        }
+        let stamp_ms = match self.stamp().await {
+            Ok(stamp_ms) => stamp_ms,
+            Err(reason) => {
+                tracing::error!(reason, "this node's clock may not stamp");
+                self.hand_over().await;
+                return Said::Unavailable(reason);
+            }
+        };
+        let view = self.board.load();
+        let trial = catch_unwind(AssertUnwindSafe(|| M::dry_run(&view.view, stamp_ms, &command)));
+        match trial {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Said::Refused(reason),
+            Err(_) => return Said::Refused("applying the command panics".to_owned()),
+        }
+        drop(view);
+        self.write(Proposal { stamp_ms, command }).await
+    }
+
+    async fn write(&self, proposal: Proposal) -> Said<R> {
+        // Shorter than the asker's deadline, so that the answer still reaches it.
+        let ttl = Duration::from_millis(self.settings.propose_timeout_ms / 5 * 4);
+        match R::timeout(ttl, self.raft.client_write(proposal)).await {
+            Ok(Ok(written)) => Said::Committed { index: written.log_id.index, outcome: written.data.0 },
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to)))) => {
+                Said::NotLeader(to.leader_id)
+            }
+            Ok(Err(RaftError::APIError(error))) => Said::Unknown(error.to_string()),
+            Ok(Err(RaftError::Fatal(error))) => Said::Unknown(error.to_string()),
+            Err(_) => Said::Unknown("no quorum confirmed it in time".to_owned()),
+        }
+    }
+
+    /// The leader's time for the next entry, if its clock can be believed.
+    async fn stamp(&self) -> Result<u64, String> {
+        if !self.is_lone() && self.median_ms().is_none() {
+            self.compare_clocks().await;
+        }
+        let circumstances = Circumstances {
+            now: self.clocks.now(),
+            term: self.metrics(|metrics| metrics.current_term),
+            median_ms: self.median_ms(),
+            lone: self.is_lone(),
+            state_ms: M::now_ms(&self.board.load().view),
+            accept_clock: self.accept_clock,
+            bound_ms: self.settings.clock_offset_ms_max,
+        };
+        lock(&self.stamper).stamp(circumstances)
+    }
+
+    fn is_lone(&self) -> bool {
+        self.metrics(|metrics| metrics.membership_config.membership().voter_ids().count() <= 1)
+    }
+
+    /// How far the median of the voters is ahead of us.
+    pub(super) fn median_ms(&self) -> Option<i64> {
+        let voters = self.metrics(|metrics| metrics.membership_config.membership().voter_ids().collect());
+        lock(&self.offsets).median(&voters, self.id, self.clocks.now())
+    }
+}

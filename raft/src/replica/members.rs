@@ -1,0 +1,158 @@
+//! Who belongs to the cluster: changes are made by the leader, asked for from anywhere.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::raft::ClientWriteResponse;
+use openraft::{AsyncRuntime, ChangeMembers};
+
+use crate::machine::Machine;
+use crate::network::wire::{Ask, Change, Said};
+use crate::raft::MemberError;
+use crate::replica::{Replica, StateMachine};
+use crate::types::{NodeId, Peer, Types};
+
+/// Between two attempts.
+const RETRY: Duration = Duration::from_millis(50);
+
+type Written<R> = Result<ClientWriteResponse<Types<R>>, RaftError<Types<R>, ClientWriteError<Types<R>>>>;
+
+impl<M, R, S> Replica<M, R, S>
+where
+    M: Machine,
+    R: AsyncRuntime,
+    S: StateMachine<R>,
+{
+    /// Starts a new cluster with us as its only member.
+    pub async fn initialize(&self, peer: Peer) -> Result<(), MemberError> {
+        let members = std::collections::BTreeMap::from([(self.id, peer)]);
+        self.raft.initialize(members).await.map_err(|error| MemberError::Refused(error.to_string()))
+    }
+
+    /// Has the leader change the membership; every change may be repeated.
+    pub(crate) async fn change(&self, change: Change) -> Result<(), MemberError> {
+        let wait = Duration::from_millis(self.settings.propose_timeout_ms * 2);
+        match R::timeout(wait, self.ask_for_change(change)).await {
+            Ok(result) => result,
+            Err(_) => Err(MemberError::Unavailable("no leader made it in time".to_owned())),
+        }
+    }
+
+    async fn ask_for_change(&self, change: Change) -> Result<(), MemberError> {
+        let ttl = Duration::from_millis(self.settings.propose_timeout_ms);
+        loop {
+            match self.ask_leader(Ask::Change(change.clone()), ttl).await {
+                Said::Changed => return Ok(()),
+                Said::Refused(reason) => return Err(MemberError::Refused(reason)),
+                Said::NotLeader(_) | Said::Unavailable(_) => R::sleep(RETRY).await,
+                Said::Unknown(reason) | Said::Failed(reason) => return Err(MemberError::Unavailable(reason)),
+                _ => return Err(MemberError::Unavailable("the leader answered another question".to_owned())),
+            }
+        }
+    }
+
+    /// The leader's part.
+    pub(super) async fn change_here(&self, change: Change) -> Said<R> {
+        let leader = self.leader();
+        if leader != Some(self.id) {
+            return Said::NotLeader(leader);
+        }
+        let ttl = Duration::from_millis(self.settings.propose_timeout_ms / 5 * 4);
+        match R::timeout(ttl, self.change_as_leader(change)).await {
+            Ok(said) => said,
+            Err(_) => Said::Unknown("no quorum confirmed it in time".to_owned()),
+        }
+    }
+
+    async fn change_as_leader(&self, change: Change) -> Said<R> {
+        let written = match change {
+            Change::Transfer(to) => return self.transfer_to(to).await,
+            Change::AddLearner(id, peer) => {
+                if self.peer(id).is_some_and(|known| known == peer) {
+                    return Said::Changed;
+                }
+                self.raft.add_learner(id, peer, false).await
+            }
+            Change::Promote(id) => {
+                if self.voters().contains(&id) {
+                    return Said::Changed;
+                }
+                self.raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), false).await
+            }
+            Change::Remove(id) => {
+                if self.peer(id).is_none() {
+                    return Said::Changed;
+                }
+                let only = BTreeSet::from([id]);
+                let change = if self.voters().contains(&id) {
+                    ChangeMembers::RemoveVoters(only)
+                } else {
+                    ChangeMembers::RemoveNodes(only)
+                };
+                self.raft.change_membership(change, false).await
+            }
+        };
+        said::<R>(written)
+    }
+
+    pub(super) fn voters(&self) -> BTreeSet<NodeId> {
+        self.metrics(|metrics| metrics.membership_config.membership().voter_ids().collect())
+    }
+
+    /// Hands leadership to `to` and waits until it is gone.
+    async fn transfer_to(&self, to: NodeId) -> Said<R> {
+        if to == self.id {
+            return Said::Changed;
+        }
+        if !self.voters().contains(&to) {
+            return Said::Refused(format!("node {to} has no vote"));
+        }
+        if let Err(fatal) = self.raft.trigger().transfer_leader(to).await {
+            return Said::Failed(fatal.to_string());
+        }
+        let wait = Duration::from_millis(self.settings.election_max_ms * 4);
+        match R::timeout(wait, self.until_another_leads()).await {
+            Ok(()) => Said::Changed,
+            Err(_) => Said::Unknown(format!("node {to} didn't take over in time")),
+        }
+    }
+
+    async fn until_another_leads(&self) {
+        while self.leader().is_none_or(|leader| leader == self.id) {
+            R::sleep(RETRY / 5).await;
+        }
+    }
+
+    /// If we lead, hands over to the voter that has most of the log. Does nothing if there is nobody.
+    pub(super) async fn hand_over(&self) {
+        if self.leader() != Some(self.id) {
+            return;
+        }
+        let voters = self.voters();
+        let best = self.metrics(|metrics| {
+            let replication = metrics.replication.as_ref()?;
+            let others = replication.iter().filter(|(id, _)| **id != self.id && voters.contains(id));
+            others.max_by_key(|(_, matched)| matched.as_ref().map(|log_id| log_id.index)).map(|(id, _)| *id)
+        });
+        if let Some(to) = best
+            && let Said::Unknown(reason) = self.transfer_to(to).await
+        {
+            tracing::warn!(to, reason, "couldn't hand over leadership");
+        }
+    }
+}
+
+fn said<R: AsyncRuntime>(written: Written<R>) -> Said<R> {
+    match written {
+        Ok(_) => Said::Changed,
+        Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => Said::NotLeader(to.leader_id),
+        Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error))) => match error {
+            ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_) => {
+                Said::Unavailable(error.to_string())
+            }
+            _ => Said::Refused(error.to_string()),
+        },
+        Err(error) => Said::Unknown(error.to_string()),
+    }
+}

@@ -1,0 +1,61 @@
+//! A replica's state, for people.
+
+use openraft::{AsyncRuntime, ServerState};
+
+use crate::machine::Machine;
+use crate::raft::{Member, Role, Status};
+use crate::replica::{Replica, StateMachine, lock};
+
+impl<M, R, S> Replica<M, R, S>
+where
+    M: Machine,
+    R: AsyncRuntime,
+    S: StateMachine<R>,
+{
+    /// The state of this node.
+    pub fn status(&self) -> Status {
+        let now = self.clocks.now();
+        let age_ms = self.board.load().age_ms(now);
+        let clock_offset_ms = self.median_ms().map(i64::saturating_neg);
+        let stopped = self.stopped.borrow().clone();
+        let offsets = lock(&self.offsets);
+        self.metrics(|metrics| {
+            let membership = metrics.membership_config.membership();
+            let matched = |id| metrics.replication.as_ref()?.get(id)?.as_ref().map(|log_id| log_id.index);
+            let members = membership.nodes().map(|(id, peer)| {
+                let member = Member {
+                    peer: peer.clone(),
+                    voter: membership.voter_ids().any(|voter| voter == *id),
+                    matched: matched(id),
+                    clock_offset_ms: if *id == self.id { Some(0) } else { offsets.of(*id, now) },
+                };
+                (*id, member)
+            });
+            Status {
+                id: self.id,
+                leader: metrics.current_leader,
+                term: metrics.current_term,
+                role: role(metrics.state, stopped.is_some()),
+                last_log: metrics.last_log_index,
+                applied: metrics.last_applied.map(|log_id| log_id.index),
+                snapshot: metrics.snapshot.map(|log_id| log_id.index),
+                purged: metrics.purged.map(|log_id| log_id.index),
+                members: members.collect(),
+                age_ms,
+                clock_offset_ms,
+                stopped: stopped.clone(),
+            }
+        })
+    }
+}
+
+fn role(state: ServerState, stopped: bool) -> Role {
+    match state {
+        _ if stopped => Role::Stopped,
+        ServerState::Leader => Role::Leader,
+        ServerState::Follower => Role::Follower,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Learner => Role::Learner,
+        ServerState::Shutdown => Role::Stopped,
+    }
+}

@@ -1,0 +1,120 @@
+//! What a replica does unasked: compare clocks, give caught-up learners their vote, take snapshots, purge.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use openraft::AsyncRuntime;
+
+use crate::machine::Machine;
+use crate::network::wire::{Ask, Change, Said};
+use crate::replica::{Replica, StateMachine, lock};
+use crate::types::{NodeId, Peer};
+
+/// Clocks are compared this often.
+const CLOCKS: Duration = Duration::from_secs(1);
+
+/// A node that takes longer to tell its time says nothing exact.
+const CLOCK_WAIT: Duration = Duration::from_millis(500);
+
+/// The rest is looked after this often.
+const UPKEEP: Duration = Duration::from_millis(250);
+
+/// A learner this close to the end of the log has caught up.
+const LAG_ENTRIES_MAX: u64 = 100;
+
+/// The log is purged in steps of this many entries: one large purge stalls the store.
+const PURGE_STEP: u64 = 2_000;
+
+impl<M, R, S> Replica<M, R, S>
+where
+    M: Machine,
+    R: AsyncRuntime,
+    S: StateMachine<R>,
+{
+    pub(super) async fn watch_clocks(&self) {
+        let mut alarmed = false;
+        loop {
+            self.compare_clocks().await;
+            let off = self.median_ms().filter(|ms| ms.unsigned_abs() > self.settings.clock_offset_ms_max);
+            if let Some(median_ms) = off
+                && !alarmed
+            {
+                tracing::error!(median_ms, "this node's clock is off: the median of the voters differs");
+            }
+            alarmed = off.is_some();
+            R::sleep(CLOCKS).await;
+        }
+    }
+
+    /// Asks every other voter for its time.
+    pub(super) async fn compare_clocks(&self) {
+        let others: Vec<(NodeId, Peer)> = self.metrics(|metrics| {
+            let membership = metrics.membership_config.membership();
+            let voters = membership.voter_ids().filter(|id| *id != self.id);
+            voters.filter_map(|id| Some((id, membership.get_node(&id)?.clone()))).collect()
+        });
+        join_all(others.into_iter().map(|(id, peer)| async move {
+            let asked = self.clocks.now();
+            let answer = self.calls.call(id, &peer, Ask::Clock, CLOCK_WAIT).await;
+            if let Ok(Said::Clock { wall_ms }) = answer {
+                lock(&self.offsets).note(id, wall_ms, asked, self.clocks.now());
+            }
+        }))
+        .await;
+    }
+
+    pub(super) async fn keep_up(&self) {
+        let mut snapshot_at = None;
+        loop {
+            R::sleep(UPKEEP).await;
+            self.promote_caught_up().await;
+            self.take_snapshot(&mut snapshot_at).await;
+            self.purge().await;
+        }
+    }
+
+    async fn promote_caught_up(&self) {
+        let caught_up: Vec<NodeId> = self.metrics(|metrics| {
+            let (Some(replication), Some(last)) = (&metrics.replication, metrics.last_log_index) else {
+                return Vec::new();
+            };
+            let near = |id: &NodeId| {
+                let matched = replication.get(id).and_then(Option::as_ref);
+                matched.is_some_and(|log_id| log_id.index + LAG_ENTRIES_MAX >= last)
+            };
+            metrics.membership_config.membership().learner_ids().filter(near).collect()
+        });
+        for id in caught_up {
+            match self.change_here(Change::Promote(id)).await {
+                Said::Changed => tracing::info!(id, "a learner has caught up and votes from now on"),
+                Said::Refused(reason) => tracing::warn!(id, reason, "a learner can't be given its vote"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes a snapshot when the log since the last has outgrown it. `asked_at` is the index applied when one was
+    /// last asked for, so that one under way isn't asked for again.
+    async fn take_snapshot(&self, asked_at: &mut Option<u64>) {
+        let threshold = self.settings.snapshot_log_bytes.max(self.journal.snapshot_bytes());
+        if self.journal.log_bytes() <= threshold {
+            return;
+        }
+        let (applied, snapshot) = self.metrics(|metrics| {
+            (metrics.last_applied.map(|log_id| log_id.index), metrics.snapshot.map(|log_id| log_id.index))
+        });
+        if applied > snapshot && asked_at.is_none_or(|at| snapshot.is_some_and(|taken| taken >= at)) {
+            *asked_at = applied;
+            // A failure is fatal to raft itself and is seen there.
+            let _ = self.raft.trigger().snapshot().await;
+        }
+    }
+
+    async fn purge(&self) {
+        let Some(upto) = self.journal.purgeable() else { return };
+        let purged = self.metrics(|metrics| metrics.purged.map_or(0, |log_id| log_id.index));
+        if upto > purged {
+            let _ = self.raft.trigger().purge_log(upto.min(purged + PURGE_STEP)).await;
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Accepting connections: who may come in, and how many at a time.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{SinkExt, StreamExt};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::bytes::Bytes;
+
+use crate::network::wire::{Hello, Welcome, decode, encode};
+use crate::network::{Channel, Lane};
+use crate::transport::tls::{Credentials, public_key_digest};
+use crate::transport::{Frames, GREETING_BYTES_MAX, JOIN_LABEL, channel, frames};
+use crate::types::NodeId;
+
+/// Handshakes under way at once; more wait in the system's queue.
+const HANDSHAKES_MAX: usize = 64;
+
+/// A stranger's request may take this long: the cluster has to decide.
+const ADMISSION: Duration = Duration::from_secs(15);
+
+/// Who decides about those that come in.
+pub(crate) trait Doorman: Send + Sync + 'static {
+    /// The digest of the key that is recorded for a node.
+    fn key_of(&self, id: NodeId) -> Option<[u8; 32]>;
+    /// Serves a member's connection until it ends.
+    fn serve(&self, from: NodeId, lane: Lane, channel: Channel) -> BoxFuture<'static, ()>;
+    /// Answers a stranger's one request.
+    fn admit(&self, exporter: [u8; 32], request: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>>;
+}
+
+/// The peer port.
+pub(crate) struct Listener<D> {
+    listener: TcpListener,
+    door: Arc<Door<D>>,
+}
+
+struct Door<D> {
+    acceptor: TlsAcceptor,
+    doorman: D,
+    me: NodeId,
+    service_id: String,
+    generation: u64,
+    frame_bytes_max: usize,
+    greeting: Duration,
+    strangers: Semaphore,
+}
+
+/// What the listener is told about us.
+pub(crate) struct Listening {
+    pub(crate) me: NodeId,
+    pub(crate) service_id: String,
+    pub(crate) generation: u64,
+    pub(crate) frame_bytes_max: usize,
+    pub(crate) greeting: Duration,
+    pub(crate) strangers_max: usize,
+}
+
+impl<D: Doorman> Listener<D> {
+    pub(crate) fn new(
+        listener: TcpListener,
+        credentials: &Credentials,
+        listening: Listening,
+        doorman: D,
+    ) -> Result<Self, String> {
+        let config: ServerConfig = credentials.server().map_err(|error| error.to_string())?;
+        let door = Door {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            doorman,
+            me: listening.me,
+            service_id: listening.service_id,
+            generation: listening.generation,
+            frame_bytes_max: listening.frame_bytes_max,
+            greeting: listening.greeting,
+            strangers: Semaphore::new(listening.strangers_max),
+        };
+        Ok(Self { listener, door: Arc::new(door) })
+    }
+
+    /// Accepts until it is dropped.
+    pub(crate) async fn run(self) {
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        loop {
+            let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((stream, from)) => {
+                    let door = Arc::clone(&self.door);
+                    tokio::spawn(async move {
+                        let greeted = tokio::time::timeout(door.greeting, door.greet(stream)).await;
+                        drop(permit);
+                        match greeted {
+                            Ok(Ok(greeted)) => door.let_in(greeted).await,
+                            Ok(Err(reason)) => tracing::debug!(%from, reason, "connection refused"),
+                            Err(_) => tracing::debug!(%from, "connection refused: too slow"),
+                        }
+                    });
+                }
+                // Out of descriptors, most likely: let some go before the next.
+                Err(error) => {
+                    tracing::warn!(%error, "can't accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn local_address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection whose first frame has been read.
+struct Greeted {
+    frames: Frames<TlsStream<TcpStream>>,
+    hello: Hello,
+    key: [u8; 32],
+}
+
+impl<D: Doorman> Door<D> {
+    async fn greet(&self, stream: TcpStream) -> Result<Greeted, String> {
+        let text = |error: std::io::Error| error.to_string();
+        stream.set_nodelay(true).map_err(text)?;
+        let stream = self.acceptor.accept(stream).await.map_err(text)?;
+        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let certificate = certificates.first().ok_or("no certificate was shown")?;
+        let key = public_key_digest(certificate)?;
+        let mut frames = frames(stream, GREETING_BYTES_MAX);
+        let frame = frames.next().await.ok_or("closed without a word")?.map_err(text)?;
+        let hello: Hello = decode(&frame).map_err(text)?;
+        Ok(Greeted { frames, hello, key })
+    }
+
+    async fn let_in(&self, greeted: Greeted) {
+        let from = greeted.hello.from;
+        if greeted.hello.lane == Lane::Join {
+            match tokio::time::timeout(ADMISSION, self.let_a_stranger_ask(greeted)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => tracing::debug!(reason, "request to join ended"),
+                Err(_) => tracing::debug!("request to join took too long"),
+            }
+            return;
+        }
+        let Greeted { mut frames, hello, key } = greeted;
+        let refusal = self.check(&hello, key).err();
+        let welcome = refusal.clone().map_or(Welcome::Yes, Welcome::No);
+        let Ok(frame) = encode(&welcome) else { return };
+        let told = tokio::time::timeout(self.greeting, frames.send(frame)).await;
+        match (refusal, told) {
+            (None, Ok(Ok(()))) => {
+                self.doorman.serve(from, hello.lane, channel(frames, self.frame_bytes_max)).await;
+            }
+            (Some(reason), _) => tracing::warn!(from, reason, "peer refused"),
+            (None, _) => tracing::debug!(from, "a peer left before it was welcomed"),
+        }
+    }
+
+    fn check(&self, hello: &Hello, key: [u8; 32]) -> Result<(), String> {
+        if hello.service_id != self.service_id {
+            return Err(format!("this is {}, not {}", self.service_id, hello.service_id));
+        }
+        if hello.generation != self.generation {
+            return Err(format!("this is generation {}, not {}", self.generation, hello.generation));
+        }
+        if hello.to != self.me {
+            return Err(format!("this is node {}, not {}", self.me, hello.to));
+        }
+        match self.doorman.key_of(hello.from) {
+            Some(recorded) if recorded == key => Ok(()),
+            Some(_) => Err(format!("another key is recorded for node {}", hello.from)),
+            None => Err(format!("node {} is not a member", hello.from)),
+        }
+    }
+
+    async fn let_a_stranger_ask(&self, greeted: Greeted) -> Result<(), String> {
+        let text = |error: std::io::Error| error.to_string();
+        let Greeted { mut frames, .. } = greeted;
+        let Ok(_permit) = self.strangers.try_acquire() else {
+            let no = Welcome::No("too many ask at once; try again".to_owned());
+            return frames.send(encode(&no).map_err(text)?).await.map_err(text);
+        };
+        let exporter = frames.get_ref().get_ref().1.export_keying_material([0; 32], JOIN_LABEL, None);
+        let exporter = exporter.map_err(|error| error.to_string())?;
+        let request = frames.next().await.ok_or("closed without a request")?.map_err(text)?;
+        match self.doorman.admit(exporter, request.to_vec()).await {
+            Ok(answer) => {
+                frames.send(encode(&Welcome::Yes).map_err(text)?).await.map_err(text)?;
+                frames.send(Bytes::from(answer)).await.map_err(text)
+            }
+            Err(reason) => frames.send(encode(&Welcome::No(reason)).map_err(text)?).await.map_err(text),
+        }
+    }
+}
