@@ -137,7 +137,9 @@ async fn a_damaged_snapshot_is_skipped_for_the_older_one() {
 async fn with_every_snapshot_damaged_the_node_says_so_and_does_not_start() {
     let data = tempfile::tempdir().unwrap();
     drop(ten_lines(data.path()).await);
-    snapshot_files(data.path()).iter().for_each(|path| flip_a_byte(path));
+    for path in snapshot_files(data.path()) {
+        flip_a_byte(&path);
+    }
     let Err(error) = Store::open(data.path()) else { panic!("opened without a snapshot") };
     let damage = Damage::of(&error).unwrap();
     assert!(damage.file.ends_with("snapshots"), "{damage}");

@@ -192,7 +192,7 @@ async fn a_record_damaged_while_running_is_not_served() {
     let mut log = Log::open(Arc::clone(&engine) as Arc<dyn Engine>, PurgeBound::none()).unwrap();
     // Enough for the first entries to leave memory.
     for round in 0..40_u64 {
-        let entries = (0..16).map(|at| command(1, 10 + round * 16 + at, &[7; 60_000]));
+        let entries = (0..16).map(|at| command(1, 10 + round * 16 + at, &vec![7; 60_000]));
         append(&mut log, entries.collect()).await.unwrap();
     }
     let (key, value) = records(&engine).swap_remove(5);
