@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Certificate, Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::failure::Failure;
 use crate::secret::Secret;
@@ -135,6 +135,23 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let answer = self.exchange(method, path, header, body).await?;
         if answer.is_success() { Ok(answer) } else { Err(answer.failure()) }
+    }
+
+    /// Reads a list to its end: page after page, as long as the answer names a cursor. The list is the one under `key`.
+    pub async fn list(&self, path: &str, key: &str) -> Result<Value, Failure> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut all = Vec::new();
+        let mut page = path.to_owned();
+        loop {
+            let mut answer = self.request(Method::GET, &page, None).await?.json()?;
+            if let Some(items) = answer[key].as_array_mut() {
+                all.append(items);
+            }
+            match answer["cursor"].as_str() {
+                Some(cursor) => page = format!("{path}{joint}cursor={}", segment(cursor)),
+                None => return Ok(json!({ key: all })),
+            }
+        }
     }
 
     async fn exchange(

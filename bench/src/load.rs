@@ -124,3 +124,58 @@ fn describe(call: &Call, reply: &Reply) -> String {
     let body: String = body.chars().take(300).collect();
     format!("{} {}: {} {body}", call.method, call.path, reply.status)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hyper::Method;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::{Client, run};
+    use crate::cluster::{Cluster, Node};
+    use crate::connection::{Call, Reply};
+
+    /// Asks a number of times, and wants to hear "yes".
+    struct Asks(usize);
+
+    impl Client for Asks {
+        fn next(&mut self) -> Option<Call> {
+            self.0 = self.0.checked_sub(1)?;
+            Some(Call { method: Method::GET, path: "/".to_owned(), bearer: None, body: None })
+        }
+
+        fn accept(&mut self, reply: &Reply) -> bool {
+            reply.body == "yes"
+        }
+    }
+
+    /// Answers every third request with "no".
+    async fn serve(listener: TcpListener) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = [0; 1024];
+            for turn in 1.. {
+                if !matches!(stream.read(&mut buffer).await, Ok(bytes) if bytes > 0) {
+                    break;
+                }
+                let word = if turn % 3 == 0 { "no" } else { "yes" };
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{word}", word.len());
+                stream.write_all(answer.as_bytes()).await.expect("the client reads");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn counts_what_was_answered_as_expected_and_what_was_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let authority = listener.local_addr().expect("an address").to_string();
+        tokio::spawn(serve(listener));
+        let node = Node { id: 1, authority, pid: std::process::id(), home: String::new() };
+        let cluster = Cluster { nodes: vec![node], admin_token: String::new() };
+        let measured = run(&cluster, vec![Box::new(Asks(9))], Duration::from_secs(20)).await;
+        assert_eq!((measured.done, measured.failed), (6, 3));
+        assert!(measured.first_failure.is_some_and(|failure| failure.contains("200 OK no")));
+        assert!(measured.latencies.is_sorted());
+    }
+}

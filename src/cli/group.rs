@@ -84,15 +84,7 @@ pub struct List {
 
 impl List {
     async fn run(self, output: &Output) -> Result<(), Failure> {
-        let answer = self.server.client(output)?.request(Method::GET, GROUPS, None).await?;
-        output.result(&answer.json()?, |list| {
-            let mut rows = table::rows(&list["groups"], &["group_name", "name"]);
-            // Servers call it one or the other.
-            for row in &mut rows {
-                row.retain(|cell| !cell.is_empty());
-                row.truncate(1);
-            }
-            table::table(&["NAME"], &rows)
-        })
+        let list = self.server.client(output)?.list(GROUPS, "groups").await?;
+        output.result(&list, |list| table::table(&["NAME"], &table::rows(&list["groups"], &["group_name"])))
     }
 }

@@ -125,8 +125,8 @@ impl List {
             .filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?))))
             .collect();
         let path = if query.is_empty() { TOKENS.to_owned() } else { format!("{TOKENS}?{}", query.join("&")) };
-        let answer = self.server.client(output)?.request(Method::GET, &path, None).await?;
-        output.result(&answer.json()?, |list| {
+        let list = self.server.client(output)?.list(&path, "tokens").await?;
+        output.result(&list, |list| {
             let keys = ["token_id", "subject", "issued_at", "expiry", "refreshable", "scope", "description"];
             let headings = ["TOKEN", "SUBJECT", "ISSUED", "EXPIRY", "REFRESHABLE", "SCOPE", "DESCRIPTION"];
             table::table(&headings, &table::rows(&list["tokens"], &keys))

@@ -114,8 +114,8 @@ pub struct List {
 
 impl List {
     async fn run(self, output: &Output) -> Result<(), Failure> {
-        let answer = self.server.client(output)?.request(Method::GET, USERS, None).await?;
-        output.result(&answer.json()?, |list| {
+        let list = self.server.client(output)?.list(USERS, "users").await?;
+        output.result(&list, |list| {
             let keys = ["username", "status", "realm"];
             table::table(&["NAME", "STATUS", "REALM"], &table::rows(&list["users"], &keys))
         })
