@@ -10,6 +10,53 @@
 //! | [`read_certificate`], [`PublicKey`], [`KeySet`] | whom to believe |
 //! | [`verify`], [`Parsed`], [`Check`], [`Reject`], [`SignatureFact`] | verifying, in one call or in its steps |
 //! | [`limits`] | every bound, with its unit |
+//!
+//! # Verifying offline
+//!
+//! A service that holds the root certificates of the clusters it trusts needs nothing else, no network either. It learns
+//! whether a token is genuine, still valid and meant for it. Whether a *revocable* token was revoked only the issuing
+//! cluster can say, so such a service takes what is not revocable, or asks.
+//!
+//! ```
+//! use circlet_token::{Check, KeySet, PublicKey, Reject, ServiceId, verify};
+//!
+//! let root = "\
+//! -----BEGIN CERTIFICATE-----
+//! MIIBWDCCAQqgAwIBAgIBATAFBgMrZXAwKjEoMCYGA1UEAwwfamZydEAwMWthMDAw
+//! MDAwMDAwMDAwMDAwMDAwMGFhYTAgFw0yNjExMjMyMDQzMzZaGA82OTk4MTIwNzIw
+//! NDMzNlowKjEoMCYGA1UEAwwfamZydEAwMWthMDAwMDAwMDAwMDAwMDAwMDAwMGFh
+//! YTAqMAUGAytlcAMhAHm1Vi6P5lT5QHixEuipi6eQH4U65pW+1+DjkQutBJZko1Mw
+//! UTAdBgNVHQ4EFgQUThzxuxUgzQ2ame4fSudSFkfdalMwHwYDVR0jBBgwFoAUThzx
+//! uxUgzQ2ame4fSudSFkfdalMwDwYDVR0TAQH/BAUwAwEB/zAFBgMrZXADQQBaRrpL
+//! cIymyo7YX7/A0nJahJ41KQFCI+CZVUITGn5p9Pp4HqMT0MFzZ+MtkoLVC8gm6TNW
+//! cXnJKaqgDqQR/isO
+//! -----END CERTIFICATE-----
+//! ";
+//! let mut keys = KeySet::new();
+//! keys.insert(PublicKey::from_certificate(root.as_bytes(), None)?)?;
+//!
+//! // As it came in the header `Authorization: Bearer ...`.
+//! let token = concat!(
+//!     "eyJ2ZXIiOiIyIiwidHlwIjoiSldUIiwiYWxnIjoiRWREU0EiLCJraWQiOiJvY09IODNDMFpMUkRFaFh3UDZHZjR3Y2Y2Y2J4ZGdD",
+//!     "anVzbkpZcW9xQy1RIn0.eyJzdWIiOiJqZnJ0QDAxa2EwMDAwMDAwMDAwMDAwMDAwMDAwYWFhL3VzZXJzL2FsaWNlIiwic2NwIjoi",
+//!     "YXBwbGllZC1wZXJtaXNzaW9ucy91c2VyIiwiYXVkIjoiKkAqIiwiaXNzIjoiamZydEAwMWthMDAwMDAwMDAwMDAwMDAwMDAwMGFh",
+//!     "YSIsImV4cCI6MTgwMDAwMzYwMCwiaWF0IjoxODAwMDAwMDAwLCJqdGkiOiI2YjFjOGQ4ZS0wZjVhLTRjNmUtOWE1Ny0xZDJmM2U0",
+//!     "YTViNmMiLCJpZHgiOjQyfQ.OkYxDSN71Mpps4UwbzIipocD8f9ljCuZuMqbwX-7jDoND--dyn5WZY8X5nnmW7eJuZVsy4v7KrjE3",
+//!     "RXkTocyAg",
+//! );
+//! let me = ServiceId::parse("jfxr@01ke0000000000000000000eee")?;
+//! let now = 1_800_000_060; // seconds since 1970: the caller's clock
+//!
+//! let verified = verify(token, &keys, &Check::new(now, &me))?;
+//! assert_eq!(verified.claims.subject.user_name(), Some("alice"));
+//! assert!(verified.claims.scope.is_user());
+//! assert_ne!(verified.claims.revocable, Some(true));
+//!
+//! // An hour later it is over, and the verdict says so.
+//! let verdict = verify(token, &keys, &Check::new(now + 3600, &me));
+//! assert_eq!(verdict, Err(Reject::Expired { at: 1_800_003_600, now: now + 3600 }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 mod algorithm;
 mod audience;
 mod base64url;

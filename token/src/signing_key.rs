@@ -1,5 +1,6 @@
 //! A key that tokens are signed with.
 use crate::algorithm::Algorithm;
+use crate::limits::{RSA_BITS_MAX, RSA_BITS_MIN};
 use crate::pem;
 use crate::public_key::{KeyError, Material};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
@@ -33,8 +34,11 @@ pub enum SigningKeyError {
     /// It is protected by a passphrase.
     #[error("the private key is encrypted: store it without a passphrase (openssl pkcs8 -topk8 -nocrypt)")]
     Encrypted,
-    /// Neither Ed25519 nor RSA, or damaged.
-    #[error("neither an Ed25519 key in PKCS#8 nor an RSA key in PKCS#8 or PKCS#1, or damaged")]
+    /// Neither Ed25519 nor RSA, an RSA key that is too small, or damaged.
+    #[error(
+        "neither an Ed25519 key in PKCS#8 nor an RSA key of {RSA_BITS_MIN} to {RSA_BITS_MAX} bits in PKCS#8 or PKCS#1, \
+         or damaged"
+    )]
     Unsupported,
     /// Its public half would not be believed.
     #[error("the private key can't be used: {0}")]

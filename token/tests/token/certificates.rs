@@ -61,7 +61,7 @@ fn what_is_not_one_whole_certificate_is_refused() {
     assert_eq!(error(&pem.as_bytes()[..200]), CertificateError::Format);
     assert_eq!(error(&[der.as_slice(), &[0]].concat()), CertificateError::X509);
     assert_eq!(error(&der[..der.len() - 1]), CertificateError::X509);
-    assert_eq!(error(&[b' '; 70_000]), CertificateError::Oversize { bytes: 70_000 });
+    assert_eq!(error(" ".repeat(70_000).as_bytes()), CertificateError::Oversize { bytes: 70_000 });
 }
 
 #[test]

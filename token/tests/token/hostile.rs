@@ -78,24 +78,17 @@ pub(crate) fn accepted() -> Vec<Vector> {
 }
 
 pub(crate) fn header() -> Vec<Vector> {
+    [unkeyed(), swapped(), parameters()].concat()
+}
+
+fn unkeyed() -> Vec<Vector> {
     let own_kid = kid(OWN_CERTIFICATE);
-    let raw = |name, expect, header: &str| {
-        Vector::new(name, expect, signed(header, payload(OWN).as_bytes(), &data::own_key()))
-    };
     let unsecured = |header: &str| format!("{}.", forge::signing_input(header, payload(OWN).as_bytes()));
     let certificate = read_certificate(MEMBER_CERTIFICATE).unwrap();
     let hmac = |secret: &[u8], kid: &str| {
         let input = forge::signing_input(&header_of("HS256", kid), payload(MEMBER).as_bytes());
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), input.as_bytes());
         format!("{input}.{}", encode(tag))
-    };
-    let with = |more: &str| format!("{},{more}}}", own_header().trim_end_matches('}'));
-    let embedded = with(&format!(
-        "\"jwk\":{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{}\"}}",
-        encode(&stranger().spki_der()[12..])
-    ));
-    let swapped = |name, alg: &str, kid: &str, issuer: &str, key: &SigningKey| {
-        Vector::new(name, "algorithm", signed(&header_of(alg, kid), payload(issuer).as_bytes(), key))
     };
     vec![
         Vector::new("unsecured", "algorithm", unsecured(&header_of("none", &own_kid))),
@@ -118,6 +111,15 @@ pub(crate) fn header() -> Vec<Vector> {
             hmac(MEMBER_CERTIFICATE, certificate.key_id.as_str()),
         ),
         Vector::new("HMAC under an unknown key", "algorithm", hmac(&certificate.spki_der, "x")),
+    ]
+}
+
+fn swapped() -> Vec<Vector> {
+    let own_kid = kid(OWN_CERTIFICATE);
+    let swapped = |name, alg: &str, kid: &str, issuer: &str, key: &SigningKey| {
+        Vector::new(name, "algorithm", signed(&header_of(alg, kid), payload(issuer).as_bytes(), key))
+    };
+    vec![
         swapped("our Ed25519 key, called RSA", "RS256", &own_kid, OWN, &data::own_key()),
         swapped("our Ed25519 key, called P-256", "ES256", &own_kid, OWN, &data::own_key()),
         swapped(
@@ -135,6 +137,20 @@ pub(crate) fn header() -> Vec<Vector> {
             &data::member_key(),
         ),
         swapped("a member's P-256 key, called RSA", "RS256", &kid(EC_CERTIFICATE), EC, &data::member_key()),
+    ]
+}
+
+fn parameters() -> Vec<Vector> {
+    let own_kid = kid(OWN_CERTIFICATE);
+    let raw = |name, expect, header: &str| {
+        Vector::new(name, expect, signed(header, payload(OWN).as_bytes(), &data::own_key()))
+    };
+    let with = |more: &str| format!("{},{more}}}", own_header().trim_end_matches('}'));
+    let embedded = with(&format!(
+        "\"jwk\":{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{}\"}}",
+        encode(&stranger().spki_der()[12..])
+    ));
+    vec![
         raw("the right algorithm in other letters", "algorithm", &header_of("eddsa", &own_kid)),
         raw("no algorithm", "parse/missing", &format!("{{\"kid\":\"{own_kid}\"}}")),
         raw(
@@ -171,12 +187,13 @@ pub(crate) fn header() -> Vec<Vector> {
 }
 
 pub(crate) fn issuer() -> Vec<Vector> {
+    [borrowed_names(), borrowed_keys()].concat()
+}
+
+fn borrowed_names() -> Vec<Vector> {
     let (own, member) = (data::own_key(), data::member_key());
     let user = |issuer: &str| format!("{issuer}/users/admin");
     let under = |certificate: &[u8], alg: &str| header_of(alg, &kid(certificate));
-    let strangers = |name, kid: &str| {
-        Vector::new(name, "unknown_key", spoken(&header_of("EdDSA", kid), OWN, &user(OWN), &stranger()))
-    };
     vec![
         Vector::new(
             "our issuer under a member's key",
@@ -218,6 +235,17 @@ pub(crate) fn issuer() -> Vec<Vector> {
             "subject",
             spoken(&under(MEMBER_CERTIFICATE, "RS256"), MEMBER, "jffe@000/users/admin", &member),
         ),
+    ]
+}
+
+fn borrowed_keys() -> Vec<Vector> {
+    let member = data::member_key();
+    let user = |issuer: &str| format!("{issuer}/users/admin");
+    let under = |certificate: &[u8], alg: &str| header_of(alg, &kid(certificate));
+    let strangers = |name, kid: &str| {
+        Vector::new(name, "unknown_key", spoken(&header_of("EdDSA", kid), OWN, &user(OWN), &stranger()))
+    };
+    vec![
         Vector::new(
             "our key's id on a member's signature",
             "algorithm",
@@ -256,13 +284,11 @@ pub(crate) fn issuer() -> Vec<Vector> {
 }
 
 pub(crate) fn signature() -> Vec<Vector> {
+    [ed25519(), rsa(), p256()].concat()
+}
+
+fn ed25519() -> Vec<Vector> {
     let ours = |name, change: fn(Vec<u8>) -> Vec<u8>| Vector::new(name, "signature", own_signature(change));
-    let rsa = |name, change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
-        Vector::new(name, "signature", with_signature(&member_token(), change))
-    };
-    let ec = |name, change: fn(Vec<u8>) -> Vec<u8>| {
-        Vector::new(name, "signature", with_signature(&ec_token(), change))
-    };
     let other = forge::own(&payload_with("alice", "admin"));
     let (_, others) = other.rsplit_once('.').unwrap();
     let good = forge::own(&payload(OWN));
@@ -293,6 +319,14 @@ pub(crate) fn signature() -> Vec<Vector> {
         }),
         ours("a point that is not on the curve", |s| [[2].as_slice(), &[0; 31], &s[32..]].concat()),
         ours("the halves exchanged", |s| [&s[32..], &s[..32]].concat()),
+    ]
+}
+
+fn rsa() -> Vec<Vector> {
+    let rsa = |name, change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+        Vector::new(name, "signature", with_signature(&member_token(), change))
+    };
+    vec![
         rsa("RSA, one byte short", &|s| s[..255].to_vec()),
         rsa("RSA, a zero byte before it", &|s| [vec![0], s].concat()),
         rsa("RSA, the number one", &|_| [vec![0; 255], vec![1]].concat()),
@@ -301,6 +335,14 @@ pub(crate) fn signature() -> Vec<Vector> {
         rsa("RSA with SHA-512", &|_| rsa_with(&RSA_PKCS1_SHA512)),
         rsa("RSA with SHA-384", &|_| rsa_with(&RSA_PKCS1_SHA384)),
         rsa("RSA-PSS", &|_| decode(forge::PSS_SIGNATURE)),
+    ]
+}
+
+fn p256() -> Vec<Vector> {
+    let ec = |name, change: fn(Vec<u8>) -> Vec<u8>| {
+        Vector::new(name, "signature", with_signature(&ec_token(), change))
+    };
+    vec![
         ec("P-256, all zero", |_| vec![0; 64]),
         ec("P-256, both numbers one", |_| [[0; 31].as_slice(), &[1], &[0; 31], &[1]].concat()),
         ec("P-256, in DER instead of 64 bytes", |s| der_signature(&s)),

@@ -1,18 +1,20 @@
 //! What holds for any token.
 use crate::data::{self, NOW, OWN, OWN_CERTIFICATE, kid, own, own_key};
 use circlet_token::{
-    Audience, Check, Claims, Parsed, Scope, SigningKey, Subject, TokenId, UserName, mint, read_certificate,
-    verify,
+    Audience, Check, Claims, KeySet, Parsed, Scope, SigningKey, Subject, TokenId, UserName, mint,
+    read_certificate, verify,
 };
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use serde_json::Value;
+use std::sync::LazyLock;
 
 fn user_names() -> impl Strategy<Value = UserName> {
     let any = vec(any::<char>().prop_filter("allowed", |c| !c.is_control() && *c != ':'), 1..60);
     let awkward = "[>?~/|\"\\\\aé🦀 ]{1,60}";
     prop_oneof![any.prop_map(|chars| chars.into_iter().collect::<String>()), awkward]
-        .prop_map(|name| UserName::parse(&format!("u{}u", name)).unwrap())
+        .prop_map(|name| UserName::parse(&format!("u{name}u")).unwrap())
 }
 
 fn scopes() -> impl Strategy<Value = Scope> {
@@ -54,7 +56,28 @@ prop_compose! {
 }
 
 fn accepted(token: &str) -> bool {
-    verify(token, &data::trusted(), &Check::new(NOW, &own())).is_ok()
+    static TRUSTED: LazyLock<KeySet> = LazyLock::new(data::trusted);
+    verify(token, &TRUSTED, &Check::new(NOW, &own())).is_ok()
+}
+
+/// Any JSON, with a liking for what claims are made of.
+fn json() -> impl Strategy<Value = Value> {
+    let word =
+        prop_oneof![any::<String>(), Just(OWN.to_owned()), Just("*@*".to_owned()), Just("{}".to_owned())];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..4).prop_map(Value::from_iter),
+        ]
+    })
 }
 
 fn flip(token: &str, bit: usize) -> Option<String> {
@@ -115,6 +138,26 @@ proptest! {
         prop_assert!(!accepted(&token));
         let signed = crate::forge::signed(&crate::forge::own_header(), &payload, &own_key());
         prop_assert!(!accepted(&signed));
+    }
+
+    /// The signature is good and the rest is too: then what is accepted still says what it seems to say.
+    #[test]
+    fn an_arbitrary_signed_claim_never_panics(
+        name in prop_oneof![
+            Just("ext"), Just("sub"), Just("scp"), Just("aud"), Just("iss"), Just("exp"), Just("iat"), Just("nbf"),
+            Just("jti"), Just("idx"), Just("x"),
+        ],
+        value in json(),
+    ) {
+        let mut payload: Value = serde_json::from_str(&crate::forge::payload(OWN)).unwrap();
+        payload[name] = value.clone();
+        let token = crate::forge::own(&payload.to_string());
+        if let Ok(verified) = verify(&token, &data::trusted(), &Check::new(NOW, &own())) {
+            let claims = verified.claims;
+            prop_assert!(claims.issuer.same_service(&own()) && claims.subject.service().same_service(&own()));
+            prop_assert!(claims.expires_at.is_none_or(|at| at > NOW) && claims.audience.accepts(&own()));
+            prop_assert!(name != "exp" || claims.expires_at == value.as_u64());
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) fn all() -> Vec<Theme> {
         ("accepted", "Good tokens, so that a verifier that refuses everything fails.", hostile::accepted()),
         ("form", "Texts that are not one canonical token.", form()),
         ("header", "Headers that wish for something.", hostile::header()),
-        ("claims", "Signed payloads that say something unreadable.", claims()),
+        ("claims", "Signed payloads that say something unreadable.", [claims(), extensions()].concat()),
         ("duplicates", "Names that come twice, so that two parsers read two tokens.", duplicates()),
         ("issuer", "Keys that speak for someone else.", hostile::issuer()),
         ("signature", "Signatures that nobody made over this token.", hostile::signature()),
@@ -23,21 +23,22 @@ pub(crate) fn all() -> Vec<Theme> {
 }
 
 fn form() -> Vec<Vector> {
+    [shapes(), spellings(), payloads()].concat()
+}
+
+/// A good token and its parts.
+fn good() -> (String, [String; 3]) {
     let good = own(&payload(OWN));
-    let parts: Vec<&str> = good.split('.').collect();
-    let [header, body, signature] = parts.as_slice() else { unreachable!("a token has three parts") };
-    let with_body = |bytes: &[u8]| signed(&own_header(), bytes, &data::own_key());
-    let deep = format!("{{\"x\":{}{}}}", "[".repeat(1000), "]".repeat(1000));
-    let after = |tail: &[u8]| with_body(&[payload(OWN).as_bytes(), tail].concat());
-    // The last character of a signature of 64 bytes carries four bits that belong to no byte.
-    let last = signature.chars().last().unwrap();
-    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let twin = alphabet.chars().nth(alphabet.find(last).unwrap() ^ 1).unwrap();
-    let stem = &good[..good.len() - 1];
-    let mut out = vec![
+    let parts: Vec<String> = good.split('.').map(str::to_owned).collect();
+    (good, parts.try_into().unwrap())
+}
+
+fn shapes() -> Vec<Vector> {
+    let (good, [header, body, signature]) = good();
+    vec![
         Vector::new("an empty text", "parse/shape", String::new()),
         Vector::new("dots alone", "parse/json", "..".to_owned()),
-        Vector::new("one part", "parse/shape", (*header).to_owned()),
+        Vector::new("one part", "parse/shape", header.clone()),
         Vector::new(
             "two parts: an unsecured token without its last dot",
             "parse/shape",
@@ -59,6 +60,18 @@ fn form() -> Vec<Vector> {
             "parse/oversize",
             format!("{header}.{}.{signature}", "A".repeat(16 * 1024)),
         ),
+        Vector::new("header and payload exchanged", "parse/missing", format!("{body}.{header}.{signature}")),
+    ]
+}
+
+fn spellings() -> Vec<Vector> {
+    let (good, [header, body, signature]) = good();
+    // The last character of a signature of 64 bytes carries four bits that belong to no byte.
+    let last = signature.chars().last().unwrap();
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let twin = alphabet.chars().nth(alphabet.find(last).unwrap() ^ 1).unwrap();
+    let stem = &good[..good.len() - 1];
+    vec![
         Vector::new("padding behind the header", "parse/base64", format!("{header}=.{body}.{signature}")),
         Vector::new("padding behind the payload", "parse/base64", format!("{header}.{body}==.{signature}")),
         Vector::new("padding behind the signature", "parse/base64", format!("{good}==")),
@@ -87,6 +100,14 @@ fn form() -> Vec<Vector> {
             format!("{header}.{body}.{}", signature.replace(['-', '_'], "+")),
         ),
         Vector::new("a letter outside ASCII", "parse/base64", format!("{good}é")),
+    ]
+}
+
+fn payloads() -> Vec<Vector> {
+    let with_body = |bytes: &[u8]| signed(&own_header(), bytes, &data::own_key());
+    let deep = format!("{{\"x\":{}{}}}", "[".repeat(1000), "]".repeat(1000));
+    let after = |tail: &[u8]| with_body(&[payload(OWN).as_bytes(), tail].concat());
+    vec![
         Vector::new(
             "a payload that is not UTF-8",
             "parse/json",
@@ -117,13 +138,7 @@ fn form() -> Vec<Vector> {
             "parse/json",
             signed("alg=EdDSA", payload(OWN).as_bytes(), &data::own_key()),
         ),
-    ];
-    out.push(Vector::new(
-        "header and payload exchanged",
-        "parse/missing",
-        format!("{}.{}.{signature}", body, header),
-    ));
-    out
+    ]
 }
 
 fn claims() -> Vec<Vector> {
@@ -132,8 +147,6 @@ fn claims() -> Vec<Vector> {
     let sub = format!("\"sub\":\"{OWN}/users/alice\"");
     let iss = format!("\"iss\":\"{OWN}\"");
     let change = |name, expect, from: &str, to: &str| Vector::new(name, expect, own(&payload_with(from, to)));
-    let ext =
-        |name, expect, value: &str| change(name, expect, "{\"sub\"", &format!("{{\"ext\":{value},\"sub\""));
     vec![
         change("no subject", "parse/missing", &format!("{sub},"), ""),
         change("no scope", "parse/missing", "\"scp\":\"applied-permissions/user\",", ""),
@@ -193,6 +206,15 @@ fn claims() -> Vec<Vector> {
             "\"jti\":\"6b1c8d8e-0f5a-4c6e-9a57-1d2f3e4a5b6c\"",
             "\"jti\":7",
         ),
+    ]
+}
+
+fn extensions() -> Vec<Vector> {
+    let ext = |name, expect, value: &str| {
+        let payload = payload_with("{\"sub\"", &format!("{{\"ext\":{value},\"sub\""));
+        Vector::new(name, expect, own(&payload))
+    };
+    vec![
         ext("an extension that is not JSON", "parse/claim", "\"revocable=true\""),
         ext("an extension that is an object, not a string", "parse/claim", "{\"revocable\":\"true\"}"),
         ext("a mark that is neither true nor false", "parse/claim", "\"{\\\"revocable\\\":1}\""),

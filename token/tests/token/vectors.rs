@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// One token and its verdict: `accepted`, the code of a reject, or `parse/` and the code of what is unreadable.
+#[derive(Clone)]
 pub(crate) struct Vector {
     pub(crate) name: &'static str,
     pub(crate) token: String,
