@@ -1,1 +1,149 @@
-//! The bridge between the edge and the replicated authority.
+//! The bridge between the edge and the replicated authority: propose a command, read a view, know how fresh it is.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use circlet_authority::{Action, Actor, Command, Outcome, State};
+use circlet_raft::{Instants, MemberError, NodeId, NotReached, Peer, ProposeError, Published, Raft, Status};
+
+use crate::clock::{self, Now};
+use crate::keys::Keys;
+use crate::machine::Authority;
+
+/// The cluster as this node takes part in it. Clones are handles to the same.
+#[derive(Clone)]
+pub struct Cluster {
+    raft: Raft<Authority>,
+    keys: Arc<Keys>,
+}
+
+/// What the cluster has decided; this node's view holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The log index of the decision.
+    pub index: u64,
+    /// What applying it gave; a refusal is an outcome too.
+    pub outcome: Outcome,
+}
+
+/// Why the cluster gave no decision, or this node no fresh view.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Certainly not done. It may be tried again at once.
+    #[error("the cluster can't decide at the moment: {0}")]
+    NotDone(String),
+    /// It may or may not have been done; only asking again with the same ids tells.
+    #[error("the cluster lost the request on its way, its fate is unknown: {0}")]
+    Unknown(String),
+    /// The bytes of the command were refused before they reached the log: a defect of this program.
+    #[error("the command can't be applied: {0}")]
+    Defect(String),
+    /// This node could not prove in time that its view is fresh.
+    #[error("this node can't prove that its view is fresh: {0}")]
+    NotFresh(String),
+}
+
+impl Cluster {
+    /// The bridge to an open node of the log.
+    #[must_use]
+    pub fn new(raft: Raft<Authority>, keys: Keys) -> Self {
+        Self { raft, keys: Arc::new(keys) }
+    }
+
+    /// The present view with its index and freshness: one value, loaded once per decision.
+    #[must_use]
+    pub fn published(&self) -> Arc<Published<State>> {
+        self.raft.published()
+    }
+
+    /// The cluster's unsealed keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The node's time: the later of the wall clock and the newest time in the log.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.now_at(&self.published())
+    }
+
+    /// The node's time, judged with a view that is already at hand.
+    #[must_use]
+    pub fn now_at(&self, published: &Published<State>) -> Now {
+        Now::at_least(published.view.now_ms())
+    }
+
+    /// Both clocks of this machine, for ages.
+    #[must_use]
+    pub fn instants(&self) -> Instants {
+        Instants { boot_ms: clock::boot_ms(), wall_ms: clock::wall_ms() }
+    }
+
+    /// How long this node has been cut off at most, in milliseconds; `None` if it hasn't proved freshness since its
+    /// start.
+    #[must_use]
+    pub fn isolation_ms(&self) -> Option<u64> {
+        self.published().age_ms(self.instants())
+    }
+
+    /// Has the cluster decide. When it returns, this node's view holds the decision.
+    pub async fn decide(&self, actor: Actor, action: Action) -> Result<Decided, Unavailable> {
+        let command = Command { actor, action }.encode();
+        let committed = self.raft.propose(command).await.map_err(|error| match error {
+            ProposeError::Unavailable(why) => Unavailable::NotDone(why),
+            ProposeError::Unknown(why) => Unavailable::Unknown(why),
+            ProposeError::Refused(why) => Unavailable::Defect(why),
+        })?;
+        let outcome =
+            Outcome::decode(&committed.outcome).map_err(|error| Unavailable::Unknown(error.to_string()))?;
+        Ok(Decided { index: committed.index, outcome })
+    }
+
+    /// A view that is proved fresh as of this call; waits for a bounded time.
+    pub async fn fresh(&self) -> Result<Arc<Published<State>>, Unavailable> {
+        self.fresh_since(self.instants()).await
+    }
+
+    /// A view that is proved fresh as of `instant` or later.
+    pub async fn fresh_since(&self, instant: Instants) -> Result<Arc<Published<State>>, Unavailable> {
+        self.raft.fresh(Some(instant)).await.map_err(|error| Unavailable::NotFresh(error.0))
+    }
+
+    /// A view that holds the log up to `index`.
+    pub async fn wait_index(&self, index: u64, wait: Duration) -> Result<Arc<Published<State>>, NotReached> {
+        self.raft.wait_index(index, wait).await
+    }
+
+    /// What this node and its peers are at the moment.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.raft.status()
+    }
+
+    /// Adds an admitted node to the membership; it gets a vote by itself once it has caught up.
+    pub async fn add_learner(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
+        self.raft.add_learner(id, peer).await
+    }
+
+    /// Removes a node from the membership; its id never returns.
+    pub async fn remove(&self, id: NodeId) -> Result<(), MemberError> {
+        self.raft.remove(id).await
+    }
+
+    /// Hands leadership to a voter.
+    pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
+        self.raft.transfer(to).await
+    }
+
+    /// Resolves with the reason when this node has stopped itself.
+    pub fn stopped(&self) -> impl Future<Output = String> + Send + 'static {
+        self.raft.stopped()
+    }
+
+    /// Stops taking part; a leader hands over first.
+    pub async fn shutdown(&self) {
+        self.raft.shutdown().await;
+    }
+}

@@ -22,7 +22,7 @@ use std::path::Path;
 
 pub use error::HomeError;
 pub use files::{read, read_secret, write_public, write_secret};
-pub use identity::Identity;
+pub use identity::{Identity, Introduced};
 pub use network::Network;
 pub use paths::Paths;
 
@@ -103,7 +103,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn identity() -> Identity {
-        Identity { node_id: 1, service_id: "jfrt@01".to_owned(), generation: 1 }
+        Identity { node_id: 1, service_id: "jfrt@01".to_owned(), generation: 1, introduced: Vec::new() }
     }
 
     #[test]

@@ -1,1 +1,13 @@
-//! How a node joins a cluster.
+//! How a node joins a cluster: it knocks at any member and proves a join token, which it never sends.
+//!
+//! Both sides prove the token's secret by an HMAC over the TLS session's exporter and the message, so neither a replay
+//! nor somebody in the middle gets anywhere. Redeeming the token and recording the joiner's key are one command of the
+//! log, repeatable for the same key only. The answer carries what the joiner needs: its id, its certificate, the
+//! cluster's CA, and the master key.
+
+mod gate;
+mod joiner;
+mod messages;
+
+pub use gate::JoinGate;
+pub use joiner::{JoinError, Joined, Joining, join};

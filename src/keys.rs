@@ -1,1 +1,185 @@
-//! The cluster's signing keys, unsealed.
+//! The cluster's secrets, unsealed: signing keys by their id, the refresh secret, the key of the CA.
+//!
+//! The state holds them sealed. What was unsealed once is kept until the sealed form changes, so a request that signs
+//! looks into a map and nothing more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use circlet_authority::{Sealed, SealedKind, State};
+use circlet_token::{Claims, KeyId, SigningKey};
+
+use crate::certificates::KeyAndCertificate;
+use crate::join_token;
+use crate::reference_token::ReferenceTokens;
+use crate::refresh_token::RefreshTokens;
+use crate::seal::{Label, MasterKey, SealBroken};
+use crate::secret::Secret;
+
+/// Why a key can't be used on this node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyUnavailable {
+    /// The view doesn't hold it.
+    #[error("the cluster has no {0} yet")]
+    Absent(String),
+    /// It doesn't open.
+    #[error(transparent)]
+    Sealed(#[from] SealBroken),
+    /// It opens, but is not a key.
+    #[error("the unsealed {0} is not a key")]
+    NotAKey(String),
+}
+
+/// Unseals and keeps what was unsealed.
+pub struct Keys {
+    master: MasterKey,
+    signing: ArcSwap<BTreeMap<KeyId, Kept<SigningKey>>>,
+    refresh: ArcSwap<Option<Kept<RefreshSecret>>>,
+}
+
+/// Something unsealed, and the nonce of the sealed form that it came from: another sealing has another nonce.
+struct Kept<T> {
+    nonce: [u8; 24],
+    value: Arc<T>,
+}
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self { nonce: self.nonce, value: Arc::clone(&self.value) }
+    }
+}
+
+/// What is derived from the cluster's refresh secret.
+pub struct RefreshSecret {
+    secret: Secret,
+    /// Makes and checks refresh tokens.
+    pub refresh_tokens: RefreshTokens,
+    /// Derives reference tokens.
+    pub reference_tokens: ReferenceTokens,
+}
+
+impl RefreshSecret {
+    fn new(secret: Secret) -> Self {
+        let refresh_tokens = RefreshTokens::new(&secret);
+        let reference_tokens = ReferenceTokens::new(&secret);
+        Self { secret, refresh_tokens, reference_tokens }
+    }
+
+    /// The secret of the join token with this id.
+    #[must_use]
+    pub fn join_secret(&self, id: &[u8; 16]) -> Secret {
+        join_token::secret_of(&self.secret, id)
+    }
+}
+
+impl Keys {
+    /// Keys under this master key.
+    #[must_use]
+    pub fn new(master: MasterKey) -> Self {
+        Self { master, signing: ArcSwap::default(), refresh: ArcSwap::from_pointee(None) }
+    }
+
+    /// The master key, for sealing something new and for handing it to a node that joins.
+    #[must_use]
+    pub fn master(&self) -> &MasterKey {
+        &self.master
+    }
+
+    /// The signing key `kid` of this view.
+    pub fn signing_key(&self, view: &State, kid: &KeyId) -> Result<Arc<SigningKey>, KeyUnavailable> {
+        let which = SealedKind::TokenKey(kid.clone());
+        let sealed = sealed(view, &which)?;
+        if let Some(kept) = self.signing.load().get(kid)
+            && kept.nonce == sealed.nonce
+        {
+            return Ok(Arc::clone(&kept.value));
+        }
+        let secret = self.unseal(view, &which)?;
+        let key = SigningKey::from_pkcs8_der(secret.expose())
+            .map_err(|_| KeyUnavailable::NotAKey(describe(&which)))?;
+        let kept = Kept { nonce: sealed.nonce, value: Arc::new(key) };
+        let value = Arc::clone(&kept.value);
+        self.signing.rcu(|keys| {
+            let mut keys = BTreeMap::clone(keys);
+            keys.insert(kid.clone(), kept.clone());
+            keys
+        });
+        Ok(value)
+    }
+
+    /// The text of a token with these claims, signed with `kid`. The same claims give the same bytes on every node.
+    pub fn mint(&self, view: &State, claims: &Claims, kid: &KeyId) -> Result<String, KeyUnavailable> {
+        Ok(circlet_token::mint(claims, kid, self.signing_key(view, kid)?.as_ref()))
+    }
+
+    /// What is derived from the refresh secret of this view.
+    pub fn refresh_secret(&self, view: &State) -> Result<Arc<RefreshSecret>, KeyUnavailable> {
+        let sealed = sealed(view, &SealedKind::RefreshSecret)?;
+        if let Some(kept) = self.refresh.load().as_ref()
+            && kept.nonce == sealed.nonce
+        {
+            return Ok(Arc::clone(&kept.value));
+        }
+        let value = Arc::new(RefreshSecret::new(self.unseal(view, &SealedKind::RefreshSecret)?));
+        let kept = Kept { nonce: sealed.nonce, value: Arc::clone(&value) };
+        self.refresh.store(Arc::new(Some(kept)));
+        Ok(value)
+    }
+
+    /// The cluster's CA with its key; unsealed anew each time, since it is needed rarely.
+    pub fn cluster_ca(&self, view: &State) -> Result<KeyAndCertificate, KeyUnavailable> {
+        let which = SealedKind::ClusterCa;
+        let certificate =
+            view.cluster_ca_certificate().ok_or_else(|| KeyUnavailable::Absent(describe(&which)))?;
+        Ok(KeyAndCertificate { certificate: certificate.to_vec(), private_key: self.unseal(view, &which)? })
+    }
+
+    /// Opens everything that the view holds sealed, so that a wrong key shows at the start and not at first use.
+    pub fn check(&self, view: &State) -> Result<(), KeyUnavailable> {
+        for key in view.keyring() {
+            self.signing_key(view, &key.kid)?;
+        }
+        self.refresh_secret(view)?;
+        self.cluster_ca(view).map(drop)
+    }
+
+    fn unseal(&self, view: &State, which: &SealedKind) -> Result<Secret, KeyUnavailable> {
+        let service_id = view.service_id().ok_or_else(|| KeyUnavailable::Absent(describe(which)))?;
+        let record = record(which);
+        let label = Label { service_id: service_id.as_str(), kind: kind_text(which), record: &record };
+        Ok(self.master.unseal(label, sealed(view, which)?)?)
+    }
+}
+
+/// Seals a secret of the cluster, as [`Keys`] opens it.
+#[must_use]
+pub fn seal(master: &MasterKey, service_id: &str, which: &SealedKind, secret: &Secret) -> Sealed {
+    let record = record(which);
+    master.seal(Label { service_id, kind: kind_text(which), record: &record }, secret)
+}
+
+fn sealed<'a>(view: &'a State, which: &SealedKind) -> Result<&'a Sealed, KeyUnavailable> {
+    view.sealed(which).ok_or_else(|| KeyUnavailable::Absent(describe(which)))
+}
+
+/// Frozen: part of the associated data of everything that was ever sealed.
+fn kind_text(which: &SealedKind) -> &'static str {
+    match which {
+        SealedKind::TokenKey(_) => "token-key",
+        SealedKind::ClusterCa => "cluster-ca",
+        SealedKind::RefreshSecret => "refresh-secret",
+    }
+}
+
+/// Frozen, as above.
+fn record(which: &SealedKind) -> String {
+    match which {
+        SealedKind::TokenKey(kid) => kid.as_str().to_owned(),
+        SealedKind::ClusterCa | SealedKind::RefreshSecret => String::new(),
+    }
+}
+
+fn describe(which: &SealedKind) -> String {
+    format!("{} {}", kind_text(which), record(which)).trim_end().to_owned()
+}

@@ -1,1 +1,275 @@
 //! One serving node: opens the home, wires the rooms, runs until told to stop.
+
+pub mod founding;
+pub(crate) mod opening;
+
+mod observe;
+mod purge;
+mod ready;
+mod root_certificate;
+mod stop;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use circlet_raft::{OpenError, Raft};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cluster::Cluster;
+use crate::home::settings::NodeSettings;
+use crate::home::{Home, HomeError, Identity, Paths};
+use crate::join::JoinGate;
+use crate::keys::{KeyUnavailable, Keys};
+use crate::machine::Authority;
+use crate::seal::hex;
+use crate::{http, trust_directory};
+
+/// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
+/// has just joined has none, and serves 503 until its peers have sent it.
+const STATE_WAIT: Duration = Duration::from_secs(5);
+
+/// What serving takes.
+#[derive(Debug, Clone)]
+pub struct Serving {
+    /// The home to serve.
+    pub home: PathBuf,
+    /// Written when the node is ready.
+    pub ready_file: Option<PathBuf>,
+    /// Start although the clock is far ahead of the cluster's time.
+    pub accept_clock: bool,
+    /// Stop when this process is no longer our parent.
+    pub dies_with: Option<u32>,
+}
+
+/// Why a node does not serve, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The home is not in order.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The port for clients can't be had.
+    #[error("can't listen for clients on {address} (http.listen)")]
+    Listen {
+        /// The address as configured.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The log can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A secret of the cluster doesn't open, though the master key is the right one.
+    #[error(transparent)]
+    Key(#[from] KeyUnavailable),
+    /// The certificate for clients is of no use.
+    #[error(transparent)]
+    Tls(#[from] http::tls::TlsProblem),
+    /// The system refused something that a server needs.
+    #[error("can't {doing}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The node has stopped itself, rather than answer from a state that it can't vouch for.
+    #[error("the node has stopped itself: {0}")]
+    Stopped(String),
+}
+
+/// Serves a home until a signal asks to stop, or until the node has to stop itself.
+pub async fn serve(serving: Serving) -> Result<(), ServeError> {
+    forbid_core_dumps()?;
+    let (home, identity) = Home::open(&serving.home)?;
+    let settings = NodeSettings::read(&home.paths)?;
+    observe::start(&settings);
+    let master = opening::master_key(&home.paths)?;
+    let listener = listen(&settings).await?;
+    let signals = stop::Signals::listen()?;
+
+    let gate = JoinGate::default();
+    let raft = open(&home.paths, &settings, &identity, &gate, serving.accept_clock).await?;
+    let cluster = Cluster::new(raft, Keys::new(master));
+    tracing::info!(
+        node = identity.node_id, name = %settings.name, service_id = %identity.service_id,
+        peers = %settings.peer_listen, version = env!("CARGO_PKG_VERSION"), "node opened"
+    );
+    let node = Node { home, identity, settings, serving, cluster, gate };
+    let ended = node.run(listener, signals).await;
+    node.cluster.shutdown().await;
+    match &ended {
+        Ok(()) => tracing::info!("node stopped"),
+        Err(error) => tracing::error!(%error, "node stopped"),
+    }
+    ended
+}
+
+async fn open(
+    paths: &Paths,
+    settings: &NodeSettings,
+    identity: &Identity,
+    gate: &JoinGate,
+    accept_clock: bool,
+) -> Result<Raft<Authority>, ServeError> {
+    let listen = settings.peer_listen.clone();
+    let gate = Arc::new(gate.clone());
+    let opening = opening::Opening { paths, settings, identity, listen, gate, accept_clock };
+    Ok(Raft::open(opening.options()?).await?)
+}
+
+/// A node that is open.
+struct Node {
+    home: Home,
+    identity: Identity,
+    settings: NodeSettings,
+    serving: Serving,
+    cluster: Cluster,
+    gate: JoinGate,
+}
+
+impl Node {
+    async fn run(&self, listener: TcpListener, signals: stop::Signals) -> Result<(), ServeError> {
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let early = tokio::time::timeout(STATE_WAIT, self.state_arrives()).await;
+        let known = early.is_ok();
+        if known {
+            self.check_state()?;
+        }
+        let served = self.start(listener, &stop, &tasks);
+        let ended = match served {
+            Ok(()) => self.wait(signals, known).await,
+            Err(error) => Err(error),
+        };
+        self.drain(&stop, tasks).await;
+        ended
+    }
+
+    /// Opens the doors: clients first, then the tasks in the background.
+    fn start(
+        &self,
+        listener: TcpListener,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> Result<(), ServeError> {
+        self.gate.open(self.cluster.clone());
+        let tls = http::tls::acceptor(&self.settings, &self.home.paths, &self.cluster, stop, tasks)?;
+        drop((listener, tls));
+        tracing::info!(url = %self.settings.http_advertise, "serving clients");
+        let (cluster, paths) = (&self.cluster, &self.home.paths);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
+        tasks.spawn(
+            stop.clone().run_until_cancelled_owned(root_certificate::run(cluster.clone(), paths.clone())),
+        );
+        tasks.spawn(stop.clone().run_until_cancelled_owned(trust_directory::run(
+            cluster.clone(),
+            paths.clone(),
+            self.settings.trust_poll,
+        )));
+        let ready = ready::Ready {
+            cluster: cluster.clone(),
+            file: self.serving.ready_file.clone(),
+            id: self.identity.node_id,
+            name: self.settings.name.clone(),
+            service_id: self.identity.service_id.clone(),
+            url: self.settings.http_advertise.clone(),
+        };
+        tasks.spawn(stop.clone().run_until_cancelled_owned(ready.announce()));
+        Ok(())
+    }
+
+    /// Until a signal, until the node has stopped itself, or until a state arrives that is not this home's.
+    async fn wait(&self, mut signals: stop::Signals, known: bool) -> Result<(), ServeError> {
+        let arriving = async {
+            if known {
+                return std::future::pending().await;
+            }
+            self.state_arrives().await;
+            match self.check_state() {
+                Ok(()) => std::future::pending().await,
+                Err(error) => error,
+            }
+        };
+        tokio::select! {
+            reason = signals.any() => {
+                tracing::info!(%reason, "stopping");
+                Ok(())
+            }
+            () = stop::orphaned(self.serving.dies_with) => {
+                tracing::info!("stopping: the parent process is gone");
+                Ok(())
+            }
+            reason = self.cluster.stopped() => Err(ServeError::Stopped(reason)),
+            error = arriving => Err(error),
+        }
+    }
+
+    async fn drain(&self, stop: &CancellationToken, tasks: TaskTracker) {
+        stop.cancel();
+        tasks.close();
+        if tokio::time::timeout(self.settings.shutdown_grace, tasks.wait()).await.is_err() {
+            tracing::warn!("some requests were still under way when the grace period ended");
+        }
+        if let Some(file) = &self.serving.ready_file {
+            // It says that the node is ready, which it no longer is; it may not exist.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+
+    /// Until the view holds the first entry of the log.
+    async fn state_arrives(&self) {
+        loop {
+            let published = self.cluster.published();
+            if published.view.service_id().is_some() {
+                return;
+            }
+            // An error means that it is not there yet.
+            let _ = self.cluster.wait_index(published.index.saturating_add(1), STATE_WAIT).await;
+        }
+    }
+
+    /// Whether the state is of the cluster that this home belongs to, and opens under its master key.
+    fn check_state(&self) -> Result<(), ServeError> {
+        let view = &self.cluster.published().view;
+        let found = view.service_id().map(ToString::to_string).unwrap_or_default();
+        if found != self.identity.service_id {
+            let home = self.serving.home.clone();
+            return Err(
+                HomeError::OtherCluster { home, expected: self.identity.service_id.clone(), found }.into()
+            );
+        }
+        let own = self.cluster.keys().master().fingerprint();
+        if let Some(expected) = view.master_key_fingerprint()
+            && expected != own
+        {
+            let file = self.home.paths.master_key();
+            return Err(HomeError::OtherMasterKey { file, found: hex(&own), expected: hex(&expected) }.into());
+        }
+        self.cluster.keys().check(view)?;
+        Ok(())
+    }
+}
+
+async fn listen(settings: &NodeSettings) -> Result<TcpListener, ServeError> {
+    let address = settings.http_listen;
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address: address.to_string(), source })
+}
+
+/// A core dump would hold every secret of the cluster.
+fn forbid_core_dumps() -> Result<(), ServeError> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(|error| ServeError::System { doing: "forbid core dumps", source: error.into() })
+}
+
+/// Replaces a file by rename, so that whoever waits for it never reads half of it.
+fn write_by_rename(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+    crate::home::write_public(path, bytes)
+}

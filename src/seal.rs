@@ -5,6 +5,7 @@
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use circlet_authority::Sealed;
 use hkdf::Hkdf;
 use sha2::Sha256;
 
@@ -12,15 +13,6 @@ use crate::secret::Secret;
 
 const NONCE_BYTES: usize = 24;
 const KEY_BYTES: usize = 32;
-
-/// A sealed secret: what the state stores.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedText {
-    /// Drawn anew for every sealing.
-    pub nonce: [u8; NONCE_BYTES],
-    /// The secret and its tag.
-    pub ciphertext: Vec<u8>,
-}
 
 /// What a sealed secret belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +102,11 @@ impl MasterKey {
         Secret::from(text)
     }
 
+    /// What it is made of, for a node that joins.
+    pub(crate) fn material(&self) -> &Secret {
+        &self.material
+    }
+
     /// What the cluster remembers of the key, so that a node with another one is told so.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
@@ -118,25 +115,26 @@ impl MasterKey {
 
     /// Seals `secret` for `label`.
     #[must_use]
-    pub fn seal(&self, label: Label<'_>, secret: &Secret) -> SealedText {
+    pub fn seal(&self, label: Label<'_>, secret: &Secret) -> Sealed {
         let mut nonce = [0; NONCE_BYTES];
         rand::fill(&mut nonce);
         let ciphertext = self
             .cipher()
             .encrypt(&XNonce::from(nonce), Payload { msg: secret.expose(), aad: &label.bytes() })
             .expect("only a text of 256 GiB is too long to seal");
-        SealedText { nonce, ciphertext }
+        Sealed { nonce, ciphertext }
     }
 
     /// Opens what was sealed for `label`.
-    pub fn unseal(&self, label: Label<'_>, sealed: &SealedText) -> Result<Secret, SealBroken> {
+    pub fn unseal(&self, label: Label<'_>, sealed: &Sealed) -> Result<Secret, SealBroken> {
         self.cipher()
             .decrypt(&XNonce::from(sealed.nonce), Payload { msg: &sealed.ciphertext, aad: &label.bytes() })
             .map(Secret::new)
             .map_err(|_| SealBroken { kind: label.kind.to_owned(), record: label.record.to_owned() })
     }
 
-    fn from_material(material: Secret) -> Self {
+    /// The key with this material.
+    pub(crate) fn from_material(material: Secret) -> Self {
         let sealing = Secret::new(derive(&material, "circlet sealing key").to_vec());
         Self { material, sealing }
     }

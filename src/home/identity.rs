@@ -14,6 +14,25 @@ pub struct Identity {
     pub service_id: String,
     /// The cluster's generation.
     pub generation: u64,
+    /// The members that the cluster named when this node joined; they count while its own log knows none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub introduced: Vec<Introduced>,
+}
+
+/// A member of the cluster, as a node that joins is told about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Introduced {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Where its peers reach it.
+    pub peer_address: String,
+    /// Where its clients reach it.
+    pub client_url: String,
+    /// SHA-256 of its public key.
+    pub public_key: [u8; 32],
 }
 
 impl Identity {

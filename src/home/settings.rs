@@ -149,6 +149,21 @@ impl NodeSettings {
     }
 }
 
+/// The settings of a new home: those of the operator's file if there is one, else a new file that says `chosen`.
+pub fn write_or_read(paths: &Paths, chosen: &[(&'static str, String)]) -> Result<NodeSettings, HomeError> {
+    let file = paths.node_yml();
+    if !file.exists() {
+        // Checked before it is written, so that a mistake leaves no file behind.
+        let text = NodeSettings::write(chosen);
+        NodeSettings::parse(&file, &text, &|name| std::env::var(name).ok())?;
+        files::write_public(&file, text.as_bytes())?;
+    } else if let Some((name, _)) = chosen.first() {
+        let why = format!("it is there already, so {name} can't be set by a flag as well");
+        return Err(problem(&file, why, Some("edit the file, or remove it".to_owned())));
+    }
+    NodeSettings::read(paths)
+}
+
 /// `{a: {b: 1}}` and `{a.b: 1}` are the same setting `a.b`.
 fn flatten(prefix: &str, value: Value, into: &mut BTreeMap<String, Value>) {
     match value {

@@ -1,0 +1,161 @@
+//! The new node's side of joining: knock, and write the home.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use circlet_raft::{Identity as PeerIdentity, KnockError, knock};
+use zeroize::Zeroizing;
+
+use super::messages::{JoinAnswer, JoinRequest, read_answer, write_request};
+use crate::certificates::{self, CertificateProblem};
+use crate::clock;
+use crate::home::{self, Home, HomeError, Identity, Paths};
+use crate::join_token::JoinToken;
+use crate::node::opening;
+use crate::seal::MasterKey;
+use crate::secret::Secret;
+
+/// What a node joins with.
+pub struct Joining {
+    /// Where it shall live.
+    pub home: PathBuf,
+    /// Its settings that differ from the default, as `node.yml` names them.
+    pub chosen: Vec<(&'static str, String)>,
+    /// The join token.
+    pub token: JoinToken,
+}
+
+/// A node that has joined; its home can be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// Its id, for ever.
+    pub node_id: u64,
+    /// Its name.
+    pub name: String,
+    /// The cluster.
+    pub service_id: String,
+    /// The URL at which clients will reach it.
+    pub url: String,
+}
+
+/// Why a node did not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The home can't be one.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A key or a certificate could not be made.
+    #[error(transparent)]
+    Certificate(#[from] CertificateProblem),
+    /// None of the addresses in the token answered as the cluster would.
+    #[error("no node of the cluster could be reached: {0}")]
+    Unreachable(String),
+    /// The cluster said no.
+    #[error("the cluster refused: {0}")]
+    Refused(String),
+    /// Whoever answered doesn't know the token's secret, or speaks another version.
+    #[error("{0} answered, but did not prove that it belongs to the cluster")]
+    NotProved(String),
+}
+
+/// Knocks at the addresses of the token until one answers, and writes the home of the new node. May be repeated after a
+/// failure: the node's key, which the cluster has then recorded, is kept.
+pub async fn join(joining: Joining) -> Result<Joined, JoinError> {
+    let home = Home::found(&joining.home)?;
+    let paths = &home.paths;
+    let settings = home::settings::write_or_read(paths, &joining.chosen)?;
+    let key = node_key(paths)?;
+    let public_key = certificates::public_key(&key)?;
+    let request =
+        JoinRequest::new(&settings.name, &settings.peer_advertise, &settings.http_advertise, &public_key);
+    let answer = ask_any(&joining.token, &key, &request).await?;
+    let identity = write_home(paths, &key, &answer)?;
+    Ok(Joined {
+        node_id: identity.node_id,
+        name: settings.name,
+        service_id: identity.service_id,
+        url: settings.http_advertise,
+    })
+}
+
+async fn ask_any(token: &JoinToken, key: &Secret, request: &JoinRequest) -> Result<JoinAnswer, JoinError> {
+    let mut failures = Vec::new();
+    for address in &token.addresses {
+        match ask(address, token, key, request).await {
+            Ok(answer) => return Ok(answer),
+            Err(JoinError::Unreachable(why)) => failures.push(why),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(JoinError::Unreachable(failures.join("; ")))
+}
+
+async fn ask(
+    address: &str,
+    token: &JoinToken,
+    key: &Secret,
+    request: &JoinRequest,
+) -> Result<JoinAnswer, JoinError> {
+    let stranger = PeerIdentity {
+        node_id: 0,
+        certificate_chain: vec![certificates::stranger_certificate(key, clock::wall_ms())?],
+        private_key: Zeroizing::new(key.expose().to_vec()),
+        service_id: String::new(),
+        generation: 0,
+    };
+    let session = Mutex::new([0; 32]);
+    let make_request = |exporter: [u8; 32]| {
+        *session.lock().unwrap_or_else(PoisonError::into_inner) = exporter;
+        write_request(&token.id, &token.secret, &exporter, request)
+    };
+    let answer =
+        knock(address, token.ca_fingerprint, &stranger, make_request).await.map_err(|error| match error {
+            KnockError::Refused(why) => JoinError::Refused(why),
+            error @ (KnockError::Unreachable { .. } | KnockError::Stranger { .. }) => {
+                JoinError::Unreachable(error.to_string())
+            }
+        })?;
+    let exporter = *session.lock().unwrap_or_else(PoisonError::into_inner);
+    read_answer(&Secret::new(answer), &token.secret, &exporter)
+        .ok_or_else(|| JoinError::NotProved(address.to_owned()))
+}
+
+/// The key of an attempt that was broken off is used again, since the cluster may have recorded it.
+fn node_key(paths: &Paths) -> Result<Secret, JoinError> {
+    let file = paths.node_key();
+    match home::read_secret(&file, "it is the key by which peers know this node") {
+        Ok(pem) => {
+            let damaged = |error: CertificateProblem| HomeError::Damaged {
+                file: file.clone(),
+                why: error.to_string(),
+                remedy: "remove it, and join with a new token",
+            };
+            Ok(Secret::new(certificates::read_private_key(&pem).map_err(damaged)?.secret_der().to_vec()))
+        }
+        Err(HomeError::Missing { .. }) => {
+            let key = certificates::node_key()?;
+            home::write_secret(&file, certificates::private_key_pem(&key).expose())?;
+            Ok(key)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write_home(paths: &Paths, key: &Secret, answer: &JoinAnswer) -> Result<Identity, JoinError> {
+    let garbled = || JoinError::Refused("the answer of the cluster is garbled".to_owned());
+    let ca_certificate = answer.ca_certificate().ok_or_else(garbled)?;
+    let node_certificate = answer.node_certificate().ok_or_else(garbled)?;
+    let master_key = MasterKey::from_material(answer.master_key().ok_or_else(garbled)?);
+    home::write_secret(&paths.master_key(), master_key.to_text().expose())?;
+    opening::write_node_files(paths, key, &node_certificate, &ca_certificate)?;
+    let identity = Identity {
+        node_id: answer.node_id,
+        service_id: answer.service_id.clone(),
+        generation: answer.generation,
+        introduced: answer.members.clone(),
+    };
+    // Last: it makes the home one.
+    identity.write(paths)?;
+    Ok(identity)
+}

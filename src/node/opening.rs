@@ -1,0 +1,124 @@
+//! From the files of a home to what the log needs to open.
+
+use std::sync::Arc;
+
+use circlet_raft::{Gate, Options, Peer, SystemClocks};
+use futures::future::BoxFuture;
+use zeroize::Zeroizing;
+
+use crate::certificates;
+use crate::home::settings::NodeSettings;
+use crate::home::{self, HomeError, Identity, Introduced, Paths};
+use crate::seal::MasterKey;
+use crate::secret::Secret;
+
+const REJOIN: &str = "put it back from a backup of this node, or remove the node and join it anew";
+const MASTER_KEY: &str = "it opens the sealed secrets of the cluster";
+
+/// What opening the log of a home takes.
+pub(crate) struct Opening<'a> {
+    pub(crate) paths: &'a Paths,
+    pub(crate) settings: &'a NodeSettings,
+    pub(crate) identity: &'a Identity,
+    pub(crate) listen: String,
+    pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) accept_clock: bool,
+}
+
+impl Opening<'_> {
+    pub(crate) fn options(self) -> Result<Options, HomeError> {
+        let introduced = self.identity.introduced.iter().map(|other| (other.id, peer(other))).collect();
+        Ok(Options {
+            data: self.paths.data(),
+            introduced,
+            identity: peer_identity(self.paths, self.identity)?,
+            listen: self.listen,
+            settings: self.settings.raft.clone(),
+            gate: self.gate,
+            clocks: Arc::new(SystemClocks),
+            accept_clock: self.accept_clock,
+        })
+    }
+}
+
+fn peer(other: &Introduced) -> Peer {
+    Peer {
+        name: other.name.clone(),
+        peer_address: other.peer_address.clone(),
+        client_url: other.client_url.clone(),
+        public_key: other.public_key,
+    }
+}
+
+/// Who this node is to its peers: the certificate chain goes up to the CA, so that a joiner can recognise it.
+fn peer_identity(paths: &Paths, identity: &Identity) -> Result<circlet_raft::Identity, HomeError> {
+    let mut certificate_chain = read_certificate(paths.node_crt(), "it shows this node to its peers")?;
+    certificate_chain.extend(read_certificate(paths.ca_crt(), "it is the cluster's certificate authority")?);
+    let file = paths.node_key();
+    let pem = home::read_secret(&file, "it is the key by which peers know this node")?;
+    let private_key = certificates::read_private_key(&pem).map_err(|error| HomeError::Damaged {
+        file,
+        why: error.to_string(),
+        remedy: REJOIN,
+    })?;
+    Ok(circlet_raft::Identity {
+        node_id: identity.node_id,
+        certificate_chain,
+        private_key: Zeroizing::new(private_key.secret_der().to_vec()),
+        service_id: identity.service_id.clone(),
+        generation: identity.generation,
+    })
+}
+
+fn read_certificate(file: std::path::PathBuf, what: &'static str) -> Result<Vec<Vec<u8>>, HomeError> {
+    let pem = home::read(&file, what)?;
+    certificates::read_certificates(&pem).map_err(|error| HomeError::Damaged {
+        file,
+        why: error.to_string(),
+        remedy: REJOIN,
+    })
+}
+
+/// The certificates and the key of a node, as the files of its home.
+pub(crate) fn write_node_files(
+    paths: &Paths,
+    node_key: &Secret,
+    node_certificate: &[u8],
+    ca_certificate: &[u8],
+) -> Result<(), HomeError> {
+    home::write_secret(&paths.node_key(), certificates::private_key_pem(node_key).expose())?;
+    home::write_secret(&paths.node_crt(), certificates::certificate_pem(node_certificate).as_bytes())?;
+    home::write_public(&paths.ca_crt(), certificates::certificate_pem(ca_certificate).as_bytes())
+}
+
+/// The master key of a home.
+pub(crate) fn master_key(paths: &Paths) -> Result<MasterKey, HomeError> {
+    let file = paths.master_key();
+    let text = home::read_secret(&file, MASTER_KEY)?;
+    MasterKey::parse(&text).map_err(|error| HomeError::Damaged {
+        file,
+        why: error.to_string(),
+        remedy: "copy it from etc/security/master.key of another node, or from a backup: all nodes have the same",
+    })
+}
+
+/// The master key that the operator has placed in a new home, or else a new one.
+pub(crate) fn master_key_or_new(paths: &Paths) -> Result<MasterKey, HomeError> {
+    match master_key(paths) {
+        Err(HomeError::Missing { .. }) => {
+            let key = MasterKey::generate();
+            home::write_secret(&paths.master_key(), key.to_text().expose())?;
+            Ok(key)
+        }
+        other => other,
+    }
+}
+
+/// Lets nobody in.
+pub(crate) struct ClosedGate;
+
+impl Gate for ClosedGate {
+    fn admit(&self, _: [u8; 32], _: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+        Box::pin(async { Err("this node is not ready to let others join".to_owned()) })
+    }
+}

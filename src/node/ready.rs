@@ -1,0 +1,60 @@
+//! Says when the node is ready: it has proved once that its view is fresh.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cluster::Cluster;
+
+/// After a proof of freshness failed, before the next is asked for.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What is said, and where.
+pub(super) struct Ready {
+    pub(super) cluster: Cluster,
+    pub(super) file: Option<PathBuf>,
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) service_id: String,
+    pub(super) url: String,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    id: u64,
+    name: &'a str,
+    service_id: &'a str,
+    url: &'a str,
+    pid: u32,
+}
+
+impl Ready {
+    /// Waits until the node is ready, then writes the ready file.
+    pub(super) async fn announce(self) {
+        while self.cluster.isolation_ms().is_none() {
+            if self.cluster.fresh().await.is_err() {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        tracing::info!(node = self.id, url = %self.url, "ready");
+        if let Some(file) = &self.file
+            && let Err(error) = super::write_by_rename(file, &self.content())
+        {
+            tracing::error!(%error, "the ready file could not be written");
+        }
+    }
+
+    fn content(&self) -> Vec<u8> {
+        let content = Content {
+            id: self.id,
+            name: &self.name,
+            service_id: &self.service_id,
+            url: &self.url,
+            pid: std::process::id(),
+        };
+        let mut text = serde_json::to_vec_pretty(&content).expect("numbers and texts have a JSON form");
+        text.push(b'\n');
+        text
+    }
+}
