@@ -154,7 +154,7 @@ impl<R: AsyncRuntime> RaftNetworkV2<Types<R>> for Link<R> {
     ) -> Result<AppendEntriesResponse<Types<R>>, RPCError<Types<R>>> {
         use futures::StreamExt;
         let once = Box::pin(futures::stream::once(async { rpc }));
-        let mut answers = self.line.stream(once, option.hard_ttl()).await?;
+        let mut answers = self.line.stream(once, option.hard_ttl());
         match answers.next().await {
             Some(answer) => answer.map(Into::into),
             None => Err(RPCError::Network(NetworkError::from_string("no answer to an append"))),
@@ -172,7 +172,8 @@ impl<R: AsyncRuntime> RaftNetworkV2<Types<R>> for Link<R> {
     where
         S: Stream<Item = AppendEntriesRequest<Types<R>>> + OptionalSend + Unpin + 'static,
     {
-        Box::pin(async move { self.line.stream(input, option.hard_ttl()).await })
+        let answers = self.line.stream(input, option.hard_ttl());
+        Box::pin(async move { Ok(answers) })
     }
 
     async fn vote(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use openraft::AsyncRuntime;
 use openraft::EntryPayload;
 use openraft::base::BoxStream;
@@ -79,31 +79,37 @@ impl<R: AsyncRuntime> Line<R> {
         }
     }
 
-    /// Sends what `input` yields and gives the answers.
-    pub(crate) async fn stream<S>(
-        &mut self,
-        input: S,
-        ttl: Duration,
-    ) -> Result<BoxStream<'_, Answer<R>>, RPCError<Types<R>>>
+    /// Sends what `input` yields and gives the answers. Connects only once there is something to send: openraft
+    /// waits out its backoff inside the input, so that dialling first would dial a dead peer without pause.
+    pub(crate) fn stream<S>(&mut self, mut input: S, ttl: Duration) -> BoxStream<'_, Answer<R>>
     where
         S: Stream<Item = AppendEntriesRequest<Types<R>>> + Send + Unpin + 'static,
     {
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => Open { channel: self.connect().await?, owed: 0 },
+        let opening = async move {
+            let Some(first) = input.next().await else {
+                return futures::stream::empty().boxed();
+            };
+            let open = match self.open.take() {
+                Some(open) => open,
+                None => match self.connect().await {
+                    Ok(channel) => Open { channel, owed: 0 },
+                    Err(error) => return futures::stream::iter([Err(error)]).boxed(),
+                },
+            };
+            let pump = Pump::<R, _> {
+                slot: &mut self.open,
+                open: Some(open),
+                input: Some(futures::stream::iter([first]).chain(input)),
+                outbox: VecDeque::new(),
+                underway: VecDeque::new(),
+                flushed: true,
+                silence: self.silence.max(ttl),
+                progress: false,
+                alarm: None,
+            };
+            pump.boxed()
         };
-        let silence = self.silence.max(ttl);
-        Ok(Box::pin(Pump::<R, S> {
-            slot: &mut self.open,
-            open: Some(open),
-            input: Some(input),
-            outbox: VecDeque::new(),
-            underway: VecDeque::new(),
-            flushed: true,
-            silence,
-            progress: false,
-            alarm: None,
-        }))
+        futures::stream::once(opening).flatten().boxed()
     }
 }
 
@@ -126,7 +132,7 @@ struct Pump<'s, R: AsyncRuntime, S> {
 
 impl<R: AsyncRuntime, S> Pump<'_, R, S>
 where
-    S: Stream<Item = AppendEntriesRequest<Types<R>>> + Send + Unpin + 'static,
+    S: Stream<Item = AppendEntriesRequest<Types<R>>> + Send + Unpin,
 {
     /// Takes requests from the input while the window has room.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -228,7 +234,7 @@ where
 
 impl<R: AsyncRuntime, S> Stream for Pump<'_, R, S>
 where
-    S: Stream<Item = AppendEntriesRequest<Types<R>>> + Send + Unpin + 'static,
+    S: Stream<Item = AppendEntriesRequest<Types<R>>> + Send + Unpin,
 {
     type Item = Answer<R>;
 

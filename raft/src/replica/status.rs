@@ -22,10 +22,12 @@ where
         self.metrics(|metrics| {
             let membership = metrics.membership_config.membership();
             let matched = |id| metrics.replication.as_ref()?.get(id)?.as_ref().map(|log_id| log_id.index);
+            // During a change two sets of voters decide together; a vote is safe once it is in both.
+            let sets = membership.get_joint_config();
             let members = membership.nodes().map(|(id, peer)| {
                 let member = Member {
                     peer: peer.clone(),
-                    voter: membership.voter_ids().any(|voter| voter == *id),
+                    voter: sets.iter().all(|set| set.contains(id)),
                     matched: matched(id),
                     clock_offset_ms: if *id == self.id { Some(0) } else { offsets.of(*id, now) },
                 };

@@ -1,0 +1,225 @@
+//! Replicas over real sockets and disks: who decides, what is fresh, who is let in, what survives.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+#[path = "support/lines.rs"]
+mod lines;
+#[path = "support/nodes.rs"]
+mod nodes;
+
+use std::time::Duration;
+
+use circlet_raft::{KnockError, Machine, MemberError, ProposeError, Settings, knock};
+use lines::{BOMB, Lines, NONSENSE};
+use nodes::{Node, cluster, identity, leader, until};
+
+fn home() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn a_command_proposed_anywhere_is_seen_there_and_then_everywhere() {
+    let home = home();
+    let nodes = cluster(&home, 3, &Settings::default());
+    for node in &nodes {
+        let line = format!("from {}", node.id());
+        let committed = node.propose(&line).unwrap();
+        assert_eq!(committed.outcome, committed.index.to_be_bytes());
+        assert!(node.has(&line), "the proposer's own view holds it");
+        until("the others have it", || nodes.iter().all(|other| other.has(&line)));
+    }
+    let digests: Vec<_> = nodes.iter().map(|node| Lines::digest(&node.raft().published().view)).collect();
+    assert!(digests.windows(2).all(|pair| pair[0] == pair[1]));
+    assert_eq!(nodes[1].propose(NONSENSE), Err(ProposeError::Refused("nonsense".to_owned())));
+}
+
+#[test]
+fn every_node_proves_that_its_view_is_fresh() {
+    let home = home();
+    let nodes = cluster(&home, 3, &Settings::default());
+    for (number, node) in nodes.iter().enumerate() {
+        let line = format!("line {number}");
+        nodes[(number + 1) % 3].propose(&line).unwrap();
+        until("fresh", || node.is_fresh_now());
+        assert!(node.has(&line), "a fresh view holds what was acknowledged before");
+    }
+}
+
+#[test]
+fn writes_resume_when_the_leader_dies_and_it_catches_up_when_it_is_back() {
+    let home = home();
+    let mut nodes = cluster(&home, 3, &Settings::default());
+    nodes[1].propose("before").unwrap();
+    let dead = leader(&nodes);
+    nodes[dead].kill();
+    let survivor = (dead + 1) % 3;
+    until("writes resume", || nodes[survivor].propose("after").is_ok());
+    assert!(nodes[survivor].has("before"));
+    nodes[dead].start();
+    until("it is back and fresh", || nodes[dead].is_fresh_now());
+    assert!(nodes[dead].has("before") && nodes[dead].has("after"));
+}
+
+#[test]
+fn a_stopping_leader_hands_over_first() {
+    let home = home();
+    let mut nodes = cluster(&home, 3, &Settings::default());
+    nodes[0].propose("compare clocks").unwrap();
+    let first = leader(&nodes);
+    let term = nodes[first].raft().status().term;
+    nodes[first].stop();
+    let second = leader(&nodes);
+    assert_ne!(first, second);
+    assert_eq!(nodes[second].raft().status().term, term + 1, "no election timed out on the way");
+    nodes[second].propose("led by another").unwrap();
+}
+
+#[test]
+fn a_restarted_node_is_not_fresh_until_a_leader_has_confirmed_it() {
+    let home = home();
+    let mut nodes = cluster(&home, 3, &Settings::default());
+    nodes[0].propose("line").unwrap();
+    nodes.iter_mut().for_each(Node::kill);
+    nodes[2].start();
+    assert!(!nodes[2].is_fresh_now());
+    assert_eq!(nodes[2].raft().published().fresh_as_of, None);
+    nodes[1].start();
+    until("two of three are enough", || nodes[2].is_fresh_now());
+    assert!(nodes[2].has("line"));
+}
+
+#[test]
+fn a_leader_back_within_its_lease_leads_only_after_an_election() {
+    let home = home();
+    let mut nodes = cluster(&home, 3, &Settings::default());
+    nodes[0].propose("acknowledged").unwrap();
+    let old = leader(&nodes);
+    let term = nodes[old].raft().status().term;
+    nodes[old].kill();
+    nodes[old].start();
+    until("fresh again", || nodes[old].is_fresh_now());
+    assert!(nodes[old].has("acknowledged"));
+    assert!(nodes[old].raft().status().term > term);
+}
+
+#[test]
+fn a_node_that_was_away_too_long_gets_a_snapshot() {
+    let home = home();
+    let settings = Settings { snapshot_log_bytes: 20_000, ..Settings::default() };
+    let mut nodes = cluster(&home, 3, &settings);
+    let away = (leader(&nodes) + 1) % 3;
+    let last = nodes[away].raft().status().last_log;
+    nodes[away].kill();
+    let writer = leader(&nodes);
+    let mut number = 0;
+    until("the log is purged beyond what it has", || {
+        let line = format!("{number} {}", "x".repeat(500));
+        number += 1;
+        nodes[writer].propose(&line).unwrap();
+        nodes[writer].raft().status().purged > last
+    });
+    nodes[away].start();
+    until("it has caught up", || nodes[away].is_fresh_now());
+    assert!(nodes[away].raft().status().snapshot > last, "by a snapshot");
+    let digest = |node: &Node| Lines::digest(&node.raft().published().view);
+    until("they are equal", || digest(&nodes[away]) == digest(&nodes[writer]));
+}
+
+#[test]
+fn a_member_with_another_key_than_the_recorded_one_is_refused() {
+    let home = home();
+    let mut nodes = cluster(&home, 3, &Settings::default());
+    let follower = (leader(&nodes) + 1) % 3;
+    nodes[follower].kill();
+    let own = std::mem::replace(&mut nodes[follower].identity, identity(follower as u64 + 1));
+    nodes[follower].start();
+    let writer = leader_of_two(&nodes, follower);
+    nodes[writer].propose("not for strangers").unwrap();
+    assert!(!nodes[follower].is_fresh_now(), "nobody answers it");
+    assert!(!nodes[follower].has("not for strangers"), "nobody tells it");
+    nodes[follower].kill();
+    nodes[follower].identity = own;
+    nodes[follower].start();
+    until("its own key opens the doors again", || nodes[follower].is_fresh_now());
+    assert!(nodes[follower].has("not for strangers"));
+}
+
+/// The leader that the two nodes other than `without` know.
+fn leader_of_two(nodes: &[Node], without: usize) -> usize {
+    let mut found = 0;
+    until("one of the two leads", || {
+        let position = (0..nodes.len()).find(|at| *at != without && nodes[*at].leads());
+        found = position.unwrap_or(0);
+        position.is_some()
+    });
+    found
+}
+
+#[test]
+fn strangers_may_knock_and_nothing_else() {
+    let home = home();
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let ca_params = ca_params();
+    let ca = ca_params.self_signed(&ca_key).unwrap();
+    let issuer = rcgen::Issuer::new(ca_params, &ca_key);
+    let mut node = Node::new(1, &home, Settings::default());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().signed_by(&key, &issuer).unwrap();
+    node.identity.certificate_chain = vec![certificate.der().to_vec(), ca.der().to_vec()];
+    node.identity.private_key = key.serialize_der().into();
+    node.start();
+
+    let fingerprint: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(ca.der()).into();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ask = |fingerprint, request: &'static [u8]| {
+        let (address, identity) = (node.address.clone(), identity(0));
+        runtime.block_on(async move {
+            let mut seen = [0; 32];
+            let make = |exporter: [u8; 32]| {
+                seen = exporter;
+                request.to_vec()
+            };
+            let answer = knock(&address, fingerprint, &identity, make).await;
+            (answer, seen)
+        })
+    };
+    let (answer, exporter) = ask(fingerprint, b"let me in");
+    assert_eq!(answer.unwrap(), [exporter.as_slice(), b"let me in"].concat(), "both derived the same secret");
+    assert!(matches!(ask(fingerprint, b"no").0, Err(KnockError::Refused(why)) if why == "not today"));
+    assert!(matches!(ask([7; 32], b"let me in").0, Err(KnockError::Stranger { .. })));
+}
+
+fn ca_params() -> rcgen::CertificateParams {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params
+}
+
+#[test]
+fn members_can_be_removed_and_leadership_moved_from_any_node() {
+    let home = home();
+    let nodes = cluster(&home, 3, &Settings::default());
+    nodes[0].propose("line").unwrap();
+    let first = leader(&nodes);
+    let (second, third) = ((first + 1) % 3, (first + 2) % 3);
+    let (second_id, third_id) = (nodes[second].id(), nodes[third].id());
+    nodes[third].wait(|raft| async move { raft.transfer(second_id).await }).unwrap();
+    until("the second leads", || nodes[second].leads());
+    nodes[first].wait(|raft| async move { raft.remove(third_id).await }).unwrap();
+    until("it is gone", || nodes[first].raft().status().members.len() == 2);
+    nodes[first].propose("without the third").unwrap();
+    let unknown = nodes[first].wait(|raft| async move { raft.promote(99).await });
+    assert!(matches!(unknown, Err(MemberError::Refused(_))));
+}
+
+#[test]
+fn a_machine_that_fails_stops_its_node_with_the_reason() {
+    let home = home();
+    let nodes = cluster(&home, 1, &Settings::default());
+    assert!(nodes[0].propose(BOMB).is_err());
+    let reason = nodes[0].wait(|raft| async move {
+        tokio::time::timeout(Duration::from_secs(10), raft.stopped()).await.unwrap()
+    });
+    assert!(reason.contains("a bomb"), "{reason}");
+    assert!(nodes[0].propose("more").is_err());
+}

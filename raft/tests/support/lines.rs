@@ -1,0 +1,87 @@
+//! A tiny machine: a map of text lines, each remembered with the index that added it.
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use circlet_raft::{Capture, Machine, NodeId, Peer};
+
+/// The lines, where they came, and the time of the last.
+#[derive(Clone, Default)]
+pub(crate) struct Lines {
+    pub(crate) lines: imbl::OrdMap<String, u64>,
+    pub(crate) now_ms: u64,
+}
+
+/// A line that only fails when it is applied, not when it is tried.
+pub(crate) const BOMB: &str = "bomb";
+/// A line that is refused.
+pub(crate) const NONSENSE: &str = "nonsense";
+
+impl Machine for Lines {
+    type View = Self;
+
+    fn empty() -> Self {
+        Self::default()
+    }
+
+    fn restore(snapshot: &mut dyn Read) -> Result<Self, String> {
+        let mut text = String::new();
+        snapshot.read_to_string(&mut text).map_err(|error| error.to_string())?;
+        let mut lines = text.lines();
+        let now_ms = lines.next().and_then(|now| now.parse().ok()).ok_or("no time")?;
+        let pair = |line: &str| -> Option<(String, u64)> {
+            let (index, line) = line.split_once(' ')?;
+            Some((line.to_owned(), index.parse().ok()?))
+        };
+        let lines = lines.map(pair).collect::<Option<_>>().ok_or("no index")?;
+        Ok(Self { lines, now_ms })
+    }
+
+    fn capture(&self) -> Capture {
+        let Self { lines, now_ms } = self.clone();
+        Box::new(move |writer: &mut dyn Write| {
+            writeln!(writer, "{now_ms}")?;
+            lines.iter().try_for_each(|(line, index)| writeln!(writer, "{index} {line}"))
+        })
+    }
+
+    fn apply(&mut self, index: u64, stamp_ms: u64, command: &[u8]) -> Result<Vec<u8>, String> {
+        let line = String::from_utf8(command.to_vec()).map_err(|error| error.to_string())?;
+        if line == BOMB {
+            return Err("a bomb".to_owned());
+        }
+        self.now_ms = self.now_ms.max(stamp_ms);
+        let first = *self.lines.entry(line).or_insert(index);
+        Ok(first.to_be_bytes().to_vec())
+    }
+
+    fn members(&mut self, _: u64, _: &BTreeMap<NodeId, Peer>, _: &BTreeSet<NodeId>) {}
+
+    fn view(&self) -> Arc<Self> {
+        Arc::new(self.clone())
+    }
+
+    fn dry_run(_: &Self, _: u64, command: &[u8]) -> Result<(), String> {
+        if command == NONSENSE.as_bytes() { Err("nonsense".to_owned()) } else { Ok(()) }
+    }
+
+    fn now_ms(view: &Self) -> u64 {
+        view.now_ms
+    }
+
+    fn admitted(_: &Self) -> Vec<(NodeId, Peer)> {
+        Vec::new()
+    }
+
+    fn digest(view: &Self) -> [u8; 32] {
+        use sha2::{Digest, Sha256};
+        let mut hash = Sha256::new();
+        for (line, index) in &view.lines {
+            hash.update(line.as_bytes());
+            hash.update(index.to_be_bytes());
+        }
+        hash.finalize().into()
+    }
+}
