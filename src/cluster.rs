@@ -103,7 +103,7 @@ impl Cluster {
 
     /// A view that is proved fresh as of this call; waits for a bounded time.
     pub async fn fresh(&self) -> Result<Arc<Published<State>>, Unavailable> {
-        self.fresh_since(self.instants()).await
+        self.raft.fresh(None).await.map_err(|error| Unavailable::NotFresh(error.0))
     }
 
     /// A view that is proved fresh as of `instant` or later.

@@ -1,16 +1,94 @@
 //! `circlet join`: a home for a new node of an existing cluster.
 
-use super::failure::Failure;
-use super::output::Output;
+use std::io::Read;
+use std::path::PathBuf;
 
-/// `circlet join`: a home for a new node of an existing cluster.
+use serde_json::json;
+
+use super::failure::Failure;
+use super::init::NodeFlags;
+use super::output::Output;
+use crate::join::{JoinError, Joining, join};
+use crate::join_token::JoinToken;
+use crate::{home, secret::Secret};
+
+/// No join token is longer.
+const TOKEN_BYTES_MAX: u64 = 8 * 1024;
+
+/// Make a home directory for a new node of an existing cluster.
 #[derive(clap::Args)]
-pub struct Join {}
+pub struct Join {
+    /// The home directory of the new node; made if missing
+    #[arg(long, value_name = "DIR", env = "CIRCLET_HOME")]
+    home: PathBuf,
+    #[command(flatten)]
+    node: NodeFlags,
+    /// The join token, as `circlet cluster token` printed it
+    #[arg(long, value_name = "TOKEN", env = "CIRCLET_JOIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// A file with the join token; `-` reads it from stdin
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+}
 
 impl Join {
     /// Runs the command.
-    #[expect(clippy::unused_async, reason = "every command is run the same way")]
-    pub async fn run(self, _output: &Output) -> Result<(), Failure> {
-        Err(Failure::ours("not built in yet"))
+    pub async fn run(self, output: &Output) -> Result<(), Failure> {
+        let text = self.token_text()?;
+        let token = text.expose_text().ok_or_else(|| Failure::input("the join token is not text"))?;
+        let token = JoinToken::parse(token).map_err(|error| {
+            Failure::input("the join token can't be read")
+                .because(error)
+                .hint("make a new one with `circlet cluster token` on a machine that reaches the cluster")
+        })?;
+        let home = self.home.clone();
+        let joined =
+            join(Joining { home: self.home, chosen: self.node.chosen(), token }).await.map_err(failure)?;
+        let result = json!({
+            "home": home,
+            "node_id": joined.node_id,
+            "name": joined.name,
+            "service_id": joined.service_id,
+            "url": joined.url,
+        });
+        output.result(&result, |_| {
+            format!(
+                "joined cluster {} as node {} ({}) in {}",
+                joined.service_id,
+                joined.node_id,
+                joined.name,
+                home.display()
+            )
+        })?;
+        output.say(&format!("run it with: circlet serve --home {}", home.display()));
+        Ok(())
+    }
+
+    fn token_text(&self) -> Result<Secret, Failure> {
+        match (&self.token, &self.token_file) {
+            (Some(token), _) => Ok(Secret::from(token.clone())),
+            (None, Some(file)) if file.as_os_str() == "-" => {
+                let mut text = Vec::new();
+                std::io::stdin().take(TOKEN_BYTES_MAX).read_to_end(&mut text).map_err(|error| {
+                    Failure::input("the join token could not be read from stdin").because(error)
+                })?;
+                Ok(Secret::new(text))
+            }
+            (None, Some(file)) => Ok(home::read_secret(file, "it holds the join token")?),
+            (None, None) => Err(Failure::input("no join token was given")
+                .hint("make one with `circlet cluster token`, and pass it with --token or --token-file")),
+        }
+    }
+}
+
+fn failure(error: JoinError) -> Failure {
+    match error {
+        JoinError::Home(error) => error.into(),
+        JoinError::Refused(_) => {
+            Failure::input(error.to_string()).hint("make a new join token with `circlet cluster token`")
+        }
+        JoinError::Unreachable(_) => Failure::ours(error.to_string())
+            .hint("are the nodes up, and does this machine reach their peer ports?"),
+        JoinError::NotProved(_) | JoinError::Certificate(_) => Failure::ours(error.to_string()),
     }
 }
