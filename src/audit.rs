@@ -130,6 +130,12 @@ impl Line<'_> {
     }
 }
 
+/// The day of an instant in seconds since 1970, as `2023-10-20`; of one before that, its beginning.
+pub(crate) fn date_of(secs: i64) -> String {
+    let (year, month, day) = civil_date(u64::try_from(secs).unwrap_or(0) / 86_400);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// Appends `2023-10-20T12:53:37.758Z`.
 fn write_timestamp(now_ms: u64, into: &mut String) {
     let (days, in_day) = (now_ms / 86_400_000, now_ms % 86_400_000);

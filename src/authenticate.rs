@@ -1,1 +1,193 @@
 //! From a credential to a caller.
+//!
+//! Accepted are a bearer token, a name with a password, a name with a token as its password, and a token in
+//! `X-JFrog-Art-Api` (contract section 1.2). A token is judged on one view, loaded after the request was read; a
+//! revocable one only if, after the judgement, that view is still provably young enough (see [`tokens`]). A refusal
+//! that a later view might not make counts only on a view that was proved fresh.
+
+pub(crate) mod credential;
+pub(crate) mod signatures;
+pub(crate) mod tokens;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use circlet_authority::{Actor, Rights, State, TokenActor, User, UserStatus};
+use circlet_raft::Published;
+use circlet_token::{ServiceId, Subject, UserName, Verified};
+use hyper::header::HeaderMap;
+
+use crate::http::edge::Edge;
+use crate::password::{Attempt, Verdict};
+use crate::secret::Secret;
+use crate::usecase::failure::{Code, Failure};
+use crate::usecase::{reading, users};
+use credential::Credential;
+use tokens::Rules;
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) enum Caller {
+    /// Nobody in particular.
+    Anonymous,
+    /// A user who gave the password.
+    User(UserName),
+    /// The bearer of a token.
+    Token(Bearer),
+}
+
+/// A token that was accepted.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer {
+    /// What it says, and the key that says so.
+    pub(crate) verified: Arc<Verified>,
+    /// Whether it can be revoked, as this cluster sees it.
+    pub(crate) revocable: bool,
+    /// The view that it was judged on.
+    pub(crate) seen: Arc<Published<State>>,
+}
+
+impl Caller {
+    /// The caller as the log knows it; `None` for nobody.
+    pub(crate) fn actor(&self) -> Option<Actor> {
+        match self {
+            Self::Anonymous => None,
+            Self::User(name) => Some(Actor::User { name: name.clone() }),
+            Self::Token(bearer) => Some(Actor::Token(Box::new(TokenActor::of(&bearer.verified)))),
+        }
+    }
+
+    /// What the caller may do, by this view; nothing for nobody.
+    pub(crate) fn rights(&self, view: &State) -> Option<Rights> {
+        self.actor().map(|actor| view.rights(&actor))
+    }
+
+    /// Whom a token for the caller itself speaks for; `None` for nobody.
+    pub(crate) fn subject(&self, own: &ServiceId) -> Option<Subject> {
+        match self {
+            Self::Anonymous => None,
+            Self::User(name) => Some(Subject::user(own, name)),
+            Self::Token(bearer) => Some(bearer.verified.claims.subject.clone()),
+        }
+    }
+
+    /// The caller's name, for logs.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::User(name) => name.as_str(),
+            Self::Token(bearer) => {
+                let subject = &bearer.verified.claims.subject;
+                subject.user_name().unwrap_or_else(|| subject.as_str())
+            }
+        }
+    }
+
+    /// The principal that was authenticated, for the audit log.
+    pub(crate) fn principal(&self) -> &str {
+        match self {
+            Self::Anonymous => "UNKNOWN",
+            Self::User(name) => name.as_str(),
+            Self::Token(bearer) => bearer.verified.claims.subject.as_str(),
+        }
+    }
+}
+
+/// Finds out who asks. No credential is nobody; one that doesn't count is an error, never nobody.
+pub(crate) async fn authenticate(
+    edge: &Edge,
+    headers: &HeaderMap,
+    address: IpAddr,
+    rules: Rules<'_>,
+) -> Result<Caller, Failure> {
+    match Credential::read(headers)? {
+        Credential::None => Ok(Caller::Anonymous),
+        Credential::Bearer(token) => tokens::accept(edge, token, rules).await.map(Caller::Token),
+        Credential::ApiKey(token) => {
+            tokens::accept(edge, token, rules).await.map(Caller::Token).map_err(Failure::forbid_instead)
+        }
+        Credential::Basic { name, secret } => basic(edge, &name, &secret, address, rules).await,
+    }
+}
+
+/// A name with a password or a token. A token that is refused never counts against its user.
+async fn basic(
+    edge: &Edge,
+    name: &str,
+    secret: &Secret,
+    address: IpAddr,
+    rules: Rules<'_>,
+) -> Result<Caller, Failure> {
+    if let Some(token) = secret.expose_text().filter(|text| tokens::looks_like_one(text)) {
+        let bearer = tokens::accept(edge, token, rules).await?;
+        check_principal(name, &bearer)?;
+        return Ok(Caller::Token(bearer));
+    }
+    password(edge, name, secret, address).await
+}
+
+/// A token as password needs the name of its subject: the user's, or the whole subject (contract section 1.2, 3).
+fn check_principal(name: &str, bearer: &Bearer) -> Result<(), Failure> {
+    let subject = &bearer.verified.claims.subject;
+    let expected = subject.user_name().unwrap_or_else(|| subject.as_str());
+    if name == subject.as_str() || name.eq_ignore_ascii_case(expected) || name.to_lowercase() == expected {
+        return Ok(());
+    }
+    let hint =
+        format!("the token belongs to '{expected}', the user name sent is '{name}'; send the token's own");
+    Err(Failure::new(Code::Unauthorized, "principal_mismatch", "Token principal mismatch.")
+        .with_detail(hint)
+        .before_handler())
+}
+
+async fn password(edge: &Edge, name: &str, secret: &Secret, address: IpAddr) -> Result<Caller, Failure> {
+    let name = users::user_name(name).map_err(|_| bad_credentials())?;
+    let mut published = reading::current(&edge.cluster).await?;
+    if published.view.user(&name).is_none() {
+        published = reading::fresh(&edge.cluster).await?;
+    }
+    let mut tried = None;
+    loop {
+        let stored = usable_hash(&published, &name).map(str::to_owned);
+        let attempt = Attempt { user: name.as_str(), address, password: secret, stored: stored.as_deref() };
+        match edge.passwords.check(attempt).await {
+            Verdict::Right => break,
+            Verdict::SlowDown { retry_after_secs } | Verdict::Busy { retry_after_secs } => {
+                return Err(Failure::new(
+                    Code::TooManyRequests,
+                    "slow_down",
+                    format!("too many attempts to log in; try again in {retry_after_secs} s"),
+                )
+                .retry_after(u32::try_from(retry_after_secs).unwrap_or(u32::MAX))
+                .before_handler());
+            }
+            Verdict::Wrong if tried.is_some() => return Err(bad_credentials()),
+            Verdict::Wrong => {
+                // The password may have been changed on another node: it is wrong only if a fresh view says the same.
+                published = reading::fresh(&edge.cluster).await?;
+                if usable_hash(&published, &name) == stored.as_deref() {
+                    return Err(bad_credentials());
+                }
+                tried = stored;
+            }
+        }
+    }
+    // Only who knows the password learns that the user is disabled.
+    match published.view.user(&name).map(|user| user.status) {
+        Some(UserStatus::Enabled) => Ok(Caller::User(name)),
+        Some(status) => Err(Failure::new(Code::Forbidden, "user_disabled", "Forbidden")
+            .with_detail(format!("user '{name}' is {}", status.as_str()))
+            .before_handler()),
+        None => Err(bad_credentials()),
+    }
+}
+
+fn usable_hash<'a>(published: &'a Published<State>, name: &UserName) -> Option<&'a str> {
+    let user: &User = published.view.user(name)?;
+    if user.internal_password_disabled { None } else { user.password_hash.as_deref() }
+}
+
+/// The same for an unknown user and a wrong password.
+fn bad_credentials() -> Failure {
+    Failure::unauthorized("bad_credentials", "Bad credentials")
+}

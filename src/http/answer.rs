@@ -37,11 +37,6 @@ pub(crate) fn text(body: impl Into<Bytes>) -> Response {
     build(StatusCode::OK, "text/plain", body.into())
 }
 
-/// This status with exactly this text.
-pub(crate) fn text_status(status: StatusCode, body: impl Into<Bytes>) -> Response {
-    build(status, "text/plain", body.into())
-}
-
 /// A status without a body.
 pub(crate) fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Full::default());

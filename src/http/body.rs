@@ -141,11 +141,6 @@ impl Parameters {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether `name` was given at all, even empty.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
     /// Refuses names outside `known`: for the endpoints of our own, where a typing mistake should not pass unseen.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), BadBody> {
         match self.names().find(|name| !known.contains(name)) {

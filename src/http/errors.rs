@@ -1,4 +1,4 @@
-//! What can go wrong with a request, and how each API generation says it.
+//! How each API generation says what went wrong.
 //!
 //! One table ([`Code::row`]) maps a failure to code, status and whether trying again helps; no handler writes a
 //! status by hand. The shapes are those of contract section 1.3: legacy clients, Access clients and proxies each
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Response};
 use super::body::BadBody;
 use super::request_id::RequestId;
+use crate::usecase::failure::{Code, Failure, Message};
 
 /// How an endpoint's clients read errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,45 +26,6 @@ pub(crate) enum Shape {
     Access,
     /// As Access, and the reason as a stable word: the endpoints of our own.
     Circlet,
-}
-
-/// The kind of a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
-    /// The request can't be understood, or asks for what can't be.
-    BadRequest,
-    /// The scope can't be parsed.
-    InvalidScope,
-    /// A grant type that is not served.
-    UnsupportedGrantType,
-    /// No credential, or one that doesn't count.
-    Unauthorized,
-    /// A refresh that lacks its credential.
-    InvalidGrant,
-    /// A refresh token that is unknown, used or revoked.
-    RefreshUnknown,
-    /// The caller asks for more than it may have.
-    TooMuchAsked,
-    /// The caller may not do this at all.
-    Forbidden,
-    /// There is no such thing.
-    NotFound,
-    /// The path exists, with other methods.
-    MethodNotAllowed,
-    /// The body or the headers did not arrive in time.
-    Timeout,
-    /// It is there already, or was changed meanwhile.
-    Conflict,
-    /// The body is larger than the limit.
-    TooLarge,
-    /// A content type that the endpoint doesn't read.
-    UnsupportedMediaType,
-    /// Slow down.
-    TooManyRequests,
-    /// Our fault.
-    Internal,
-    /// Not now: no leader, no proof of freshness, or a write whose fate is unknown.
-    Unavailable,
 }
 
 /// One line of the table.
@@ -111,132 +73,7 @@ impl Code {
     }
 }
 
-/// What the message says; for rejected tokens each generation has its own sentence, which clients match.
-#[derive(Debug, Clone)]
-enum Message {
-    Text(Cow<'static, str>),
-    /// The token is not accepted, for this word's reason.
-    Token(Cow<'static, str>),
-}
-
-/// Why a request was not served.
-#[derive(Debug, Clone)]
-pub(crate) struct Failure {
-    code: Code,
-    /// A stable word for programs, for example `expired`, `stale`, `not_revocable`.
-    reason: Cow<'static, str>,
-    message: Message,
-    detail: Option<String>,
-    retry_after_secs: Option<u32>,
-    /// For 405: what the path does accept.
-    allow: Option<&'static str>,
-    /// Decided before the handler ran: the legacy token endpoints say these in the generic shape.
-    before_handler: bool,
-    /// The credential came in a header whose bad values are answered with 403 (contract section 1.2, 4).
-    forbid_instead: bool,
-}
-
 impl Failure {
-    /// A failure of this kind; `reason` is a stable word, `message` one line for people.
-    pub(crate) fn new(
-        code: Code,
-        reason: impl Into<Cow<'static, str>>,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self {
-            code,
-            reason: reason.into(),
-            message: Message::Text(message.into()),
-            detail: None,
-            retry_after_secs: None,
-            allow: None,
-            before_handler: false,
-            forbid_instead: false,
-        }
-    }
-
-    /// The presented token isn't accepted: `reason` is the stable word, `word` what clients match after
-    /// `Invalid token, ` and `Token failed verification: `.
-    pub(crate) fn token(reason: impl Into<Cow<'static, str>>, word: impl Into<Cow<'static, str>>) -> Self {
-        let mut failure = Self::new(Code::Unauthorized, reason, "");
-        failure.message = Message::Token(word.into());
-        failure.before_handler = true;
-        failure
-    }
-
-    /// No usable credential was presented.
-    pub(crate) fn unauthorized(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(Code::Unauthorized, reason, "Unauthorized").with_detail(detail).before_handler()
-    }
-
-    /// Not served now; trying again after `retry_after_secs` may help.
-    pub(crate) fn unavailable(
-        reason: impl Into<Cow<'static, str>>,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        let mut failure = Self::new(Code::Unavailable, reason, message);
-        failure.retry_after_secs = Some(1);
-        failure
-    }
-
-    /// 400 with this message.
-    pub(crate) fn bad_request(reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Code::BadRequest, reason, message)
-    }
-
-    /// 404 with this message.
-    pub(crate) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Code::NotFound, "not_found", message)
-    }
-
-    /// 405: the path exists, but only for the methods in `allow`.
-    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        let mut failure =
-            Self::new(Code::MethodNotAllowed, "method_not_allowed", "HTTP 405 Method Not Allowed");
-        failure.allow = Some(allow);
-        failure
-    }
-
-    /// Adds what helps to understand or to act.
-    pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into()).filter(|text| !text.is_empty());
-        self
-    }
-
-    /// Asks the client to wait this long.
-    pub(crate) fn retry_after(mut self, secs: u32) -> Self {
-        self.retry_after_secs = Some(secs);
-        self
-    }
-
-    /// Marks a failure of authentication, which comes before any endpoint's own errors.
-    pub(crate) fn before_handler(mut self) -> Self {
-        self.before_handler = true;
-        self
-    }
-
-    /// Turns 401 into 403, for credentials in `X-JFrog-Art-Api`.
-    pub(crate) fn forbid_instead(mut self) -> Self {
-        self.forbid_instead = true;
-        self
-    }
-
-    /// The same failure, of another kind.
-    pub(crate) fn with_code(mut self, code: Code) -> Self {
-        self.code = code;
-        self
-    }
-
-    /// The kind.
-    pub(crate) fn code(&self) -> Code {
-        self.code
-    }
-
-    /// The stable word.
-    pub(crate) fn reason(&self) -> &str {
-        &self.reason
-    }
-
     /// The status in this shape.
     pub(crate) fn status(&self, shape: Shape) -> StatusCode {
         let row = self.code.row();

@@ -1,8 +1,9 @@
 //! Which endpoint a path means. Several prefixes lead to the same endpoints (contract section 1.1), so a path is
 //! first brought to one form and then matched segment by segment.
 
-use super::errors::{Failure, Shape};
+use super::errors::Shape;
 use super::percent::{self, Plus};
+use crate::usecase::failure::{Code, Failure};
 
 /// An endpoint, with the names that its path carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,10 +92,8 @@ impl RouteError {
     /// As an answer.
     pub(crate) fn failure(&self, path: &str) -> Failure {
         match self {
-            Self::Unknown => {
-                Failure::new(super::errors::Code::NotFound, "no_such_path", "HTTP 404 Not Found")
-                    .with_detail(format!("nothing is served at {path}"))
-            }
+            Self::Unknown => Failure::new(Code::NotFound, "no_such_path", "HTTP 404 Not Found")
+                .with_detail(format!("nothing is served at {path}")),
             Self::Malformed(why) => {
                 Failure::bad_request("malformed_path", format!("the path {path} can't be read: {why}"))
             }

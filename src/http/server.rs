@@ -36,7 +36,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves until `stop` is cancelled, then lets the requests under way finish for a few seconds.
 ///
 /// Without `tls` it speaks plain HTTP; whether that is allowed here is the caller's decision.
-pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, edge: Arc<Edge>, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    edge: Arc<Edge>,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let slot = tokio::select! {

@@ -1,0 +1,171 @@
+//! Judges a token: the one way by which any endpoint comes to believe one.
+
+use std::sync::Arc;
+
+use circlet_authority::{Judgement, State};
+use circlet_raft::Published;
+use circlet_token::{
+    AudienceRule, Check, ExpiryRule, KeySet, Parsed, Reject, Revocation, ServiceId, Verified, verify_claims,
+    verify_signature,
+};
+
+use super::Bearer;
+use super::signatures::{self, TokenDigest};
+use crate::http::edge::Edge;
+use crate::reference_token;
+use crate::usecase::failure::Failure;
+use crate::usecase::reading;
+
+/// What a token must be good for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    /// Whether it may have expired.
+    pub(crate) expiry: ExpiryRule,
+    /// Whether it must be meant for the service that asks.
+    pub(crate) audience: AudienceRule,
+    /// The service that asks, if it is not this cluster.
+    pub(crate) service: Option<&'a ServiceId>,
+}
+
+impl Rules<'_> {
+    /// A token that acts here, now.
+    pub(crate) const HERE: Self =
+        Self { expiry: ExpiryRule::Enforce, audience: AudienceRule::Enforce, service: None };
+    /// A token that asks about itself: its audience may be others (contract section 1.6, `me`).
+    pub(crate) const ABOUT_ITSELF: Self =
+        Self { expiry: ExpiryRule::Enforce, audience: AudienceRule::Ignore, service: None };
+}
+
+/// Whether a password is a token in fact.
+pub(crate) fn looks_like_one(text: &str) -> bool {
+    reference_token::looks_like_one(text) || (text.starts_with("ey") && Parsed::parse(text).is_ok())
+}
+
+/// Believes a JWT or a reference token, or says why not.
+///
+/// The view is loaded once and judged on; only then is the clock read, so that the time that judging took, or a
+/// pause of the process meanwhile, counts against the view's freshness.
+pub(crate) async fn accept(edge: &Edge, text: &str, rules: Rules<'_>) -> Result<Bearer, Failure> {
+    let mut published = reading::current(&edge.cluster).await?;
+    let digest = signatures::digest(text);
+    let mut proved = false;
+    loop {
+        match judge(edge, &published, text, &digest, rules) {
+            Ok(good) if !good.needs_freshness => return Ok(good.bearer),
+            Ok(good) if reading::is_fresh(&edge.cluster, &published) => return Ok(good.bearer),
+            Ok(_) if proved => return Err(reading::stale(&edge.cluster, "the proof took too long")),
+            Err(reject) if proved || !may_change(&reject) => return Err(failure(&reject)),
+            Ok(_) | Err(_) => {}
+        }
+        published = reading::fresh(&edge.cluster).await?;
+        proved = true;
+    }
+}
+
+struct Good {
+    bearer: Bearer,
+    needs_freshness: bool,
+}
+
+fn judge(
+    edge: &Edge,
+    published: &Arc<Published<State>>,
+    text: &str,
+    digest: &TokenDigest,
+    rules: Rules<'_>,
+) -> Result<Good, Reject> {
+    let view = &published.view;
+    let own = view.service_id().ok_or(Reject::Stale { age_ms: None, max_ms: 0 })?;
+    let now = edge.cluster.now_at(published).secs();
+    let keys = view.key_set();
+    let verified = if reference_token::looks_like_one(text) {
+        Arc::new(resolve(view, own, text)?)
+    } else {
+        signed(edge, keys, text, digest)?
+    };
+    let check = Check {
+        now,
+        leeway: u64::try_from(view.config().clock_leeway).unwrap_or(0),
+        audience: rules.service.unwrap_or(own),
+        expiry: rules.expiry,
+        audience_rule: rules.audience,
+    };
+    verify_claims(&verified.claims, &check)?;
+    match view.judge(&verified, now) {
+        Judgement::Good { needs_freshness, revocable } => {
+            let seen = Arc::clone(published);
+            Ok(Good { needs_freshness, bearer: Bearer { verified, revocable, seen } })
+        }
+        Judgement::Revoked(why) => Err(Reject::Revoked { why }),
+        Judgement::Distrusted { kid } => Err(Reject::UnknownKey {
+            kid: Some(kid.as_str().to_owned()),
+            issuer: verified.claims.issuer.clone(),
+        }),
+    }
+}
+
+/// The signature's result, from memory if this token was seen under the same keys.
+fn signed(
+    edge: &Edge,
+    keys: &Arc<KeySet>,
+    text: &str,
+    digest: &TokenDigest,
+) -> Result<Arc<Verified>, Reject> {
+    if let Some(verified) = edge.signatures.recall(digest, keys) {
+        return Ok(verified);
+    }
+    let parsed = Parsed::parse(text)?;
+    let key = verify_signature(&parsed, keys)?;
+    let algorithm = keys.get(key.as_str()).expect("the key that fits is in the set").algorithm();
+    let verified = Arc::new(Verified { key, algorithm, claims: parsed.into_claims() });
+    edge.signatures.remember(*digest, keys, Arc::clone(&verified));
+    Ok(verified)
+}
+
+/// The token behind a reference token. Unknown is told apart from unreadable: a fresh view may know it.
+fn resolve(view: &State, own: &ServiceId, text: &str) -> Result<Verified, Reject> {
+    let unknown = || Reject::Revoked { why: Revocation::Unrecorded };
+    let presented = reference_token::read(text).ok_or_else(unknown)?;
+    let record = view.reference(&presented.hash).and_then(|id| view.token(&id)).ok_or_else(unknown)?;
+    if !presented.fits(record.expires_at) {
+        return Err(unknown());
+    }
+    let algorithm = view.key(&record.kid).ok_or_else(unknown)?.algorithm;
+    Ok(Verified { claims: record.claims(own), key: record.kid.clone(), algorithm })
+}
+
+/// Whether a later view might accept what this one refuses.
+fn may_change(reject: &Reject) -> bool {
+    match reject {
+        Reject::UnknownKey { .. } | Reject::Stale { .. } | Reject::Issuer { .. } => true,
+        Reject::Revoked { why } => matches!(
+            why,
+            Revocation::Unrecorded
+                | Revocation::UserDisabled
+                | Revocation::IssuerLimits { .. }
+                | Revocation::ForeignRevocable { .. }
+        ),
+        Reject::Parse { .. }
+        | Reject::Subject { .. }
+        | Reject::Algorithm { .. }
+        | Reject::Signature
+        | Reject::Expired { .. }
+        | Reject::NotYetValid { .. }
+        | Reject::Audience { .. } => false,
+    }
+}
+
+/// A rejected token as a failure: the word that clients match, and why.
+pub(crate) fn failure(reject: &Reject) -> Failure {
+    let word = match reject {
+        Reject::Parse { .. } => "parse",
+        Reject::UnknownKey { .. } | Reject::Algorithm { .. } | Reject::Signature => "signature",
+        Reject::Issuer { .. } | Reject::Subject { .. } => "issuer",
+        Reject::Expired { .. } => "expired",
+        Reject::NotYetValid { .. } => "not yet valid",
+        Reject::Audience { .. } => "audience",
+        Reject::Revoked { .. } => "revoked",
+        Reject::Stale { .. } => return Failure::unavailable(reject.code(), reject.to_string()),
+    };
+    Failure::token(reject.code(), word).with_detail(reject.to_string())
+}

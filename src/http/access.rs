@@ -1,0 +1,381 @@
+//! The Access API's tokens: `/access/api/v1/tokens` (contract section 1.6).
+
+use circlet_authority::{Generation, TokenCursor, TokenFilter, TokenOrder, TokenRecord};
+use circlet_token::{Claims, ExpiryRule, Parsed, TokenId};
+use hyper::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::answer::{self, Response};
+use super::body::{Parameters, Reads};
+use super::edge::Call;
+use super::percent;
+use super::route::Endpoint;
+use crate::authenticate::credential::Credential;
+use crate::authenticate::tokens::Rules;
+use crate::authenticate::{self, Caller};
+use crate::usecase::failure::{Code, Failure};
+use crate::usecase::issue::{self, Handout, Order};
+use crate::usecase::list::{self, Found, ListOrder};
+use crate::usecase::refresh::{self, RefreshOrder};
+use crate::usecase::{Session, config, revoke, users};
+
+/// Serves the four endpoints.
+pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
+    match (endpoint, call.method) {
+        (Endpoint::Tokens, &Method::POST) => create_or_refresh(call).await,
+        (Endpoint::Tokens, _) => list(call).await,
+        (Endpoint::Token(id), &Method::DELETE) => revoke_by_id(call, id).await,
+        (Endpoint::Token(id), _) => show(call, id).await,
+        (Endpoint::TokenRevoke, _) => revoke_by_value(call).await,
+        (Endpoint::DefaultExpiry, &Method::PUT) => change_default_expiry(call).await,
+        (Endpoint::DefaultExpiry, _) => default_expiry(call).await,
+        _ => Err(Failure::method_not_allowed(endpoint.allow())),
+    }
+}
+
+async fn create_or_refresh(call: &Call<'_>) -> Result<Response, Failure> {
+    let parameters = call.parameters(Reads::FormOrJson)?;
+    match parameters.text("grant_type")? {
+        None | Some("client_credentials") => create(call, &parameters).await,
+        Some("refresh_token") => refresh_pair(call, &parameters).await,
+        Some(other) => Err(Failure::new(
+            Code::UnsupportedGrantType,
+            "unsupported_grant_type",
+            format!("Grant type is not supported: {other}"),
+        )),
+    }
+}
+
+async fn create(call: &Call<'_>, parameters: &Parameters) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    session.actor()?;
+    let order = Order {
+        generation: Generation::Access,
+        username: parameters.text("username")?.map(str::to_owned),
+        scope: parameters.text("scope")?.map(str::to_owned),
+        expires_in: parameters.whole("expires_in")?,
+        refreshable: parameters.flag("refreshable")?.unwrap_or(false),
+        description: parameters.text("description")?.map(str::to_owned),
+        audience: parameters.text("audience")?.map(str::to_owned),
+        reference: parameters.flag("include_reference_token")?.unwrap_or(false),
+        force_revocable: parameters.flag("force_revocable")?.unwrap_or(false),
+        idempotency_key: call.idempotency_key()?,
+    };
+    let handout = issue::create(&session, &order).await?;
+    Ok(handed_out(&handout))
+}
+
+async fn refresh_pair(call: &Call<'_>, parameters: &Parameters) -> Result<Response, Failure> {
+    let refresh_token = parameters.text("refresh_token")?.ok_or_else(|| {
+        Failure::bad_request("missing_parameter", "refresh_token is required for grant_type=refresh_token")
+    })?;
+    let mut order = RefreshOrder {
+        refresh_token: refresh_token.to_owned(),
+        access_token: parameters.text("access_token")?.map(str::to_owned),
+        scope: parameters.text("scope")?.map(str::to_owned),
+        audience: parameters.text("audience")?.map(str::to_owned),
+        lifetime: refresh::expires_in(Generation::Access, parameters.whole("expires_in")?)?,
+        reference: parameters.flag("include_reference_token")?.unwrap_or(false),
+    };
+    let session = refreshing(call, &mut order).await?;
+    let handout = refresh::refresh(&session, &order).await?;
+    Ok(handed_out(&handout))
+}
+
+/// Who refreshes: the pair, where the bearer token is its access token (expired or not) or where both are in the
+/// body; otherwise whoever authenticates.
+async fn refreshing<'a>(call: &'a Call<'_>, order: &mut RefreshOrder) -> Result<Session<'a>, Failure> {
+    let nobody = call.session_of(Caller::Anonymous);
+    if let Ok(Credential::Bearer(bearer)) = Credential::read(call.headers) {
+        let named = order.access_token.as_deref() == Some(bearer);
+        let alone = order.access_token.is_none()
+            && Parsed::parse(bearer)
+                .ok()
+                .and_then(|parsed| parsed.claims().id)
+                .is_some_and(|id| refresh::belongs_together(&nobody, &order.refresh_token, &id));
+        if named || alone {
+            order.access_token = Some(bearer.to_owned());
+            if order.is_pair() {
+                return Ok(nobody);
+            }
+        }
+        if order.access_token.is_none() {
+            // The bearer may be the pair's access token and expired: then say that the pair doesn't fit, below.
+            let rules = Rules { expiry: ExpiryRule::Enforce, ..Rules::HERE };
+            return match authenticate::authenticate(call.edge, call.headers, call.address, rules).await {
+                Ok(caller) => Ok(call.session_of(caller)),
+                Err(failure) if failure.reason() == "expired" || failure.reason() == "revoked" => {
+                    order.access_token = Some(bearer.to_owned());
+                    Ok(nobody)
+                }
+                Err(failure) => Err(failure),
+            };
+        }
+        if order.is_pair() {
+            // Another token beside a whole pair: the pair is enough, and an old bearer must not spoil it.
+            return Ok(nobody);
+        }
+    }
+    let session = call.session().await?;
+    if matches!(session.caller, Caller::Anonymous) && !order.is_pair() {
+        session.actor()?;
+    }
+    Ok(session)
+}
+
+async fn list(call: &Call<'_>) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    session.actor()?;
+    let query = call.query()?;
+    let order = list_order(&query)?;
+    let listed = list::list(&session, order).await?;
+    let view = &listed.view.view;
+    let tokens: Vec<Value> = listed
+        .tokens
+        .iter()
+        .map(|record| record_json(record, view.is_refreshable(record), issuer(view)))
+        .collect();
+    let mut body = json!({ "tokens": tokens });
+    if let (Some(next), Some(object)) = (listed.next, body.as_object_mut()) {
+        object.insert("cursor".to_owned(), cursor_text(&next).into());
+    }
+    Ok(answer::json(&body))
+}
+
+fn list_order(query: &Parameters) -> Result<ListOrder, Failure> {
+    let bad = |text: String| Failure::bad_request("bad_parameter", text);
+    let user = query.text("username")?.map(users::user_name).transpose()?;
+    let id = match query.text("token_id")? {
+        Some(text) => Some(TokenId::parse(text).map_err(|malformed| bad(malformed.to_string()))?),
+        None => None,
+    };
+    let order = match query.text("order_by")? {
+        None | Some("created") => TokenOrder::Created,
+        Some("token_id") => TokenOrder::Id,
+        Some("owner") => TokenOrder::Owner,
+        Some("subject") => TokenOrder::Subject,
+        Some("expiry") => TokenOrder::Expiry,
+        Some(other) => {
+            return Err(bad(format!(
+                "Invalid order_by value: {other} (created, token_id, owner, subject or expiry expected)"
+            )));
+        }
+    };
+    let limit = match query.whole("limit")? {
+        None => list::PAGE_ENTRIES,
+        Some(limit) => {
+            usize::try_from(limit).ok().filter(|limit| (1..=list::PAGE_ENTRIES).contains(limit)).ok_or_else(
+                || bad(format!("Invalid limit value: {limit} (1 to {} expected)", list::PAGE_ENTRIES)),
+            )?
+        }
+    };
+    let cursor = match query.text("cursor")? {
+        Some(text) => Some(read_cursor(text).ok_or_else(|| bad(format!("Invalid cursor value: {text}")))?),
+        None => None,
+    };
+    let description = query.text("description")?.map(str::to_owned);
+    let filter = TokenFilter { user, id, description, refreshable: query.flag("refreshable")? };
+    Ok(ListOrder {
+        filter,
+        order,
+        descending: query.flag("descending_order")?.unwrap_or(false),
+        cursor,
+        limit,
+    })
+}
+
+/// Where the next page starts: the last id, then the order's key.
+fn cursor_text(cursor: &TokenCursor) -> String {
+    format!("{}.{}", cursor.id, percent::encode(&cursor.key))
+}
+
+fn read_cursor(text: &str) -> Option<TokenCursor> {
+    let (id, key) = text.split_once('.')?;
+    let key = percent::decode(key, percent::Plus::Literal).ok()?;
+    Some(TokenCursor { key, id: TokenId::parse(id).ok()? })
+}
+
+async fn show(call: &Call<'_>, id: &str) -> Result<Response, Failure> {
+    let found = if id == "me" {
+        let session = call.session_under(Rules::ABOUT_ITSELF).await?;
+        list::me(&session).await?
+    } else {
+        let session = call.session().await?;
+        session.actor()?;
+        list::find(&session, token_id(id)?).await?
+    };
+    Ok(answer::json(&match found {
+        Found::Recorded(published, record) => {
+            let view = &published.view;
+            record_json(&record, view.is_refreshable(&record), issuer(view))
+        }
+        Found::Presented(claims) => claims_json(&claims),
+    }))
+}
+
+async fn revoke_by_id(call: &Call<'_>, id: &str) -> Result<Response, Failure> {
+    let (session, id) = if id == "me" {
+        let session = call.session_under(Rules::ABOUT_ITSELF).await?;
+        session.actor()?;
+        let Caller::Token(bearer) = &session.caller else {
+            return Err(Failure::bad_request(
+                "no_token",
+                "'me' stands for the token that the request is made with",
+            ));
+        };
+        let id =
+            bearer.verified.claims.id.ok_or_else(|| Failure::not_found("the token has no id of ours"))?;
+        (session, id)
+    } else {
+        let session = call.session().await?;
+        session.actor()?;
+        (session, token_id(id)?)
+    };
+    let ended = revoke::by_id(&session, id).await?.ok_or_else(|| list::unknown(&id))?;
+    if ended.already {
+        return Ok(answer::at_index(answer::empty(StatusCode::NO_CONTENT), ended.index));
+    }
+    let body = json!({"token_id": id.to_string(), "revoked": true, "note": ended.note});
+    Ok(answer::at_index(answer::json(&body), ended.index))
+}
+
+async fn revoke_by_value(call: &Call<'_>) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    session.actor()?;
+    let parameters = call.parameters(Reads::FormOrJson)?;
+    let token = parameters
+        .text("token")?
+        .ok_or_else(|| Failure::bad_request("missing_parameter", "token is required"))?;
+    let ended = revoke::by_value(&session, token).await?.ok_or_else(|| {
+        Failure::not_found("Token not found")
+            .with_detail("it was not issued here, has expired, or is altered")
+    })?;
+    if ended.already {
+        return Ok(answer::at_index(answer::empty(StatusCode::NO_CONTENT), ended.index));
+    }
+    let id = ended.ids.first().map(ToString::to_string);
+    // Two spellings are documented for the one answer (contract section 1.6).
+    let body = json!({"revoked-token-id": id, "revoked_token_id": id, "note": ended.note});
+    Ok(answer::at_index(answer::json(&body), ended.index))
+}
+
+async fn default_expiry(call: &Call<'_>) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    session.actor()?;
+    let secs = session.published().view.config().default_expiry;
+    Ok(answer::json(&json!({"default_token_expiration": secs, "default_expiry": secs})))
+}
+
+async fn change_default_expiry(call: &Call<'_>) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    // One client sends a form under a JSON content type (contract section 1.6).
+    let parameters = match call.parameters(Reads::FormOrJson) {
+        Ok(parameters) => parameters,
+        Err(failure) => Parameters::read_form(&call.body).map_err(|_| failure)?,
+    };
+    let secs = match parameters.whole("default_token_expiration")? {
+        Some(secs) => Some(secs),
+        None => parameters.whole("default_expiry")?,
+    };
+    let secs = secs
+        .ok_or_else(|| Failure::bad_request("missing_parameter", "default_token_expiration is required"))?;
+    let changes = [("token.default-expiry".to_owned(), secs.to_string())];
+    let (_, index) = config::change(&session, &changes, None).await?;
+    let body = json!({"default_token_expiration": secs, "default_expiry": secs});
+    Ok(answer::at_index(answer::json(&body), index))
+}
+
+fn token_id(text: &str) -> Result<TokenId, Failure> {
+    TokenId::parse(text).map_err(|malformed| Failure::bad_request("bad_token_id", malformed.to_string()))
+}
+
+fn handed_out(handout: &Handout) -> Response {
+    let claims = &handout.claims;
+    let mut body = Map::new();
+    let mut put = |key: &str, value: Value| {
+        body.insert(key.to_owned(), value);
+    };
+    if let Some(id) = claims.id {
+        put("token_id", id.to_string().into());
+    }
+    put("access_token", handout.access_token.as_str().into());
+    if let Some(token) = &handout.refresh_token {
+        put("refresh_token", token.expose_text().into());
+    }
+    if let Some(token) = &handout.reference_token {
+        put("reference_token", token.expose_text().into());
+    }
+    if let Some(secs) = handout.lifetime.secs() {
+        put("expires_in", secs.into());
+    }
+    put("scope", claims.scope.as_str().into());
+    put("token_type", "Bearer".into());
+    if let Some(text) = &handout.description {
+        put("description", text.as_str().into());
+    }
+    put("persisted", handout.persisted.into());
+    put("revocable", (claims.revocable == Some(true)).into());
+    let response = answer::json_value(StatusCode::OK, &Value::Object(body));
+    let response = answer::with_warning(response, handout.warning.as_deref());
+    match handout.index {
+        Some(index) => answer::at_index(response, index),
+        None => response,
+    }
+}
+
+fn issuer(view: &circlet_authority::State) -> &str {
+    view.service_id().map(circlet_token::ServiceId::as_str).unwrap_or_default()
+}
+
+fn record_json(record: &TokenRecord, refreshable: bool, issuer: &str) -> Value {
+    let mut item = json!({
+        "token_id": record.id.to_string(),
+        "subject": record.subject.as_str(),
+        "issued_at": record.issued_at,
+        "issuer": issuer,
+        "scope": record.scope.as_str(),
+        "audience": record.audience.as_str(),
+        "refreshable": refreshable,
+        "revocable": record.revocable,
+        "persisted": true,
+    });
+    let optional = [
+        ("expiry", record.expires_at.map(Value::from)),
+        ("description", record.description.as_deref().map(Value::from)),
+        ("owner", record.owner.as_ref().map(|owner| owner.as_str().into())),
+        ("parent", record.parent.map(|parent| parent.to_string().into())),
+        ("username", record.subject.user_name().map(Value::from)),
+    ];
+    insert_present(&mut item, optional);
+    item
+}
+
+fn claims_json(claims: &Claims) -> Value {
+    let mut item = json!({
+        "subject": claims.subject.as_str(),
+        "issued_at": claims.issued_at,
+        "issuer": claims.issuer.as_str(),
+        "scope": claims.scope.as_str(),
+        "audience": claims.audience.as_str(),
+        "refreshable": false,
+        "revocable": claims.revocable == Some(true),
+        "persisted": false,
+    });
+    let optional = [
+        ("token_id", claims.id.map(|id| id.to_string().into())),
+        ("expiry", claims.expires_at.map(Value::from)),
+        ("username", claims.subject.user_name().map(Value::from)),
+    ];
+    insert_present(&mut item, optional);
+    item
+}
+
+fn insert_present<const N: usize>(item: &mut Value, optional: [(&str, Option<Value>); N]) {
+    if let Some(object) = item.as_object_mut() {
+        for (key, value) in optional {
+            if let Some(value) = value {
+                object.insert(key.to_owned(), value);
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The endpoints of our own: verification for proxies, the circle of trust, the configuration, the nodes.
+
+use std::collections::BTreeSet;
+
+use circlet_authority::{Config, ConfigError, IssuerLimits, Setting, State, TrustedIssuer, Unit};
+use circlet_token::{Lifetime, ServiceId};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::answer::{self, Response};
+use super::body::{Parameters, Reads};
+use super::edge::Call;
+use super::percent;
+use super::route::Endpoint;
+use crate::authenticate::tokens::Rules;
+use crate::usecase::failure::Failure;
+use crate::usecase::trust::{self, TrustOrder};
+use crate::usecase::verify::{self, Worth};
+use crate::usecase::{Session, config};
+
+/// What stays readable in a header: the characters of subjects that mean nothing to a header's reader.
+const HEADER_KEPT: &[u8] = b"/@:*+=!$&'()";
+
+/// Serves the endpoints of administrators.
+pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    session.actor()?;
+    match (endpoint, call.method) {
+        (Endpoint::Trust, &Method::POST) => add_issuer(call, &session).await,
+        (Endpoint::Trust, _) => list_issuers(&session).await,
+        (Endpoint::TrustedIssuer(named), &Method::DELETE) => {
+            let index = trust::remove(&session, named).await?;
+            Ok(answer::at_index(answer::empty(StatusCode::NO_CONTENT), index))
+        }
+        (Endpoint::TrustedIssuer(named), _) => show_issuer(&session, named).await,
+        (Endpoint::Config, &Method::PATCH) => change_settings(call, &session).await,
+        (Endpoint::Config, _) => list_settings(&session).await,
+        (Endpoint::Setting(name), &Method::PUT) => change_setting(call, &session, name).await,
+        (Endpoint::Setting(name), &Method::DELETE) => reset_setting(&session, name).await,
+        (Endpoint::Setting(name), _) => show_setting(&session, name).await,
+        _ => Err(Failure::method_not_allowed(endpoint.allow())),
+    }
+}
+
+/// `GET /circlet/v1/verify`: what the credential is worth, as JSON and in headers. `?audience=<service id>` judges
+/// the token as that service would, so that services without a verifier of their own can ask.
+pub(crate) async fn verify(call: &Call<'_>) -> Result<Response, Failure> {
+    let service = match call.query {
+        None => None,
+        Some(_) => match call.query()?.text("audience")? {
+            Some(text) => Some(
+                ServiceId::parse(text)
+                    .map_err(|malformed| Failure::bad_request("bad_audience", malformed.to_string()))?,
+            ),
+            None => None,
+        },
+    };
+    let caller = call.caller(Rules { service: service.as_ref(), ..Rules::HERE }).await?;
+    let worth = verify::worth(call.edge, &caller).await?;
+    let body = json!({
+        "subject": worth.subject.as_ref().map(circlet_token::Subject::as_str),
+        "user": worth.user,
+        "groups": worth.groups,
+        "admin": worth.admin,
+        "expires_at": worth.expires_at,
+        "revocable": worth.revocable,
+        "transient": worth.transient,
+        "index": worth.index,
+    });
+    let mut response = answer::json_value(StatusCode::OK, &body);
+    describe(&worth, &mut response);
+    Ok(response)
+}
+
+fn describe(worth: &Worth, response: &mut Response) {
+    let mut groups = String::new();
+    for group in &worth.groups {
+        if !groups.is_empty() {
+            groups.push(',');
+        }
+        percent::encode_into(group, &mut groups);
+    }
+    let encoded = |text: &str| {
+        let mut encoded = String::with_capacity(text.len());
+        percent::encode_except(text, HEADER_KEPT, &mut encoded);
+        encoded
+    };
+    let flag = |flag: bool| HeaderValue::from_static(if flag { "true" } else { "false" });
+    let text = |text: String| HeaderValue::from_str(&text).expect("percent-encoded text is visible ASCII");
+    let headers = response.headers_mut();
+    if let Some(subject) = &worth.subject {
+        headers.insert(HeaderName::from_static("x-circlet-subject"), text(encoded(subject.as_str())));
+    }
+    headers.insert(HeaderName::from_static("x-circlet-user"), text(encoded(&worth.user)));
+    headers.insert(HeaderName::from_static("x-circlet-groups"), text(groups));
+    headers.insert(HeaderName::from_static("x-circlet-admin"), flag(worth.admin));
+    headers.insert(HeaderName::from_static("x-circlet-revocable"), flag(worth.revocable));
+    if let Some(expires_at) = worth.expires_at {
+        headers.insert(HeaderName::from_static("x-circlet-expires"), HeaderValue::from(expires_at));
+    }
+}
+
+async fn add_issuer(call: &Call<'_>, session: &Session<'_>) -> Result<Response, Failure> {
+    let parameters = call.parameters(Reads::Json)?;
+    parameters.only(&["name", "certificate", "service_id", "limits"])?;
+    let order = TrustOrder {
+        certificate: parameters
+            .text("certificate")?
+            .ok_or_else(|| Failure::bad_request("missing_parameter", "certificate is required, in PEM"))?
+            .to_owned(),
+        name: parameters.text("name")?.map(str::to_owned),
+        service_id: parameters.text("service_id")?.map(str::to_owned),
+        limits: limits(&parameters)?,
+    };
+    let (published, kid, index) = trust::add(session, order).await?;
+    let issuer = published.view.trusted(&kid).ok_or_else(|| trust::unknown(kid.as_str()))?;
+    Ok(answer::at_index(answer::json_status(StatusCode::CREATED, &issuer_json(issuer)), index))
+}
+
+fn limits(parameters: &Parameters) -> Result<IssuerLimits, Failure> {
+    let bad = || {
+        Failure::bad_request(
+            "bad_parameter",
+            "Invalid limits value (an object with admin, groups and max_lifetime expected)",
+        )
+    };
+    let limits = match parameters.value("limits") {
+        None | Some(Value::Null) => return Ok(IssuerLimits::default()),
+        Some(value @ Value::Object(_)) => Parameters::read_json(value.to_string().as_bytes())?,
+        Some(_) => return Err(bad()),
+    };
+    limits.only(&["admin", "groups", "max_lifetime"])?;
+    let max_lifetime = match limits.whole("max_lifetime")? {
+        Some(secs) => Some(Lifetime::from_secs(u64::try_from(secs).map_err(|_| bad())?)),
+        None => None,
+    };
+    let groups = limits.list("groups")?.map(|list| list.into_iter().collect::<BTreeSet<_>>());
+    Ok(IssuerLimits { admin: limits.flag("admin")?.unwrap_or(false), groups, max_lifetime })
+}
+
+async fn list_issuers(session: &Session<'_>) -> Result<Response, Failure> {
+    let published = trust::all(session).await?;
+    let issuers: Vec<Value> = published.view.circle().map(|issuer| issuer_json(issuer)).collect();
+    Ok(answer::json(&json!({ "issuers": issuers })))
+}
+
+async fn show_issuer(session: &Session<'_>, named: &str) -> Result<Response, Failure> {
+    let published = trust::all(session).await?;
+    let issuers: Vec<Value> =
+        trust::matching(&published.view, named).map(|issuer| issuer_json(issuer)).collect();
+    if issuers.is_empty() {
+        return Err(trust::unknown(named));
+    }
+    Ok(answer::json(&json!({ "issuers": issuers })))
+}
+
+fn issuer_json(issuer: &TrustedIssuer) -> Value {
+    json!({
+        "name": trust::display_name(issuer),
+        "service_id": issuer.issuer.as_str(),
+        "kid": issuer.kid.as_str(),
+        "algorithm": issuer.algorithm.as_str(),
+        "common_name": issuer.common_name,
+        "not_after": issuer.not_after,
+        "limits": {
+            "admin": issuer.limits.admin,
+            "groups": issuer.limits.groups,
+            "max_lifetime": issuer.limits.max_lifetime.and_then(Lifetime::secs),
+        },
+    })
+}
+
+async fn list_settings(session: &Session<'_>) -> Result<Response, Failure> {
+    let published = config::read(session).await?;
+    Ok(answer::json(&settings_json(&published.view)))
+}
+
+async fn show_setting(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
+    let published = config::read(session).await?;
+    let body = setting_json(published.view.config(), name).map_err(|error| config::failure(&error))?;
+    Ok(answer::json(&body))
+}
+
+async fn change_settings(call: &Call<'_>, session: &Session<'_>) -> Result<Response, Failure> {
+    let parameters = call.parameters(Reads::Json)?;
+    let if_version = match parameters.whole("if_version")? {
+        Some(version) => Some(u64::try_from(version).map_err(|_| {
+            Failure::bad_request("bad_parameter", format!("Invalid if_version value: {version}"))
+        })?),
+        None => None,
+    };
+    let names = parameters.names().filter(|name| *name != "if_version");
+    let changes = names
+        .map(|name| Ok((name.to_owned(), value_text(name, parameters.value(name))?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    if changes.is_empty() {
+        return Err(Failure::bad_request(
+            "missing_parameter",
+            "name at least one setting, with its new value",
+        ));
+    }
+    let (published, index) = config::change(session, &changes, if_version).await?;
+    Ok(answer::at_index(answer::json(&settings_json(&published.view)), index))
+}
+
+async fn change_setting(call: &Call<'_>, session: &Session<'_>, name: &str) -> Result<Response, Failure> {
+    let parameters = call.parameters(Reads::Json)?;
+    parameters.only(&["value"])?;
+    let value = value_text("value", parameters.value("value"))?;
+    write_setting(session, name, value).await
+}
+
+async fn reset_setting(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
+    let value = Config::default().get(name).map_err(|error| config::failure(&error))?;
+    write_setting(session, name, value).await
+}
+
+async fn write_setting(session: &Session<'_>, name: &str, value: String) -> Result<Response, Failure> {
+    let (published, index) = config::change(session, &[(name.to_owned(), value)], None).await?;
+    let body = setting_json(published.view.config(), name).map_err(|error| config::failure(&error))?;
+    Ok(answer::at_index(answer::json(&body), index))
+}
+
+/// A setting's value as the text that the configuration reads.
+fn value_text(name: &str, value: Option<&Value>) -> Result<String, Failure> {
+    match value {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(value @ (Value::Bool(_) | Value::Number(_))) => Ok(value.to_string()),
+        _ => Err(Failure::bad_request(
+            "bad_parameter",
+            format!("Invalid {name} value (a number, true, false or a text expected)"),
+        )),
+    }
+}
+
+fn settings_json(view: &State) -> Value {
+    let settings: Map<String, Value> = Config::settings()
+        .iter()
+        .filter_map(|setting| {
+            let text = view.config().get(setting.name).ok()?;
+            Some((setting.name.to_owned(), typed(setting, &text)))
+        })
+        .collect();
+    json!({"version": view.config_version(), "settings": settings})
+}
+
+fn setting_json(config: &Config, name: &str) -> Result<Value, ConfigError> {
+    let text = config.get(name)?;
+    let Some(setting) = Config::settings().iter().find(|setting| setting.name == name) else {
+        // A shorter name of the guide's.
+        return Ok(json!({"name": name, "value": text}));
+    };
+    Ok(json!({
+        "name": name,
+        "value": typed(setting, &text),
+        "default": typed(setting, &setting.default_text()),
+        "unit": setting.unit.as_str(),
+        "doc": setting.doc,
+    }))
+}
+
+fn typed(setting: &Setting, text: &str) -> Value {
+    match setting.unit {
+        Unit::Flag => (text == "true").into(),
+        _ => text.parse::<i64>().map_or_else(|_| text.into(), Value::from),
+    }
+}

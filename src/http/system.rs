@@ -1,0 +1,145 @@
+//! System endpoints: pings, version, service id, certificates, health (contract section 1.7).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use circlet_authority::State;
+use circlet_raft::Published;
+use hyper::StatusCode;
+use serde_json::json;
+
+use super::answer::{self, Response};
+use super::edge::Call;
+use super::route::Endpoint;
+use crate::authenticate::tokens::Rules;
+use crate::usecase::failure::Failure;
+use crate::usecase::reading;
+
+/// Base64 characters on a line of PEM (RFC 7468 section 2).
+const PEM_LINE_CHARS: usize = 64;
+
+/// Serves the endpoints.
+pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
+    match endpoint {
+        Endpoint::Ping => {
+            // Anonymous is fine; a credential that doesn't count is not: clients ping to test one.
+            call.caller(Rules::HERE).await?;
+            ping(call)
+        }
+        Endpoint::AccessPing => ping(call),
+        Endpoint::Version => version(call).await,
+        Endpoint::ServiceId => service_id(call).await,
+        Endpoint::Usage => Ok(answer::text("")),
+        Endpoint::RootCertificate => root_certificate(call).await,
+        Endpoint::ClusterCertificate => cluster_certificate(call).await,
+        Endpoint::RouterHealth => Ok(router_health(call)),
+        Endpoint::Healthz => Ok(answer::text("OK")),
+        Endpoint::Readyz => Ok(readyz(call)),
+        _ => Err(Failure::method_not_allowed(endpoint.allow())),
+    }
+}
+
+/// Whether this node serves: freshness was proved once, and not too long ago.
+fn is_ready(call: &Call<'_>, published: &Published<State>) -> bool {
+    published.view.service_id().is_some() && reading::may_read(&call.edge.cluster, published)
+}
+
+fn ping(call: &Call<'_>) -> Result<Response, Failure> {
+    if is_ready(call, &call.published()) {
+        return Ok(answer::text("OK"));
+    }
+    Err(Failure::unavailable("not_ready", "Server state is offline")
+        .with_detail("this node has not proved, or not lately, that its view is fresh"))
+}
+
+async fn version(call: &Call<'_>) -> Result<Response, Failure> {
+    call.caller(Rules::HERE).await?;
+    Ok(answer::json(&json!({
+        "version": call.edge.settings.advertised_version,
+        "revision": env!("CARGO_PKG_VERSION"),
+        "addons": [],
+        "license": "MIT OR Apache-2.0",
+        "product": "circlet",
+    })))
+}
+
+async fn service_id(call: &Call<'_>) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    session.require_admin("read the service id").await?;
+    let published = reading::current(&call.edge.cluster).await?;
+    let own = published.view.service_id().ok_or_else(not_bootstrapped)?;
+    Ok(answer::text(own.as_str().to_owned()))
+}
+
+async fn root_certificate(call: &Call<'_>) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    session.require_admin("read the root certificate").await?;
+    let formatted = call.query()?.flag("formatted")?.unwrap_or(false);
+    let published = reading::current(&call.edge.cluster).await?;
+    let key = published.view.active_key().ok_or_else(not_bootstrapped)?;
+    let text = if formatted { pem(&key.certificate_der) } else { STANDARD.encode(&key.certificate_der) };
+    Ok(answer::text(text))
+}
+
+async fn cluster_certificate(call: &Call<'_>) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    session.require_admin("read the certificate of the cluster").await?;
+    let published = reading::current(&call.edge.cluster).await?;
+    let der = published.view.cluster_ca_certificate().ok_or_else(not_bootstrapped)?;
+    Ok(answer::text(pem(der)))
+}
+
+fn pem(der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let mut text = String::with_capacity(base64.len() + base64.len() / PEM_LINE_CHARS + 64);
+    text.push_str("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = base64.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(PEM_LINE_CHARS));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text.push_str("-----END CERTIFICATE-----\n");
+    text
+}
+
+/// Scripts read the service id out of this; it is no secret, every token carries it.
+fn router_health(call: &Call<'_>) -> Response {
+    let published = call.published();
+    let ready = is_ready(call, &published);
+    let state = if ready { "HEALTHY" } else { "UNHEALTHY" };
+    let message = if ready { "OK" } else { "no proof that the view is fresh" };
+    let id = published.view.service_id().map(ToString::to_string);
+    let node = call.edge.cluster.status().map(|status| status.id.to_string());
+    let service = json!({"service_id": id, "node_id": node, "state": state, "message": message});
+    answer::json(&json!({
+        "router": {"node_id": node, "state": state, "message": message},
+        "services": [service],
+    }))
+}
+
+fn readyz(call: &Call<'_>) -> Response {
+    let published = call.published();
+    let ready = is_ready(call, &published);
+    let cluster = &call.edge.cluster;
+    let status = cluster.status();
+    let stopped = status.as_ref().and_then(|status| status.stopped.clone());
+    let fresh = reading::is_fresh(cluster, &published);
+    let ready = ready && stopped.is_none();
+    let body = json!({
+        "ready": ready,
+        // Revocable tokens and writes need these; plain tokens are served without.
+        "fresh": fresh,
+        "leader": status.as_ref().and_then(|status| status.leader),
+        "node": status.as_ref().map(|status| status.id),
+        "applied_index": published.index,
+        "view_age_ms": published.age_ms(cluster.instants()),
+        "stopped": stopped,
+    });
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    answer::json_value(code, &body)
+}
+
+fn not_bootstrapped() -> Failure {
+    Failure::unavailable("not_bootstrapped", "the cluster has not been initialised; run `circlet init` first")
+}

@@ -1,0 +1,116 @@
+//! Listing and fetching recorded tokens.
+
+use std::sync::Arc;
+
+use circlet_authority::{State, TokenCursor, TokenFilter, TokenOrder, TokenRecord};
+use circlet_raft::Published;
+use circlet_token::{Claims, TokenId};
+
+use super::failure::{Code, Failure};
+use super::{Session, reading};
+use crate::authenticate::Caller;
+
+/// Entries on a page unless the request says otherwise: the Access API has no pages, so all that fit.
+pub(crate) const PAGE_ENTRIES: usize = 10_000;
+
+/// Which tokens, in which order, from where on.
+pub(crate) struct ListOrder {
+    pub(crate) filter: TokenFilter,
+    pub(crate) order: TokenOrder,
+    pub(crate) descending: bool,
+    pub(crate) cursor: Option<TokenCursor>,
+    pub(crate) limit: usize,
+}
+
+/// A page of tokens, and the view that it was read from.
+pub(crate) struct Listed {
+    pub(crate) view: Arc<Published<State>>,
+    pub(crate) tokens: Vec<Arc<TokenRecord>>,
+    pub(crate) next: Option<TokenCursor>,
+}
+
+/// One token: recorded, or only known from its own claims.
+pub(crate) enum Found {
+    /// The log knows it.
+    Recorded(Arc<Published<State>>, Arc<TokenRecord>),
+    /// It presented itself.
+    Presented(Box<Claims>),
+}
+
+/// Lists tokens: an administrator all of them, a user the own ones.
+pub(crate) async fn list(session: &Session<'_>, mut order: ListOrder) -> Result<Listed, Failure> {
+    session.actor()?;
+    let published = reading::current(session.cluster).await?;
+    let rights = session.rights(&published.view);
+    if !rights.as_ref().is_some_and(|rights| rights.admin) {
+        let Some(own) = rights.filter(|rights| !rights.foreign).and_then(|rights| rights.user) else {
+            return Err(Failure::new(Code::Forbidden, "admin_required", "Forbidden")
+                .with_detail("only administrators list all tokens, and only users their own"));
+        };
+        match &order.filter.user {
+            Some(user) if *user != own => {
+                return Ok(Listed { view: published, tokens: Vec::new(), next: None });
+            }
+            _ => order.filter.user = Some(own),
+        }
+    }
+    let page = published.view.tokens(
+        &order.filter,
+        order.order,
+        order.descending,
+        order.cursor.as_ref(),
+        order.limit,
+    );
+    Ok(Listed { view: published, tokens: page.tokens, next: page.next })
+}
+
+/// One token by id; to its user and to administrators.
+pub(crate) async fn find(session: &Session<'_>, id: TokenId) -> Result<Found, Failure> {
+    session.actor()?;
+    let published = reading::holding(session.cluster, |view| view.token(&id).is_some()).await?;
+    let found = published.and_then(|published| {
+        let record = Arc::clone(published.view.token(&id)?);
+        Some((published, record))
+    });
+    let Some((published, record)) = found else {
+        // Only an administrator learns that an id is unknown rather than another's.
+        session.require_admin("read tokens of others").await?;
+        return Err(unknown(&id));
+    };
+    let own = session.rights(&published.view).is_some_and(|rights| {
+        !rights.foreign
+            && rights.user.is_some()
+            && (record.owner == rights.user
+                || record.subject.user_name() == rights.user.as_ref().map(circlet_token::UserName::as_str))
+    });
+    let itself = matches!(&session.caller, Caller::Token(bearer) if bearer.verified.claims.id == Some(id));
+    if !own && !itself {
+        session.require_admin("read tokens of others").await?;
+    }
+    Ok(Found::Recorded(published, record))
+}
+
+/// The caller's own token, recorded or not.
+pub(crate) async fn me(session: &Session<'_>) -> Result<Found, Failure> {
+    session.actor()?;
+    let Caller::Token(bearer) = &session.caller else {
+        return Err(Failure::bad_request(
+            "no_token",
+            "'me' stands for the token that the request is made with",
+        )
+        .with_detail("authenticate with a token, not with a password"));
+    };
+    let published = reading::current(session.cluster).await?;
+    let record = bearer.verified.claims.id.and_then(|id| published.view.token(&id)).cloned();
+    Ok(match record {
+        Some(record) => Found::Recorded(published, record),
+        None => Found::Presented(Box::new(bearer.verified.claims.clone())),
+    })
+}
+
+/// 404 for this token.
+pub(crate) fn unknown(id: &TokenId) -> Failure {
+    Failure::not_found("HTTP 404 Not Found").with_detail(format!(
+        "token {id} is not known here: it was never recorded (a short-lived one), has expired, or was revoked"
+    ))
+}

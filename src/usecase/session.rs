@@ -1,0 +1,114 @@
+//! One authenticated request, as the use cases see it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use circlet_authority::{Action, Actor, Outcome, Rights, State};
+use circlet_raft::Published;
+use circlet_token::UserName;
+use serde_json::Value;
+
+use super::failure::{Code, Failure};
+use super::refusal;
+use crate::audit::{Audit, Change, Entity, Line};
+use crate::authenticate::Caller;
+use crate::cluster::Cluster;
+use crate::password::Passwords;
+
+/// Who asks, and on what.
+pub(crate) struct Session<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) passwords: &'a Passwords,
+    pub(crate) audit: &'a Audit,
+    pub(crate) request_id: &'a str,
+    pub(crate) address: IpAddr,
+    pub(crate) caller: Caller,
+}
+
+/// What the cluster has decided; this node's view holds it.
+pub(crate) struct Decided {
+    /// The log index of the decision.
+    pub(crate) index: u64,
+    /// What applying it gave; never a refusal.
+    pub(crate) outcome: Outcome,
+}
+
+impl Session<'_> {
+    /// The view to read from.
+    pub(crate) fn published(&self) -> Arc<Published<State>> {
+        self.cluster.published()
+    }
+
+    /// What the caller may do, by this view.
+    pub(crate) fn rights(&self, view: &State) -> Option<Rights> {
+        self.caller.rights(view)
+    }
+
+    /// Whether the caller is an administrator by this view.
+    pub(crate) fn is_admin(&self, view: &State) -> bool {
+        self.rights(view).is_some_and(|rights| rights.admin)
+    }
+
+    /// The caller as the log knows it; 401 for nobody.
+    pub(crate) fn actor(&self) -> Result<Actor, Failure> {
+        self.caller.actor().ok_or_else(|| {
+            Failure::unauthorized(
+                "no_credential",
+                "this needs a credential: a bearer token, or a name with a password",
+            )
+        })
+    }
+
+    /// Refuses everyone but administrators. A view may be behind, so it is proved fresh before a refusal counts.
+    pub(crate) async fn require_admin(&self, what: &str) -> Result<(), Failure> {
+        self.actor()?;
+        if self.is_admin(&self.published().view) {
+            return Ok(());
+        }
+        if let Ok(fresh) = self.cluster.fresh().await
+            && self.is_admin(&fresh.view)
+        {
+            return Ok(());
+        }
+        Err(Failure::new(Code::Forbidden, "admin_required", "Forbidden")
+            .with_detail(format!("only an administrator may {what}")))
+    }
+
+    /// Whether the caller is the user of this name, and no foreign one.
+    pub(crate) fn is_self(&self, view: &State, name: &UserName) -> bool {
+        self.rights(view).is_some_and(|rights| !rights.foreign && rights.user.as_ref() == Some(name))
+    }
+
+    /// Has the cluster decide for this caller.
+    pub(crate) async fn decide(&self, action: Action) -> Result<Decided, Failure> {
+        self.decide_as(self.actor()?, action).await
+    }
+
+    /// Has the cluster decide for this actor.
+    pub(crate) async fn decide_as(&self, actor: Actor, action: Action) -> Result<Decided, Failure> {
+        let decided =
+            self.cluster.decide(actor, action).await.map_err(|error| refusal::unavailable(&error))?;
+        match decided.outcome {
+            Outcome::Refused(refused) => Err(refusal::failure(&refused)),
+            outcome => Ok(Decided { index: decided.index, outcome }),
+        }
+    }
+
+    /// Writes an audit line.
+    pub(crate) fn record(&self, change: Change, entity: Entity, entity_name: &str, data: Value) {
+        if !self.published().view.config().audit_enabled {
+            return;
+        }
+        let principal = self.caller.principal();
+        self.audit.record(&Line {
+            request_id: self.request_id,
+            address: Some(self.address),
+            user: self.caller.name(),
+            principal,
+            entity_name,
+            change,
+            entity,
+            data,
+        });
+    }
+}

@@ -1,0 +1,130 @@
+//! The circle of trust: root certificates of other clusters.
+
+use std::sync::Arc;
+
+use circlet_authority::{Action, DistrustIssuer, IssuerLimits, Outcome, State, TrustIssuer, TrustedIssuer};
+use circlet_raft::Published;
+use circlet_token::{KeyId, ServiceId, read_certificate};
+use serde_json::json;
+
+use super::failure::Failure;
+use super::{Session, reading};
+use crate::audit::{self, Change, Entity};
+
+/// A certificate to trust.
+pub(crate) struct TrustOrder {
+    /// PEM, or base64 of the DER.
+    pub(crate) certificate: String,
+    /// What to call it; by default its key id.
+    pub(crate) name: Option<String>,
+    /// Whom it speaks for, where its common name doesn't say.
+    pub(crate) service_id: Option<String>,
+    pub(crate) limits: IssuerLimits,
+}
+
+/// The longest name of a trusted certificate, in bytes: it becomes a file name.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Trusts a certificate, or changes the limits of one that is trusted already.
+pub(crate) async fn add(
+    session: &Session<'_>,
+    order: TrustOrder,
+) -> Result<(Arc<Published<State>>, KeyId, u64), Failure> {
+    session.require_admin("change the circle of trust").await?;
+    let facts = read_certificate(order.certificate.as_bytes()).map_err(|error| {
+        Failure::bad_request("bad_certificate", format!("the certificate can't be used: {error}"))
+    })?;
+    let issuer = match &order.service_id {
+        Some(text) => ServiceId::parse(text)
+            .map_err(|malformed| Failure::bad_request("bad_service_id", malformed.to_string()))?,
+        None => facts.issuer.clone().ok_or_else(|| {
+            Failure::bad_request("no_issuer", "the certificate's common name holds no service id")
+                .with_detail("name the cluster that it speaks for with service_id")
+        })?,
+    };
+    let name = order.name.unwrap_or_else(|| facts.key_id.as_str().to_owned());
+    let kid = facts.key_id.clone();
+    let action = TrustIssuer {
+        kid: kid.clone(),
+        algorithm: facts.algorithm,
+        spki_der: facts.spki_der,
+        certificate_der: facts.der,
+        issuer: issuer.clone(),
+        common_name: facts.common_name.unwrap_or_default(),
+        not_after: audit::date_of(facts.not_after),
+        limits: order.limits,
+        file_name: file_name(&name)?,
+    };
+    let data = json!({"added": {
+        "kid": kid.as_str(),
+        "serviceId": issuer.as_str(),
+        "commonName": action.common_name,
+        "notAfter": action.not_after,
+        "file": action.file_name,
+    }});
+    let decided = session.decide(Action::TrustIssuer(Box::new(action))).await?;
+    session.record(Change::Created, Entity::Trust, issuer.as_str(), data);
+    tracing::info!(%kid, %issuer, "issuer trusted");
+    Ok((session.published(), kid, decided.index))
+}
+
+/// Distrusts by key id, name or service id; all certificates that it names.
+pub(crate) async fn remove(session: &Session<'_>, named: &str) -> Result<u64, Failure> {
+    session.require_admin("change the circle of trust").await?;
+    let published = reading::holding(session.cluster, |view| matching(view, named).next().is_some()).await?;
+    let issuers: Vec<Arc<TrustedIssuer>> =
+        published.iter().flat_map(|published| matching(&published.view, named).cloned()).collect();
+    let mut index = None;
+    for issuer in issuers {
+        let kid = issuer.kid.clone();
+        let decided = session.decide(Action::DistrustIssuer(DistrustIssuer { kid: kid.clone() })).await?;
+        if matches!(decided.outcome, Outcome::NotFound { .. }) {
+            continue;
+        }
+        index = Some(decided.index);
+        let data = json!({"removed": {"kid": kid.as_str(), "serviceId": issuer.issuer.as_str()}});
+        session.record(Change::Deleted, Entity::Trust, issuer.issuer.as_str(), data);
+        tracing::info!(%kid, issuer = %issuer.issuer, "issuer distrusted");
+    }
+    index.ok_or_else(|| unknown(named))
+}
+
+/// A view with the circle, for administrators.
+pub(crate) async fn all(session: &Session<'_>) -> Result<Arc<Published<State>>, Failure> {
+    session.require_admin("read the circle of trust").await?;
+    reading::current(session.cluster).await
+}
+
+/// The trusted certificates that a key id, a name or a service id means.
+pub(crate) fn matching<'a>(view: &'a State, named: &'a str) -> impl Iterator<Item = &'a Arc<TrustedIssuer>> {
+    view.circle().filter(move |issuer| {
+        issuer.kid.as_str() == named || issuer.issuer.as_str() == named || display_name(issuer) == named
+    })
+}
+
+/// What a trusted certificate is called: its file's name without the ending.
+pub(crate) fn display_name(issuer: &TrustedIssuer) -> &str {
+    issuer.file_name.strip_suffix(".crt").unwrap_or(&issuer.file_name)
+}
+
+/// 404 for this issuer.
+pub(crate) fn unknown(named: &str) -> Failure {
+    Failure::not_found(format!("no trusted certificate has the key id, name or service id '{named}'"))
+}
+
+/// The file that shows it in every node's trusted directory: nothing that could leave that directory.
+fn file_name(name: &str) -> Result<String, Failure> {
+    let name = name.trim().trim_end_matches(".crt");
+    let good = (1..=NAME_BYTES_MAX).contains(&name.len())
+        && !name.starts_with('.')
+        && name.chars().all(|c| c.is_alphanumeric() || "-_.@ ".contains(c));
+    if good {
+        return Ok(format!("{name}.crt"));
+    }
+    Err(Failure::bad_request(
+        "bad_name",
+        format!(
+            "a name has 1 to {NAME_BYTES_MAX} bytes of letters, digits, space and -_.@ and does not start with a dot"
+        ),
+    ))
+}

@@ -1,0 +1,71 @@
+//! What a credential is worth here, for proxies and for people.
+
+use std::collections::BTreeSet;
+
+use circlet_authority::Rights;
+use circlet_token::Subject;
+
+use super::failure::Failure;
+use super::reading;
+use crate::authenticate::Caller;
+use crate::http::edge::Edge;
+
+/// An accepted credential and its effective rights.
+pub(crate) struct Worth {
+    pub(crate) subject: Option<Subject>,
+    /// The user's name, or what else the subject says.
+    pub(crate) user: String,
+    /// Groups of this cluster that it is in.
+    pub(crate) groups: BTreeSet<String>,
+    pub(crate) admin: bool,
+    /// Seconds since the epoch; `None` never expires.
+    pub(crate) expires_at: Option<u64>,
+    pub(crate) revocable: bool,
+    /// Whether the name is no user of this cluster.
+    pub(crate) transient: bool,
+    /// The log index of the view that says so.
+    pub(crate) index: u64,
+}
+
+/// Says what the caller is worth, on the view that the caller was judged on.
+pub(crate) async fn worth(edge: &Edge, caller: &Caller) -> Result<Worth, Failure> {
+    match caller {
+        Caller::Anonymous => Err(Failure::unauthorized(
+            "no_credential",
+            "send the credential to be verified in the Authorization header",
+        )),
+        Caller::User(name) => {
+            let published = reading::current(&edge.cluster).await?;
+            let own = published.view.service_id();
+            let subject = own.map(|own| Subject::user(own, name));
+            Ok(Worth::of(published.view.rights_of_user(name), subject, None, false, published.index))
+        }
+        Caller::Token(bearer) => {
+            let claims = &bearer.verified.claims;
+            let rights = bearer.seen.view.rights_of(&bearer.verified);
+            let subject = Some(claims.subject.clone());
+            Ok(Worth::of(rights, subject, claims.expires_at, bearer.revocable, bearer.seen.index))
+        }
+    }
+}
+
+impl Worth {
+    fn of(
+        rights: Rights,
+        subject: Option<Subject>,
+        expires_at: Option<u64>,
+        revocable: bool,
+        index: u64,
+    ) -> Self {
+        Self {
+            subject,
+            user: rights.principal.name,
+            groups: rights.groups,
+            admin: rights.admin,
+            expires_at,
+            revocable,
+            transient: rights.transient,
+            index,
+        }
+    }
+}
