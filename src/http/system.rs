@@ -110,7 +110,7 @@ fn router_health(call: &Call<'_>) -> Response {
     let state = if ready { "HEALTHY" } else { "UNHEALTHY" };
     let message = if ready { "OK" } else { "no proof that the view is fresh" };
     let id = published.view.service_id().map(ToString::to_string);
-    let node = call.edge.cluster.status().map(|status| status.id.to_string());
+    let node = call.edge.cluster.status().id.to_string();
     let service = json!({"service_id": id, "node_id": node, "state": state, "message": message});
     answer::json(&json!({
         "router": {"node_id": node, "state": state, "message": message},
@@ -123,15 +123,15 @@ fn readyz(call: &Call<'_>) -> Response {
     let ready = is_ready(call, &published);
     let cluster = &call.edge.cluster;
     let status = cluster.status();
-    let stopped = status.as_ref().and_then(|status| status.stopped.clone());
+    let stopped = status.stopped;
     let fresh = reading::is_fresh(cluster, &published);
     let ready = ready && stopped.is_none();
     let body = json!({
         "ready": ready,
         // Revocable tokens and writes need these; plain tokens are served without.
         "fresh": fresh,
-        "leader": status.as_ref().and_then(|status| status.leader),
-        "node": status.as_ref().map(|status| status.id),
+        "leader": status.leader,
+        "node": status.id,
         "applied_index": published.index,
         "view_age_ms": published.age_ms(cluster.instants()),
         "stopped": stopped,
