@@ -18,12 +18,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Audit;
 use crate::cluster::Cluster;
 use crate::home::settings::NodeSettings;
 use crate::home::{Home, HomeError, Identity, Paths};
+use crate::http::edge::Edge;
 use crate::join::JoinGate;
 use crate::keys::{KeyUnavailable, Keys};
 use crate::machine::Authority;
+use crate::password::Passwords;
 use crate::seal::hex;
 use crate::{http, trust_directory};
 
@@ -159,7 +162,8 @@ impl Node {
     ) -> Result<(), ServeError> {
         self.gate.open(self.cluster.clone());
         let tls = http::tls::acceptor(&self.settings, &self.home.paths, &self.cluster, stop, tasks)?;
-        drop((listener, tls));
+        let edge = Arc::new(self.edge()?);
+        tasks.spawn(http::server::serve(listener, tls, edge, stop.clone()));
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
         let (cluster, paths) = (&self.cluster, &self.home.paths);
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
@@ -181,6 +185,17 @@ impl Node {
         };
         tasks.spawn(stop.clone().run_until_cancelled_owned(ready.announce()));
         Ok(())
+    }
+
+    /// What answers clients.
+    fn edge(&self) -> Result<Edge, ServeError> {
+        let audit = Audit::open(&self.home.paths.logs())
+            .map_err(|source| ServeError::System { doing: "open the audit log", source })?;
+        let settings = http::edge::Settings {
+            trusted_proxies: self.settings.trusted_proxies.clone(),
+            ..http::edge::Settings::default()
+        };
+        Ok(Edge::new(self.cluster.clone(), Passwords::start(), audit, settings))
     }
 
     /// Until a signal, until the node has stopped itself, or until a state arrives that is not this home's.

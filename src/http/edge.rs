@@ -26,6 +26,7 @@ use crate::authenticate::signatures::Signatures;
 use crate::authenticate::tokens::Rules;
 use crate::authenticate::{Caller, authenticate};
 use crate::cluster::Cluster;
+use crate::home::Network;
 use crate::password::Passwords;
 use crate::usecase::Session;
 use crate::usecase::failure::{Code, Failure};
@@ -44,7 +45,7 @@ pub struct Settings {
     /// What `system/version` says: clients choose by it which endpoints they use (contract section 1.7).
     pub advertised_version: String,
     /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// The version that clients are told unless the operator says otherwise: the first with `force_revocable`, which
@@ -142,7 +143,9 @@ impl Edge {
     /// The address that a trusted proxy reports: the last one in `X-Forwarded-For` that is no trusted proxy itself.
     fn client_address(&self, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
         let direct = peer.ip().to_canonical();
-        if !self.settings.trusted_proxies.contains(&direct) {
+        let trusted =
+            |address: IpAddr| self.settings.trusted_proxies.iter().any(|network| network.contains(address));
+        if !trusted(direct) {
             return direct;
         }
         let reported = headers.get_all("x-forwarded-for");
@@ -152,7 +155,7 @@ impl Edge {
             .flat_map(|value| value.split(','))
             .map_while(|hop| hop.trim().parse().ok())
             .collect();
-        hops.into_iter().rev().find(|hop| !self.settings.trusted_proxies.contains(hop)).unwrap_or(direct)
+        hops.into_iter().rev().find(|hop| !trusted(*hop)).unwrap_or(direct)
     }
 }
 
