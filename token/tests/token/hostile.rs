@@ -12,6 +12,9 @@ use crate::vectors::Vector;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA384, RSA_PKCS1_SHA512};
 use circlet_token::{SigningKey, read_certificate};
+use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+use sha2::{Digest as _, Sha512};
+use std::ops::{Add, Mul};
 
 /// The order of the Ed25519 base point (RFC 8032 section 5.1), little-endian.
 const ED25519_ORDER: [u8; 32] = [
@@ -307,6 +310,7 @@ fn ed25519() -> Vec<Vector> {
         }),
         ours("the scalar equal to the order", |s| [&s[..32], &ED25519_ORDER].concat()),
         ours("the neutral point and a zero scalar", |_| [[1].as_slice(), &[0; 63]].concat()),
+        Vector::new("the neutral point, made to fit by the key's owner", "signature", neutral_point(input)),
         ours("a point of order four and a zero scalar", |_| vec![0; 64]),
         ours("a point of order two and a zero scalar", |_| {
             [[0xec].as_slice(), &[0xff; 30], &[0x7f], &[0; 32]].concat()
@@ -362,6 +366,24 @@ fn rsa_with(padding: &'static dyn aws_lc_rs::signature::RsaEncoding) -> Vec<u8> 
     let random = aws_lc_rs::rand::SystemRandom::new();
     key.sign(padding, &random, forge::member_signing_input().as_bytes(), &mut signature).unwrap();
     signature
+}
+
+/// A signature that the equation of RFC 8032 section 5.1.7 holds for, and whose point R is the neutral one: S is k times the
+/// secret scalar. Only a strict verifier refuses it.
+fn neutral_point(input: &str) -> String {
+    let key = ed25519_dalek::SigningKey::from_pkcs8_der(&data::own_key().to_pkcs8_der()).unwrap();
+    let mut point = [0; 32];
+    point[0] = 1;
+    let k =
+        Sha512::new().chain_update(point).chain_update(key.verifying_key()).chain_update(input).finalize();
+    let secret = key.to_scalar();
+    let scalar = little_endian(&k, &secret) * secret;
+    format!("{input}.{}", encode([point, scalar.to_bytes()].concat()))
+}
+
+/// The number that the bytes stand for, as a scalar of the same kind as `_like`.
+fn little_endian<S: From<u64> + Add<Output = S> + Mul<Output = S>>(bytes: &[u8], _like: &S) -> S {
+    bytes.iter().rev().fold(S::from(0), |sum, byte| sum * S::from(256) + S::from(u64::from(*byte)))
 }
 
 fn add_little_endian(a: &[u8], b: &[u8]) -> Vec<u8> {
