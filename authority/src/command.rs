@@ -172,22 +172,22 @@ impl Action {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Bootstrap(_) => "bootstrap",
-            Self::IssueToken(_) => "issue a token",
-            Self::RefreshToken(_) => "refresh a token",
-            Self::RevokeToken(_) => "revoke a token",
-            Self::RevokeBefore(_) => "revoke all earlier tokens",
-            Self::PutUser(_) => "write a user",
-            Self::DeleteUser(_) => "delete a user",
-            Self::PutGroup(_) => "write a group",
-            Self::DeleteGroup(_) => "delete a group",
-            Self::SetConfig(_) => "change the configuration",
-            Self::TrustIssuer(_) => "trust an issuer",
-            Self::DistrustIssuer(_) => "distrust an issuer",
-            Self::MintJoinToken(_) => "make a join token",
-            Self::AdmitNode(_) => "admit a node",
-            Self::Purge(_) => "purge what has expired",
-            Self::RotateKey(_) => "rotate a key",
+            Self::Bootstrap(_) => "initialising",
+            Self::IssueToken(_) => "issuing a token",
+            Self::RefreshToken(_) => "refreshing a token",
+            Self::RevokeToken(_) => "revoking a token",
+            Self::RevokeBefore(_) => "revoking all earlier tokens",
+            Self::PutUser(_) => "writing a user",
+            Self::DeleteUser(_) => "deleting a user",
+            Self::PutGroup(_) => "writing a group",
+            Self::DeleteGroup(_) => "deleting a group",
+            Self::SetConfig(_) => "changing the configuration",
+            Self::TrustIssuer(_) => "trusting an issuer",
+            Self::DistrustIssuer(_) => "distrusting an issuer",
+            Self::MintJoinToken(_) => "making a join token",
+            Self::AdmitNode(_) => "admitting a node",
+            Self::Purge(_) => "purging what has expired",
+            Self::RotateKey(_) => "rotating a key",
         }
     }
 }

@@ -76,7 +76,8 @@ impl State {
         match self.judge_facts(&Facts::of_actor(token), now) {
             Judgement::Good { .. } => Ok(()),
             Judgement::Revoked(why) => Err(Refusal::ActorRevoked { why: why.to_string() }),
-            Judgement::Distrusted { kid } => Err(Refusal::KeyUnknown { kid }),
+            Judgement::Distrusted { kid } if self.is_us(token.issuer()) => Err(Refusal::KeyUnknown { kid }),
+            Judgement::Distrusted { kid } => Err(Refusal::IssuerUnknown { kid }),
         }
     }
 

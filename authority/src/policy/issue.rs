@@ -33,6 +33,13 @@ impl State {
             ));
         }
         self.check_form(&issue.scope, &issue.audience, issue.description.as_deref())?;
+        // Before anything is said of the subject: whether another user exists is not for everyone to learn.
+        if let Some(user) = rights.user.as_ref().filter(|_| !rights.admin)
+            && issue.subject.user_name() != Some(user.as_str())
+        {
+            let requested = issue.subject.user_name().unwrap_or_else(|| issue.subject.as_str()).to_owned();
+            return Err(Refusal::OnlyForSelf { asked_by: user.clone(), requested });
+        }
         self.check_subject(&issue.subject, &issue.scope)?;
         self.check_scope(&issue.scope)?;
         if rights.admin {
@@ -41,10 +48,6 @@ impl State {
         let Some(user) = &rights.user else {
             return Err(forbidden("creating a token", "only users of this cluster may"));
         };
-        if issue.subject.user_name() != Some(user.as_str()) {
-            let requested = issue.subject.user_name().unwrap_or_else(|| issue.subject.as_str()).to_owned();
-            return Err(Refusal::OnlyForSelf { asked_by: user.clone(), requested });
-        }
         scope_within(rights, user, &issue.scope)?;
         self.bounded(rights, issue.generation, issue.lifetime)
     }

@@ -52,7 +52,10 @@ impl UserStatus {
 
 /// A user of this cluster.
 #[derive(Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an independent field of the contract, section 1.7")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an independent field of the contract, section 1.7"
+)]
 pub struct User {
     /// Normalised.
     pub name: UserName,
