@@ -172,3 +172,122 @@ impl Prover {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use openraft_rt_tokio::TokioRuntime;
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+
+    /// Both clocks show what the test says.
+    #[derive(Default)]
+    struct Hands(AtomicU64);
+
+    impl Clocks for Hands {
+        fn boot_ms(&self) -> u64 {
+            self.0.load(Ordering::SeqCst)
+        }
+        fn wall_ms(&self) -> u64 {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    /// A leader that answers when the test says.
+    struct Leader(mpsc::UnboundedSender<(u64, oneshot::Sender<ReadIndex>)>);
+
+    impl AskLeader for Leader {
+        async fn read_index(&self, nonce: u64) -> Result<ReadIndex, String> {
+            let (answer, answered) = oneshot::channel();
+            self.0.send((nonce, answer)).map_err(|_| "gone".to_owned())?;
+            answered.await.map_err(|_| "gone".to_owned())
+        }
+    }
+
+    fn proved_ms(board: &Board<()>) -> Option<u64> {
+        board.load().fresh_as_of.map(|noted| noted.boot_ms)
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_proves_the_instant_that_its_round_noted_and_no_later_one() {
+        let (tx, mut asked) = mpsc::unbounded_channel();
+        let (board, clocks, leader) = (Board::new(Arc::new(()), 5), Hands::default(), Leader(tx));
+        clocks.0.store(100, Ordering::SeqCst);
+        let slow = round(&board, &clocks, &leader, 1);
+        let script = async {
+            let (nonce, late) = asked.recv().await.unwrap();
+            clocks.0.store(900, Ordering::SeqCst);
+            late.send(ReadIndex { nonce, index: 5 }).unwrap();
+        };
+        let (noted, ()) = tokio::join!(slow, script);
+        assert_eq!(noted.unwrap().boot_ms, 100);
+        assert_eq!(proved_ms(&board), Some(100));
+        assert_eq!(board.load().age_ms(clocks.now()), Some(800));
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_an_earlier_question_proves_nothing_for_a_later_one() {
+        let (tx, mut asked) = mpsc::unbounded_channel();
+        let (board, clocks, leader) = (Board::new(Arc::new(()), 5), Hands::default(), Leader(tx));
+        let script = async {
+            let (_, answer) = asked.recv().await.unwrap();
+            answer.send(ReadIndex { nonce: 1, index: 5 }).unwrap();
+        };
+        let (result, ()) = tokio::join!(round(&board, &clocks, &leader, 2), script);
+        assert!(result.is_err());
+        assert_eq!(proved_ms(&board), None);
+    }
+
+    #[tokio::test]
+    async fn an_index_counts_only_once_it_is_applied_and_a_new_view_keeps_the_proof() {
+        let (tx, mut asked) = mpsc::unbounded_channel();
+        let (board, clocks, leader) = (Board::new(Arc::new(()), 5), Hands::default(), Leader(tx));
+        clocks.0.store(7, Ordering::SeqCst);
+        let script = async {
+            let (nonce, answer) = asked.recv().await.unwrap();
+            answer.send(ReadIndex { nonce, index: 6 }).unwrap();
+            tokio::task::yield_now().await;
+            assert_eq!(proved_ms(&board), None);
+            board.publish(Arc::new(()), 6);
+        };
+        let (result, ()) = tokio::join!(round(&board, &clocks, &leader, 1), script);
+        assert!(result.is_ok());
+        board.publish(Arc::new(()), 7);
+        assert_eq!((board.load().index, proved_ms(&board)), (7, Some(7)));
+    }
+
+    #[tokio::test]
+    async fn requests_share_a_round_that_began_after_them_and_never_one_that_began_before() {
+        let (tx, mut asked) = mpsc::unbounded_channel();
+        let board = Arc::new(Board::new(Arc::new(()), 5));
+        let settings = Settings { freshness_interval_ms: 60_000, ..Settings::default() };
+        let prover = Arc::new(Prover::new(&settings));
+        let clocks = Arc::new(Hands::default());
+        let running = {
+            let (prover, board, clocks) = (Arc::clone(&prover), Arc::clone(&board), Arc::clone(&clocks));
+            let leader = Arc::new(Leader(tx));
+            tokio::spawn(async move { prover.run::<TokioRuntime, _, _>(board, clocks, leader, 0).await })
+        };
+        // The first round is under way before anybody asks.
+        let (before, early) = asked.recv().await.unwrap();
+        clocks.0.store(50, Ordering::SeqCst);
+        let fresh = || async {
+            let published = prover.fresh::<TokioRuntime, _>(&board, None).await.unwrap();
+            published.fresh_as_of.unwrap().boot_ms
+        };
+        let rounds = Mutex::new(0);
+        let script = async {
+            let (nonce, answer) = asked.recv().await.unwrap();
+            early.send(ReadIndex { nonce: before, index: 5 }).unwrap();
+            answer.send(ReadIndex { nonce, index: 5 }).unwrap();
+            *rounds.lock().unwrap() += 1;
+        };
+        let (one, other, ()) = tokio::join!(fresh(), fresh(), script);
+        assert_eq!((one, other), (50, 50));
+        assert_eq!(*rounds.lock().unwrap(), 1, "both were served by one round");
+        running.abort();
+    }
+}

@@ -16,7 +16,6 @@ use crate::blocking::{Threads, unblock};
 use crate::clock_watch::{Clocks, Instants};
 use crate::log_store::LogStore;
 use crate::machine::Machine;
-use crate::network::wire::Change;
 use crate::network::{Channel, Lane};
 use crate::published::Published;
 use crate::replica::{Journal, Parts, Replica};
@@ -289,7 +288,7 @@ impl<M: Machine> Raft<M> {
     /// The present view with its index and freshness.
     #[must_use]
     pub fn published(&self) -> Arc<Published<M::View>> {
-        self.node.replica.board.load()
+        self.node.replica.published()
     }
 
     /// Has the cluster decide a command; returns when this node's view holds it.
@@ -300,8 +299,7 @@ impl<M: Machine> Raft<M> {
     /// A view that is proven fresh as of an instant later than `newer_than`, or later than this call. Requests
     /// share rounds; the wait is bounded by [`Settings::fresh_wait_ms`].
     pub async fn fresh(&self, newer_than: Option<Instants>) -> Result<Arc<Published<M::View>>, NotFresh> {
-        let replica = &self.node.replica;
-        replica.prover.fresh::<TokioRuntime, _>(&replica.board, newer_than).await.map_err(NotFresh)
+        self.node.replica.fresh(newer_than).await
     }
 
     /// A view that holds `index`.
@@ -322,22 +320,22 @@ impl<M: Machine> Raft<M> {
 
     /// Adds a node that receives the log; it is given a vote by itself once it has caught up.
     pub async fn add_learner(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
-        self.node.replica.change(Change::AddLearner(id, peer)).await
+        self.node.replica.add_learner(id, peer).await
     }
 
     /// Gives a learner its vote now.
     pub async fn promote(&self, id: NodeId) -> Result<(), MemberError> {
-        self.node.replica.change(Change::Promote(id)).await
+        self.node.replica.promote(id).await
     }
 
     /// Removes a member; its id never returns.
     pub async fn remove(&self, id: NodeId) -> Result<(), MemberError> {
-        self.node.replica.change(Change::Remove(id)).await
+        self.node.replica.remove(id).await
     }
 
     /// Hands leadership to a voter.
     pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
-        self.node.replica.change(Change::Transfer(to)).await
+        self.node.replica.transfer(to).await
     }
 
     /// The state of this node.

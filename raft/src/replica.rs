@@ -18,15 +18,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::Blocking;
-use crate::clock_watch::{Clocks, Offsets, Stamper};
+use crate::clock_watch::{Clocks, Instants, Offsets, Stamper};
 use crate::freshness::{AskLeader, Prover, ReadIndex};
 use crate::machine::Machine;
 use crate::network::calls::{CallError, Calls};
 use crate::network::serve::{self, Answer, Inbox};
 use crate::network::wire::{Ask, Said};
 use crate::network::{Channel, Dial, Lane, Network, detach};
-use crate::published::Board;
-use crate::raft::OpenError;
+use crate::published::{Board, Published};
+use crate::raft::{NotFresh, OpenError};
 use crate::settings::Settings;
 use crate::snapshot_file::SnapshotFile;
 use crate::types::{NodeId, Peer, Types};
@@ -179,6 +179,16 @@ where
         };
         let serving = serve::serve(self.raft.clone(), Arc::clone(&self), inbox, from, lane, channel);
         R::select2(self.stop.cancelled(), serving).await;
+    }
+
+    /// The present view with its index and freshness.
+    pub fn published(&self) -> Arc<Published<M::View>> {
+        self.board.load()
+    }
+
+    /// A view proven fresh as of an instant later than `newer_than`, or later than this call.
+    pub async fn fresh(&self, newer_than: Option<Instants>) -> Result<Arc<Published<M::View>>, NotFresh> {
+        self.prover.fresh::<R, _>(&self.board, newer_than).await.map_err(NotFresh)
     }
 
     /// What is recorded about a node that may connect: a member, or one that has been admitted.

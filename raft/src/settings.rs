@@ -1,5 +1,8 @@
 //! The timeouts and limits of replication, with the defaults that the promises assume.
 
+use crate::log_store::COMMAND_BYTES_MAX;
+use crate::network::append::PART_BYTES;
+
 /// Every number here has a default; times are in milliseconds, sizes in bytes.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -21,7 +24,7 @@ pub struct Settings {
     pub snapshot_silence_ms: u64,
     /// A snapshot is taken when the log since the last exceeds this, or the snapshot's own size if greater.
     pub snapshot_log_bytes: u64,
-    /// The largest command that may be proposed.
+    /// The largest command that may be proposed; the log takes no larger one than [`COMMAND_BYTES_MAX`].
     pub command_bytes_max: usize,
     /// The largest frame that peers exchange.
     pub frame_bytes_max: usize,
@@ -43,7 +46,7 @@ impl Default for Settings {
             dial_timeout_ms: 1_000,
             snapshot_silence_ms: 10_000,
             snapshot_log_bytes: 64 << 20,
-            command_bytes_max: 1 << 20,
+            command_bytes_max: COMMAND_BYTES_MAX,
             frame_bytes_max: 8 << 20,
             strangers_max: 8,
             clock_offset_ms_max: 5_000,
@@ -57,8 +60,11 @@ impl Settings {
         if self.heartbeat_ms == 0 || self.election_min_ms < self.heartbeat_ms * 3 {
             return Err("the election timeout must be at least three heartbeats".to_owned());
         }
-        if self.frame_bytes_max < self.command_bytes_max + (64 << 10) {
-            return Err("a frame must hold the largest command".to_owned());
+        if self.command_bytes_max > COMMAND_BYTES_MAX {
+            return Err(format!("the log takes commands of at most {COMMAND_BYTES_MAX} bytes"));
+        }
+        if self.frame_bytes_max < PART_BYTES * 2 {
+            return Err(format!("a frame must hold {} bytes", PART_BYTES * 2));
         }
         let config = openraft::Config {
             cluster_name: "circlet".to_owned(),

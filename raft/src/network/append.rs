@@ -25,7 +25,7 @@ use crate::types::{NodeId, Peer, Types};
 const WINDOW: usize = 32;
 
 /// Entries of one request go out in frames of about this many bytes.
-const PART_BYTES: usize = 1 << 20;
+pub(crate) const PART_BYTES: usize = 1 << 20;
 
 type Answer<R> = Result<StreamAppendResult<Types<R>>, RPCError<Types<R>>>;
 

@@ -30,8 +30,28 @@ where
         self.raft.initialize(members).await.map_err(|error| MemberError::Refused(error.to_string()))
     }
 
+    /// Adds a node that receives the log; it is given a vote by itself once it has caught up.
+    pub async fn add_learner(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
+        self.change(Change::AddLearner(id, peer)).await
+    }
+
+    /// Gives a learner its vote now.
+    pub async fn promote(&self, id: NodeId) -> Result<(), MemberError> {
+        self.change(Change::Promote(id)).await
+    }
+
+    /// Removes a member; its id never returns.
+    pub async fn remove(&self, id: NodeId) -> Result<(), MemberError> {
+        self.change(Change::Remove(id)).await
+    }
+
+    /// Hands leadership to a voter.
+    pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
+        self.change(Change::Transfer(to)).await
+    }
+
     /// Has the leader change the membership; every change may be repeated.
-    pub(crate) async fn change(&self, change: Change) -> Result<(), MemberError> {
+    async fn change(&self, change: Change) -> Result<(), MemberError> {
         let wait = Duration::from_millis(self.settings.propose_timeout_ms * 2);
         match R::timeout(wait, self.ask_for_change(change)).await {
             Ok(result) => result,

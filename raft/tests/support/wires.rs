@@ -1,0 +1,179 @@
+//! A network in memory, whose wires can be cut: what is under way is lost, and connections hang instead of closing.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use circlet_raft::blocking::Threads;
+use circlet_raft::network::{Channel, Dial, Lane};
+use circlet_raft::replica::{Journal, Parts, Replica};
+use circlet_raft::state_machine::StateMachine;
+use circlet_raft::storage::Storage;
+use circlet_raft::{Clocks, NodeId, Peer, Settings, SystemClocks};
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::future::BoxFuture;
+use futures::{SinkExt, StreamExt};
+use openraft_rt_tokio::TokioRuntime;
+use tokio_util::bytes::{Bytes, BytesMut};
+
+use crate::lines::Lines;
+
+pub(crate) type Node = Replica<Lines, TokioRuntime, StateMachine<TokioRuntime, Lines>>;
+
+#[derive(Default)]
+pub(crate) struct Wires {
+    nodes: Mutex<BTreeMap<NodeId, Weak<Node>>>,
+    isolated: Mutex<BTreeSet<NodeId>>,
+}
+
+impl Wires {
+    pub(crate) fn isolate(&self, id: NodeId) {
+        self.isolated.lock().unwrap().insert(id);
+    }
+
+    pub(crate) fn heal(&self) {
+        self.isolated.lock().unwrap().clear();
+    }
+
+    fn is_cut(&self, one: NodeId, other: NodeId) -> bool {
+        let isolated = self.isolated.lock().unwrap();
+        isolated.contains(&one) || isolated.contains(&other)
+    }
+
+    /// Carries frames until the wire is cut under it; it stays dead then, also after it has been mended.
+    async fn carry(
+        self: Arc<Self>,
+        ends: (NodeId, NodeId),
+        mut from: UnboundedReceiver<Bytes>,
+        to: UnboundedSender<Bytes>,
+    ) {
+        while let Some(frame) = from.next().await {
+            if self.is_cut(ends.0, ends.1) {
+                std::future::pending::<()>().await;
+            }
+            if to.unbounded_send(frame).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+struct End {
+    wires: Arc<Wires>,
+    me: NodeId,
+}
+
+impl Dial for End {
+    fn dial(&self, target: NodeId, _: &Peer, lane: Lane) -> BoxFuture<'static, Result<Channel, String>> {
+        let (wires, me) = (Arc::clone(&self.wires), self.me);
+        Box::pin(async move {
+            if wires.is_cut(me, target) {
+                std::future::pending::<()>().await;
+            }
+            let node = wires.nodes.lock().unwrap().get(&target).and_then(Weak::upgrade);
+            let node = node.ok_or("nobody there")?;
+            let (ours, theirs) = (pipe(&wires, (me, target)), pipe(&wires, (me, target)));
+            tokio::spawn(node.serve(me, lane, channel(theirs.0, ours.1)));
+            Ok(channel(ours.0, theirs.1))
+        })
+    }
+}
+
+fn pipe(wires: &Arc<Wires>, ends: (NodeId, NodeId)) -> (UnboundedSender<Bytes>, UnboundedReceiver<Bytes>) {
+    let (tx, from) = unbounded();
+    let (to, rx) = unbounded();
+    tokio::spawn(Arc::clone(wires).carry(ends, from, to));
+    (tx, rx)
+}
+
+fn channel(tx: UnboundedSender<Bytes>, rx: UnboundedReceiver<Bytes>) -> Channel {
+    Channel {
+        tx: Box::pin(tx.sink_map_err(io::Error::other)),
+        rx: Box::pin(rx.map(|frame| Ok(BytesMut::from(&frame[..])))),
+    }
+}
+
+/// The machine's clocks, the wall clock being off by so much.
+#[derive(Default)]
+pub(crate) struct Skewed(pub(crate) AtomicI64);
+
+impl Clocks for Skewed {
+    fn boot_ms(&self) -> u64 {
+        SystemClocks.boot_ms()
+    }
+    fn wall_ms(&self) -> u64 {
+        SystemClocks.wall_ms().saturating_add_signed(self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct NoSnapshots;
+
+impl Journal for NoSnapshots {
+    fn log_bytes(&self) -> u64 {
+        0
+    }
+    fn snapshot_bytes(&self) -> u64 {
+        0
+    }
+    fn purgeable(&self) -> Option<u64> {
+        None
+    }
+}
+
+fn peer(id: NodeId) -> Peer {
+    let name = format!("node-{id}");
+    Peer { name, peer_address: String::new(), client_url: String::new(), public_key: [0; 32] }
+}
+
+/// Three nodes, all voting, with their clocks.
+pub(crate) async fn three(home: &tempfile::TempDir, wires: &Arc<Wires>) -> Vec<(Arc<Node>, Arc<Skewed>)> {
+    let mut nodes = Vec::new();
+    for id in 1..=3 {
+        let data = home.path().join(id.to_string());
+        std::fs::create_dir_all(&data).unwrap();
+        let storage = Storage::open(&data).unwrap();
+        let clocks = Arc::new(Skewed::default());
+        let parts = Parts {
+            id,
+            log: storage.log,
+            state_machine: storage.machine,
+            board: storage.board,
+            journal: Arc::new(NoSnapshots),
+            dial: Arc::new(End { wires: Arc::clone(wires), me: id }),
+            clocks: Arc::clone(&clocks) as Arc<dyn Clocks>,
+            settings: Settings::default(),
+            accept_clock: false,
+            introduced: Vec::new(),
+            incoming: data,
+            blocking: Arc::new(Threads),
+            salt: id,
+        };
+        let node: Arc<Node> = Replica::start(parts).await.unwrap();
+        wires.nodes.lock().unwrap().insert(id, Arc::downgrade(&node));
+        nodes.push((node, clocks));
+    }
+    nodes[0].0.initialize(peer(1)).await.unwrap();
+    for id in 2..=3 {
+        nodes[0].0.add_learner(id, peer(id)).await.unwrap();
+    }
+    let all_vote = || {
+        let voters = |node: &Node| node.status().members.values().filter(|member| member.voter).count();
+        nodes.iter().all(|(node, _)| voters(node) == 3)
+    };
+    until("all vote", all_vote).await;
+    nodes
+}
+
+/// Polls until it is so.
+pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let polling = async {
+        while !so() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let done = tokio::time::timeout(std::time::Duration::from_secs(30), polling).await;
+    assert!(done.is_ok(), "waited too long until {what}");
+}
