@@ -54,6 +54,7 @@ pub(crate) async fn list(session: &Session<'_>, mut order: ListOrder) -> Result<
             _ => order.filter.user = Some(own),
         }
     }
+    order.filter.now_secs = session.cluster.now_at(&published).secs();
     let page = published.view.tokens(
         &order.filter,
         order.order,
