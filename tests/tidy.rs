@@ -51,6 +51,17 @@ const IMPURE_NAMES: &[&str] = &[
     "HashSet",
 ];
 
+/// Where a pure crate may name one of them all the same, and why that keeps it pure.
+const IMPURE_NAMES_ALLOWED: &[(&str, &str, &str)] = &[(
+    "token/src/signing_key.rs",
+    "SystemRandom",
+    "the RSA signer's interface demands one; PKCS#1 v1.5 signatures draw nothing from it",
+)];
+
+fn allowed_to_name(file: &str, name: &str) -> bool {
+    IMPURE_NAMES_ALLOWED.iter().any(|(f, n, _why)| *f == file && *n == name)
+}
+
 /// What must not be left behind in a source file.
 fn left_behind() -> Vec<String> {
     // Spelled apart, so that this file does not find itself.
@@ -169,7 +180,7 @@ fn pure_crates_cannot_name_a_clock_a_file_a_socket_or_randomness() {
                 findings.extend(
                     IMPURE_NAMES
                         .iter()
-                        .filter(|name| line.contains(**name))
+                        .filter(|name| line.contains(**name) && !allowed_to_name(&shown(&file), name))
                         .map(|name| format!("{}:{} names {name}", shown(&file), number + 1)),
                 );
             }
