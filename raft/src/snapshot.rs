@@ -174,11 +174,11 @@ pub(crate) fn check(path: &Path) -> io::Result<Meta> {
     Ok(meta)
 }
 
+/// What a snapshot holds: the last entry, and the members then.
+pub type SnapshotMeta = Meta;
+
 /// Reads a whole received file and checks it against what its sender said that it holds. Blocks.
-pub fn check_received(
-    file: &SnapshotFile,
-    meta: &openraft::alias::SnapshotMetaOf<crate::Types<openraft_rt_tokio::TokioRuntime>>,
-) -> io::Result<()> {
+pub fn check_received(file: &SnapshotFile, meta: &SnapshotMeta) -> io::Result<()> {
     let found = check(file.path())?;
     if found == *meta {
         return Ok(());
