@@ -12,6 +12,7 @@ mod access;
 pub(crate) mod answer;
 pub(crate) mod body;
 mod circlet;
+mod cluster;
 pub(crate) mod errors;
 mod legacy;
 pub(crate) mod percent;

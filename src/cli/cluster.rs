@@ -1,16 +1,127 @@
 //! `circlet cluster`: the nodes of a cluster.
 
+use reqwest::Method;
+use serde_json::{Value, json};
+
 use super::failure::Failure;
 use super::output::Output;
+use super::profile::ServerArguments;
+use super::table;
+use crate::client::segment;
+
+const CLUSTER: &str = "/circlet/v1/cluster";
 
 /// `circlet cluster`: the nodes of a cluster.
 #[derive(clap::Subcommand)]
-pub enum ClusterCommand {}
+pub enum ClusterCommand {
+    /// Make a join token: one node may join with it, once, within a day
+    Token(Token),
+    /// Show the nodes, who leads, and how fresh the answering node is
+    Status(Status),
+    /// Remove a node from the cluster; its id never returns
+    Remove(Remove),
+    /// Hand the leadership to another voting node
+    Transfer(Transfer),
+}
 
 impl ClusterCommand {
     /// Runs the command.
-    #[expect(clippy::unused_async, reason = "every command is run the same way")]
-    pub async fn run(self, _output: &Output) -> Result<(), Failure> {
-        match self {}
+    pub async fn run(self, output: &Output) -> Result<(), Failure> {
+        match self {
+            Self::Token(token) => token.run(output).await,
+            Self::Status(status) => status.run(output).await,
+            Self::Remove(remove) => remove.run(output).await,
+            Self::Transfer(transfer) => transfer.run(output).await,
+        }
+    }
+}
+
+/// Make a join token.
+#[derive(clap::Args)]
+pub struct Token {
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl Token {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        let answer = client.request(Method::POST, &format!("{CLUSTER}/tokens"), Some(&json!({}))).await?;
+        let minted = answer.json()?;
+        output.result(&minted, |minted| table::cell(&minted["token"]))?;
+        output.say("it lets one node join, once: circlet join --home DIR --token-file FILE");
+        Ok(())
+    }
+}
+
+/// Show the nodes, who leads, and how fresh the answering node is.
+#[derive(clap::Args)]
+pub struct Status {
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl Status {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        let answer = client.request(Method::GET, &format!("{CLUSTER}/status"), None).await?;
+        output.result(&answer.json()?, for_people)
+    }
+}
+
+fn for_people(status: &Value) -> String {
+    let leader = match &status["leader"] {
+        Value::Null => "no leader known".to_owned(),
+        leader => format!("leader {leader}"),
+    };
+    let age = match &status["view_age_ms"] {
+        Value::Null => "not yet proved fresh".to_owned(),
+        age => format!("fresh as of {age} ms ago"),
+    };
+    let head = format!(
+        "{}, asked node {}: {leader}, term {}, applied {}, {age}",
+        table::cell(&status["service_id"]),
+        status["node"],
+        status["term"],
+        table::cell(&status["applied"]),
+    );
+    let rows = table::rows(&status["nodes"], &["id", "name", "role", "leader", "url", "peer", "matched"]);
+    format!("{head}\n\n{}", table::table(&["ID", "NAME", "ROLE", "LEADER", "URL", "PEER", "MATCHED"], &rows))
+}
+
+/// Remove a node from the cluster; its id never returns.
+#[derive(clap::Args)]
+pub struct Remove {
+    /// The node's name or id
+    #[arg(value_name = "NODE")]
+    node: String,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl Remove {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        client.request(Method::DELETE, &format!("{CLUSTER}/nodes/{}", segment(&self.node)), None).await?;
+        output.result(&json!({ "removed": self.node }), |_| format!("removed node {}", self.node))
+    }
+}
+
+/// Hand the leadership to another voting node.
+#[derive(clap::Args)]
+pub struct Transfer {
+    /// The name or id of the node that shall lead
+    #[arg(value_name = "NODE")]
+    node: String,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl Transfer {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        let body = json!({ "to": self.node });
+        client.request(Method::POST, &format!("{CLUSTER}/leader"), Some(&body)).await?;
+        output.result(&json!({ "leader": self.node }), |_| format!("handed the leadership to {}", self.node))
     }
 }

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Response};
 use super::body::{Parameters, Reads};
 use super::edge::Call;
-use super::percent;
 use super::route::Endpoint;
+use super::{cluster, percent};
 use crate::authenticate::tokens::Rules;
 use crate::usecase::failure::Failure;
 use crate::usecase::trust::{self, TrustOrder};
@@ -39,6 +39,7 @@ pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Respon
         (Endpoint::Setting(name), &Method::PUT) => change_setting(call, &session, name).await,
         (Endpoint::Setting(name), &Method::DELETE) => reset_setting(&session, name).await,
         (Endpoint::Setting(name), _) => show_setting(&session, name).await,
+        (Endpoint::Cluster(path), _) => cluster::serve(call, &session, path).await,
         _ => Err(Failure::method_not_allowed(endpoint.allow())),
     }
 }
