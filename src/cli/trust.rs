@@ -46,6 +46,18 @@ pub struct Add {
     /// What to call it; by default the file's name
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Whom the certificate speaks for, where its common name does not say
+    #[arg(long, value_name = "SERVICE_ID")]
+    service_id: Option<String>,
+    /// Its administrators are administrators here too
+    #[arg(long)]
+    allow_admin: bool,
+    /// Its tokens bring only these of our groups; by default any that they name
+    #[arg(long, value_name = "GROUP,...", value_delimiter = ',')]
+    groups: Option<Vec<String>>,
+    /// Its tokens are refused when they live longer than this
+    #[arg(long, value_name = "SECONDS")]
+    max_lifetime: Option<u64>,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -63,7 +75,12 @@ impl Add {
             unusable().because(error).hint("it must be in PEM, -----BEGIN CERTIFICATE-----")
         })?;
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let body = json!({ "name": self.name.or(stem), "certificate": certificate });
+        let body = json!({
+            "name": self.name.or(stem),
+            "certificate": certificate,
+            "service_id": self.service_id,
+            "limits": { "admin": self.allow_admin, "groups": self.groups, "max_lifetime": self.max_lifetime },
+        });
         let answer = self.server.client(output)?.request(Method::POST, TRUST, Some(&body)).await?;
         output.result(&answer.json()?, table::members)
     }
