@@ -10,6 +10,7 @@
 //!
 //! Nothing here knows sockets or TLS; a simulated network is one more [`Dial`].
 
+pub(crate) mod acknowledged;
 pub(crate) mod append;
 pub(crate) mod calls;
 pub(crate) mod serve;
@@ -35,6 +36,7 @@ use openraft::{AsyncRuntime, OptionalSend};
 use serde::{Deserialize, Serialize};
 use tokio_util::bytes::{Bytes, BytesMut};
 
+use crate::network::acknowledged::Acknowledged;
 use crate::network::append::Line;
 use crate::network::calls::{CallError, Calls};
 use crate::network::wire::{Ask, Said};
@@ -86,6 +88,7 @@ pub(crate) struct Network<R: AsyncRuntime> {
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) calls: Arc<Calls<R>>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) acknowledged: Arc<Acknowledged<R>>,
 }
 
 impl<R: AsyncRuntime> Network<R> {
@@ -95,7 +98,7 @@ impl<R: AsyncRuntime> Network<R> {
             peer: peer.clone(),
             calls: Arc::clone(&self.calls),
             settings: Arc::clone(&self.settings),
-            line: Line::new(Arc::clone(&self.dial), target, peer.clone(), lane, &self.settings),
+            line: Line::new(self, target, peer.clone(), lane),
         }
     }
 }

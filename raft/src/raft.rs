@@ -164,6 +164,8 @@ pub struct Member {
     pub voter: bool,
     /// The last index known to be on its disk; only the leader knows.
     pub matched: Option<u64>,
+    /// It was found to lack what it had acknowledged to us, and is refused until it joins anew.
+    pub set_back: bool,
     /// How far its wall clock is ahead of ours, in milliseconds, if measured lately.
     pub clock_offset_ms: Option<i64>,
 }
@@ -413,8 +415,8 @@ struct Porter<M: Machine> {
 }
 
 impl<M: Machine> Doorman for Porter<M> {
-    fn key_of(&self, id: NodeId) -> Option<[u8; 32]> {
-        self.replica.known(id).map(|peer| peer.public_key)
+    fn key_of(&self, id: NodeId) -> Result<[u8; 32], String> {
+        self.replica.key_of(id)
     }
 
     fn serve(&self, from: NodeId, lane: Lane, channel: Channel) -> BoxFuture<'static, ()> {

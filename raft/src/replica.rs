@@ -21,6 +21,7 @@ use crate::blocking::Blocking;
 use crate::clock_watch::{Clocks, Instants, Offsets, Stamper};
 use crate::freshness::{AskLeader, Prover, ReadIndex};
 use crate::machine::Machine;
+use crate::network::acknowledged::Acknowledged;
 use crate::network::calls::{CallError, Calls};
 use crate::network::serve::{self, Answer, Inbox};
 use crate::network::wire::{Ask, Said};
@@ -91,6 +92,7 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: StateMachine<R>> {
     pub(crate) prover: Prover,
     journal: Arc<dyn Journal>,
     calls: Arc<Calls<R>>,
+    acknowledged: Arc<Acknowledged<R>>,
     offsets: Mutex<Offsets>,
     stamper: Mutex<Stamper>,
     accept_clock: bool,
@@ -117,8 +119,13 @@ where
         let settings = Arc::new(parts.settings);
         let dial_timeout = Duration::from_millis(settings.dial_timeout_ms);
         let calls = Arc::new(Calls::new(Arc::clone(&parts.dial), dial_timeout));
-        let network =
-            Network { dial: parts.dial, calls: Arc::clone(&calls), settings: Arc::clone(&settings) };
+        let acknowledged = Arc::new(Acknowledged::default());
+        let network = Network {
+            dial: parts.dial,
+            calls: Arc::clone(&calls),
+            settings: Arc::clone(&settings),
+            acknowledged: Arc::clone(&acknowledged),
+        };
         let raft = openraft::Raft::new(parts.id, Arc::new(config), network, parts.log, parts.state_machine)
             .await
             .map_err(|fatal| OpenError::Data(fatal.to_string()))?;
@@ -131,6 +138,7 @@ where
             settings,
             journal: parts.journal,
             calls,
+            acknowledged,
             offsets: Mutex::new(Offsets::default()),
             stamper: Mutex::new(Stamper::default()),
             accept_clock: parts.accept_clock,
@@ -191,8 +199,19 @@ where
         self.prover.fresh::<R, _>(&self.board, newer_than).await.map_err(NotFresh)
     }
 
+    /// The key that a node must prove to be let in, or why it isn't.
+    pub fn key_of(&self, id: NodeId) -> Result<[u8; 32], String> {
+        if self.acknowledged.is_set_back(id) {
+            return Err(format!(
+                "the log of node {id} went back behind what it had acknowledged; remove it and let it join again"
+            ));
+        }
+        let known = self.known(id).ok_or_else(|| format!("node {id} is not a member"))?;
+        Ok(known.public_key)
+    }
+
     /// What is recorded about a node that may connect: a member, or one that has been admitted.
-    pub fn known(&self, id: NodeId) -> Option<Peer> {
+    fn known(&self, id: NodeId) -> Option<Peer> {
         self.metrics(|metrics| {
             let membership = metrics.membership_config.membership();
             let member = membership.get_node(&id).cloned();

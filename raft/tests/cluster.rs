@@ -223,3 +223,27 @@ fn a_machine_that_fails_stops_its_node_with_the_reason() {
     assert!(reason.contains("a bomb"), "{reason}");
     assert!(nodes[0].propose("more").is_err());
 }
+
+#[test]
+fn a_node_whose_disk_was_set_back_is_refused_by_the_leader_it_had_answered() {
+    let home = home();
+    let mut nodes = cluster(&home, 3, &Settings::default());
+    let lead = leader(&nodes);
+    let follower = (lead + 1) % 3;
+    let backup = home.path().join("backup");
+    nodes[follower].kill();
+    nodes[follower].copy_disk(&backup, false);
+    nodes[follower].start();
+    nodes[follower].propose("acknowledged by all").unwrap();
+    let last = nodes[lead].raft().status().last_log;
+    let id = nodes[follower].id();
+    let member = |nodes: &[Node]| nodes[lead].raft().status().members[&id].clone();
+    until("it has it on its disk", || member(&nodes).matched >= last);
+    nodes[follower].kill();
+    nodes[follower].copy_disk(&backup, true);
+    nodes[follower].start();
+    until("the leader notices", || member(&nodes).set_back);
+    assert!(!nodes[follower].is_fresh_now(), "the leader doesn't talk to it any more");
+    assert!(!nodes[follower].has("acknowledged by all"));
+    nodes[lead].propose("life goes on").unwrap();
+}

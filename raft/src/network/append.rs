@@ -10,15 +10,16 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use openraft::AsyncRuntime;
 use openraft::EntryPayload;
+use openraft::alias::VoteOf;
 use openraft::base::BoxStream;
 use openraft::entry::RaftEntry;
 use openraft::errors::{NetworkError, RPCError};
 use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult};
 use tokio_util::bytes::Bytes;
 
+use crate::network::acknowledged::Acknowledged;
 use crate::network::wire::{Appended, decode, encode};
-use crate::network::{Channel, Dial, Lane, unreachable_peer};
-use crate::settings::Settings;
+use crate::network::{Channel, Dial, Lane, Network, unreachable_peer};
 use crate::types::{NodeId, Peer, Types};
 
 /// Requests under way on one connection.
@@ -37,7 +38,7 @@ struct Open {
 }
 
 /// The connection to one peer for one kind of traffic, opened when needed.
-pub(crate) struct Line<R> {
+pub(crate) struct Line<R: AsyncRuntime> {
     dial: Arc<dyn Dial>,
     target: NodeId,
     peer: Peer,
@@ -46,31 +47,28 @@ pub(crate) struct Line<R> {
     /// How long an answer may take: longer than a slow fsync, shorter than an election.
     silence: Duration,
     open: Option<Open>,
-    runtime: std::marker::PhantomData<fn() -> R>,
+    acknowledged: Arc<Acknowledged<R>>,
 }
 
 impl<R: AsyncRuntime> Line<R> {
-    pub(crate) fn new(
-        dial: Arc<dyn Dial>,
-        target: NodeId,
-        peer: Peer,
-        lane: Lane,
-        settings: &Settings,
-    ) -> Self {
+    pub(crate) fn new(network: &Network<R>, target: NodeId, peer: Peer, lane: Lane) -> Self {
         Self {
-            dial,
+            dial: Arc::clone(&network.dial),
             target,
             peer,
             lane,
-            dial_timeout: Duration::from_millis(settings.dial_timeout_ms),
-            silence: Duration::from_millis(settings.election_max_ms),
+            dial_timeout: Duration::from_millis(network.settings.dial_timeout_ms),
+            silence: Duration::from_millis(network.settings.election_max_ms),
             open: None,
-            runtime: std::marker::PhantomData,
+            acknowledged: Arc::clone(&network.acknowledged),
         }
     }
 
     /// A new connection, in time or not at all.
     pub(crate) async fn connect(&self) -> Result<Channel, RPCError<Types<R>>> {
+        if self.acknowledged.is_set_back(self.target) {
+            return Err(unreachable_peer("its log went back behind what it had acknowledged"));
+        }
         let dialling = self.dial.dial(self.target, &self.peer, self.lane);
         match R::timeout(self.dial_timeout, dialling).await {
             Ok(Ok(channel)) => Ok(channel),
@@ -97,6 +95,9 @@ impl<R: AsyncRuntime> Line<R> {
                 },
             };
             let pump = Pump::<R, _> {
+                target: self.target,
+                vote: first.vote,
+                acknowledged: &self.acknowledged,
                 slot: &mut self.open,
                 open: Some(open),
                 input: Some(futures::stream::iter([first]).chain(input)),
@@ -115,6 +116,10 @@ impl<R: AsyncRuntime> Line<R> {
 
 /// One session of requests over a line.
 struct Pump<'s, R: AsyncRuntime, S> {
+    target: NodeId,
+    /// The leadership under which the session sends.
+    vote: VoteOf<Types<R>>,
+    acknowledged: &'s Acknowledged<R>,
     /// Where the connection goes back to.
     slot: &'s mut Option<Open>,
     open: Option<Open>,
@@ -255,12 +260,19 @@ where
         Poll::Ready(Some(match answer {
             Appended::Matched(matched) => {
                 this.underway.pop_front();
+                if let Some(last) = matched {
+                    this.acknowledged.note(this.target, this.vote, last);
+                }
                 Ok(Ok(matched))
             }
             // The peer closes after these: what it had read ahead is lost with the session.
             Appended::Conflict(at) => {
                 this.open = None;
-                Ok(Err(StreamAppendError::Conflict(at)))
+                if this.acknowledged.lacks(this.target, &this.vote, &at) {
+                    Err(unreachable_peer("its log went back behind what it had acknowledged"))
+                } else {
+                    Ok(Err(StreamAppendError::Conflict(at)))
+                }
             }
             Appended::HigherVote(vote) => {
                 this.open = None;

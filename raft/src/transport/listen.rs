@@ -27,8 +27,8 @@ const ADMISSION: Duration = Duration::from_secs(15);
 
 /// Who decides about those that come in.
 pub(crate) trait Doorman: Send + Sync + 'static {
-    /// The digest of the key that is recorded for a node.
-    fn key_of(&self, id: NodeId) -> Option<[u8; 32]>;
+    /// The digest of the key that is recorded for a node, or why it isn't let in.
+    fn key_of(&self, id: NodeId) -> Result<[u8; 32], String>;
     /// Serves a member's connection until it ends.
     fn serve(&self, from: NodeId, lane: Lane, channel: Channel) -> BoxFuture<'static, ()>;
     /// Answers a stranger's one request.
@@ -170,10 +170,10 @@ impl<D: Doorman> Door<D> {
         if hello.to != self.me {
             return Err(format!("this is node {}, not {}", self.me, hello.to));
         }
-        match self.doorman.key_of(hello.from) {
-            Some(recorded) if recorded == key => Ok(()),
-            Some(_) => Err(format!("another key is recorded for node {}", hello.from)),
-            None => Err(format!("node {} is not a member", hello.from)),
+        if self.doorman.key_of(hello.from)? == key {
+            Ok(())
+        } else {
+            Err(format!("another key is recorded for node {}", hello.from))
         }
     }
 

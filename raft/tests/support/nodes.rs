@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,6 +110,14 @@ impl Node {
         runtime.shutdown_timeout(Duration::from_secs(5));
     }
 
+    /// Copies what is on its disk, or puts a copy back.
+    pub(crate) fn copy_disk(&self, backup: &Path, back: bool) {
+        assert!(self.running.is_none());
+        let (from, to) = if back { (backup, self.data.as_path()) } else { (self.data.as_path(), backup) };
+        let _ = std::fs::remove_dir_all(to);
+        copy_folder(from, to);
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.running.is_some()
     }
@@ -139,6 +147,18 @@ impl Node {
 
     pub(crate) fn leads(&self) -> bool {
         self.raft().status().leader == Some(self.id())
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, place) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).unwrap();
+        if path.is_dir() {
+            copy_folder(&path, &place);
+        } else {
+            std::fs::copy(path, place).unwrap();
+        }
     }
 }
 
