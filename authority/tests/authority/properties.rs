@@ -181,7 +181,7 @@ impl World {
             Step::Refresh { actor, .. } => (self.actor(*actor), self.refresh(step)?),
             Step::RepeatRefresh => return self.last_refresh.clone(),
             Step::Revoke { token, how, actor } => {
-                let target = self.target(pick(&self.issued, *token)?, *how)?;
+                let target = Self::target(pick(&self.issued, *token)?, *how)?;
                 (self.actor(*actor), Action::RevokeToken(Box::new(RevokeToken { target })))
             }
             Step::RevokeBefore { user: who } => {
@@ -281,7 +281,7 @@ impl World {
         })))
     }
 
-    fn target(&self, record: &TokenRecord, how: u8) -> Option<RevokeTarget> {
+    fn target(record: &TokenRecord, how: u8) -> Option<RevokeTarget> {
         Some(match how {
             0 => RevokeTarget::Id(record.id),
             1 => RevokeTarget::Value(Box::new(PresentedToken {
@@ -403,7 +403,9 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         let mut world = World::new();
-        steps.iter().for_each(|step| world.take(step));
+        for step in &steps {
+            world.take(step);
+        }
         let whole = bytes_of(&world.state);
         prop_assert_eq!(&bytes_of(&replay(State::new(), &world.log)), &whole);
 
@@ -435,7 +437,9 @@ proptest! {
         length in any::<prop::sample::Index>(),
     ) {
         let mut world = World::new();
-        steps.iter().for_each(|step| world.take(step));
+        for step in &steps {
+            world.take(step);
+        }
         for (_, command, outcome) in &world.log {
             let mut bytes = command.encode();
             let place = place.index(bytes.len());

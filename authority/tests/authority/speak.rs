@@ -5,14 +5,17 @@ use std::{collections::BTreeSet, error::Error};
 use circlet_authority::{
     Action, Actor, AdmitNode, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group, IssueRequest,
     IssueToken, IssuerLimits, Judgement, MintJoinToken, Outcome, PasswordChange, PresentedToken, Purge,
-    PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeNote, RevokeTarget,
-    RevokeToken, RotateKey, SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus, Whom,
+    PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget, RevokeToken,
+    RotateKey, SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Claims, Lifetime, Scope, Subject};
 use goldenscript::{ArgumentConsumer, Command};
 
-use crate::house::{
-    Held, House, OURS, START_MS, THEIRS, family_id, hash, kid, name, node, sealed, service, token_id,
+use crate::{
+    house::{
+        Held, House, OURS, START_MS, THEIRS, family_id, hash, kid, name, node, sealed, service, token_id,
+    },
+    tell::{describe, tell},
 };
 
 type Said = Result<String, Box<dyn Error>>;
@@ -103,7 +106,7 @@ impl House {
     fn act(&mut self, args: &mut ArgumentConsumer<'_>, action: Action) -> Said {
         let actor = self.actor(args)?;
         let outcome = self.apply(actor, action);
-        Ok(self.tell(&outcome))
+        Ok(tell(&outcome))
     }
 
     fn advance(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
@@ -150,13 +153,13 @@ impl House {
             }
             let record = self.state.draft(&actor, &issue, self.now_secs(), self.state.index())?;
             self.hold(label, &record);
-            return Ok(format!("plain {}", self.describe(&record)));
+            return Ok(format!("plain {}", describe(&record)));
         }
         let outcome = self.apply(actor, action);
         if let Outcome::Issued(record) = &outcome {
             self.hold(label, record);
         }
-        Ok(self.tell(&outcome))
+        Ok(tell(&outcome))
     }
 
     fn refresh(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
@@ -205,7 +208,7 @@ impl House {
         {
             self.hold(label, record);
         }
-        Ok(self.tell(&outcome))
+        Ok(tell(&outcome))
     }
 
     fn revoke(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
@@ -331,7 +334,7 @@ impl House {
             }
         }
         let outcome = self.apply(actor, Action::SetConfig(Box::new(SetConfig { config, if_version })));
-        Ok(self.tell(&outcome))
+        Ok(tell(&outcome))
     }
 
     fn rotate(&mut self, word: &str, args: &mut ArgumentConsumer<'_>) -> Said {
@@ -393,7 +396,7 @@ impl House {
             public_key,
         };
         let outcome = self.apply(Actor::System, Action::AdmitNode(Box::new(admit)));
-        Ok(self.tell(&outcome))
+        Ok(tell(&outcome))
     }
 
     /// `members n1:1 n2:5 voters=1,5`
@@ -420,7 +423,7 @@ impl House {
             },
         };
         let outcome = self.apply(Actor::System, Action::Purge(purge));
-        Ok(self.tell(&outcome))
+        Ok(tell(&outcome))
     }
 
     fn list(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
@@ -455,43 +458,6 @@ impl House {
     fn holds(&self) -> String {
         let state = &self.state;
         format!("{} recorded, {} revoked", state.token_count(), state.revoked_count())
-    }
-
-    fn tell(&self, outcome: &Outcome) -> String {
-        match outcome {
-            Outcome::Issued(record) => format!("recorded {}", self.describe(record)),
-            Outcome::Refreshed { record, sequence, replay } => {
-                let how = if *replay { "again" } else { "successor" };
-                format!("{how} {} sequence {sequence}", self.describe(record))
-            }
-            Outcome::Revoked(revoked) => {
-                let ids: Vec<String> = revoked.ids.iter().map(ToString::to_string).collect();
-                let already = if revoked.already { "already " } else { "" };
-                let note = if revoked.note == RevokeNote::None {
-                    String::new()
-                } else {
-                    format!("; {}", revoked.note)
-                };
-                format!("{already}revoked [{}]{note}", ids.join(" "))
-            }
-            Outcome::Refused(refusal) => format!("refused: {refusal}"),
-            Outcome::NotFound { what } => format!("not found: {what}"),
-            Outcome::Joined { node } => format!("joined as node {node}"),
-            Outcome::Configured { version } => format!("configuration {version}"),
-            Outcome::Marked { mark, .. } => format!("marked at {mark}"),
-            Outcome::Purged { removed, more } => format!("removed {removed}, more: {more}"),
-            Outcome::WatermarkSet { index } => format!("watermark at {index}"),
-            Outcome::Done => "done".to_owned(),
-        }
-    }
-
-    fn describe(&self, record: &circlet_authority::TokenRecord) -> String {
-        let revocable = if record.revocable { " revocable" } else { "" };
-        let life = record.lifetime.secs().map_or_else(|| "for ever".to_owned(), |life| format!("{life} s"));
-        let key = if record.kid == kid("k1") { String::new() } else { format!(" key {}", record.kid) };
-        let parent = record.parent.map_or_else(String::new, |parent| format!(" parent {parent}"));
-        let index = record.index;
-        format!("{} {}{revocable} {life} index {index}{key}{parent}", record.id, record.subject.name())
     }
 }
 

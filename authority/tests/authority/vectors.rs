@@ -1,0 +1,474 @@
+//! The frozen bytes. A line that is there must never change: logs and snapshots of running clusters hold such bytes.
+//! `UPDATE_GOLDENFILES=1` adds lines for what is new, and leaves the others alone.
+
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
+
+use circlet_authority::{
+    Action, Actor, AdmitNode, Command, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group,
+    IssueToken, IssuerLimits, MintJoinToken, Outcome, PasswordChange, PresentedToken, Purge, PutGroup,
+    PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, RevokeBefore, RevokeNote, RevokeTarget,
+    RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer,
+    UserStatus, Whom,
+};
+use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject};
+
+use crate::house::{
+    House, OURS, START_MS, THEIRS, bootstrap, family_id, hash, kid, name, node, sealed, service, token_id,
+};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+/// Compare with the lines of a file, or add those that it lacks.
+fn frozen(file: &str, rows: &[(String, Vec<u8>)]) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(file);
+    let mut text = fs::read_to_string(&path).unwrap_or_default();
+    let known: Vec<(String, String)> = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(label, bytes)| (label.to_owned(), bytes.to_owned()))
+        .collect();
+    for (label, bytes) in rows {
+        match known.iter().find(|(known, _)| known == label) {
+            Some((_, frozen)) => assert_eq!(&hex(bytes), frozen, "{file}: {label} changed its bytes"),
+            None => writeln!(text, "{label} {}", hex(bytes)).unwrap(),
+        }
+    }
+    let labels: BTreeSet<&String> = rows.iter().map(|(label, _)| label).collect();
+    assert!(
+        known.iter().all(|(label, _)| labels.contains(label)),
+        "{file} has lines that nothing makes any more"
+    );
+    if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
+        fs::write(&path, text).unwrap();
+    } else {
+        assert_eq!(known.len(), rows.len(), "{file} lacks lines");
+    }
+}
+
+fn issue_token() -> IssueToken {
+    IssueToken {
+        id: token_id("t"),
+        generation: Generation::Access,
+        subject: Subject::user(&service(OURS), &name("alice")),
+        scope: Scope::parse("applied-permissions/groups:\"g 1\",g2").unwrap(),
+        audience: Audience::parse("jfrt@* jfac@*").unwrap(),
+        lifetime: Lifetime::from_secs(3_600),
+        force_revocable: true,
+        description: Some("né".to_owned()),
+        reference: Some(hash("reference")),
+        family: Some(family_id("f")),
+        owner: Some(name("admin")),
+        idempotency: Some(hash("key")),
+        request_digest: hash("request"),
+    }
+}
+
+fn record() -> TokenRecord {
+    let issue = issue_token();
+    TokenRecord {
+        id: issue.id,
+        subject: issue.subject,
+        scope: issue.scope,
+        audience: issue.audience,
+        lifetime: issue.lifetime,
+        revocable: true,
+        issued_at: 1_800_000_000,
+        expires_at: Some(1_800_003_600),
+        index: 70_000,
+        kid: kid("k1"),
+        owner: issue.owner,
+        owner_external: false,
+        parent: Some(token_id("parent")),
+        description: issue.description,
+        family: Some((family_id("f"), 300)),
+        reference: issue.reference,
+        generation: Generation::Legacy,
+        request_digest: issue.request_digest,
+    }
+}
+
+fn refresh() -> RefreshToken {
+    RefreshToken {
+        family: family_id("f"),
+        sequence: 300,
+        access: Some(token_id("t")),
+        request_digest: hash("request"),
+        successor_id: token_id("u"),
+        reference: Some(hash("reference")),
+        overrides: RefreshOverrides {
+            lifetime: Some(Lifetime::FOREVER),
+            scope: Some(Scope::parse("applied-permissions/admin").unwrap()),
+            audience: Some(Audience::any()),
+        },
+    }
+}
+
+fn presented() -> PresentedToken {
+    PresentedToken {
+        id: token_id("t"),
+        subject: Subject::parse(&format!("{THEIRS}/anything/else")).unwrap(),
+        key: kid("k1"),
+        issued_at: 1,
+        expires_at: None,
+        revocable: Some(false),
+        index: Some(u64::MAX),
+    }
+}
+
+fn put_user() -> PutUser {
+    PutUser {
+        email: Some("alice@example.org".to_owned()),
+        password: PasswordChange::Set("$argon2id$x".to_owned()),
+        admin: Some(true),
+        groups: Some(["g1".to_owned(), "g2".to_owned()].into()),
+        status: Some(UserStatus::Invited),
+        realm: Some("ldap".to_owned()),
+        profile_updatable: Some(false),
+        internal_password_disabled: Some(true),
+        disable_ui_access: None,
+        ..PutUser::new(name("alice"), PutMode::Update)
+    }
+}
+
+fn trust() -> TrustIssuer {
+    TrustIssuer {
+        kid: kid("t"),
+        algorithm: Algorithm::Es256,
+        spki_der: vec![1, 2, 3],
+        certificate_der: vec![4; 300],
+        issuer: service(THEIRS),
+        common_name: "them".to_owned(),
+        not_after: "7000-01-01T00:00:00Z".to_owned(),
+        limits: IssuerLimits {
+            admin: true,
+            groups: Some(["g".to_owned()].into()),
+            max_lifetime: Some(Lifetime::from_secs(600)),
+        },
+        file_name: "them.crt".to_owned(),
+    }
+}
+
+fn publish() -> RotateKey {
+    RotateKey::Publish {
+        kid: kid("k2"),
+        algorithm: Algorithm::Rs256,
+        certificate_der: vec![1],
+        spki_der: vec![2],
+        private_key: sealed("k2"),
+    }
+}
+
+fn admit() -> AdmitNode {
+    let record = node("n2", 0);
+    AdmitNode {
+        join_token: hash("secret"),
+        name: record.name,
+        peer_address: record.peer_address,
+        client_url: record.client_url,
+        public_key: record.public_key,
+    }
+}
+
+fn actions() -> Vec<(&'static str, Action)> {
+    let revoke = |target| Action::RevokeToken(Box::new(RevokeToken { target }));
+    let rotate = |rotate| Action::RotateKey(Box::new(rotate));
+    let config = SetConfig { config: circlet_authority::Config::default(), if_version: Some(3) };
+    let group =
+        PutGroup { group: Group::new("g"), mode: PutMode::Create, members: Some([name("alice")].into()) };
+    vec![
+        ("bootstrap", Action::Bootstrap(Box::new(bootstrap()))),
+        ("issue-token", Action::IssueToken(Box::new(issue_token()))),
+        ("refresh-token", Action::RefreshToken(Box::new(refresh()))),
+        ("revoke-token-id", revoke(RevokeTarget::Id(token_id("t")))),
+        ("revoke-token-value", revoke(RevokeTarget::Value(Box::new(presented())))),
+        ("revoke-token-family", revoke(RevokeTarget::Family { family: family_id("f"), sequence: 1 })),
+        (
+            "revoke-before-subject",
+            Action::RevokeBefore(RevokeBefore {
+                whom: Whom::Subject(Subject::user(&service(OURS), &name("a/b"))),
+            }),
+        ),
+        ("revoke-before-key", Action::RevokeBefore(RevokeBefore { whom: Whom::Key(kid("k1")) })),
+        ("put-user", Action::PutUser(Box::new(put_user()))),
+        ("delete-user", Action::DeleteUser(DeleteUser { name: name("alice") })),
+        ("put-group", Action::PutGroup(Box::new(group))),
+        ("delete-group", Action::DeleteGroup(DeleteGroup { name: "g".to_owned() })),
+        ("set-config", Action::SetConfig(Box::new(config))),
+        ("trust-issuer", Action::TrustIssuer(Box::new(trust()))),
+        ("distrust-issuer", Action::DistrustIssuer(DistrustIssuer { kid: kid("t") })),
+        ("mint-join-token", Action::MintJoinToken(MintJoinToken { hash: hash("secret") })),
+        ("admit-node", Action::AdmitNode(Box::new(admit()))),
+        ("purge-mark", Action::Purge(Purge::Mark)),
+        ("purge-remove", Action::Purge(Purge::Remove { mark: 9, elapsed_ms: 3_600_000 })),
+        ("rotate-key-publish", rotate(publish())),
+        ("rotate-key-activate", rotate(RotateKey::Activate { kid: kid("k2"), replaces: kid("k1") })),
+        ("rotate-key-taint", rotate(RotateKey::Taint { kid: kid("k1") })),
+    ]
+}
+
+fn actors() -> Vec<(&'static str, Actor)> {
+    let token = TokenActor {
+        subject: Subject::user(&service(THEIRS), &name("bob")),
+        id: None,
+        key: kid("k1"),
+        issued_at: 1_800_000_000,
+        index: Some(5),
+        scope: Scope::read("something:else api:*").unwrap(),
+        expires_at: Some(1_800_000_060),
+        revocable: None,
+    };
+    vec![
+        ("by-system", Actor::System),
+        ("by-user", Actor::User { name: name("alice") }),
+        ("by-token", Actor::Token(Box::new(token))),
+        ("by-refresh-pair", Actor::RefreshPair),
+        ("by-operator", Actor::Operator),
+    ]
+}
+
+#[test]
+fn every_action_and_actor_keeps_its_bytes() {
+    let mut rows = Vec::new();
+    let purge = || Action::Purge(Purge::Mark);
+    let by_system =
+        actions().into_iter().map(|(label, action)| (label, Command { actor: Actor::System, action }));
+    let purges = actors().into_iter().map(|(label, actor)| (label, Command { actor, action: purge() }));
+    let mut names = BTreeSet::new();
+    for (label, command) in by_system.chain(purges) {
+        let bytes = command.encode();
+        assert_eq!(Command::decode(&bytes).as_ref(), Ok(&command));
+        names.insert(command.action.name());
+        rows.push((label.to_owned(), bytes));
+    }
+    assert_eq!(names.len(), 16, "an action has no vector");
+    frozen("commands.hex", &rows);
+}
+
+fn outcomes() -> Vec<(&'static str, Outcome)> {
+    let revoked =
+        |note| Outcome::Revoked(Box::new(Revoked { ids: vec![token_id("t")], already: true, note }));
+    let lives = RevokeNote::AccessTokenLives { id: token_id("t"), until: Some(5) };
+    vec![
+        ("done", Outcome::Done),
+        ("issued", Outcome::Issued(Box::new(record()))),
+        ("refreshed", Outcome::Refreshed { record: Box::new(record()), sequence: 300, replay: true }),
+        ("revoked", revoked(RevokeNote::None)),
+        ("revoked-family-ended", revoked(RevokeNote::FamilyEnded)),
+        ("revoked-access-token-lives", revoked(lives)),
+        ("revoked-listed-unseen", revoked(RevokeNote::ListedUnseen { until: 5 })),
+        ("not-found", Outcome::NotFound { what: "user x".to_owned() }),
+        ("joined", Outcome::Joined { node: 70_000 }),
+        ("configured", Outcome::Configured { version: 2 }),
+        ("marked", Outcome::Marked { mark: 9, through: 1_800_000_000 }),
+        ("purged", Outcome::Purged { removed: 20_000, more: true }),
+        ("watermark-set", Outcome::WatermarkSet { index: 9 }),
+        (
+            "refused",
+            Outcome::Refused(Box::new(Refusal::Forbidden { asked: "a".to_owned(), allowed: "b".to_owned() })),
+        ),
+    ]
+}
+
+#[test]
+fn every_outcome_keeps_its_bytes() {
+    let mut rows = Vec::new();
+    let mut tags = BTreeSet::new();
+    for (label, outcome) in outcomes() {
+        let bytes = outcome.encode();
+        assert_eq!(Outcome::decode(&bytes).as_ref(), Ok(&outcome));
+        tags.insert(bytes[1]);
+        rows.push((label.to_owned(), bytes));
+    }
+    assert_eq!(
+        tags.into_iter().collect::<Vec<u8>>(),
+        (1..=11).collect::<Vec<u8>>(),
+        "an outcome has no vector"
+    );
+    frozen("outcomes.hex", &rows);
+}
+
+fn refusals_about_people() -> Vec<Refusal> {
+    let text = || "text".to_owned();
+    let user = || name("alice");
+    vec![
+        Refusal::NotBootstrapped,
+        Refusal::AlreadyBootstrapped { service_id: service(OURS) },
+        Refusal::Forbidden { asked: text(), allowed: text() },
+        Refusal::ActorRevoked { why: text() },
+        Refusal::ActorExpired { at: 5 },
+        Refusal::ActorUnknown { name: user() },
+        Refusal::UserDisabled { name: user() },
+        Refusal::UserUnknown { name: user() },
+        Refusal::UserExists { name: user() },
+        Refusal::GroupUnknown { name: text() },
+        Refusal::GroupExists { name: text() },
+        Refusal::LastAdministrator { name: user() },
+        Refusal::LastAdministratorGroup { name: text() },
+        Refusal::LimitReached { limit: text(), max: 5 },
+        Refusal::TooLong { what: text(), found: 6, limit: text(), max: 5 },
+    ]
+}
+
+fn refusals_about_tokens() -> Vec<Refusal> {
+    let text = || "text".to_owned();
+    let (id, asked_by) = (token_id("t"), name("alice"));
+    let by = || asked_by.clone();
+    vec![
+        Refusal::UnknownToken { id },
+        Refusal::TokenRevoked { id },
+        Refusal::NotRevocable { id, expires_at: Some(5) },
+        Refusal::ForeignToken { id, issuer: service(THEIRS), here: service(OURS) },
+        Refusal::IdTaken { id },
+        Refusal::IdempotencyConflict,
+        Refusal::RefreshUsed,
+        Refusal::RefreshUsedFamilyRevoked,
+        Refusal::RefreshUnknown,
+        Refusal::RefreshRevoked,
+        Refusal::RefreshMismatch,
+        Refusal::RefreshExpired { expired_at: 5, until: 6 },
+        Refusal::OwnerUnknown { name: by() },
+        Refusal::OnlyForSelf { asked_by: by(), requested: text() },
+        Refusal::ScopeForbidden { asked_by: by(), item: text() },
+        Refusal::NotMember { asked_by: by(), groups: text() },
+        Refusal::ExpiryTooLong { asked_by: by(), max: 5, requested: text() },
+        Refusal::InsufficientScope { scope: text() },
+        Refusal::ScopeUnaccepted { item: text(), why: text() },
+        Refusal::ForeignSubject { subject: Subject::parse(THEIRS).unwrap(), here: service(OURS) },
+    ]
+}
+
+fn refusals_about_the_cluster() -> Vec<Refusal> {
+    let text = || "text".to_owned();
+    let kid = || kid("k1");
+    vec![
+        Refusal::ConfigInvalid { why: text() },
+        Refusal::ConfigChanged { expected: 1, current: 2 },
+        Refusal::KeyUnknown { kid: kid() },
+        Refusal::KeyState { kid: kid(), state: text(), why: text() },
+        Refusal::KeyIsOurs { kid: kid() },
+        Refusal::IssuerIsUs { issuer: service(OURS) },
+        Refusal::KeyOfAnotherIssuer { kid: kid(), issuer: service(THEIRS) },
+        Refusal::IssuerUnknown { kid: kid() },
+        Refusal::JoinTokenUnknown,
+        Refusal::JoinTokenExpired { at: 5 },
+        Refusal::JoinTokenUsed,
+        Refusal::NodeTaken { node: 5, what: text() },
+        Refusal::MarkUnknown { mark: 5 },
+        Refusal::MarkTooYoung { elapsed_ms: 5, needed_ms: 6 },
+        Refusal::Taken { what: text() },
+        Refusal::Empty { what: text() },
+    ]
+}
+
+#[test]
+fn every_refusal_keeps_its_bytes() {
+    let mut rows = Vec::new();
+    let all = [refusals_about_people(), refusals_about_tokens(), refusals_about_the_cluster()].concat();
+    for (tag, refusal) in (1_u8..).zip(all) {
+        let outcome = Outcome::from(refusal.clone());
+        let bytes = outcome.encode();
+        assert_eq!(bytes[2], tag, "{refusal:?}");
+        assert_eq!(Outcome::decode(&bytes).as_ref(), Ok(&outcome));
+        assert!(!refusal.to_string().contains('\n'), "{refusal}");
+        let debug = format!("{refusal:?}");
+        rows.push((debug.split([' ', '{']).next().unwrap().to_owned(), bytes));
+    }
+    let unknown = u8::try_from(rows.len() + 1).unwrap();
+    assert!(Outcome::decode(&[1, 11, unknown]).is_err(), "a refusal has no vector");
+    frozen("refusals.hex", &rows);
+}
+
+/// The tags of a snapshot's frames.
+fn sections(bytes: &[u8]) -> BTreeSet<u8> {
+    let mut rest = &bytes[b"circlet state".len() + 1..];
+    let mut tags = BTreeSet::new();
+    while let [a, b, c, d, tag, ..] = *rest {
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        if length == 0 {
+            break;
+        }
+        tags.insert(tag);
+        rest = &rest[4 + length..];
+    }
+    tags
+}
+
+#[test]
+fn a_snapshot_keeps_its_bytes() {
+    let mut house = House::new();
+    let admin = || Actor::User { name: name("admin") };
+    let secret = Action::MintJoinToken(MintJoinToken { hash: hash("secret") });
+    house.apply(admin(), secret);
+    house.apply(
+        admin(),
+        Action::PutGroup(Box::new(PutGroup {
+            group: Group::new("g2"),
+            mode: PutMode::Create,
+            members: None,
+        })),
+    );
+    house.apply(
+        admin(),
+        Action::PutGroup(Box::new(PutGroup {
+            group: Group::new("g1"),
+            mode: PutMode::Create,
+            members: None,
+        })),
+    );
+    house.apply(admin(), Action::PutUser(Box::new(PutUser { mode: PutMode::Create, ..put_user() })));
+    for (_, action) in actions() {
+        house.now_ms += 1_000;
+        house.apply(admin(), action.clone());
+        house.apply(Actor::System, action);
+    }
+    let user = Subject::user(&service(OURS), &name("admin"));
+    for label in ["one", "two"] {
+        let issue = IssueToken {
+            id: token_id(label),
+            subject: user.clone(),
+            scope: Scope::parse("applied-permissions/user").unwrap(),
+            reference: Some(hash(label)),
+            family: Some(family_id(label)),
+            idempotency: Some(hash(label)),
+            request_digest: hash(label),
+            ..issue_token()
+        };
+        house.apply(admin(), Action::IssueToken(Box::new(issue)));
+    }
+    let other = TrustIssuer { kid: kid("other"), spki_der: vec![9], ..trust() };
+    house.apply(admin(), Action::TrustIssuer(Box::new(other)));
+    let mut config = circlet_authority::Config::default();
+    config.set("token.persistency.persistent-expiry-threshold", "50000").unwrap();
+    house.apply(admin(), Action::SetConfig(Box::new(SetConfig { config, if_version: None })));
+    let target = RevokeTarget::Id(token_id("never seen"));
+    house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target })));
+    let target = RevokeTarget::Id(token_id("one"));
+    house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target })));
+    let mut bytes = Vec::new();
+    house.state.encode_snapshot(&mut bytes).unwrap();
+    assert_eq!(State::decode_snapshot(&mut bytes.as_slice()).unwrap().digest(), house.state.digest());
+    frozen(
+        "snapshot.hex",
+        &[
+            ("state".to_owned(), bytes.clone()),
+            ("empty".to_owned(), {
+                let mut empty = Vec::new();
+                State::new().encode_snapshot(&mut empty).unwrap();
+                empty
+            }),
+        ],
+    );
+    assert_eq!(sections(&bytes).into_iter().collect::<Vec<u8>>(), (1..=16).collect::<Vec<u8>>());
+    // A node that starts from it goes on as one that has been there all along.
+    let mut restored = State::decode_snapshot(&mut bytes.as_slice()).unwrap();
+    let again = Command { actor: admin(), action: Action::RefreshToken(Box::new(refresh())) };
+    let stamp = Stamp { now_ms: START_MS + 999_999 };
+    let index = restored.index() + 1;
+    assert_eq!(restored.apply(index, stamp, &again), house.state.apply(index, stamp, &again));
+    assert_eq!(restored.digest(), house.state.digest());
+}
