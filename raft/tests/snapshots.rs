@@ -214,3 +214,20 @@ async fn a_gap_in_what_is_applied_stops_the_node() {
     let error = apply(&mut store.machine, vec![line(0), line(2)]).await.unwrap_err();
     assert!(error.to_string().contains("entry 1 should come next"), "{error}");
 }
+
+#[tokio::test]
+async fn a_snapshot_that_can_not_be_written_leaves_the_older_one_in_charge() {
+    let data = tempfile::tempdir().unwrap();
+    let mut store = ten_lines(data.path()).await;
+    let kept = snapshot_files(data.path());
+    apply(&mut store.machine, vec![entry(10, b"unwritable")]).await.unwrap();
+    take_snapshot(&mut store).await.unwrap();
+    assert_eq!(store.snapshots.newest_index(), Some(8));
+    assert_eq!(snapshot_files(data.path()), kept, "nothing half-written stays");
+
+    let data = tempfile::tempdir().unwrap();
+    let mut store = Store::open(data.path()).unwrap();
+    apply(&mut store.machine, vec![entry(0, b"unwritable")]).await.unwrap();
+    let error = take_snapshot(&mut store).await.unwrap_err();
+    assert!(error.to_string().contains("no room"), "{error}");
+}

@@ -38,6 +38,9 @@ impl Machine for Ledger {
             let voters: Vec<_> = ledger.voters.iter().map(ToString::to_string).collect();
             writeln!(into, "{}", voters.join(" "))?;
             ledger.lines.iter().try_for_each(|line| {
+                if line == b"unwritable" {
+                    return Err(io::Error::other("no room"));
+                }
                 into.write_all(line)?;
                 into.write_all(b"\n")
             })
