@@ -90,7 +90,7 @@ impl SnapshotStore {
         path.and_then(|path| fs::metadata(path).ok()).map_or(0, |data| data.len())
     }
 
-    /// A new file here to receive a snapshot into. [`check`] it before Raft is told to install it.
+    /// A new file here to receive a snapshot into. [`check_received`] it before Raft is told to install it.
     pub fn incoming(&self) -> io::Result<(SnapshotFile, File)> {
         SnapshotFile::incoming(&self.0.folder)
     }

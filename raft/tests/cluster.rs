@@ -9,7 +9,7 @@ mod nodes;
 
 use std::time::Duration;
 
-use circlet_raft::{KnockError, Machine, MemberError, ProposeError, Settings, knock};
+use circlet_raft::{Identity, KnockError, Machine, MemberError, ProposeError, Settings, knock};
 use lines::{BOMB, Lines, NONSENSE};
 use nodes::{Node, cluster, identity, leader, until};
 
@@ -127,11 +127,23 @@ fn a_node_that_was_away_too_long_gets_a_snapshot() {
 
 #[test]
 fn a_member_with_another_key_than_the_recorded_one_is_refused() {
+    refused_while(|own| identity(own.node_id));
+}
+
+#[test]
+fn a_member_of_another_service_or_generation_is_refused() {
+    refused_while(|own| Identity { generation: 2, ..own.clone() });
+    refused_while(|own| Identity { service_id: "jfrt@01other".to_owned(), ..own.clone() });
+}
+
+/// A follower that comes back under an identity that was tampered with hears nothing, until it has its own again.
+fn refused_while(tamper: impl Fn(&Identity) -> Identity) {
     let home = home();
     let mut nodes = cluster(&home, 3, &Settings::default());
     let follower = (leader(&nodes) + 1) % 3;
     nodes[follower].kill();
-    let own = std::mem::replace(&mut nodes[follower].identity, identity(follower as u64 + 1));
+    let own = nodes[follower].identity.clone();
+    nodes[follower].identity = tamper(&own);
     nodes[follower].start();
     let writer = leader_of_two(&nodes, follower);
     nodes[writer].propose("not for strangers").unwrap();
@@ -140,7 +152,7 @@ fn a_member_with_another_key_than_the_recorded_one_is_refused() {
     nodes[follower].kill();
     nodes[follower].identity = own;
     nodes[follower].start();
-    until("its own key opens the doors again", || nodes[follower].is_fresh_now());
+    until("its own identity opens the doors again", || nodes[follower].is_fresh_now());
     assert!(nodes[follower].has("not for strangers"));
 }
 

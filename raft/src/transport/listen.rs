@@ -25,6 +25,9 @@ const HANDSHAKES_MAX: usize = 64;
 /// A stranger's request may take this long: the cluster has to decide.
 const ADMISSION: Duration = Duration::from_secs(15);
 
+/// A stranger's place is taken for this much longer than its request: that bounds how often strangers may ask.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// Who decides about those that come in.
 pub(crate) trait Doorman: Send + Sync + 'static {
     /// The digest of the key that is recorded for a node, or why it isn't let in.
@@ -190,9 +193,11 @@ impl<D: Doorman> Door<D> {
         match self.doorman.admit(exporter, request.to_vec()).await {
             Ok(answer) => {
                 frames.send(encode(&Welcome::Yes).map_err(text)?).await.map_err(text)?;
-                frames.send(Bytes::from(answer)).await.map_err(text)
+                frames.send(Bytes::from(answer)).await.map_err(text)?;
             }
-            Err(reason) => frames.send(encode(&Welcome::No(reason)).map_err(text)?).await.map_err(text),
+            Err(reason) => frames.send(encode(&Welcome::No(reason)).map_err(text)?).await.map_err(text)?,
         }
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
     }
 }
