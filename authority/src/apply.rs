@@ -44,7 +44,7 @@ impl State {
             Action::Bootstrap(action) => self.bootstrap(action),
             Action::IssueToken(action) => self.issue_token(actor, action),
             Action::RefreshToken(action) => self.refresh_token(action),
-            Action::RevokeToken(action) => self.revoke_token(action),
+            Action::RevokeToken(action) => self.revoke_token(actor, action),
             Action::RevokeBefore(action) => Ok(self.revoke_before(action)),
             Action::PutUser(action) => self.put_user(action),
             Action::DeleteUser(action) => self.delete_user(action),

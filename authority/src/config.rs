@@ -147,13 +147,6 @@ impl Config {
                 format!("at least {least_ms} ms: four election timeouts plus freshness.interval-ms");
             return range("verify.max-staleness-ms", self.max_staleness_ms, allowed);
         }
-        if self.minimum_revocable_expiry < -1 || self.persistent_expiry_threshold < -1 {
-            return range(
-                "token.minimum-revocable-expiry",
-                self.minimum_revocable_expiry,
-                "-1 or more".to_owned(),
-            );
-        }
         Ok(())
     }
 }

@@ -42,7 +42,8 @@ impl State {
             Action::PutUser(put) => {
                 administrators_or(self.changes_own_profile(&rights, put), &rights, action)
             }
-            Action::Bootstrap(_) | Action::AdmitNode(_) => match actor {
+            // A purge vouches for a clock that only a node has.
+            Action::Bootstrap(_) | Action::AdmitNode(_) | Action::Purge(_) => match actor {
                 Actor::System | Actor::Operator => Ok(()),
                 _ => Err(forbidden(action.name(), "only the node itself does that")),
             },
@@ -113,7 +114,13 @@ impl State {
             ));
         }
         match (refresh.overrides.lifetime, current) {
-            (Some(lifetime), Some(record)) => self.bounded(rights, record.generation, lifetime),
+            // Who is no user keeps within what an administrator once gave.
+            (Some(lifetime), Some(record)) if rights.user.is_none() && lifetime > record.lifetime => {
+                Err(forbidden("a longer lifetime at a refresh", "only users of this cluster may choose one"))
+            }
+            (Some(lifetime), Some(record)) if rights.user.is_some() => {
+                self.bounded(rights, record.generation, lifetime)
+            }
             _ => Ok(()),
         }
     }

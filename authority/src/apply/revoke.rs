@@ -4,7 +4,7 @@ use circlet_token::TokenId;
 
 use super::Applied;
 use crate::{
-    command::{PresentedToken, RevokeBefore, RevokeTarget, RevokeToken, Whom},
+    command::{Actor, PresentedToken, RevokeBefore, RevokeTarget, RevokeToken, Whom},
     judge::Facts,
     outcome::{Outcome, RevokeNote, Revoked},
     record::{Family, FamilyId, TokenRecord, Watermark},
@@ -13,11 +13,23 @@ use crate::{
 };
 
 impl State {
-    pub(super) fn revoke_token(&mut self, revoke: &RevokeToken) -> Applied {
-        match &revoke.target {
-            RevokeTarget::Id(id) => self.revoke_id(*id),
-            RevokeTarget::Value(token) => self.revoke_value(token),
-            RevokeTarget::Family { family, sequence } => self.revoke_family(*family, *sequence),
+    pub(super) fn revoke_token(&mut self, actor: &Actor, revoke: &RevokeToken) -> Applied {
+        match (&revoke.target, actor) {
+            // A token that names itself has brought its facts along: nothing needs to be guessed.
+            (RevokeTarget::Id(id), Actor::Token(token)) if token.id == Some(*id) => {
+                self.revoke_value(&PresentedToken {
+                    id: *id,
+                    subject: token.subject.clone(),
+                    key: token.key.clone(),
+                    issued_at: token.issued_at,
+                    expires_at: token.expires_at,
+                    revocable: token.revocable,
+                    index: token.index,
+                })
+            }
+            (RevokeTarget::Id(id), _) => self.revoke_id(*id),
+            (RevokeTarget::Value(token), _) => self.revoke_value(token),
+            (RevokeTarget::Family { family, sequence }, _) => self.revoke_family(*family, *sequence),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use circlet_token::{TokenId, UserName};
 
 use super::State;
-use crate::{limits::PAGE_ENTRIES_MAX, record::TokenRecord};
+use crate::{judge::Facts, limits::PAGE_ENTRIES_MAX, record::TokenRecord};
 
 /// Which tokens to list. Empty: all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,7 +81,13 @@ impl TokenOrder {
 }
 
 impl State {
-    /// A page of live recorded tokens: at most `limit`, behind `cursor`. What has expired is left out.
+    /// Whether a recorded token can still be used: it has not expired, and no watermark refuses it.
+    #[must_use]
+    pub fn is_live(&self, record: &TokenRecord, now_secs: u64) -> bool {
+        record.expiry() > now_secs && !self.below_watermark(&Facts::of_record(record), Some(record.index))
+    }
+
+    /// A page of live recorded tokens: at most `limit`, behind `cursor`. What has expired, or lies below a watermark, is left out.
     /// Looks at every token of the filter's user, or at every token; holds one page.
     #[must_use]
     pub fn tokens(
@@ -99,7 +105,7 @@ impl State {
         };
         let now = filter.now_secs.max(self.now_secs());
         let mut page: BTreeMap<TokenCursor, &Arc<TokenRecord>> = BTreeMap::new();
-        for record in all.filter(|record| record.expiry() > now && filter.accepts(self, record)) {
+        for record in all.filter(|record| self.is_live(record, now) && filter.accepts(self, record)) {
             let place = TokenCursor { key: order.key(record), id: record.id };
             let behind =
                 cursor.is_none_or(|cursor| if descending { place < *cursor } else { place > *cursor });

@@ -422,7 +422,8 @@ impl House {
                 elapsed_ms: number(args, "elapsed")?.unwrap_or(0) * 1_000,
             },
         };
-        let outcome = self.apply(Actor::System, Action::Purge(purge));
+        let actor = args.take_key("by").map_or(Actor::System, |user| Actor::User { name: name(user) });
+        let outcome = self.apply(actor, Action::Purge(purge));
         Ok(tell(&outcome))
     }
 
