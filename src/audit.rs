@@ -136,6 +136,13 @@ pub(crate) fn date_of(secs: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
+/// As `2023-10-20T12:53:37.758Z`.
+pub(crate) fn timestamp(now_ms: u64) -> String {
+    let mut text = String::new();
+    write_timestamp(now_ms, &mut text);
+    text
+}
+
 /// Appends `2023-10-20T12:53:37.758Z`.
 fn write_timestamp(now_ms: u64, into: &mut String) {
     let (days, in_day) = (now_ms / 86_400_000, now_ms % 86_400_000);

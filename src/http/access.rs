@@ -174,7 +174,13 @@ fn list_order(query: &Parameters) -> Result<ListOrder, Failure> {
         None => None,
     };
     let description = query.text("description")?.map(str::to_owned);
-    let filter = TokenFilter { user, id, description, refreshable: query.flag("refreshable")?, ..TokenFilter::default() };
+    let filter = TokenFilter {
+        user,
+        id,
+        description,
+        refreshable: query.flag("refreshable")?,
+        ..TokenFilter::default()
+    };
     Ok(ListOrder {
         filter,
         order,

@@ -20,16 +20,15 @@ pub(crate) async fn serve(
         ([] | ["status" | "nodes"], &(Method::GET | Method::HEAD)) => {
             Ok(answer::json_value(StatusCode::OK, &cluster::status(session).await?))
         }
-        ([] | ["status" | "nodes"], _) => Err(Failure::method_not_allowed("GET, HEAD")),
         (["tokens"], &Method::POST) => mint(session).await,
-        (["tokens"], _) => Err(Failure::method_not_allowed("POST")),
-        (["nodes", named], &Method::DELETE) => {
-            cluster::remove(session, named).await?;
+        (["nodes", node], &Method::DELETE) => {
+            cluster::remove(session, node).await?;
             Ok(answer::empty(StatusCode::NO_CONTENT))
         }
-        (["nodes", _], _) => Err(Failure::method_not_allowed("DELETE")),
         (["leader"], &Method::POST) => transfer(call, session).await,
-        (["leader"], _) => Err(Failure::method_not_allowed("POST")),
+        ([] | ["status" | "nodes"], _) => Err(Failure::method_not_allowed("GET, HEAD")),
+        (["tokens" | "leader"], _) => Err(Failure::method_not_allowed("POST")),
+        (["nodes", _], _) => Err(Failure::method_not_allowed("DELETE")),
         _ => Err(Failure::not_found(format!("there is nothing at /circlet/v1/cluster/{}", names.join("/")))),
     }
 }
