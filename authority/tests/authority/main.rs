@@ -7,3 +7,4 @@ mod scripts;
 mod speak;
 mod tell;
 mod vectors;
+mod whole_way;
