@@ -1,0 +1,124 @@
+//! The leader is killed while clients are at work.
+
+use std::time::{Duration, Instant};
+
+use super::cluster::Cluster;
+use super::eventually::{eventually, until};
+use super::http::Auth;
+use super::load::{Load, Told};
+use super::promises::{READY_WITHIN, REVOKED_WITHIN, WRITES_BACK_WITHIN};
+use super::tokens::{LONG_SECS, Pair, TOKENS, create, refresh, refreshed, revoke};
+
+/// How long the clients work before and after the fault.
+const WORK: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write() {
+    let mut cluster = Cluster::start("three-node").await;
+    let leader = cluster.leader(&cluster.all()).await;
+    let survivors = cluster.others(leader);
+    let endpoints: Vec<_> = survivors.iter().map(|number| cluster.endpoint(*number)).collect();
+    let load = Load::start(&endpoints, &cluster.admin_token);
+    until(Instant::now() + WORK).await;
+
+    cluster.kill(leader);
+    let killed = Instant::now();
+    let back = eventually(WRITES_BACK_WITHIN, "refresh and revoke resume", || async {
+        load.told(|told| {
+            let refreshed = told.refreshed_at.iter().find(|at| **at > killed + Duration::from_millis(200));
+            let revoked = told.revoked.iter().find(|(_, at)| *at > killed + Duration::from_millis(200));
+            Some((*refreshed?).max(revoked?.1))
+        })
+    })
+    .await;
+    println!("writes are back {} ms after the leader was killed", (back - killed).as_millis());
+    until(Instant::now() + WORK).await;
+    let told = load.stop().await;
+    until(Instant::now() + REVOKED_WITHIN).await;
+    assert_kept_promises(&told);
+    for number in &survivors {
+        assert_all_is_there(&cluster, *number, &told).await;
+    }
+
+    cluster.restart(leader);
+    cluster.ready(leader).await;
+    assert_all_is_there(&cluster, leader, &told).await;
+    a_healthy_cluster_decides(&cluster).await;
+}
+
+fn assert_kept_promises(told: &Told) {
+    assert!(told.plain_done > 100, "the clients were at work: {}", told.plain_done);
+    assert!(
+        told.plain_failed.is_empty(),
+        "{} plain requests failed: {:#?}",
+        told.plain_failed.len(),
+        told.plain_failed
+    );
+    assert!(told.wrong.is_empty(), "{:#?}", told.wrong);
+    for (refresh_token, successors) in &told.successors {
+        assert_eq!(successors.len(), 1, "one refresh token, two successors: {refresh_token} {successors:#?}");
+    }
+    assert!(told.successors.len() > 10, "refreshes went on: {}", told.successors.len());
+    assert!(told.revoked.len() > 5, "revokes went on: {}", told.revoked.len());
+}
+
+/// Everything that was acknowledged is known at a node, and everything that was revoked is refused there.
+async fn assert_all_is_there(cluster: &Cluster, number: usize, told: &Told) {
+    let node = cluster.endpoint(number);
+    let revoked: Vec<_> = told.revoked.iter().map(|(token, _)| token).collect();
+    for token in revoked {
+        let verdict = node.verify(token).await;
+        assert_eq!(verdict.status, 401, "revoked, at {}: {}", node.url(), verdict.text);
+    }
+    for id in &told.created {
+        let known = revoke(node, &cluster.admin_token, id).await.expect("an answer");
+        assert!(matches!(known.status, 200 | 204), "created token {id} at {}: {}", node.url(), known.text);
+    }
+    for successors in told.successors.values() {
+        // The last of each family is alive, and its predecessors are not.
+        let (access, refresh_token) = &successors[0];
+        let is_last = !told.successors.contains_key(refresh_token);
+        let expected = if is_last { 200 } else { 401 };
+        let verdict = node.verify(access).await;
+        assert_eq!(verdict.status, expected, "a refreshed token at {}: {}", node.url(), verdict.text);
+    }
+}
+
+async fn a_healthy_cluster_decides(cluster: &Cluster) {
+    for node in cluster.endpoints() {
+        let pair = Pair::of(&create(node, &cluster.admin_token, LONG_SECS, true).await);
+        refreshed(&refresh(node, &pair).await.expect("an answer"));
+    }
+}
+
+#[tokio::test]
+async fn a_leader_restarted_within_its_lease_accepts_nothing_that_was_revoked() {
+    let mut cluster = Cluster::start("three-node").await;
+    for _round in 0..3 {
+        let leader = cluster.leader(&cluster.all()).await;
+        let follower = cluster.others(leader)[0];
+        let token = create(cluster.endpoint(follower), &cluster.admin_token, LONG_SECS, false).await;
+        let (id, access) = (token.member("token_id"), token.member("access_token"));
+        let answer = revoke(cluster.endpoint(follower), &cluster.admin_token, &id).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        cluster.kill(leader);
+        cluster.restart(leader);
+        // From its first answer on: whatever it says of this token, it is not "accepted".
+        let node = cluster.endpoint(leader);
+        let path = "/circlet/v1/verify";
+        eventually(READY_WITHIN, "the restarted node judges", || async {
+            let body = super::http::Body::Empty;
+            let verdict = node.send(reqwest::Method::GET, path, Auth::Token(&access), body).await.ok()?;
+            assert_ne!(
+                verdict.status, 200,
+                "a revoked token was accepted after the restart: {}",
+                verdict.text
+            );
+            (verdict.status == 401).then_some(())
+        })
+        .await;
+        cluster.ready(leader).await;
+    }
+    let listed = cluster.endpoint(0).get(TOKENS, Auth::Token(&cluster.admin_token)).await;
+    assert_eq!(listed.status, 200, "{}", listed.text);
+}

@@ -1,0 +1,199 @@
+//! Clients that go on while things break, and remember what they were told.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use tokio::task::JoinHandle;
+
+use super::http::{Auth, Body, Endpoint};
+use super::tokens::{LONG_SECS, PLAIN_SECS, Pair, TOKENS, create, create_body, refresh, revoke};
+
+/// A client that was told "not now" asks again after this.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// What the clients were told.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Plain tokens issued and verified.
+    pub(crate) plain_done: usize,
+    /// Every request for a plain token, or its verification, that failed.
+    pub(crate) plain_failed: Vec<String>,
+    /// Ids of recorded tokens whose creation was acknowledged.
+    pub(crate) created: Vec<String>,
+    /// Revoked tokens: their value, and when that was acknowledged.
+    pub(crate) revoked: Vec<(String, Instant)>,
+    /// For every refresh token that was used, all the different pairs that came back for it.
+    pub(crate) successors: BTreeMap<String, Vec<(String, String)>>,
+    /// When each refresh was acknowledged.
+    pub(crate) refreshed_at: Vec<Instant>,
+    /// Answers that no client should ever get.
+    pub(crate) wrong: Vec<String>,
+}
+
+/// The clients at work.
+pub(crate) struct Load {
+    told: Arc<Mutex<Told>>,
+    stop: Arc<AtomicBool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What every client has at hand.
+#[derive(Clone)]
+struct Client {
+    nodes: Vec<Endpoint>,
+    admin: String,
+    told: Arc<Mutex<Told>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Load {
+    /// Starts clients that know only these nodes.
+    pub(crate) fn start(nodes: &[&Endpoint], admin: &str) -> Self {
+        let told = Arc::new(Mutex::new(Told::default()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let nodes: Vec<Endpoint> = nodes.iter().map(|node| (*node).clone()).collect();
+        let client =
+            Client { nodes: nodes.clone(), admin: admin.to_owned(), told: told.clone(), stop: stop.clone() };
+        let mut tasks = Vec::new();
+        for node in nodes {
+            tasks.push(tokio::spawn(client.clone().issue_and_verify(node)));
+        }
+        tasks.push(tokio::spawn(client.clone().create_and_revoke()));
+        tasks.push(tokio::spawn(client.clone().refresh_for_ever()));
+        tasks.push(tokio::spawn(client.refresh_for_ever()));
+        Self { told, stop, tasks }
+    }
+
+    /// Looks at what was told so far.
+    pub(crate) fn told<T>(&self, look: impl FnOnce(&Told) -> T) -> T {
+        look(&self.told.lock().expect("no panic while held"))
+    }
+
+    /// Ends the clients and returns what they were told.
+    pub(crate) async fn stop(self) -> Told {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.expect("a client does not panic");
+        }
+        std::mem::take(&mut *self.told.lock().expect("no panic while held"))
+    }
+}
+
+impl Client {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Told)) {
+        note(&mut self.told.lock().expect("no panic while held"));
+    }
+
+    /// A plain token from one node, verified at all of them, without a pause and without a second try.
+    async fn issue_and_verify(self, node: Endpoint) {
+        while !self.is_stopped() {
+            let body = Body::Json(create_body(PLAIN_SECS, false));
+            let answer = node.send(Method::POST, TOKENS, Auth::Token(&self.admin), body).await;
+            let token = match answer {
+                Ok(answer) if answer.status == 200 => answer.member("access_token"),
+                other => {
+                    self.note(|told| told.plain_failed.push(format!("issue at {}: {other:?}", node.url())));
+                    continue;
+                }
+            };
+            for verifier in &self.nodes {
+                let path = "/circlet/v1/verify";
+                let verdict = verifier.send(Method::GET, path, Auth::Token(&token), Body::Empty).await;
+                match verdict {
+                    Ok(verdict) if verdict.status == 200 => self.note(|told| told.plain_done += 1),
+                    other => {
+                        let what = format!("verify at {}: {other:?}", verifier.url());
+                        self.note(|told| told.plain_failed.push(what));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Creates a recorded token and revokes it, asking again until the cluster can decide.
+    async fn create_and_revoke(self) {
+        for turn in 0.. {
+            if self.is_stopped() {
+                return;
+            }
+            let node = &self.nodes[turn % self.nodes.len()];
+            let body = Body::Json(create_body(LONG_SECS, false));
+            let answer = node.send(Method::POST, TOKENS, Auth::Token(&self.admin), body).await;
+            let Ok(answer) = answer else { continue };
+            if answer.status != 200 {
+                self.expect_not_now("create", answer.status, &answer.text);
+                tokio::time::sleep(RETRY_AFTER).await;
+                continue;
+            }
+            let (id, access) = (answer.member("token_id"), answer.member("access_token"));
+            self.note(|told| told.created.push(id.clone()));
+            for attempt in turn + 1.. {
+                let node = &self.nodes[attempt % self.nodes.len()];
+                match revoke(node, &self.admin, &id).await {
+                    Ok(answer) if matches!(answer.status, 200 | 204) => {
+                        self.note(|told| told.revoked.push((access.clone(), Instant::now())));
+                        break;
+                    }
+                    Ok(answer) => self.expect_not_now("revoke", answer.status, &answer.text),
+                    Err(_no_answer) => {}
+                }
+                if self.is_stopped() {
+                    return;
+                }
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        }
+    }
+
+    /// Refreshes one family again and again, every time at two nodes at once: as two careless jobs with the same pair do.
+    async fn refresh_for_ever(self) {
+        let Some(mut pair) = self.refreshable().await else { return };
+        for turn in 0.. {
+            let one = &self.nodes[turn % self.nodes.len()];
+            let other = &self.nodes[(turn + 1) % self.nodes.len()];
+            let answers = tokio::join!(refresh(one, &pair), refresh(other, &pair));
+            for answer in [answers.0, answers.1].into_iter().flatten() {
+                if answer.status != 200 {
+                    self.expect_not_now("refresh", answer.status, &answer.text);
+                    continue;
+                }
+                let successor = (answer.member("access_token"), answer.member("refresh_token"));
+                self.note(|told| {
+                    told.refreshed_at.push(Instant::now());
+                    let known = told.successors.entry(pair.refresh.clone()).or_default();
+                    if !known.contains(&successor) {
+                        known.push(successor);
+                    }
+                });
+            }
+            let successor =
+                self.told.lock().expect("no panic while held").successors.get(&pair.refresh).cloned();
+            match successor.and_then(|known| known.into_iter().next()) {
+                Some((access, refresh)) => pair = Pair { access, refresh, ..pair },
+                None => tokio::time::sleep(RETRY_AFTER).await,
+            }
+            if self.is_stopped() {
+                return;
+            }
+        }
+    }
+
+    async fn refreshable(&self) -> Option<Pair> {
+        let answer = create(self.nodes.first()?, &self.admin, LONG_SECS, true).await;
+        Some(Pair::of(&answer))
+    }
+
+    /// While there is no leader, a write may be answered with 503; nothing else is right.
+    fn expect_not_now(&self, what: &str, status: u16, text: &str) {
+        if status != 503 {
+            self.note(|told| told.wrong.push(format!("{what}: {status} {text}")));
+        }
+    }
+}

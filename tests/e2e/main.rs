@@ -1,0 +1,24 @@
+//! End to end: real processes, real sockets, real disks, started from the files in `cluster-configs/`.
+//!
+//! One cluster runs at a time. Every wait has a deadline and looks for what it waits for.
+#![expect(
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test panics when a promise is broken, and says what it saw"
+)]
+
+mod bad_homes;
+mod circle;
+mod cluster;
+mod command_line;
+mod dev;
+mod eventually;
+mod failover;
+mod http;
+mod lifecycle;
+mod load;
+mod node;
+mod ports;
+mod promises;
+mod recovery;
+mod tokens;

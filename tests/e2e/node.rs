@@ -1,0 +1,106 @@
+//! One node: a process and its home.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// One node, running or not. Killed when dropped.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) home: PathBuf,
+    pub(crate) url: String,
+    process: Option<Child>,
+}
+
+impl Node {
+    /// A home with these settings.
+    pub(crate) fn prepare(home: &Path, settings: &str, more: &str) -> Self {
+        std::fs::create_dir_all(home.join("etc")).expect("a home");
+        std::fs::create_dir_all(home.join("logs")).expect("a home");
+        std::fs::write(home.join("etc/node.yml"), format!("{settings}{more}")).expect("settings");
+        let after = |text: &str, key: &str| {
+            let (_, rest) = text.split_once(key).unwrap_or_else(|| panic!("{key} in {text}"));
+            rest.lines().next().unwrap_or_default().trim().to_owned()
+        };
+        let (_, http) = settings.split_once("http:").expect("an http section");
+        Self {
+            name: after(settings, "name:"),
+            home: home.to_owned(),
+            url: format!("http://{}", after(http, "listen:")),
+            process: None,
+        }
+    }
+
+    /// Starts the process.
+    pub(crate) fn start(&mut self) {
+        self.kill();
+        let log = File::options().create(true).append(true).open(self.home.join("logs/serve.log"));
+        let log = log.expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_circlet"))
+            .args(["serve", "--home"])
+            .arg(&self.home)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the same file"))
+            .stderr(log)
+            .spawn();
+        self.process = Some(child.expect("the node's process"));
+    }
+
+    /// kill -9; nothing if it doesn't run.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // It may have ended by itself.
+            let _ = process.kill();
+            process.wait().expect("the end of a child");
+        }
+    }
+
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.process.as_ref().expect("a running node").id();
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("a signal to our child");
+    }
+
+    /// The end of its log, for a failed test.
+    fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(self.home.join("logs/serve.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- {} at {}:\n{}", self.name, self.url, self.log_tail());
+        }
+    }
+}
+
+/// Runs a command of the program in a home and returns the JSON that it printed.
+pub(crate) async fn circlet(arguments: &[&str], home: &Path) -> Value {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_circlet"))
+        .args(["--output", "json"])
+        .args(arguments)
+        .arg("--home")
+        .arg(home)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "circlet {}: {}\n{said}", arguments.join(" "), output.status);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("circlet {arguments:?}: {error}"))
+}
