@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::failure::Failure;
+use crate::cli::init::Algorithm;
 use crate::cli::output::Output;
 use announce::Announcement;
 use node_process::NodeProcess;
@@ -33,6 +34,9 @@ pub struct Dev {
     /// The first port: the nodes serve HTTP on this one and the next ones, and speak to each other on those after them
     #[arg(long, value_name = "PORT", default_value_t = 8081)]
     base_port: u16,
+    /// How the tokens of a new cluster are signed; a kept one goes on as it is
+    #[arg(long, value_name = "ALGORITHM", default_value = "eddsa")]
+    algorithm: Algorithm,
     /// When the cluster is ready, put what is printed here, as JSON, by rename
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -62,7 +66,7 @@ impl Dev {
         output: &Output,
     ) -> Result<(), Failure> {
         let announcement = tokio::select! {
-            announcement = startup::start(place, nodes, *output) => announcement?,
+            announcement = startup::start(place, self.algorithm, nodes, *output) => announcement?,
             () = signals.any() => return Ok(()),
         };
         self.announce(&announcement, *output)?;

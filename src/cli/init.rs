@@ -94,6 +94,17 @@ pub enum Algorithm {
     Rs256,
 }
 
+impl Algorithm {
+    /// As the command line spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Eddsa => "eddsa",
+            Self::Rs256 => "rs256",
+        }
+    }
+}
+
 impl Init {
     /// Runs the command.
     pub async fn run(self, output: &Output) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ use super::announce::{Administrator, AnnouncedNode, Announcement};
 use super::node_process::{NodeProcess, run_to_end};
 use super::place::{NodePlace, Place};
 use crate::cli::failure::Failure;
+use crate::cli::init::Algorithm;
 use crate::cli::output::Output;
 use crate::client::{Client, Credential, Server};
 use crate::home::settings::NodeSettings;
@@ -28,6 +29,7 @@ const READY_INTERVAL: Duration = Duration::from_millis(25);
 /// `nodes` also if this fails, or is given up half-way.
 pub(super) async fn start(
     place: &Place,
+    algorithm: Algorithm,
     nodes: &mut Vec<NodeProcess>,
     output: Output,
 ) -> Result<Announcement, Failure> {
@@ -36,7 +38,7 @@ pub(super) async fn start(
             start_again(place, nodes).await?;
             password
         }
-        None => found(place, nodes, output).await?,
+        None => found(place, algorithm, nodes, output).await?,
     };
     let first = nodes.first().ok_or_else(|| Failure::ours("a cluster has at least one node"))?;
     let admin = client(
@@ -54,14 +56,19 @@ pub(super) async fn start(
 }
 
 /// A new cluster.
-async fn found(place: &Place, nodes: &mut Vec<NodeProcess>, output: Output) -> Result<String, Failure> {
+async fn found(
+    place: &Place,
+    algorithm: Algorithm,
+    nodes: &mut Vec<NodeProcess>,
+    output: Output,
+) -> Result<String, Failure> {
     let mut operator: Option<Client> = None;
     let mut admin_password = String::new();
     for node in place.nodes() {
         write_settings(&node)?;
         match &operator {
             None => {
-                let founded = run_to_end(&["init"], &node.home).await?;
+                let founded = run_to_end(&["init", "--algorithm", algorithm.as_str()], &node.home).await?;
                 admin_password = text(&founded["admin"], "password")?;
                 let password = admin_password.clone().into();
                 operator = Some(client(&node, &Credential::Password { name: ADMIN.to_owned(), password })?);
