@@ -13,6 +13,9 @@
 //! | [`State::encode_snapshot`], [`State::digest`] | the state as bytes |
 //! | [`invariant`] | what must hold after every command |
 
+// Whatever the log says, applying it must not panic.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 mod apply;
 mod codec;
 pub mod command;

@@ -4,6 +4,7 @@
 mod house;
 mod properties;
 mod scripts;
+mod settings;
 mod speak;
 mod tell;
 mod vectors;
