@@ -15,7 +15,8 @@ where
     /// The state of this node.
     pub fn status(&self) -> Status {
         let now = self.clocks.now();
-        let age_ms = self.board.load().age_ms(now);
+        let published = self.board.load();
+        let age_ms = published.age_ms(now);
         let clock_offset_ms = self.median_ms().map(i64::saturating_neg);
         let stopped = self.stopped.borrow().clone();
         let offsets = lock(&self.offsets);
@@ -40,7 +41,8 @@ where
                 term: metrics.current_term,
                 role: role(metrics.state, stopped.is_some()),
                 last_log: metrics.last_log_index,
-                applied: metrics.last_applied.map(|log_id| log_id.index),
+                // The view is published before openraft hears of it.
+                applied: metrics.last_applied.map(|log_id| log_id.index.max(published.index)),
                 snapshot: metrics.snapshot.map(|log_id| log_id.index),
                 purged: metrics.purged.map(|log_id| log_id.index),
                 members: members.collect(),
