@@ -51,13 +51,12 @@ impl Signatures {
     /// What the token says, if its signature was found good under exactly these keys.
     pub(crate) fn recall(&self, digest: &TokenDigest, keys: &Arc<KeySet>) -> Option<Arc<Verified>> {
         let mut shard = self.shard(digest);
-        let entry = match shard.young.get(digest) {
-            Some(entry) => entry.clone(),
-            None => {
-                let entry = shard.old.remove(digest)?;
-                shard.insert(*digest, entry.clone());
-                entry
-            }
+        let entry = if let Some(entry) = shard.young.get(digest) {
+            entry.clone()
+        } else {
+            let entry = shard.old.remove(digest)?;
+            shard.insert(*digest, entry.clone());
+            entry
         };
         drop(shard);
         Arc::ptr_eq(&entry.keys, keys).then_some(entry.verified)

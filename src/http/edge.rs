@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::answer::{Response, X_CIRCLET_INDEX};
 use super::body::{Parameters, Reads};
+use super::errors::Shape;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::route::{self, Endpoint};
 use super::{access, circlet, legacy, system, users_legacy, users_v2};
@@ -71,6 +72,8 @@ pub struct Edge {
 pub(crate) struct Call<'a> {
     pub(crate) edge: &'a Edge,
     pub(crate) method: &'a Method,
+    /// How this endpoint's clients read errors, and so which API it belongs to.
+    pub(crate) shape: Shape,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) query: Option<&'a str>,
     pub(crate) body: Bytes,
@@ -93,7 +96,7 @@ impl Edge {
         let shape = route.shape;
         let handled = async {
             let endpoint = route.endpoint.map_err(|error| error.failure(request.uri().path()))?;
-            self.handle(request, &endpoint, peer, &request_id).await
+            self.handle(request, &endpoint, shape, peer, &request_id).await
         };
         let mut response = match AssertUnwindSafe(handled).catch_unwind().await {
             Ok(Ok(response)) => response,
@@ -113,6 +116,7 @@ impl Edge {
         &self,
         request: Request<Incoming>,
         endpoint: &Endpoint,
+        shape: Shape,
         peer: SocketAddr,
         request_id: &RequestId,
     ) -> Result<Response, Failure> {
@@ -128,6 +132,7 @@ impl Edge {
         let call = Call {
             edge: self,
             method: &head.method,
+            shape,
             headers: &head.headers,
             query: head.uri.query(),
             body,
@@ -168,10 +173,23 @@ impl Call<'_> {
     /// Who asks, judged by these rules.
     pub(crate) async fn caller(&self, rules: Rules<'_>) -> Result<Caller, Failure> {
         let found = authenticate(self.edge, self.headers, self.address, rules).await;
+        let found = found.and_then(|caller| self.password_allowed(caller));
         if let Err(failure) = &found {
             self.record_refused(failure);
         }
         found
+    }
+
+    /// The Access API takes passwords only where `token.allow-basic-auth` says so (contract section 1.2, 2).
+    fn password_allowed(&self, caller: Caller) -> Result<Caller, Failure> {
+        let refused = self.shape == Shape::Access
+            && matches!(caller, Caller::User(_))
+            && !self.published().view.config().allow_basic_auth;
+        if refused {
+            let detail = "passwords are not accepted here (token.allow-basic-auth); use a token";
+            return Err(Failure::unauthorized("basic_auth_off", detail));
+        }
+        Ok(caller)
     }
 
     /// The session of whoever asks.

@@ -105,16 +105,14 @@ impl Endpoint {
     /// The methods that it serves, as the `Allow` header lists them.
     pub(crate) fn allow(&self) -> &'static str {
         match self {
-            Self::Tokens | Self::LegacyTokens | Self::Trust => "GET, HEAD, POST",
-            Self::Token(_) => "GET, HEAD, DELETE",
+            Self::Tokens | Self::LegacyTokens | Self::Trust | Self::Users | Self::Groups => "GET, HEAD, POST",
+            Self::Token(_) | Self::TrustedIssuer(_) => "GET, HEAD, DELETE",
             Self::TokenRevoke => "DELETE",
             Self::DefaultExpiry => "GET, HEAD, PUT",
             Self::LegacyRevoke => "POST",
             Self::LegacyUser(_) | Self::LegacyGroup(_) => "GET, HEAD, PUT, POST, DELETE",
-            Self::Users | Self::Groups => "GET, HEAD, POST",
             Self::User(_) | Self::Group(_) => "GET, HEAD, PATCH, DELETE",
             Self::Usage => "POST, PUT",
-            Self::TrustedIssuer(_) => "GET, HEAD, DELETE",
             Self::Config => "GET, HEAD, PATCH",
             Self::Setting(_) => "GET, HEAD, PUT, DELETE",
             Self::Cluster(_) => "GET, HEAD, POST, DELETE",

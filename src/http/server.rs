@@ -23,7 +23,7 @@ pub const CONNECTIONS_MAX: usize = 8192;
 /// A TLS handshake that takes longer is dropped.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request's headers must have arrived by then; also bounds an idle connection.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(60);
+const HEADERS_TIMEOUT: Duration = Duration::from_mins(1);
 /// What a request's headers may take, in bytes: the largest token and some cookies of a proxy.
 const HEADERS_BYTES_MAX: usize = 64 * 1024;
 /// Requests at a time on one HTTP/2 connection.

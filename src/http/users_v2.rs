@@ -180,16 +180,13 @@ fn required<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a str, Failu
 }
 
 fn page(query: &Parameters) -> Result<(String, usize), Failure> {
-    let limit = query.whole("limit")?.unwrap_or(PAGE_ENTRIES_MAX as i64);
-    let limit = usize::try_from(limit)
-        .ok()
-        .filter(|limit| (1..=PAGE_ENTRIES_MAX).contains(limit))
-        .ok_or_else(|| {
-            Failure::bad_request(
-                "bad_parameter",
-                format!("Invalid limit value: 1 to {PAGE_ENTRIES_MAX} expected"),
-            )
-        })?;
+    let limit = query.whole("limit")?.map_or(Ok(PAGE_ENTRIES_MAX), usize::try_from);
+    let limit = limit.ok().filter(|limit| (1..=PAGE_ENTRIES_MAX).contains(limit)).ok_or_else(|| {
+        Failure::bad_request(
+            "bad_parameter",
+            format!("Invalid limit value: 1 to {PAGE_ENTRIES_MAX} expected"),
+        )
+    })?;
     Ok((query.text("cursor")?.unwrap_or_default().to_owned(), limit))
 }
 
@@ -200,14 +197,14 @@ fn take_page<'a, T: 'a>(
     name: impl Fn(&'a T) -> &'a str,
     shown: impl Fn(&'a T) -> Value,
 ) -> (Vec<Value>, Option<String>) {
-    let mut list = Vec::new();
+    let mut page = Vec::new();
     let mut last = None;
     for entry in entries.by_ref().take(limit) {
         last = Some(name(entry).to_owned());
-        list.push(shown(entry));
+        page.push(shown(entry));
     }
     let more = entries.next().is_some();
-    (list, last.filter(|_| more))
+    (page, last.filter(|_| more))
 }
 
 fn user_json(user: &User) -> Value {

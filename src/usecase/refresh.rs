@@ -199,9 +199,8 @@ fn overrides(order: &RefreshOrder, current: Option<&TokenRecord>) -> Result<Refr
 /// The lifetime that a refresh asks for, if it asks for one.
 pub(crate) fn expires_in(generation: Generation, secs: Option<i64>) -> Result<Option<Lifetime>, Failure> {
     match (generation, secs) {
-        (_, None) => Ok(None),
         // The vault plugin sends 0 with every refresh and means "as before" (contract section 1.6).
-        (Generation::Access, Some(0)) => Ok(None),
+        (_, None) | (Generation::Access, Some(0)) => Ok(None),
         (_, Some(secs)) => u64::try_from(secs)
             .map(|secs| Some(Lifetime::from_secs(secs)))
             .map_err(|_| Failure::bad_request("bad_expires_in", format!("Invalid expires_in value: {secs}"))),

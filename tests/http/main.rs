@@ -1,0 +1,28 @@
+//! HTTP tests against a real node: each starts the binary on a home of its own and writes a transcript of what was
+//! asked and answered. What differs between runs (ids, tokens, times) is replaced by its name.
+
+mod auth;
+mod bad_input;
+mod legacy;
+mod people;
+mod server;
+mod system;
+mod tokens;
+mod transcript;
+mod trust_and_config;
+mod verify;
+
+/// One test under this name with the transcript that it wrote.
+macro_rules! transcript {
+    ($name:ident, $test:expr) => {
+        #[tokio::test]
+        async fn $name() {
+            let server = crate::server::Server::start();
+            let mut transcript = crate::transcript::Transcript::of(&server);
+            let test = $test;
+            test(&mut transcript).await;
+            insta::assert_snapshot!(stringify!($name), transcript.text());
+        }
+    };
+}
+pub(crate) use transcript;

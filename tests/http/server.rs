@@ -1,0 +1,99 @@
+//! A node of a cluster of one, as a process.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The first administrator's password.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// A running node; killed when dropped.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) service_id: String,
+    home: TempDir,
+    process: Child,
+}
+
+impl Server {
+    /// Makes a home, starts a node on it, and waits until it is ready.
+    pub(crate) fn start() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let password = home.path().join("password");
+        std::fs::write(&password, PASSWORD).unwrap();
+        let root = home.path().join("home");
+        let ready = home.path().join("ready");
+        let init = circlet()
+            .args(["--output", "json", "init", "--home"])
+            .arg(&root)
+            .arg("--admin-password-file")
+            .arg(&password)
+            .args(["--http-listen", &free_address(), "--peer-listen", &free_address()])
+            .output()
+            .unwrap();
+        assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+        let log = std::fs::File::create(home.path().join("log")).unwrap();
+        let mut process = circlet()
+            .args(["serve", "--home"])
+            .arg(&root)
+            .arg("--ready-file")
+            .arg(&ready)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let content = wait_for(&ready, &mut process, &home.path().join("log"));
+        let content: serde_json::Value = serde_json::from_str(&content).unwrap();
+        let text = |key: &str| content[key].as_str().unwrap().to_owned();
+        Self { url: text("url"), service_id: text("service_id"), home, process }
+    }
+
+    /// The audit log so far.
+    pub(crate) fn audit_log(&self) -> String {
+        let path = self.home.path().join("home/logs/access-security-audit.log");
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    /// The certificate of the token key, in PEM.
+    pub(crate) fn root_certificate(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("home/etc/keys/root.crt")).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; the test has said so then.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn circlet() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_circlet"))
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn wait_for(ready: &Path, process: &mut Child, log: &Path) -> String {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        if let Ok(content) = std::fs::read_to_string(ready)
+            && !content.is_empty()
+        {
+            return content;
+        }
+        let ended = process.try_wait().unwrap();
+        assert!(
+            ended.is_none() && Instant::now() < deadline,
+            "the node is not ready ({ended:?}): {}",
+            std::fs::read_to_string(log).unwrap_or_default()
+        );
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}

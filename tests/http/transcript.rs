@@ -1,0 +1,222 @@
+//! What was asked and answered, as text that is the same in every run.
+
+use std::fmt::Write as _;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::server::{PASSWORD, Server};
+
+/// Fields whose values differ between runs.
+const VARYING: [&str; 15] = [
+    "token_id", "access_token", "refresh_token", "reference_token", "request_id", "issued_at", "expiry", "index",
+    "applied_index", "view_age_ms", "revoked-token-id", "revoked_token_id", "kid", "expires_at", "revision",
+];
+/// Headers that belong to the contract.
+const HEADERS: [&str; 11] = [
+    "allow", "retry-after", "www-authenticate", "x-circlet-warning", "x-circlet-subject", "x-circlet-user",
+    "x-circlet-groups", "x-circlet-admin", "x-circlet-revocable", "location", "x-circlet-index",
+];
+
+/// A credential to send.
+#[derive(Debug, Clone)]
+pub(crate) enum As {
+    Nobody,
+    Admin,
+    Password(&'static str, &'static str),
+    Bearer(String),
+    TokenAsPassword(&'static str, String),
+    ApiKey(String),
+}
+
+/// A body to send.
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    Empty,
+    Json(Value),
+    Form(String),
+    Raw(&'static str, Vec<u8>),
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) text: String,
+    pub(crate) headers: reqwest::header::HeaderMap,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// A text field of the body.
+    pub(crate) fn field(&self, name: &str) -> String {
+        self.json()[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.text)).to_owned()
+    }
+}
+
+/// The transcript of one test.
+pub(crate) struct Transcript<'a> {
+    pub(crate) server: &'a Server,
+    client: reqwest::Client,
+    text: String,
+    /// Values that were seen in answers, and what stands for them.
+    known: Vec<(String, String)>,
+}
+
+impl<'a> Transcript<'a> {
+    /// An empty transcript.
+    pub(crate) fn of(server: &'a Server) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let known = vec![(server.service_id.clone(), "<service-id>".to_owned())];
+        Self { server, client: reqwest::Client::new(), text: String::new(), known }
+    }
+
+    /// A line of explanation.
+    pub(crate) fn note(&mut self, text: &str) {
+        let _ = writeln!(self.text, "# {text}");
+    }
+
+    /// Names a value that differs between runs, in requests and answers to come.
+    pub(crate) fn name(&mut self, value: &str, name: &str) {
+        self.known.push((value.to_owned(), format!("<{name}>")));
+    }
+
+    /// The whole text.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Asks without writing it down.
+    pub(crate) async fn quietly(&self, method: Method, path: &str, who: As, body: Body) -> Answer {
+        self.with_headers(method, path, who, body, &[]).await
+    }
+
+    /// Asks, and writes down what was asked and answered.
+    pub(crate) async fn ask(&mut self, method: Method, path: &str, who: As, body: Body) -> Answer {
+        self.ask_with(method, path, who, body, &[]).await
+    }
+
+    /// The same, with more headers.
+    pub(crate) async fn ask_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        who: As,
+        body: Body,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut line = format!("> {method} {path} as {}", describe(&who));
+        for (name, value) in headers {
+            let _ = write!(line, " [{name}: {value}]");
+        }
+        match &body {
+            Body::Empty => {}
+            Body::Json(value) => {
+                let _ = write!(line, " {value}");
+            }
+            Body::Form(text) => {
+                let _ = write!(line, " {text}");
+            }
+            Body::Raw(content_type, bytes) => {
+                let shown: String = String::from_utf8_lossy(bytes).chars().take(60).collect();
+                let _ = write!(line, " ({content_type}, {} bytes) {shown}", bytes.len());
+            }
+        }
+        let answer = self.with_headers(method, path, who, body, headers).await;
+        let line = self.redact(&line);
+        let shown = self.render(&answer);
+        let _ = writeln!(self.text, "{line}\n{shown}");
+        answer
+    }
+
+    async fn with_headers(
+        &self,
+        method: Method,
+        path: &str,
+        who: As,
+        body: Body,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.server.url));
+        request = match who {
+            As::Nobody => request,
+            As::Admin => request.basic_auth("admin", Some(PASSWORD)),
+            As::Password(name, password) => request.basic_auth(name, Some(password)),
+            As::Bearer(token) => request.bearer_auth(token),
+            As::TokenAsPassword(name, token) => request.basic_auth(name, Some(token)),
+            As::ApiKey(token) => request.header("X-JFrog-Art-Api", token),
+        };
+        request = match body {
+            Body::Empty => request,
+            Body::Json(value) => request.json(&value),
+            Body::Form(text) => {
+                request.header("content-type", "application/x-www-form-urlencoded").body(text)
+            }
+            Body::Raw(content_type, bytes) => request.header("content-type", content_type).body(bytes),
+        };
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        assert!(headers.contains_key("x-request-id"), "every answer has an id");
+        Answer { status, headers, text: response.text().await.unwrap() }
+    }
+
+    fn render(&self, answer: &Answer) -> String {
+        let mut shown = format!("< {}", answer.status.as_u16());
+        for name in HEADERS {
+            if let Some(value) = answer.headers.get(name) {
+                let value = if name == "x-circlet-index" { "<index>" } else { value.to_str().unwrap() };
+                let _ = write!(shown, " [{name}: {value}]");
+            }
+        }
+        let body = match serde_json::from_str::<Value>(&answer.text) {
+            Ok(mut value) if value.is_object() || value.is_array() => {
+                mask(&mut value);
+                value.to_string()
+            }
+            _ => answer.text.clone(),
+        };
+        if !body.is_empty() {
+            let _ = write!(shown, "\n< {body}");
+        }
+        shown.push('\n');
+        self.redact(&shown)
+    }
+
+    fn redact(&self, text: &str) -> String {
+        // The latest name goes first: a value may be contained in a later one.
+        self.known.iter().rev().fold(text.to_owned(), |text, (value, name)| text.replace(value, name))
+    }
+}
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object.iter_mut() {
+                if VARYING.contains(&name.as_str()) && !value.is_null() {
+                    *value = format!("<{name}>").into();
+                } else {
+                    mask(value);
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(mask),
+        _ => {}
+    }
+}
+
+fn describe(who: &As) -> String {
+    match who {
+        As::Nobody => "nobody".to_owned(),
+        As::Admin => "admin".to_owned(),
+        As::Password(name, password) => format!("{name}:{password}"),
+        As::Bearer(token) => format!("bearer {token}"),
+        As::TokenAsPassword(name, token) => format!("{name}:{token}"),
+        As::ApiKey(token) => format!("key {token}"),
+    }
+}
