@@ -4,13 +4,13 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::legacy::foreign_token;
-use crate::transcript;
+use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
 
 const PING: &str = "/artifactory/api/system/ping";
 const TOKENS: &str = "/access/api/v1/tokens";
 
-transcript!(credentials, async |t: &mut Transcript<'_>| {
+transcript_test!(credentials, async |t: &mut Transcript<'_>| {
     t.note("the legacy ping: anonymous is fine, a bad credential is not");
     t.ask(Method::GET, PING, As::Nobody, Body::Empty).await;
     t.ask(Method::GET, PING, As::Admin, Body::Empty).await;
@@ -36,7 +36,8 @@ transcript!(credentials, async |t: &mut Transcript<'_>| {
     t.note("refused tokens");
     let altered = format!("{}AAAA", jwt.get(..jwt.len() - 4).unwrap());
     t.name(&altered, "altered");
-    let unknown = format!("{}{}", reference.get(..63).unwrap(), if reference.ends_with('x') { 'y' } else { 'x' });
+    let unknown =
+        format!("{}{}", reference.get(..63).unwrap(), if reference.ends_with('x') { 'y' } else { 'x' });
     t.name(&unknown, "unknown-reference");
     let foreign = foreign_token();
     t.name(&foreign, "foreign");
@@ -54,7 +55,7 @@ transcript!(credentials, async |t: &mut Transcript<'_>| {
     }
 });
 
-transcript!(users_who_may_not, async |t: &mut Transcript<'_>| {
+transcript_test!(users_who_may_not, async |t: &mut Transcript<'_>| {
     let user = json!({"username": "alice", "email": "alice@example.org", "password": "alice's own"});
     t.quietly(Method::POST, "/access/api/v2/users", As::Admin, Body::Json(user)).await;
     let alice = || As::Password("alice", "alice's own");
@@ -63,11 +64,13 @@ transcript!(users_who_may_not, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, PING, alice(), Body::Empty).await;
     t.ask(Method::GET, PING, As::Bearer(token.clone()), Body::Empty).await;
     t.note("a disabled user: 403 for who knows the password, the token is refused");
-    t.ask(Method::PATCH, "/access/api/v2/users/alice", As::Admin, Body::Json(json!({"status": "disabled"}))).await;
+    t.ask(Method::PATCH, "/access/api/v2/users/alice", As::Admin, Body::Json(json!({"status": "disabled"})))
+        .await;
     t.ask(Method::GET, PING, alice(), Body::Empty).await;
     t.ask(Method::GET, PING, As::Password("alice", "wrong"), Body::Empty).await;
     t.ask(Method::GET, PING, As::Bearer(token.clone()), Body::Empty).await;
-    t.ask(Method::PATCH, "/access/api/v2/users/alice", As::Admin, Body::Json(json!({"status": "enabled"}))).await;
+    t.ask(Method::PATCH, "/access/api/v2/users/alice", As::Admin, Body::Json(json!({"status": "enabled"})))
+        .await;
     t.ask(Method::GET, PING, As::Bearer(token.clone()), Body::Empty).await;
     t.note("a deleted and re-created user doesn't inherit tokens");
     t.ask(Method::DELETE, "/access/api/v2/users/alice", As::Admin, Body::Empty).await;
@@ -75,7 +78,13 @@ transcript!(users_who_may_not, async |t: &mut Transcript<'_>| {
     t.quietly(Method::POST, "/access/api/v2/users", As::Admin, Body::Json(user)).await;
     t.ask(Method::GET, PING, As::Bearer(token), Body::Empty).await;
     t.note("without token.allow-basic-auth the Access API takes no passwords");
-    t.ask(Method::PUT, "/circlet/v1/config/token.allow-basic-auth", As::Admin, Body::Json(json!({"value": false}))).await;
+    t.ask(
+        Method::PUT,
+        "/circlet/v1/config/token.allow-basic-auth",
+        As::Admin,
+        Body::Json(json!({"value": false})),
+    )
+    .await;
     t.ask(Method::POST, TOKENS, alice(), Body::Empty).await;
     t.ask(Method::POST, "/api/security/token", alice(), Body::Form("username=alice".to_owned())).await;
 });

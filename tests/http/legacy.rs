@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use crate::transcript;
+use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
 
 const TOKEN: &str = "/artifactory/api/security/token";
@@ -12,13 +12,20 @@ fn form(text: &str) -> Body {
     Body::Form(text.to_owned())
 }
 
-transcript!(legacy_create, async |t: &mut Transcript<'_>| {
+transcript_test!(legacy_create, async |t: &mut Transcript<'_>| {
     t.note("exactly the documented keys; refresh_token and expires_in are left out, never null");
     t.ask(Method::POST, TOKEN, As::Admin, form("username=bob&scope=member-of-groups:readers")).await;
-    t.ask(Method::POST, TOKEN, As::Admin, form("username=bob&scope=member-of-groups:%22readers,two+words%22&expires_in=0&refreshable=True")).await;
+    t.ask(
+        Method::POST,
+        TOKEN,
+        As::Admin,
+        form("username=bob&scope=member-of-groups:%22readers,two+words%22&expires_in=0&refreshable=True"),
+    )
+    .await;
     t.note("the default scope of an existing user is its groups");
     t.ask(Method::PUT, "/api/security/groups/readers", As::Admin, Body::Json(serde_json::json!({}))).await;
-    let user = serde_json::json!({"email": "alice@example.org", "password": "alice's own", "groups": ["readers"]});
+    let user =
+        serde_json::json!({"email": "alice@example.org", "password": "alice's own", "groups": ["readers"]});
     t.ask(Method::PUT, "/api/security/users/alice", As::Admin, Body::Json(user)).await;
     t.ask(Method::POST, "/api/security/token", As::Admin, form("username=alice")).await;
     t.note("audience");
@@ -54,7 +61,7 @@ transcript!(legacy_create, async |t: &mut Transcript<'_>| {
     t.ask(Method::POST, TOKEN, As::Admin, Body::Json(serde_json::json!({"username": "alice"}))).await;
 });
 
-transcript!(legacy_refresh, async |t: &mut Transcript<'_>| {
+transcript_test!(legacy_refresh, async |t: &mut Transcript<'_>| {
     let body = "username=bob&scope=member-of-groups:readers&expires_in=600&refreshable=true";
     let first = t.ask(Method::POST, TOKEN, As::Admin, form(body)).await;
     let (access, refresh) = (first.field("access_token"), first.field("refresh_token"));
@@ -74,9 +81,27 @@ transcript!(legacy_refresh, async |t: &mut Transcript<'_>| {
     t.note("refused");
     t.ask(Method::POST, TOKEN, As::Nobody, form(&pair)).await;
     t.ask(Method::POST, TOKEN, As::Nobody, form("grant_type=refresh_token")).await;
-    t.ask(Method::POST, TOKEN, As::Nobody, form(&format!("grant_type=refresh_token&refresh_token={refresh}"))).await;
-    t.ask(Method::POST, TOKEN, As::Nobody, form(&format!("grant_type=refresh_token&refresh_token=nonsense&access_token={access}"))).await;
-    t.ask(Method::POST, TOKEN, As::Nobody, form(&format!("grant_type=refresh_token&refresh_token={refresh}&access_token=nonsense"))).await;
+    t.ask(
+        Method::POST,
+        TOKEN,
+        As::Nobody,
+        form(&format!("grant_type=refresh_token&refresh_token={refresh}")),
+    )
+    .await;
+    t.ask(
+        Method::POST,
+        TOKEN,
+        As::Nobody,
+        form(&format!("grant_type=refresh_token&refresh_token=nonsense&access_token={access}")),
+    )
+    .await;
+    t.ask(
+        Method::POST,
+        TOKEN,
+        As::Nobody,
+        form(&format!("grant_type=refresh_token&refresh_token={refresh}&access_token=nonsense")),
+    )
+    .await;
     t.note("a token of another service is named with both ids");
     let foreign = foreign_token();
     t.name(&foreign, "foreign");
@@ -85,7 +110,7 @@ transcript!(legacy_refresh, async |t: &mut Transcript<'_>| {
     assert_eq!(answer.status.as_u16(), 400);
 });
 
-transcript!(legacy_revoke_and_list, async |t: &mut Transcript<'_>| {
+transcript_test!(legacy_revoke_and_list, async |t: &mut Transcript<'_>| {
     let create = "username=bob&scope=member-of-groups:readers&refreshable=true&audience=jfrt@*";
     let token = t.quietly(Method::POST, TOKEN, As::Admin, form(create)).await;
     let refresh = token.field("refresh_token");
@@ -98,18 +123,41 @@ transcript!(legacy_revoke_and_list, async |t: &mut Transcript<'_>| {
     assert_eq!(unknown.text, "Token not found");
     t.ask(Method::POST, REVOKE, As::Admin, form(&format!("token={refresh}"))).await;
     t.note("one that expires can't be revoked by default, one that doesn't can");
-    let plain = t.quietly(Method::POST, TOKEN, As::Admin, form("username=bob&scope=member-of-groups:readers")).await;
+    let plain =
+        t.quietly(Method::POST, TOKEN, As::Admin, form("username=bob&scope=member-of-groups:readers")).await;
     let plain = plain.field("access_token");
     t.name(&plain, "plain");
-    t.ask(Method::POST, REVOKE, As::Admin, form(&format!("token={plain}&token_type_hint=access_token"))).await;
-    let lasting = t.quietly(Method::POST, TOKEN, As::Admin, form("username=bob&scope=member-of-groups:readers&expires_in=0")).await;
+    t.ask(Method::POST, REVOKE, As::Admin, form(&format!("token={plain}&token_type_hint=access_token")))
+        .await;
+    let lasting = t
+        .quietly(
+            Method::POST,
+            TOKEN,
+            As::Admin,
+            form("username=bob&scope=member-of-groups:readers&expires_in=0"),
+        )
+        .await;
     let list = t.quietly(Method::GET, TOKEN, As::Admin, Body::Empty).await.json();
-    let lasting_id = list["tokens"].as_array().unwrap().iter().find(|item| item.get("expiry").is_none()).unwrap()["token_id"].as_str().unwrap().to_owned();
+    let lasting_id = list["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|item| item.get("expiry").is_none())
+        .unwrap()["token_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     t.name(&lasting_id, "lasting-id");
     t.name(&lasting.field("access_token"), "lasting");
     t.ask(Method::POST, REVOKE, As::Admin, form(&format!("token_id={lasting_id}"))).await;
     t.ask(Method::POST, REVOKE, As::Admin, form(&format!("token_id={lasting_id}"))).await;
-    t.ask(Method::GET, "/artifactory/api/system/ping", As::Bearer(lasting.field("access_token")), Body::Empty).await;
+    t.ask(
+        Method::GET,
+        "/artifactory/api/system/ping",
+        As::Bearer(lasting.field("access_token")),
+        Body::Empty,
+    )
+    .await;
     t.note("errors");
     for body in ["", "token=a&token_id=b", "token=a&token_type_hint=colour"] {
         t.ask(Method::POST, REVOKE, As::Admin, form(body)).await;
@@ -129,7 +177,8 @@ transcript!(legacy_revoke_and_list, async |t: &mut Transcript<'_>| {
 pub(crate) fn foreign_token() -> String {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-    let header = r#"{"ver":"2","typ":"JWT","alg":"EdDSA","kid":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"}"#;
+    let header =
+        r#"{"ver":"2","typ":"JWT","alg":"EdDSA","kid":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"}"#;
     let claims = r#"{"sub":"jfrt@01other/users/bob","scp":"applied-permissions/admin","aud":"*@*","iss":"jfrt@01other","exp":4102444800,"iat":1700000000,"jti":"6b1c8d8e-0f5a-4c6e-9a57-1d2f3e4a5b6c"}"#;
     format!("{}.{}.{}", BASE64.encode(header), BASE64.encode(claims), BASE64.encode([0; 64]))
 }

@@ -13,7 +13,7 @@ mod trust_and_config;
 mod verify;
 
 /// One test under this name with the transcript that it wrote.
-macro_rules! transcript {
+macro_rules! transcript_test {
     ($name:ident, $test:expr) => {
         #[tokio::test]
         async fn $name() {
@@ -25,4 +25,4 @@ macro_rules! transcript {
         }
     };
 }
-pub(crate) use transcript;
+pub(crate) use transcript_test;

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::transcript;
+use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
 
-transcript!(system_endpoints, async |t: &mut Transcript<'_>| {
+transcript_test!(system_endpoints, async |t: &mut Transcript<'_>| {
     for path in [
         "/access/api/v1/system/ping",
         "/api/system/ping",
@@ -20,18 +20,37 @@ transcript!(system_endpoints, async |t: &mut Transcript<'_>| {
         t.ask(Method::GET, path, As::Nobody, Body::Empty).await;
     }
     t.ask(Method::HEAD, "/artifactory/api/system/ping", As::Nobody, Body::Empty).await;
-    t.ask(Method::POST, "/artifactory/api/system/usage", As::Nobody, Body::Json(json!({"productId": "vault"}))).await;
+    t.ask(
+        Method::POST,
+        "/artifactory/api/system/usage",
+        As::Nobody,
+        Body::Json(json!({"productId": "vault"})),
+    )
+    .await;
     t.ask(Method::GET, "/artifactory/api/system/version", As::Password("admin", "wrong"), Body::Empty).await;
     t.note("the service id is for administrators");
     t.ask(Method::GET, "/artifactory/api/system/service_id", As::Nobody, Body::Empty).await;
-    t.ask_with(Method::GET, "/artifactory/api/system/service_id", As::Admin, Body::Empty, &[("accept", "application/json")]).await;
+    t.ask_with(
+        Method::GET,
+        "/artifactory/api/system/service_id",
+        As::Admin,
+        Body::Empty,
+        &[("accept", "application/json")],
+    )
+    .await;
     t.ask(Method::GET, "/access/api/v1/cert/root", As::Nobody, Body::Empty).await;
     t.note("the default expiry, under both names and both paths");
     t.ask(Method::GET, "/access/api/v1/tokens/default_expiry", As::Admin, Body::Empty).await;
     let body = Body::Raw("application/json", b"default_expiry=7200".to_vec());
     t.ask(Method::PUT, "/access/api/v1/tokens/default_expiry", As::Admin, body).await;
     t.ask(Method::GET, "/access/api/v1/config/token/default_expiry", As::Admin, Body::Empty).await;
-    t.ask(Method::PUT, "/access/api/v1/config/token/default_expiry", As::Admin, Body::Json(json!({"default_token_expiration": -1}))).await;
+    t.ask(
+        Method::PUT,
+        "/access/api/v1/config/token/default_expiry",
+        As::Admin,
+        Body::Json(json!({"default_token_expiration": -1})),
+    )
+    .await;
     t.ask(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Empty).await;
 });
 
@@ -40,14 +59,20 @@ async fn the_root_certificate_is_base64_of_der_or_pem() {
     let server = crate::server::Server::start();
     let t = Transcript::of(&server);
     let bare = t.quietly(Method::GET, "/access/api/v1/cert/root", As::Admin, Body::Empty).await.text;
-    let pem = t.quietly(Method::GET, "/access/api/v1/cert/root?formatted=true", As::Admin, Body::Empty).await.text;
+    let pem =
+        t.quietly(Method::GET, "/access/api/v1/cert/root?formatted=true", As::Admin, Body::Empty).await.text;
     let der = STANDARD.decode(&bare).unwrap();
     for text in [bare.as_bytes(), pem.as_bytes(), server.root_certificate().as_bytes()] {
         assert_eq!(circlet_token::read_certificate(text).unwrap().der, der);
     }
-    t.quietly(Method::GET, "/access/api/v1/cert/ca", As::Admin, Body::Empty).await.text.find("BEGIN CERTIFICATE").unwrap();
+    t.quietly(Method::GET, "/access/api/v1/cert/ca", As::Admin, Body::Empty)
+        .await
+        .text
+        .find("BEGIN CERTIFICATE")
+        .unwrap();
     // A client verifies a token with nothing but this certificate.
-    let token = t.quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Empty).await.field("access_token");
+    let token =
+        t.quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Empty).await.field("access_token");
     let facts = circlet_token::read_certificate(pem.as_bytes()).unwrap();
     assert_eq!(circlet_token::Parsed::parse(&token).unwrap().kid(), Some(facts.key_id.as_str()));
 }

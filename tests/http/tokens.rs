@@ -3,12 +3,12 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::transcript;
+use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
 
 const TOKENS: &str = "/access/api/v1/tokens";
 
-transcript!(access_create, async |t: &mut Transcript<'_>| {
+transcript_test!(access_create, async |t: &mut Transcript<'_>| {
     t.note("an empty body is all defaults: a token for the caller");
     t.ask_with(Method::POST, TOKENS, As::Admin, Body::Empty, &[("content-type", "application/json")]).await;
     t.note("form and JSON, booleans and numbers as text");
@@ -29,7 +29,7 @@ transcript!(access_create, async |t: &mut Transcript<'_>| {
     }
 });
 
-transcript!(access_create_refused, async |t: &mut Transcript<'_>| {
+transcript_test!(access_create_refused, async |t: &mut Transcript<'_>| {
     t.ask(Method::POST, TOKENS, As::Nobody, Body::Empty).await;
     for body in [
         json!({"expires_in": -5}),
@@ -62,7 +62,7 @@ transcript!(access_create_refused, async |t: &mut Transcript<'_>| {
     t.ask(Method::POST, TOKENS, alice(), Body::Json(json!({"expires_in": 60}))).await;
 });
 
-transcript!(access_refresh, async |t: &mut Transcript<'_>| {
+transcript_test!(access_refresh, async |t: &mut Transcript<'_>| {
     let body = json!({"username": "bob", "scope": "applied-permissions/groups:readers", "expires_in": 30000, "refreshable": true});
     let first = t.ask(Method::POST, TOKENS, As::Admin, Body::Json(body)).await;
     let (access, refresh) = (first.field("access_token"), first.field("refresh_token"));
@@ -100,14 +100,19 @@ transcript!(access_refresh, async |t: &mut Transcript<'_>| {
     t.ask(Method::POST, TOKENS, As::Admin, Body::Json(body)).await;
 });
 
-transcript!(access_refresh_of_an_expired_token, async |t: &mut Transcript<'_>| {
+transcript_test!(access_refresh_of_an_expired_token, async |t: &mut Transcript<'_>| {
     let body = json!({"username": "bob", "scope": "applied-permissions/groups:readers", "expires_in": 1, "refreshable": true});
     let first = t.ask(Method::POST, TOKENS, As::Admin, Body::Json(body)).await;
     let (access, refresh) = (first.field("access_token"), first.field("refresh_token"));
     t.name(&access, "access-1");
     t.name(&refresh, "refresh-1");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while t.quietly(Method::GET, "/access/api/v1/tokens/me", As::Bearer(access.clone()), Body::Empty).await.status == 200 {
+    while t
+        .quietly(Method::GET, "/access/api/v1/tokens/me", As::Bearer(access.clone()), Body::Empty)
+        .await
+        .status
+        == 200
+    {
         assert!(std::time::Instant::now() < deadline, "the token does not expire");
         tokio::task::yield_now().await;
     }
@@ -117,7 +122,7 @@ transcript!(access_refresh_of_an_expired_token, async |t: &mut Transcript<'_>| {
     t.ask(Method::POST, TOKENS, As::Bearer(access), Body::Json(body)).await;
 });
 
-transcript!(access_revoke, async |t: &mut Transcript<'_>| {
+transcript_test!(access_revoke, async |t: &mut Transcript<'_>| {
     let body = json!({"username": "bob", "scope": "applied-permissions/groups:readers", "refreshable": true});
     let token = t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(body.clone())).await;
     let (id, access) = (token.field("token_id"), token.field("access_token"));
@@ -135,12 +140,16 @@ transcript!(access_revoke, async |t: &mut Transcript<'_>| {
     let refused = t.quietly(Method::POST, TOKENS, As::Nobody, Body::Json(pair)).await;
     assert_eq!(refused.status.as_u16(), 404, "{}", refused.text);
     t.note("by value, as form and as JSON; a token may end itself");
-    let token = t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(body.clone())).await.field("access_token");
+    let token =
+        t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(body.clone())).await.field("access_token");
     t.name(&token, "access-2");
-    t.ask(Method::DELETE, "/access/api/v1/tokens/revoke", As::Admin, Body::Form(format!("token={token}"))).await;
-    let token = t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(body.clone())).await.field("access_token");
+    t.ask(Method::DELETE, "/access/api/v1/tokens/revoke", As::Admin, Body::Form(format!("token={token}")))
+        .await;
+    let token =
+        t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(body.clone())).await.field("access_token");
     t.name(&token, "access-3");
-    t.ask(Method::DELETE, "/access/api/v1/tokens/revoke", As::Admin, Body::Json(json!({"token": token}))).await;
+    t.ask(Method::DELETE, "/access/api/v1/tokens/revoke", As::Admin, Body::Json(json!({"token": token})))
+        .await;
     let token = t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(body)).await.field("access_token");
     t.name(&token, "access-4");
     t.ask(Method::DELETE, "/access/api/v1/tokens/me", As::Bearer(token), Body::Empty).await;
@@ -150,17 +159,26 @@ transcript!(access_revoke, async |t: &mut Transcript<'_>| {
     let token = plain.field("access_token");
     t.name(&token, "plain");
     t.name(&plain.field("token_id"), "plain-id");
-    let refused = t.ask(Method::DELETE, "/access/api/v1/tokens/revoke", As::Admin, Body::Form(format!("token={token}"))).await;
+    let refused = t
+        .ask(Method::DELETE, "/access/api/v1/tokens/revoke", As::Admin, Body::Form(format!("token={token}")))
+        .await;
     assert!(refused.text.contains("Token not revocable"));
     t.note("unknown and malformed ids; no mass delete");
-    t.ask(Method::DELETE, &format!("{TOKENS}/6b1c8d8e-0f5a-4c6e-9a57-1d2f3e4a5b6c"), As::Admin, Body::Empty).await;
+    t.ask(Method::DELETE, &format!("{TOKENS}/6b1c8d8e-0f5a-4c6e-9a57-1d2f3e4a5b6c"), As::Admin, Body::Empty)
+        .await;
     t.ask(Method::DELETE, &format!("{TOKENS}/nonsense"), As::Admin, Body::Empty).await;
-    t.ask(Method::DELETE, "/access/api/v1/tokens/revoke", As::Admin, Body::Form("token=faketoken".to_owned())).await;
+    t.ask(
+        Method::DELETE,
+        "/access/api/v1/tokens/revoke",
+        As::Admin,
+        Body::Form("token=faketoken".to_owned()),
+    )
+    .await;
     t.ask(Method::DELETE, &format!("{TOKENS}/"), As::Admin, Body::Empty).await;
     t.ask(Method::DELETE, TOKENS, As::Admin, Body::Empty).await;
 });
 
-transcript!(access_list, async |t: &mut Transcript<'_>| {
+transcript_test!(access_list, async |t: &mut Transcript<'_>| {
     for (user, description) in [("bob", "nightly build"), ("carol", "nightly tests"), ("bob", "release")] {
         let body = json!({"username": user, "scope": "applied-permissions/groups:readers", "description": description});
         t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(body)).await;
@@ -181,7 +199,10 @@ transcript!(access_list, async |t: &mut Transcript<'_>| {
     t.note("page by page");
     let first = t.quietly(Method::GET, &format!("{TOKENS}?limit=2"), As::Admin, Body::Empty).await.json();
     let cursor = first["cursor"].as_str().unwrap();
-    let rest = t.quietly(Method::GET, &format!("{TOKENS}?limit=2&cursor={cursor}"), As::Admin, Body::Empty).await.json();
+    let rest = t
+        .quietly(Method::GET, &format!("{TOKENS}?limit=2&cursor={cursor}"), As::Admin, Body::Empty)
+        .await
+        .json();
     assert_eq!((first["tokens"].as_array().unwrap().len(), rest["tokens"].as_array().unwrap().len()), (2, 1));
     assert!(rest.get("cursor").is_none());
     t.note("users see their own");
@@ -204,6 +225,8 @@ async fn the_same_idempotency_key_gives_the_same_token() {
     assert_eq!(first.text, again.text);
     let other = t.ask_with(Method::POST, TOKENS, As::Admin, Body::Json(json!({})), &key).await;
     assert_eq!(other.status.as_u16(), 409, "{}", other.text);
-    let another = t.ask_with(Method::POST, TOKENS, As::Admin, Body::Json(body), &[("idempotency-key", "build-18")]).await;
+    let another = t
+        .ask_with(Method::POST, TOKENS, As::Admin, Body::Json(body), &[("idempotency-key", "build-18")])
+        .await;
     assert_ne!(first.field("access_token"), another.field("access_token"));
 }

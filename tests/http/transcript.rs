@@ -9,13 +9,35 @@ use crate::server::{PASSWORD, Server};
 
 /// Fields whose values differ between runs.
 const VARYING: [&str; 15] = [
-    "token_id", "access_token", "refresh_token", "reference_token", "request_id", "issued_at", "expiry", "index",
-    "applied_index", "view_age_ms", "revoked-token-id", "revoked_token_id", "kid", "expires_at", "revision",
+    "token_id",
+    "access_token",
+    "refresh_token",
+    "reference_token",
+    "request_id",
+    "issued_at",
+    "expiry",
+    "index",
+    "applied_index",
+    "view_age_ms",
+    "revoked-token-id",
+    "revoked_token_id",
+    "kid",
+    "expires_at",
+    "revision",
 ];
 /// Headers that belong to the contract.
 const HEADERS: [&str; 11] = [
-    "allow", "retry-after", "www-authenticate", "x-circlet-warning", "x-circlet-subject", "x-circlet-user",
-    "x-circlet-groups", "x-circlet-admin", "x-circlet-revocable", "location", "x-circlet-index",
+    "allow",
+    "retry-after",
+    "www-authenticate",
+    "x-circlet-warning",
+    "x-circlet-subject",
+    "x-circlet-user",
+    "x-circlet-groups",
+    "x-circlet-admin",
+    "x-circlet-revocable",
+    "location",
+    "x-circlet-index",
 ];
 
 /// A credential to send.

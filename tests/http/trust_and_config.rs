@@ -4,25 +4,34 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::server::Server;
-use crate::transcript;
+use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
 
 const TRUST: &str = "/circlet/v1/trust";
 const CONFIG: &str = "/circlet/v1/config";
 const VERIFY: &str = "/circlet/v1/verify";
 
-transcript!(trust, async |t: &mut Transcript<'_>| {
+transcript_test!(trust, async |t: &mut Transcript<'_>| {
     let other = Server::start();
     t.name(&other.service_id, "other-service-id");
     let there = Transcript::of(&other);
     let body = json!({"username": "robot", "scope": "applied-permissions/groups:readers", "expires_in": 600});
-    let token = there.quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Json(body)).await.field("access_token");
+    let token = there
+        .quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Json(body))
+        .await
+        .field("access_token");
     t.name(&token, "their-token");
     let body = json!({"username": "robot", "scope": "applied-permissions/admin", "expires_in": 600});
-    let admin = there.quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Json(body)).await.field("access_token");
+    let admin = there
+        .quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Json(body))
+        .await
+        .field("access_token");
     t.name(&admin, "their-admin-token");
     let body = json!({"username": "robot", "scope": "applied-permissions/groups:readers", "expires_in": 0});
-    let lasting = there.quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Json(body)).await.field("access_token");
+    let lasting = there
+        .quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Json(body))
+        .await
+        .field("access_token");
     t.name(&lasting, "their-lasting-token");
     t.quietly(Method::POST, "/access/api/v2/groups", As::Admin, Body::Json(json!({"name": "readers"}))).await;
     t.note("unknown before, accepted after the certificate is trusted");
@@ -38,7 +47,8 @@ transcript!(trust, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, VERIFY, As::Bearer(lasting), Body::Empty).await;
     t.ask(Method::POST, "/access/api/v1/tokens", As::Bearer(admin.clone()), Body::Empty).await;
     t.ask(Method::GET, "/access/api/v1/tokens", As::Bearer(admin), Body::Empty).await;
-    t.ask(Method::DELETE, "/access/api/v1/tokens/revoke", As::Admin, Body::Form(format!("token={token}"))).await;
+    t.ask(Method::DELETE, "/access/api/v1/tokens/revoke", As::Admin, Body::Form(format!("token={token}")))
+        .await;
     t.note("limits");
     let limits = json!({"certificate": pem, "name": "other", "limits": {"groups": [], "max_lifetime": 60}});
     t.ask(Method::POST, TRUST, As::Admin, Body::Json(limits)).await;
@@ -52,8 +62,15 @@ transcript!(trust, async |t: &mut Transcript<'_>| {
     t.note("errors");
     t.ask(Method::POST, TRUST, As::Admin, Body::Json(json!({}))).await;
     t.ask(Method::POST, TRUST, As::Admin, Body::Json(json!({"certificate": "nonsense"}))).await;
-    t.ask(Method::POST, TRUST, As::Admin, Body::Json(json!({"certificate": pem, "name": "../../etc/passwd"}))).await;
-    t.ask(Method::POST, TRUST, As::Admin, Body::Json(json!({"certificate": pem, "limits": {"admn": true}}))).await;
+    t.ask(
+        Method::POST,
+        TRUST,
+        As::Admin,
+        Body::Json(json!({"certificate": pem, "name": "../../etc/passwd"})),
+    )
+    .await;
+    t.ask(Method::POST, TRUST, As::Admin, Body::Json(json!({"certificate": pem, "limits": {"admn": true}})))
+        .await;
     let own = t.server.root_certificate();
     t.name(&serde_json::to_string(&own).unwrap(), "own-pem");
     let own_facts = circlet_token::read_certificate(own.as_bytes()).unwrap();
@@ -62,10 +79,16 @@ transcript!(trust, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, TRUST, As::Nobody, Body::Empty).await;
 });
 
-transcript!(config, async |t: &mut Transcript<'_>| {
+transcript_test!(config, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, CONFIG, As::Admin, Body::Empty).await;
     t.ask(Method::GET, &format!("{CONFIG}/token.default-expiry"), As::Admin, Body::Empty).await;
-    t.ask(Method::PUT, &format!("{CONFIG}/token.default-expiry"), As::Admin, Body::Json(json!({"value": 60}))).await;
+    t.ask(
+        Method::PUT,
+        &format!("{CONFIG}/token.default-expiry"),
+        As::Admin,
+        Body::Json(json!({"value": 60})),
+    )
+    .await;
     t.ask(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Empty).await;
     t.ask(Method::DELETE, &format!("{CONFIG}/token.default-expiry"), As::Admin, Body::Empty).await;
     t.note("several at once, and only on the version that was read");
@@ -77,9 +100,22 @@ transcript!(config, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, &format!("{CONFIG}/token.minimum-revocable-expiry"), As::Admin, Body::Empty).await;
     t.note("errors");
     t.ask(Method::GET, &format!("{CONFIG}/token.default-expriy"), As::Admin, Body::Empty).await;
-    t.ask(Method::PUT, &format!("{CONFIG}/token.default-expiry"), As::Admin, Body::Json(json!({"value": "soon"}))).await;
-    t.ask(Method::PUT, &format!("{CONFIG}/verify.max-staleness-ms"), As::Admin, Body::Json(json!({"value": 100}))).await;
-    t.ask(Method::PUT, &format!("{CONFIG}/token.default-expiry"), As::Admin, Body::Json(json!({"valu": 1}))).await;
+    t.ask(
+        Method::PUT,
+        &format!("{CONFIG}/token.default-expiry"),
+        As::Admin,
+        Body::Json(json!({"value": "soon"})),
+    )
+    .await;
+    t.ask(
+        Method::PUT,
+        &format!("{CONFIG}/verify.max-staleness-ms"),
+        As::Admin,
+        Body::Json(json!({"value": 100})),
+    )
+    .await;
+    t.ask(Method::PUT, &format!("{CONFIG}/token.default-expiry"), As::Admin, Body::Json(json!({"valu": 1})))
+        .await;
     t.ask(Method::PATCH, CONFIG, As::Admin, Body::Json(json!({}))).await;
     t.ask(Method::GET, CONFIG, As::Nobody, Body::Empty).await;
     let user = json!({"username": "alice", "email": "alice@example.org", "password": "alice's own"});

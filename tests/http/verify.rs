@@ -3,16 +3,18 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::transcript;
+use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
 
 const VERIFY: &str = "/circlet/v1/verify";
 const TOKENS: &str = "/access/api/v1/tokens";
 
-transcript!(verify, async |t: &mut Transcript<'_>| {
+transcript_test!(verify, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, VERIFY, As::Nobody, Body::Empty).await;
     t.ask(Method::GET, VERIFY, As::Admin, Body::Empty).await;
-    for (group, admin) in [("readers", false), ("two words, ü".trim_end_matches(", ü"), false), ("wheel", true)] {
+    for (group, admin) in
+        [("readers", false), ("two words, ü".trim_end_matches(", ü"), false), ("wheel", true)]
+    {
         let body = json!({"name": group, "admin_privileges": admin});
         t.quietly(Method::POST, "/access/api/v2/groups", As::Admin, Body::Json(body)).await;
     }
@@ -20,11 +22,26 @@ transcript!(verify, async |t: &mut Transcript<'_>| {
     t.quietly(Method::POST, "/access/api/v2/users", As::Admin, Body::Json(user)).await;
     for (name, body) in [
         ("user-token", json!({"username": "ünï cødé", "expires_in": 600})),
-        ("group-token", json!({"username": "robot", "scope": "applied-permissions/groups:readers,ghosts", "expires_in": 600})),
-        ("admin-token", json!({"username": "robot", "scope": "applied-permissions/admin", "expires_in": 600})),
-        ("admin-group-token", json!({"username": "robot", "scope": "applied-permissions/groups:wheel", "expires_in": 600})),
-        ("revocable-token", json!({"username": "robot", "scope": "applied-permissions/groups:readers", "expires_in": 0})),
-        ("other-audience", json!({"username": "robot", "scope": "applied-permissions/groups:readers", "expires_in": 600, "audience": "jfxr@01xray"})),
+        (
+            "group-token",
+            json!({"username": "robot", "scope": "applied-permissions/groups:readers,ghosts", "expires_in": 600}),
+        ),
+        (
+            "admin-token",
+            json!({"username": "robot", "scope": "applied-permissions/admin", "expires_in": 600}),
+        ),
+        (
+            "admin-group-token",
+            json!({"username": "robot", "scope": "applied-permissions/groups:wheel", "expires_in": 600}),
+        ),
+        (
+            "revocable-token",
+            json!({"username": "robot", "scope": "applied-permissions/groups:readers", "expires_in": 0}),
+        ),
+        (
+            "other-audience",
+            json!({"username": "robot", "scope": "applied-permissions/groups:readers", "expires_in": 600, "audience": "jfxr@01xray"}),
+        ),
     ] {
         let answer = t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(body)).await;
         if let Some(warning) = answer.headers.get("x-circlet-warning") {
@@ -35,8 +52,20 @@ transcript!(verify, async |t: &mut Transcript<'_>| {
         t.ask(Method::GET, VERIFY, As::Bearer(token.clone()), Body::Empty).await;
         if name == "other-audience" {
             t.note("the service that it is for may ask here");
-            t.ask(Method::GET, &format!("{VERIFY}?audience=jfxr@01xray"), As::Bearer(token.clone()), Body::Empty).await;
-            t.ask(Method::GET, &format!("{VERIFY}?audience=nonsense"), As::Bearer(token.clone()), Body::Empty).await;
+            t.ask(
+                Method::GET,
+                &format!("{VERIFY}?audience=jfxr@01xray"),
+                As::Bearer(token.clone()),
+                Body::Empty,
+            )
+            .await;
+            t.ask(
+                Method::GET,
+                &format!("{VERIFY}?audience=nonsense"),
+                As::Bearer(token.clone()),
+                Body::Empty,
+            )
+            .await;
             t.note("asking about itself needs no audience");
             t.ask(Method::GET, "/access/api/v1/tokens/me", As::Bearer(token), Body::Empty).await;
         }
