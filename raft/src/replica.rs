@@ -14,6 +14,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::storage::{RaftLogStorage, RaftStateMachine};
 use openraft::{AsyncRuntime, RaftMetrics, ReadPolicy};
+use openraft_rt::Select2;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -289,11 +290,24 @@ where
             return self.answer(self.id, ask).await;
         }
         let Some(peer) = self.peer(leader) else { return Said::NotLeader(None) };
-        match self.calls.call(leader, &peer, ask, ttl).await {
-            Ok(said) => said,
-            Err(CallError::NotSent(_)) => Said::NotLeader(None),
-            Err(CallError::Lost(reason)) => Said::Unknown(reason),
+        let call = self.calls.call(leader, &peer, ask, ttl);
+        match R::select2(call, self.another_leads(leader)).await {
+            Select2::First(Ok(said)) => said,
+            Select2::First(Err(CallError::NotSent(_))) => Said::NotLeader(None),
+            Select2::First(Err(CallError::Lost(reason))) => Said::Unknown(reason),
+            Select2::Second(()) => Said::Unknown("another node leads since".to_owned()),
         }
+    }
+
+    /// Resolves a little after another node than `leader` is known to lead: its answer may still be on its way.
+    async fn another_leads(&self, leader: NodeId) {
+        let mut seen = self.raft.server_metrics();
+        while seen.borrow_watched().current_leader.is_none_or(|now| now == leader) {
+            if seen.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        R::sleep(Duration::from_millis(self.settings.election_min_ms)).await;
     }
 
     async fn confirm_read_index(&self, nonce: u64) -> Said<R> {
