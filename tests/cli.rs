@@ -1,0 +1,308 @@
+//! The commands that make, join and serve nodes, with the real binary.
+
+#![expect(clippy::panic, reason = "a step that fails fails the test")]
+
+#[path = "cli/process.rs"]
+mod process;
+
+use std::net::TcpListener;
+
+use process::{Place, eventually, run, run_command};
+use tempfile::TempDir;
+
+fn root() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// A founded cluster of one node, and its administrator's password.
+fn founded(root: &TempDir, name: &str) -> (Place, String) {
+    let place = Place::new(root.path(), name);
+    let founded = place.found(&["init"]).json();
+    let password = founded["admin"]["password"].as_str().expect("a password is printed once").to_owned();
+    (place, password)
+}
+
+#[test]
+fn a_new_cluster_serves_and_stops_when_asked_and_serves_again() {
+    let root = root();
+    let (place, password) = founded(&root, "node1");
+    let key = std::fs::read(place.path("etc/keys/root.crt")).unwrap();
+    let facts = circlet_token::read_certificate(&key).unwrap();
+    let node = place.serve();
+    assert_eq!(node.get("/artifactory/api/system/ping"), (200, "OK".to_owned()));
+    let status = node.ask(&password, &["cluster", "status"]).json();
+    assert_eq!(status["service_id"].as_str(), facts.issuer.as_ref().map(|issuer| issuer.as_str()));
+    let ready: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(place.path("ready.json")).unwrap()).unwrap();
+    assert_eq!(ready["id"], 1);
+    assert_eq!(ready["url"], node.url());
+    assert_eq!(node.terminate().code(), Some(0));
+    assert!(!place.path("ready.json").exists());
+
+    let again = place.serve();
+    assert_eq!(again.ask(&password, &["cluster", "status"]).json()["service_id"], status["service_id"]);
+}
+
+#[test]
+fn an_rs256_cluster_signs_with_rsa() {
+    let root = root();
+    let place = Place::new(root.path(), "node1");
+    let founded = place.found(&["init", "--algorithm", "rs256"]).json();
+    assert_eq!(founded["algorithm"], "RS256");
+    let node = place.serve();
+    let password = founded["admin"]["password"].as_str().unwrap();
+    assert_eq!(node.ask(password, &["cluster", "status"]).json()["role"], "leader");
+}
+
+#[test]
+fn an_heir_takes_over_the_service_id_and_the_key_of_another_installation() {
+    let root = root();
+    let (old, _) = founded(&root, "old");
+    let pair = circlet::certificates::token_issuer(
+        circlet::certificates::TokenKeyKind::Rs256,
+        "jfrt@01hzx3b2q5v7k9m4n6p8r0s2t4",
+        1_700_000_000_000,
+    )
+    .unwrap();
+    let (certificate, key) = (root.path().join("old.crt"), root.path().join("old.key"));
+    std::fs::write(&certificate, circlet::certificates::certificate_pem(&pair.certificate)).unwrap();
+    std::fs::write(&key, circlet::certificates::private_key_pem(&pair.private_key).expose()).unwrap();
+    let flags = ["init", "--cert", certificate.to_str().unwrap(), "--key", key.to_str().unwrap()];
+
+    let mismatched = old.path("etc/keys/root.crt");
+    let wrong = ["init", "--cert", mismatched.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    let place = Place::new(root.path(), "heir");
+    place.found(&wrong).assert_refused(&["old.key", "it is not the key of the certificate"]);
+    assert!(!place.home.exists(), "a refused init leaves nothing behind");
+
+    let heir = place.found(&flags).json();
+    assert_eq!(heir["service_id"], "jfrt@01hzx3b2q5v7k9m4n6p8r0s2t4");
+    assert_eq!(heir["algorithm"], "RS256");
+    drop(place.serve());
+}
+
+#[test]
+fn a_home_is_founded_only_once() {
+    let root = root();
+    let (place, _) = founded(&root, "node1");
+    let before = std::fs::read(place.path("etc/security/master.key")).unwrap();
+    place.found(&["init"]).assert_refused(&["already is the home of node 1 of cluster jfrt@", "hint: "]);
+    assert_eq!(std::fs::read(place.path("etc/security/master.key")).unwrap(), before);
+}
+
+#[test]
+fn a_home_without_a_node_says_how_to_make_one() {
+    let root = root();
+    let place = Place::new(root.path(), "nothing");
+    place.serve_to_end().assert_refused(&["no node lives in", "hint: make one with `circlet init --home"]);
+}
+
+#[test]
+fn a_home_with_the_data_of_another_cluster_is_refused() {
+    let root = root();
+    let (one, _) = founded(&root, "one");
+    let (other, _) = founded(&root, "other");
+    std::fs::remove_dir_all(one.path("data")).unwrap();
+    std::fs::rename(other.path("data"), one.path("data")).unwrap();
+    one.serve_to_end().assert_refused(&[
+        "belongs to cluster jfrt@",
+        "but its data is of cluster jfrt@",
+        "hint: ",
+    ]);
+}
+
+#[test]
+fn a_master_key_that_is_damaged_missing_or_another_is_named_and_nothing_is_lost() {
+    let root = root();
+    let (place, password) = founded(&root, "node1");
+    let key = std::fs::read_to_string(place.path("etc/security/master.key")).unwrap();
+    for (damaged, why) in [
+        ("", "is damaged: it is empty"),
+        ("not a key", "is damaged: it holds something else than hexadecimal digits"),
+        (&key[..60], "is damaged: it has 60 hexadecimal digits"),
+    ] {
+        place.write("etc/security/master.key", damaged);
+        place.serve_to_end().assert_refused(&["etc/security/master.key", why, "hint: "]);
+    }
+    let flipped = if key.starts_with('0') { key.replacen('0', "1", 1) } else { format!("0{}", &key[1..]) };
+    place.write("etc/security/master.key", &flipped);
+    place.serve_to_end().assert_refused(&[
+        "etc/security/master.key is not the master key of this cluster: its fingerprint is ",
+        "the cluster's is ",
+        "hint: copy etc/security/master.key from another node",
+    ]);
+    std::fs::remove_file(place.path("etc/security/master.key")).unwrap();
+    place.serve_to_end().assert_refused(&["etc/security/master.key is missing"]);
+    place.write("etc/security/master.key", &key);
+    let node = place.serve();
+    assert_eq!(node.ask(&password, &["cluster", "status"]).code, Some(0));
+}
+
+#[test]
+fn a_node_key_or_certificate_that_is_damaged_is_named() {
+    let root = root();
+    let (place, _) = founded(&root, "node1");
+    for file in [
+        "etc/security/node.key",
+        "etc/security/node.crt",
+        "etc/security/ca.crt",
+        "etc/security/identity.json",
+    ] {
+        let before = std::fs::read_to_string(place.path(file)).unwrap();
+        place.write(file, "damaged");
+        place.serve_to_end().assert_refused(&[file, "is damaged", "hint: "]);
+        place.write(file, &before);
+    }
+    drop(place.serve());
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_setting() {
+    let root = root();
+    let (place, _) = founded(&root, "node1");
+    for (address, setting) in [(&place.http, "(http.listen)"), (&place.peer, "(peer.listen)")] {
+        let taken = TcpListener::bind(address).unwrap();
+        place.serve_to_end().assert_refused(&[address, setting, "hint: stop what uses the port"]);
+        drop(taken);
+    }
+    drop(place.serve());
+}
+
+#[test]
+fn two_processes_cannot_serve_one_home() {
+    let root = root();
+    let (place, _) = founded(&root, "node1");
+    let _node = place.serve();
+    place.serve_to_end().assert_refused(&["is in use by process", "hint: stop that process first"]);
+}
+
+#[test]
+fn an_unknown_setting_names_the_nearest_known_one() {
+    let root = root();
+    let (place, _) = founded(&root, "node1");
+    let settings = std::fs::read_to_string(place.path("etc/node.yml")).unwrap();
+    place.write("etc/node.yml", &format!("{settings}\nhttp.lisen: 127.0.0.1:1\n"));
+    place.serve_to_end().assert_refused(&[
+        "etc/node.yml: unknown setting `http.lisen` (line",
+        "hint: did you mean `http.listen`?",
+    ]);
+    place.write("etc/node.yml", &format!("{settings}\nraft.heartbeat-ms: soon\n"));
+    place.serve_to_end().assert_refused(&["raft.heartbeat-ms: expected a whole number"]);
+}
+
+#[test]
+fn three_nodes_join_and_a_join_token_lets_one_node_in() {
+    let root = root();
+    let (first, password) = founded(&root, "node1");
+    let mut nodes = vec![first.serve()];
+    for name in ["node2", "node3"] {
+        let token = nodes[0].ask(&password, &["cluster", "token"]).json();
+        let token = token["token"].as_str().unwrap();
+        let place = Place::new(root.path(), name);
+        assert!(place.found(&["join", "--token", token]).json()["node_id"].as_u64() > Some(1));
+        nodes.push(place.serve());
+
+        let late = Place::new(root.path(), "late");
+        let refused = late.found(&["join", "--token", token]);
+        refused.assert_refused(&["the cluster refused: ", "hint: make a new join token"]);
+        assert!(!late.path("etc/security/identity.json").exists());
+        std::fs::remove_dir_all(&late.home).unwrap();
+    }
+    for node in &nodes {
+        eventually("three voting nodes", || {
+            let status = node.ask(&password, &["cluster", "status"]).json();
+            let roles = status["nodes"].as_array()?.iter().map(|node| node["role"].as_str());
+            (roles.collect::<Vec<_>>() == [Some("voter"); 3]).then_some(())
+        });
+    }
+    let certificate = |node: &str| std::fs::read(root.path().join(node).join("etc/keys/root.crt")).ok();
+    eventually("the root certificate on every node", || {
+        (certificate("node3").is_some() && certificate("node3") == certificate("node1")).then_some(())
+    });
+
+    // Leadership moves when it is told to, and when its holder stops.
+    let moved = nodes[2].ask(&password, &["cluster", "transfer", "node2"]);
+    assert_eq!(moved.code, Some(0), "{}", moved.stderr);
+    let leader = |node: &process::Node| node.ask(&password, &["cluster", "status"]).json()["leader"].clone();
+    let second = nodes[1].ask(&password, &["cluster", "status"]).json()["node"].clone();
+    eventually("node2 leads", || (leader(&nodes[0]) == second).then_some(()));
+    let stopped = nodes.remove(1);
+    assert_eq!(stopped.terminate().code(), Some(0));
+    eventually("another leader", || {
+        (!leader(&nodes[0]).is_null() && leader(&nodes[0]) != second).then_some(())
+    });
+    let removed = nodes[0].ask(&password, &["cluster", "remove", "node2"]);
+    assert_eq!(removed.code, Some(0), "{}", removed.stderr);
+    let status = nodes[1].ask(&password, &["cluster", "status"]).json();
+    assert_eq!(status["nodes"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_join_token_that_was_not_copied_in_full_is_refused() {
+    let root = root();
+    let place = Place::new(root.path(), "node2");
+    place
+        .found(&["join", "--token", "circlet-join-1.abc"])
+        .assert_refused(&["the join token can't be read", "was it copied in full?"]);
+    place
+        .found(&["join"])
+        .assert_refused(&["no join token was given", "hint: make one with `circlet cluster token`"]);
+    assert!(!place.home.exists());
+}
+
+#[test]
+fn a_certificate_dropped_on_one_node_is_trusted_everywhere_until_it_is_removed() {
+    let root = root();
+    let (first, password) = founded(&root, "node1");
+    let (stranger, _) = founded(&root, "stranger");
+    let one = first.serve();
+    let token = one.ask(&password, &["cluster", "token"]).json();
+    let second = Place::new(root.path(), "node2");
+    second.found(&["join", "--token", token["token"].as_str().unwrap()]).json();
+    let two = second.serve();
+
+    let trusted = "etc/keys/trusted/stranger.crt";
+    std::fs::copy(stranger.path("etc/keys/root.crt"), first.path(trusted)).unwrap();
+    eventually("the certificate on the other node", || second.path(trusted).exists().then_some(()));
+    let listed = two.ask(&password, &["trust", "list"]);
+    assert!(listed.stdout.contains("stranger"), "{}", listed.stdout);
+    let published = format!("Publish changes to another access peer [{}/access] successfully", two.url());
+    eventually("the line about the peer", || {
+        let log = std::fs::read_to_string(first.path("logs/artifactory.log")).unwrap_or_default();
+        log.contains(&published).then_some(())
+    });
+
+    std::fs::remove_file(second.path(trusted)).unwrap();
+    eventually("the certificate moved aside", || (!first.path(trusted).exists()).then_some(()));
+    assert!(first.path("etc/keys/trusted/stranger.crt.distrusted").exists());
+    assert!(!one.ask(&password, &["trust", "list"]).stdout.contains("stranger"));
+}
+
+#[test]
+fn client_traffic_is_protected_by_the_clusters_certificate() {
+    let root = root();
+    let (place, password) = founded(&root, "node1");
+    let settings = std::fs::read_to_string(place.path("etc/node.yml")).unwrap();
+    place.write("etc/node.yml", &format!("{settings}\nhttp.tls: cluster\n"));
+    let _node = place.serve();
+    let (url, ca) = (format!("https://{}", place.http), place.path("etc/security/ca.crt"));
+    let ask = |ca: &[&str]| {
+        let mut command = process::circlet();
+        command.args(["--output", "json", "cluster", "status", "--url", &url, "--user", "admin"]).args(ca);
+        run_command(command.env("CIRCLET_PASSWORD", &password))
+    };
+    let status = eventually("an answer", || {
+        let ended = ask(&["--ca-file", ca.to_str().unwrap()]);
+        (ended.code == Some(0)).then(|| ended.json())
+    });
+    assert_eq!(status["role"], "leader");
+    assert_eq!(ask(&[]).code, Some(2), "without the cluster's CA the certificate is not accepted");
+}
+
+#[test]
+fn wrong_usage_is_the_callers_input() {
+    let ended = run(&["serve", "--hom", "x"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("--home"), "{}", ended.stderr);
+    assert_eq!(run(&["--version"]).code, Some(0));
+}

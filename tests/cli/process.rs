@@ -1,0 +1,199 @@
+//! Runs the real binary: commands to their end, and nodes until they are dropped.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Nothing here takes longer unless something is wrong.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Polls until `done` gives something.
+pub(crate) fn eventually<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = done() {
+            return value;
+        }
+        assert!(begun.elapsed() < DEADLINE, "waited in vain for: {what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// A command of the real binary, without the settings of whoever runs the tests.
+pub(crate) fn circlet() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_circlet"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CIRCLET_")) {
+        command.env_remove(name);
+    }
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
+    command
+}
+
+/// How a command ended and what it said.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        serde_json::from_str(&self.stdout).expect("stdout is JSON")
+    }
+
+    /// Refused as the caller's input, saying all of this on stderr and nothing on stdout.
+    pub(crate) fn assert_refused(&self, said: &[&str]) {
+        assert_eq!(self.code, Some(1), "stdout {} stderr {}", self.stdout, self.stderr);
+        assert_eq!(self.stdout, "");
+        for part in said {
+            assert!(self.stderr.contains(part), "`{part}` is missing in: {}", self.stderr);
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(arguments: &[&str]) -> Ended {
+    run_command(circlet().args(arguments))
+}
+
+pub(crate) fn run_command(command: &mut Command) -> Ended {
+    let output = command.stdin(Stdio::null()).output().expect("the binary runs");
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+/// A port that nobody uses at the moment.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has ports");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// A home and the addresses of its node.
+pub(crate) struct Place {
+    pub(crate) home: PathBuf,
+    pub(crate) http: String,
+    pub(crate) peer: String,
+    name: String,
+}
+
+impl Place {
+    pub(crate) fn new(root: &Path, name: &str) -> Self {
+        let address = || format!("127.0.0.1:{}", free_port());
+        Self { home: root.join(name), http: address(), peer: address(), name: name.to_owned() }
+    }
+
+    /// `init` or `join` with the flags of this place.
+    pub(crate) fn found(&self, arguments: &[&str]) -> Ended {
+        let home = self.home.to_str().expect("UTF-8");
+        let flags = ["--output", "json", "--home", home, "--name", &self.name];
+        let listen = ["--http-listen", &self.http, "--peer-listen", &self.peer];
+        run_command(circlet().args(arguments).args(flags).args(listen))
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.home.join(below)
+    }
+
+    pub(crate) fn write(&self, below: &str, content: &str) {
+        std::fs::write(self.path(below), content).expect("the home can be written");
+    }
+
+    /// Serves the home until it is refused; for homes that aren't in order.
+    pub(crate) fn serve_to_end(&self) -> Ended {
+        run(&["serve", "--home", self.home.to_str().expect("UTF-8")])
+    }
+
+    /// Serves the home, and waits until the node is ready.
+    pub(crate) fn serve(&self) -> Node {
+        let ready = self.path("ready.json");
+        let _ = std::fs::remove_file(&ready);
+        let log = self.path("logs/serve.log");
+        let child = circlet()
+            .args(["serve", "--home", self.home.to_str().expect("UTF-8")])
+            .args(["--ready-file", ready.to_str().expect("UTF-8")])
+            .stdin(Stdio::null())
+            .stderr(File::create(&log).expect("the home can be written"))
+            .spawn()
+            .expect("the binary runs");
+        let mut node = Node { child, log, http: self.http.clone() };
+        eventually("the ready file", || {
+            if let Some(status) = node.child.try_wait().expect("it is our child") {
+                panic!("the node ended: {status}\n{}", node.log());
+            }
+            ready.exists().then_some(())
+        });
+        node
+    }
+}
+
+/// A serving node; killed when dropped.
+pub(crate) struct Node {
+    child: Child,
+    log: PathBuf,
+    http: String,
+}
+
+impl Node {
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// Asks to stop, and waits for the end.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
+        assert!(killed.success());
+        eventually("the end of the node", || self.child.try_wait().expect("it is our child"))
+    }
+
+    /// The status and body of a plain GET.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        get(&self.http, path)
+    }
+
+    /// Runs a command against this node as the administrator.
+    pub(crate) fn ask(&self, password: &str, arguments: &[&str]) -> Ended {
+        let url = self.url();
+        run_command(
+            circlet()
+                .args(["--output", "json"])
+                .args(arguments)
+                .args(["--url", &url, "--user", "admin"])
+                .env("CIRCLET_PASSWORD", password),
+        )
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn get(address: &str, path: &str) -> (u16, String) {
+    let address: SocketAddr = address.parse().expect("an address");
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a time-out can be set");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer in UTF-8");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, body.to_owned())
+}
