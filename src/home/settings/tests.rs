@@ -1,3 +1,5 @@
+//! What the settings of a node accept and refuse.
+
 use super::{HomeError, LogFormat, NodeSettings, SETTINGS, TlsChoice};
 use std::path::Path;
 use std::time::Duration;

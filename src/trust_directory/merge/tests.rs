@@ -1,3 +1,5 @@
+//! What follows from each combination of directory, memory and circle.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use circlet_authority::{
