@@ -1,0 +1,101 @@
+"""The command lines that the guide to access tokens prints, pasted: only the names in angle brackets are filled in."""
+
+import json
+import shlex
+import subprocess
+
+import pytest
+
+from cluster import Cluster, claims, eventually
+
+# As printed.
+PING_WITH_PASSWORD = "curl -u<USERNAME>:<TOKEN> http://ARTIFACTORY_URL/api/system/ping"
+PING_WITH_HEADER = 'curl -H "Authorization: Bearer <TOKEN>" http://ARTIFACTORY_URL/api/system/ping'
+WITH_USERNAME = '-d "username=<USERNAME>"'
+WITH_EXPIRY = '"expires_in=<VALUE_IN_SECONDS>"'
+
+TIMEOUT_SECS = 60
+
+
+def run(line: str, **values: str) -> tuple[int, str]:
+    """Runs a printed line in a shell; returns the status and the body. What the guide doesn't print are curl's flags to be
+    quiet and to show the status."""
+    line = line.replace("ARTIFACTORY_URL", values.pop("url"))
+    for name, value in values.items():
+        line = line.replace(f"<{name.upper()}>", value)
+    assert "<" not in line, f"something is not filled in: {line}"
+    shown = line.replace("curl", "curl --silent --write-out '\\n%{http_code}'", 1)
+    done = subprocess.run(["bash", "-c", shown], capture_output=True, text=True, timeout=TIMEOUT_SECS)
+    assert done.returncode == 0, done.stderr
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), body
+
+
+@pytest.fixture(params=["", "/artifactory"])
+def url(request, cluster: Cluster) -> str:
+    """What the guide calls ARTIFACTORY_URL: with and without the context path."""
+    return cluster.next.removeprefix("http://") + request.param
+
+
+def create(cluster: Cluster, *parameters: str) -> dict:
+    """A token, made with curl as the guide's parameters are meant to be used."""
+    line = ["curl", "--silent", "--show-error", "-u", f"{cluster.admin}:{cluster.password}"]
+    line.append(f"{cluster.next}/artifactory/api/security/token")
+    done = subprocess.run(
+        ["bash", "-c", " ".join([*map(shlex.quote, line), *parameters])],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECS,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_token_is_a_password(cluster, url, user):
+    made = create(cluster, WITH_USERNAME.replace("<USERNAME>", user.name))
+    assert run(PING_WITH_PASSWORD, url=url, username=user.name, token=made["access_token"]) == (200, "OK")
+
+
+def test_a_token_is_no_password_under_another_name(cluster, url, user):
+    made = create(cluster, WITH_USERNAME.replace("<USERNAME>", user.name))
+    status, body = run(PING_WITH_PASSWORD, url=url, username="somebody", token=made["access_token"])
+    assert status == 401 and "Token principal mismatch." in body
+
+
+def test_a_token_is_a_bearer_token(cluster, url, user):
+    made = create(cluster, WITH_USERNAME.replace("<USERNAME>", user.name))
+    assert run(PING_WITH_HEADER, url=url, token=made["access_token"]) == (200, "OK")
+
+
+def test_a_user_need_not_exist(cluster, url, user):
+    made = create(
+        cluster, WITH_USERNAME.replace("<USERNAME>", "ci-server"), f'-d "scope=member-of-groups:{user.group}"'
+    )
+    assert run(PING_WITH_HEADER, url=url, token=made["access_token"]) == (200, "OK")
+    assert run(PING_WITH_PASSWORD, url=url, username="ci-server", token=made["access_token"]) == (200, "OK")
+
+
+def test_an_hour_is_the_default_and_zero_is_for_ever(cluster, user):
+    named = WITH_USERNAME.replace("<USERNAME>", user.name)
+    made = create(cluster, named)
+    assert made["expires_in"] == 3600
+    said = claims(made["access_token"])
+    assert said["exp"] - said["iat"] == 3600
+    made = create(cluster, named, "-d", WITH_EXPIRY.replace("<VALUE_IN_SECONDS>", "0"))
+    assert "expires_in" not in made and "exp" not in claims(made["access_token"])
+
+
+def test_an_expired_token_is_refused(cluster, url, user):
+    named = WITH_USERNAME.replace("<USERNAME>", user.name)
+    made = create(cluster, named, "-d", WITH_EXPIRY.replace("<VALUE_IN_SECONDS>", "1"))
+
+    def refused() -> bool:
+        status, body = run(PING_WITH_HEADER, url=url, token=made["access_token"])
+        return status == 401 and "Token failed verification: expired" in body
+
+    eventually(refused, "the end of a token of one second")
+
+
+def test_a_wrong_token_is_refused(url):
+    status, body = run(PING_WITH_HEADER, url=url, token="a.b.c")
+    assert status == 401 and "Token failed verification: parse" in body
