@@ -6,8 +6,12 @@
 // NODE_MODULES names the folder that jose is installed in.
 
 import { createRequire } from "node:module";
+import { webcrypto } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
+
+// Node 18 has it, but not where jose looks.
+globalThis.crypto ??= webcrypto;
 
 const require = createRequire(`${process.env.NODE_MODULES}/`);
 const jose = await import(pathToFileURL(require.resolve("jose")));
