@@ -103,7 +103,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn identity() -> Identity {
-        Identity { node_id: 1, service_id: "jfrt@01".to_owned(), generation: 1, introduced: Vec::new() }
+        Identity {
+            node_id: 1,
+            service_id: "jfrt@01".to_owned(),
+            generation: 1,
+            log_begun: true,
+            introduced: Vec::new(),
+        }
     }
 
     #[test]

@@ -34,6 +34,10 @@ use crate::{http, trust_directory};
 /// has just joined has none, and serves 503 until its peers have sent it.
 const STATE_WAIT: Duration = Duration::from_secs(5);
 
+/// How long an open log may look empty before it counts as lost.
+const LOG_WAIT: Duration = Duration::from_secs(1);
+const LOG_LOOK: Duration = Duration::from_millis(5);
+
 /// What serving takes.
 #[derive(Debug, Clone)]
 pub struct Serving {
@@ -96,8 +100,16 @@ pub async fn serve(serving: Serving) -> Result<(), ServeError> {
     let signals = stop::Signals::listen()?;
 
     let gate = JoinGate::default();
+    let lost = HomeError::LogLost { file: home.paths.raft(), node_id: identity.node_id };
+    if identity.log_begun && !home.paths.raft().exists() {
+        return Err(lost.into());
+    }
     let raft = open(&home.paths, &settings, &identity, &gate, serving.accept_clock).await?;
     let cluster = Cluster::new(raft, Keys::new(master));
+    if identity.log_begun && is_empty(&cluster).await {
+        cluster.shutdown().await;
+        return Err(lost.into());
+    }
     tracing::info!(
         node = identity.node_id, name = %settings.name, service_id = %identity.service_id,
         peers = %settings.peer_listen, version = env!("CARGO_PKG_VERSION"), "node opened"
@@ -266,8 +278,24 @@ impl Node {
             return Err(HomeError::OtherMasterKey { file, found: hex(&own), expected: hex(&expected) }.into());
         }
         self.cluster.keys().check(view)?;
+        if !self.identity.log_begun {
+            Identity { log_begun: true, ..self.identity.clone() }.write(&self.home.paths)?;
+        }
         Ok(())
     }
+}
+
+/// Whether the log holds nothing, and goes on holding nothing: what an open node says of itself lags a little.
+async fn is_empty(cluster: &Cluster) -> bool {
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < LOG_WAIT {
+        let status = cluster.status();
+        if status.last_log.is_some() || status.snapshot.is_some() || cluster.published().index > 0 {
+            return false;
+        }
+        tokio::time::sleep(LOG_LOOK).await;
+    }
+    true
 }
 
 async fn listen(settings: &NodeSettings) -> Result<TcpListener, ServeError> {

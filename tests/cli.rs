@@ -31,7 +31,7 @@ fn a_new_cluster_serves_and_stops_when_asked_and_serves_again() {
     let node = place.serve();
     assert_eq!(node.get("/artifactory/api/system/ping"), (200, "OK".to_owned()));
     let status = node.ask(&password, &["cluster", "status"]).json();
-    assert_eq!(status["service_id"].as_str(), facts.issuer.as_ref().map(|issuer| issuer.as_str()));
+    assert_eq!(status["service_id"].as_str(), facts.issuer.as_ref().map(circlet_token::ServiceId::as_str));
     let ready: serde_json::Value =
         serde_json::from_slice(&std::fs::read(place.path("ready.json")).unwrap()).unwrap();
     assert_eq!(ready["id"], 1);
@@ -154,6 +154,30 @@ fn a_node_key_or_certificate_that_is_damaged_is_named() {
         place.write(file, &before);
     }
     drop(place.serve());
+}
+
+#[test]
+fn a_node_that_has_lost_its_log_does_not_come_back() {
+    let root = root();
+    let (place, password) = founded(&root, "node1");
+    let aside = root.path().join("aside");
+    std::fs::rename(place.path("data"), &aside).unwrap();
+    place.serve_to_end().assert_refused(&["data/raft is missing or damaged", "hint: remove the node with"]);
+    let log = place.path("data/raft/db");
+    std::fs::remove_dir_all(place.path("data")).unwrap();
+    std::fs::rename(&aside, place.path("data")).unwrap();
+
+    let good = std::fs::read(&log).unwrap();
+    let mut damaged = good.clone();
+    for byte in damaged.iter_mut().skip(300).step_by(97) {
+        *byte ^= 0xff;
+    }
+    std::fs::write(&log, damaged).unwrap();
+    let ended = place.serve_to_end();
+    assert!(matches!(ended.code, Some(1 | 2)) && ended.stderr.contains("data/raft"), "{}", ended.stderr);
+    std::fs::write(&log, good).unwrap();
+    let node = place.serve();
+    assert_eq!(node.ask(&password, &["cluster", "status"]).code, Some(0));
 }
 
 #[test]

@@ -58,6 +58,14 @@ pub enum HomeError {
         /// What it is.
         what: &'static str,
     },
+    /// The log is gone, or was emptied by damage.
+    #[error("{} is missing or damaged: the log of node {node_id} is empty, but it had been written", file.display())]
+    LogLost {
+        /// Where the log was.
+        file: PathBuf,
+        /// The node.
+        node_id: u64,
+    },
     /// A file is not what it should be.
     #[error("{} is damaged: {why}", file.display())]
     Damaged {
@@ -121,6 +129,10 @@ impl HomeError {
             }
             Self::Missing { .. } => "put it back from a backup of this node, or remove the node and join it anew".to_owned(),
             Self::Damaged { remedy, .. } => (*remedy).to_owned(),
+            Self::LogLost { node_id, .. } => format!(
+                "remove the node with `circlet cluster remove {node_id}`, move its home aside and join it anew; or put back \
+                 data/ as it was"
+            ),
             Self::OtherMasterKey { .. } => "copy etc/security/master.key from another node of the cluster".to_owned(),
             Self::Settings { remedy, .. } => return remedy.clone(),
             Self::Io { .. } => return None,

@@ -14,6 +14,10 @@ pub struct Identity {
     pub service_id: String,
     /// The cluster's generation.
     pub generation: u64,
+    /// Whether the node's log has ever held something. A node that has lost its log must not come back under its id:
+    /// it would vote as if it had never promised anything.
+    #[serde(default)]
+    pub log_begun: bool,
     /// The members that the cluster named when this node joined; they count while its own log knows none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub introduced: Vec<Introduced>,

@@ -153,6 +153,7 @@ fn write_home(paths: &Paths, key: &Secret, answer: &JoinAnswer) -> Result<Identi
         node_id: answer.node_id,
         service_id: answer.service_id.clone(),
         generation: answer.generation,
+        log_begun: false,
         introduced: answer.members.clone(),
     };
     // Last: it makes the home one.

@@ -162,6 +162,7 @@ async fn found_in(home: &Home, founding: Founding, token_key: TokenPair) -> Resu
         node_id: FOUNDER,
         service_id: service_id.as_str().to_owned(),
         generation: GENERATION,
+        log_begun: true,
         introduced: Vec::new(),
     };
     let bootstrap = token_key.bootstrap(&master, &ca, founder.clone(), &founding.administrator);

@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::legacy::foreign_token;
-use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
+use crate::transcript_test;
 
 const PING: &str = "/artifactory/api/system/ping";
 const TOKENS: &str = "/access/api/v1/tokens";

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
+use crate::transcript_test;
 
 transcript_test!(bad_input, async |t: &mut Transcript<'_>| {
     t.note("every path answers JSON in the shape of its API");

@@ -2,8 +2,8 @@
 
 use reqwest::Method;
 
-use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
+use crate::transcript_test;
 
 const TOKEN: &str = "/artifactory/api/security/token";
 const REVOKE: &str = "/artifactory/api/security/token/revoke";

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
+use crate::transcript_test;
 
 transcript_test!(system_endpoints, async |t: &mut Transcript<'_>| {
     for path in [

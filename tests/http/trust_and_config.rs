@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::server::Server;
-use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
+use crate::transcript_test;
 
 const TRUST: &str = "/circlet/v1/trust";
 const CONFIG: &str = "/circlet/v1/config";

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::transcript_test;
 use crate::transcript::{As, Body, Transcript};
+use crate::transcript_test;
 
 const VERIFY: &str = "/circlet/v1/verify";
 const TOKENS: &str = "/access/api/v1/tokens";
