@@ -155,8 +155,11 @@ fn may_change(reject: &Reject) -> bool {
     }
 }
 
-/// A rejected token as a failure: the word that clients match, and why.
+/// A rejected token as a failure: the word that clients match, the reason for programs, and why.
 pub(crate) fn failure(reject: &Reject) -> Failure {
+    if let Reject::Revoked { why } = reject {
+        return revoked(why);
+    }
     let word = match reject {
         Reject::Parse { .. } => "parse",
         Reject::UnknownKey { .. } | Reject::Algorithm { .. } | Reject::Signature => "signature",
@@ -168,4 +171,18 @@ pub(crate) fn failure(reject: &Reject) -> Failure {
         Reject::Stale { .. } => return Failure::unavailable(reject.code(), reject.to_string()),
     };
     Failure::token(reject.code(), word).with_detail(reject.to_string())
+}
+
+/// What counts as revoked has many reasons, and users search long for the right one.
+fn revoked(why: &Revocation) -> Failure {
+    let (reason, word) = match why {
+        Revocation::Listed | Revocation::Watermark => ("revoked", "revoked"),
+        Revocation::Refreshed => ("refreshed", "revoked"),
+        Revocation::KeyTainted { .. } => ("key_tainted", "revoked"),
+        Revocation::ForeignRevocable { .. } => ("foreign_revocable", "revoked"),
+        Revocation::UserDisabled => ("user_disabled", "revoked"),
+        Revocation::Unrecorded => ("unknown_token", "unknown"),
+        Revocation::IssuerLimits { .. } => ("issuer_limits", "issuer limits"),
+    };
+    Failure::token(reason, word).with_detail(why.to_string())
 }

@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{self, Response};
 use super::body::{Parameters, Reads};
-use super::edge::Call;
+use super::call::Call;
 use super::route::Endpoint;
 use super::{cluster, percent};
 use crate::authenticate::tokens::Rules;
 use crate::usecase::failure::Failure;
 use crate::usecase::trust::{self, TrustOrder};
-use crate::usecase::verify::{self, Worth};
+use crate::usecase::verify::{self, Standing, Worth};
 use crate::usecase::{Session, config};
 
 /// What stays readable in a header: the characters of subjects that mean nothing to a header's reader.
@@ -66,7 +66,8 @@ pub(crate) async fn verify(call: &Call<'_>) -> Result<Response, Failure> {
         "admin": worth.admin,
         "expires_at": worth.expires_at,
         "revocable": worth.revocable,
-        "transient": worth.transient,
+        "transient": worth.standing == Standing::Transient,
+        "foreign": worth.standing == Standing::Foreign,
         "index": worth.index,
     });
     let mut response = answer::json_value(StatusCode::OK, &body);

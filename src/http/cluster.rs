@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::answer::{self, Response};
 use super::body::Reads;
-use super::edge::Call;
+use super::call::Call;
 use crate::usecase::failure::Failure;
 use crate::usecase::{Session, cluster};
 

@@ -73,6 +73,10 @@ impl Code {
     }
 }
 
+/// Reasons whose message clients compare as a whole (contract section 1.3).
+const EXACT: [&str; 6] =
+    ["expired", "signature", "parse", "not_revocable", "no_credential", "bad_credentials"];
+
 impl Failure {
     /// The status in this shape.
     pub(crate) fn status(&self, shape: Shape) -> StatusCode {
@@ -103,15 +107,7 @@ impl Failure {
     fn sentence(&self, shape: Shape) -> String {
         let message = self.message(shape);
         match &self.detail {
-            Some(detail) if !matches!(self.message, Message::Token(_)) && message != "Unauthorized" => {
-                format!("{message} ({detail})")
-            }
-            Some(detail)
-                if !matches!(self.reason(), "expired" | "signature" | "parse")
-                    && message != "Unauthorized" =>
-            {
-                format!("{message} ({detail})")
-            }
+            Some(detail) if !EXACT.contains(&self.reason()) => format!("{message} ({detail})"),
             _ => message.into_owned(),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{self, Response};
 use super::body::{Parameters, Reads};
-use super::edge::Call;
+use super::call::Call;
 use super::route::Endpoint;
 use crate::authenticate::Caller;
 use crate::usecase::failure::{Code, Failure};

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use super::answer::{self, Response};
-use super::edge::Call;
+use super::call::Call;
 use super::route::Endpoint;
 use crate::authenticate::tokens::Rules;
 use crate::usecase::failure::Failure;

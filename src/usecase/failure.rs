@@ -152,6 +152,14 @@ impl Failure {
         self
     }
 
+    /// What does not exist was named in the body, not in the path: then the request is at fault.
+    pub(crate) fn of_input(mut self) -> Self {
+        if self.code == Code::NotFound {
+            self.code = Code::BadRequest;
+        }
+        self
+    }
+
     /// The kind.
     pub(crate) fn code(&self) -> Code {
         self.code

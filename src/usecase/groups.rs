@@ -85,7 +85,10 @@ pub(crate) async fn put(
         "members": order.members,
     });
     let action = PutGroup { group, mode, members: order.members };
-    let decided = session.decide(Action::PutGroup(Box::new(action))).await?;
+    let decided = session
+        .decide(Action::PutGroup(Box::new(action)))
+        .await
+        .map_err(|failure| if failure.reason() == "unknown_user" { failure.of_input() } else { failure })?;
     let (change, key) = if created { (Change::Created, "added") } else { (Change::Updated, "changed") };
     session.record(change, Entity::Group, name, json!({key: data}));
     Ok(Written { view: session.published(), index: decided.index, created })

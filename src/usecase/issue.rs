@@ -66,6 +66,10 @@ const NEEDS_GROUP: &str = "Insufficient scope: 'api:*'";
 
 /// Creates a token.
 pub(crate) async fn create(session: &Session<'_>, order: &Order) -> Result<Handout, Failure> {
+    attempt(session, order).await.map_err(Failure::of_input)
+}
+
+async fn attempt(session: &Session<'_>, order: &Order) -> Result<Handout, Failure> {
     let actor = session.actor()?;
     let id = TokenId(uuid::Uuid::new_v4().into_bytes());
     let family = order.refreshable.then(|| FamilyId(rand::random()));

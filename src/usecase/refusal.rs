@@ -33,7 +33,10 @@ pub(crate) fn failure(refusal: &Refusal) -> Failure {
     let text = refusal.to_string();
     let (code, reason) = row(refusal);
     match refusal {
-        Refusal::NotRevocable { .. } => Failure::new(code, reason, "Token not revocable").with_detail(text),
+        Refusal::NotRevocable { .. } => {
+            let why = text.strip_prefix("Token not revocable: ").unwrap_or(&text);
+            Failure::new(code, reason, "Token not revocable").with_detail(why)
+        }
         Refusal::RefreshUsed
         | Refusal::RefreshUsedFamilyRevoked
         | Refusal::RefreshUnknown

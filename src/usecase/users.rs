@@ -115,7 +115,10 @@ pub(crate) async fn put(
         disable_ui_access: order.disable_ui_access,
         ..PutUser::new(name.clone(), mode)
     };
-    let decided = session.decide(Action::PutUser(Box::new(action))).await?;
+    let decided = session
+        .decide(Action::PutUser(Box::new(action)))
+        .await
+        .map_err(|failure| if failure.reason() == "unknown_group" { failure.of_input() } else { failure })?;
     let (change, key) = if existed { (Change::Updated, "changed") } else { (Change::Created, "added") };
     session.record(change, Entity::User, name.as_str(), json!({key: changed}));
     Ok(Written { view: session.published(), index: decided.index, created: !existed })

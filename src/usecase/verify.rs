@@ -10,10 +10,22 @@ use super::reading;
 use crate::authenticate::Caller;
 use crate::http::edge::Edge;
 
+/// Whose a name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A user of this cluster.
+    User,
+    /// Nobody's: the token alone speaks for it.
+    Transient,
+    /// Another cluster's.
+    Foreign,
+}
+
 /// An accepted credential and its effective rights.
 pub(crate) struct Worth {
     pub(crate) subject: Option<Subject>,
-    /// The user's name, or what else the subject says.
+    /// The user's name, or what else the subject says; the whole subject where another cluster vouches for it, so
+    /// that their `admin` is never taken for ours.
     pub(crate) user: String,
     /// Groups of this cluster that it is in.
     pub(crate) groups: BTreeSet<String>,
@@ -21,8 +33,8 @@ pub(crate) struct Worth {
     /// Seconds since the epoch; `None` never expires.
     pub(crate) expires_at: Option<u64>,
     pub(crate) revocable: bool,
-    /// Whether the name is no user of this cluster.
-    pub(crate) transient: bool,
+    /// Whose the name is.
+    pub(crate) standing: Standing,
     /// The log index of the view that says so.
     pub(crate) index: u64,
 }
@@ -57,14 +69,19 @@ impl Worth {
         revocable: bool,
         index: u64,
     ) -> Self {
+        let whole = subject.as_ref().filter(|_| rights.foreign).map(ToString::to_string);
         Self {
             subject,
-            user: rights.principal.name,
+            user: whole.unwrap_or(rights.principal.name),
             groups: rights.groups,
             admin: rights.admin,
             expires_at,
             revocable,
-            transient: rights.transient,
+            standing: match (rights.foreign, rights.transient) {
+                (true, _) => Standing::Foreign,
+                (false, true) => Standing::Transient,
+                (false, false) => Standing::User,
+            },
             index,
         }
     }

@@ -1,6 +1,8 @@
 //! HTTP tests against a real node: each starts the binary on a home of its own and writes a transcript of what was
 //! asked and answered. What differs between runs (ids, tokens, times) is replaced by its name.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on says so by panicking")]
+
 mod auth;
 mod bad_input;
 mod legacy;

@@ -34,12 +34,12 @@ transcript_test!(trust, async |t: &mut Transcript<'_>| {
         .field("access_token");
     t.name(&lasting, "their-lasting-token");
     t.quietly(Method::POST, "/access/api/v2/groups", As::Admin, Body::Json(json!({"name": "readers"}))).await;
-    t.note("unknown before, accepted after the certificate is trusted");
-    t.ask(Method::GET, VERIFY, As::Bearer(token.clone()), Body::Empty).await;
     let pem = other.root_certificate();
-    t.name(&serde_json::to_string(&pem).unwrap(), "pem");
     let facts = circlet_token::read_certificate(pem.as_bytes()).unwrap();
     t.name(facts.key_id.as_str(), "their-kid");
+    t.note("unknown before, accepted after the certificate is trusted");
+    t.ask(Method::GET, VERIFY, As::Bearer(token.clone()), Body::Empty).await;
+    t.name(&serde_json::to_string(&pem).unwrap(), "pem");
     t.ask(Method::POST, TRUST, As::Admin, Body::Json(json!({"name": "other", "certificate": pem}))).await;
     t.ask(Method::GET, VERIFY, As::Bearer(token.clone()), Body::Empty).await;
     t.note("admin is stripped, what is revocable there is not known here, and nothing may be done with it");
