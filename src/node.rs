@@ -3,6 +3,7 @@
 pub mod founding;
 pub(crate) mod opening;
 
+pub(crate) mod bootstrap_credentials;
 mod observe;
 mod purge;
 mod ready;

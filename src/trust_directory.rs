@@ -7,6 +7,7 @@
 
 mod announce;
 mod flapping;
+mod look;
 mod manifest;
 mod merge;
 mod scan;
@@ -28,6 +29,7 @@ use crate::cluster::Cluster;
 use crate::home::{self, Paths};
 use announce::Announcer;
 use flapping::Flapping;
+pub(crate) use look::Look;
 use manifest::Manifest;
 use merge::{Seen, Step};
 use scan::Scan;
@@ -57,11 +59,14 @@ pub(crate) async fn run(cluster: Cluster, paths: Paths, poll: Duration) {
     loop {
         let is_due = scanned.is_none_or(|at: Instant| at.elapsed() >= poll) || keeper.circle_has_changed();
         if is_due {
+            keeper.cluster.trusted().begin();
             keeper.keep().await;
+            keeper.cluster.trusted().end();
             scanned = Some(Instant::now());
         }
         tokio::select! {
             () = changed.notified() => scanned = None,
+            () = keeper.cluster.trusted().wanted() => scanned = None,
             () = tokio::time::sleep(LOOK.min(poll)) => {}
         }
     }

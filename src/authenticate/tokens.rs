@@ -48,12 +48,20 @@ pub(crate) fn looks_like_one(text: &str) -> bool {
 pub(crate) async fn accept(edge: &Edge, text: &str, rules: Rules<'_>) -> Result<Bearer, Failure> {
     let mut published = reading::current(&edge.cluster).await?;
     let digest = signatures::digest(text);
-    let mut proved = false;
+    let (mut proved, mut looked) = (false, false);
     loop {
         match judge(edge, &published, text, &digest, rules) {
             Ok(good) if !good.needs_freshness => return Ok(good.bearer),
             Ok(good) if reading::is_fresh(&edge.cluster, &published) => return Ok(good.bearer),
             Ok(_) if proved => return Err(reading::stale(&edge.cluster, "the proof took too long")),
+            // Its certificate may have been dropped into the trusted directory a moment ago.
+            Err(Reject::UnknownKey { .. }) if proved && !looked => {
+                looked = true;
+                if edge.cluster.trusted().again().await {
+                    published = reading::current(&edge.cluster).await?;
+                }
+                continue;
+            }
             Err(reject) if proved || !may_change(&reject) => return Err(failure(&reject)),
             Ok(_) | Err(_) => {}
         }

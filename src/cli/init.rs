@@ -1,6 +1,6 @@
 //! `circlet init`: a new cluster of one node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use circlet_token::{ServiceId, UserName};
 use clap::ValueEnum;
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::Output;
 use crate::certificates::TokenKeyKind;
-use crate::home;
+use crate::home::{self, Paths};
+use crate::node::bootstrap_credentials;
 use crate::node::founding::{Administrator, Founded, Founding, FoundingError, TokenKey, found};
 use crate::secret::Secret;
 
@@ -44,7 +45,8 @@ pub struct Init {
     /// The first administrator's mail address
     #[arg(long, value_name = "ADDRESS", default_value = "admin@example.org")]
     admin_email: String,
-    /// A file with the first administrator's password; without it a random one is printed, once
+    /// A file with the first administrator's password; without it a random one is printed, once.
+    /// Administrators in etc/bootstrap.creds of the home come before both
     #[arg(long, value_name = "FILE")]
     admin_password_file: Option<PathBuf>,
 }
@@ -108,18 +110,19 @@ impl Algorithm {
 impl Init {
     /// Runs the command.
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
-        let given = self.admin_password_file.as_deref().map(read_password).transpose()?;
-        let was_given = given.is_some();
-        let password = given.unwrap_or_else(random_password);
-        let founding = self.founding(password.clone())?;
-        let admin = founding.administrator.name.clone();
-        let home = founding.home.clone();
-        let founded = found(founding).await.map_err(failure)?;
-        // A password that the caller chose is not repeated.
-        let shown = if was_given { None } else { password.expose_text() };
+        let file = Paths::new(&self.home).bootstrap_creds();
+        let (administrators, password) = self.administrators(&file)?;
+        let admin = administrators.first().map(|first| first.name.to_string()).unwrap_or_default();
+        let home = self.home.clone();
+        let founded = found(self.founding(administrators)?).await.map_err(failure)?;
+        if file.exists() {
+            std::fs::remove_file(&file)
+                .map_err(|error| Failure::ours(format!("can't remove {}", file.display())).because(error))?;
+        }
+        let shown = password.as_ref().and_then(Secret::expose_text);
         let mut result = describe(&founded);
         result["home"] = json!(home);
-        result["admin"] = json!({ "username": admin.as_str() });
+        result["admin"] = json!({ "username": admin });
         if let Some(shown) = shown {
             result["admin"]["password"] = json!(shown);
         }
@@ -131,7 +134,7 @@ impl Init {
                 home.display(),
                 founded.algorithm.as_str(),
                 founded.key_id,
-                admin.as_str(),
+                admin,
             );
             if let Some(shown) = shown {
                 text.push_str(" has the password ");
@@ -144,7 +147,26 @@ impl Init {
         Ok(())
     }
 
-    fn founding(self, password: Secret) -> Result<Founding, Failure> {
+    /// Who is in charge of the new cluster; and the password to show, if it was drawn here.
+    fn administrators(&self, file: &Path) -> Result<(Vec<Administrator>, Option<Secret>), Failure> {
+        let named = bootstrap_credentials::read(file)?;
+        if !named.is_empty() {
+            return Ok((named, None));
+        }
+        let name = UserName::parse(&self.admin.to_lowercase())
+            .map_err(|error| Failure::input("--admin is not a user name").because(error))?;
+        let (password, shown) = match &self.admin_password_file {
+            // A password that the caller chose is not repeated.
+            Some(file) => (read_password(file)?, None),
+            None => {
+                let drawn = random_password();
+                (drawn.clone(), Some(drawn))
+            }
+        };
+        Ok((vec![Administrator { name, email: self.admin_email.clone(), password }], shown))
+    }
+
+    fn founding(self, administrators: Vec<Administrator>) -> Result<Founding, Failure> {
         let token_key = match (self.key, self.cert) {
             (Some(private_key), Some(certificate)) => TokenKey::Adopt { certificate, private_key },
             _ => TokenKey::Generate(match self.algorithm {
@@ -158,15 +180,7 @@ impl Init {
                 .because(error)
                 .hint("a service id is a kind, `@` and a ULID, such as jfrt@01hzx3b2q5v7k9m4n6p8r0s2t4")
         })?;
-        let name = UserName::parse(&self.admin.to_lowercase())
-            .map_err(|error| Failure::input("--admin is not a user name").because(error))?;
-        Ok(Founding {
-            home: self.home,
-            chosen: self.node.chosen(),
-            token_key,
-            service_id,
-            administrator: Administrator { name, email: self.admin_email, password },
-        })
+        Ok(Founding { home: self.home, chosen: self.node.chosen(), token_key, service_id, administrators })
     }
 }
 
@@ -180,7 +194,7 @@ fn describe(founded: &Founded) -> Value {
     })
 }
 
-fn read_password(file: &std::path::Path) -> Result<Secret, Failure> {
+fn read_password(file: &Path) -> Result<Secret, Failure> {
     let text = home::read_secret(file, "it holds the administrator's password")?;
     let password = text.expose_text().map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
     match password {

@@ -37,6 +37,8 @@ places! {
     etc = "etc";
     /// The settings of this node.
     node_yml = "etc/node.yml";
+    /// The first administrators of a new cluster, if the operator has named them there.
+    bootstrap_creds = "etc/bootstrap.creds";
     /// Certificates of tokens.
     keys = "etc/keys";
     /// The certificate of the cluster's own tokens, PEM.

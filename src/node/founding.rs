@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use circlet_authority::{
-    Action, Actor, Bootstrap, ClusterCa, Command, Config, FirstAdministrator, NodeRecord, Outcome, SealedKind,
+    Action, Actor, Bootstrap, ClusterCa, Command, Config, FirstAdministrator, NodeRecord, Outcome,
+    PasswordChange, PutMode, PutUser, SealedKind,
 };
 use circlet_raft::{MemberError, OpenError, ProposeError, Raft};
 use circlet_token::{Algorithm, CertificateError, KeyId, ServiceId, SigningKey, UserName, read_certificate};
@@ -35,8 +36,8 @@ pub struct Founding {
     pub token_key: TokenKey,
     /// The service id, if it isn't drawn or read from the certificate.
     pub service_id: Option<ServiceId>,
-    /// The first administrator.
-    pub administrator: Administrator,
+    /// The first administrators; at least one.
+    pub administrators: Vec<Administrator>,
 }
 
 /// Where the token key of a new cluster comes from.
@@ -52,7 +53,7 @@ pub enum TokenKey {
     },
 }
 
-/// The first administrator of a new cluster.
+/// One of the first administrators of a new cluster.
 pub struct Administrator {
     /// The user name.
     pub name: UserName,
@@ -108,6 +109,9 @@ pub enum FoundingError {
         /// The certificate's file.
         file: PathBuf,
     },
+    /// Nobody could ever log in.
+    #[error("a cluster needs an administrator")]
+    NobodyInCharge,
     /// The log could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -165,8 +169,10 @@ async fn found_in(home: &Home, founding: Founding, token_key: TokenPair) -> Resu
         log_begun: true,
         introduced: Vec::new(),
     };
-    let bootstrap = token_key.bootstrap(&master, &ca, founder.clone(), &founding.administrator);
-    write_first_entries(paths, &settings, &identity, founder, bootstrap).await?;
+    let (first, others) = founding.administrators.split_first().ok_or(FoundingError::NobodyInCharge)?;
+    let bootstrap = Action::Bootstrap(Box::new(token_key.bootstrap(&master, &ca, founder.clone(), first)));
+    let actions = std::iter::once(bootstrap).chain(others.iter().map(put_administrator)).collect();
+    write_first_entries(paths, &settings, &identity, founder, actions).await?;
     // Last: it makes the home one.
     identity.write(paths)?;
     Ok(Founded {
@@ -178,13 +184,21 @@ async fn found_in(home: &Home, founding: Founding, token_key: TokenPair) -> Resu
     })
 }
 
-/// Starts the log with this node alone, writes the first entry, and closes it again.
+fn put_administrator(administrator: &Administrator) -> Action {
+    let mut user = PutUser::new(administrator.name.clone(), PutMode::CreateOrUpdate);
+    user.email = Some(administrator.email.clone());
+    user.password = PasswordChange::Set(password::hash_now(&administrator.password));
+    user.admin = Some(true);
+    Action::PutUser(Box::new(user))
+}
+
+/// Starts the log with this node alone, writes the first entries, and closes it again.
 async fn write_first_entries(
     paths: &Paths,
     settings: &NodeSettings,
     identity: &Identity,
     founder: NodeRecord,
-    bootstrap: Bootstrap,
+    actions: Vec<Action>,
 ) -> Result<(), FoundingError> {
     let options = opening::Opening {
         paths,
@@ -199,13 +213,17 @@ async fn write_first_entries(
     let raft = Raft::<Authority>::open(options).await?;
     let written = async {
         raft.initialize(machine::peer(&founder)).await?;
-        let command = Command { actor: Actor::System, action: Action::Bootstrap(Box::new(bootstrap)) };
-        let committed = raft.propose(command.encode()).await?;
-        match Outcome::decode(&committed.outcome) {
-            Ok(Outcome::Done) => Ok(()),
-            Ok(other) => Err(FoundingError::Refused(format!("{other:?}"))),
-            Err(error) => Err(FoundingError::Refused(error.to_string())),
+        for action in actions {
+            let command = Command { actor: Actor::System, action };
+            let committed = raft.propose(command.encode()).await?;
+            match Outcome::decode(&committed.outcome) {
+                Ok(Outcome::Done) => {}
+                Ok(Outcome::Refused(refusal)) => return Err(FoundingError::Refused(refusal.to_string())),
+                Ok(other) => return Err(FoundingError::Refused(format!("{other:?}"))),
+                Err(error) => return Err(FoundingError::Refused(error.to_string())),
+            }
         }
+        Ok(())
     }
     .await;
     raft.shutdown().await;

@@ -162,7 +162,12 @@ impl Node {
 
     /// The status and body of a plain GET.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        get(&self.http, path)
+        get(&self.http, path, "")
+    }
+
+    /// The same with a token.
+    pub(crate) fn get_with_token(&self, path: &str, token: &str) -> (u16, String) {
+        get(&self.http, path, &format!("Authorization: Bearer {token}\r\n"))
     }
 
     /// Runs a command against this node as the administrator.
@@ -186,14 +191,33 @@ impl Drop for Node {
     }
 }
 
-fn get(address: &str, path: &str) -> (u16, String) {
+fn get(address: &str, path: &str, header: &str) -> (u16, String) {
     let address: SocketAddr = address.parse().expect("an address");
     let mut stream = TcpStream::connect(address).expect("somebody listens");
     stream.set_read_timeout(Some(DEADLINE)).expect("a time-out can be set");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("sent");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{header}\r\n")
+        .expect("sent");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer in UTF-8");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     (status, body.to_owned())
+}
+
+/// Every file below a folder with what it holds.
+pub(crate) fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+        {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                let content = std::fs::read(&entry).expect("a file");
+                files.push((entry, content));
+            }
+        }
+    }
+    files
 }
