@@ -155,13 +155,12 @@ impl Init {
         }
         let name = UserName::parse(&self.admin.to_lowercase())
             .map_err(|error| Failure::input("--admin is not a user name").because(error))?;
-        let (password, shown) = match &self.admin_password_file {
-            // A password that the caller chose is not repeated.
-            Some(file) => (read_password(file)?, None),
-            None => {
-                let drawn = random_password();
-                (drawn.clone(), Some(drawn))
-            }
+        // A password that the caller chose is not repeated.
+        let (password, shown) = if let Some(file) = &self.admin_password_file {
+            (read_password(file)?, None)
+        } else {
+            let drawn = random_password();
+            (drawn.clone(), Some(drawn))
         };
         Ok((vec![Administrator { name, email: self.admin_email.clone(), password }], shown))
     }
