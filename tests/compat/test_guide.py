@@ -99,3 +99,80 @@ def test_an_expired_token_is_refused(cluster, url, user):
 def test_a_wrong_token_is_refused(url):
     status, body = run(PING_WITH_HEADER, url=url, token="a.b.c")
     assert status == 401 and "Token failed verification: parse" in body
+
+
+class TestRefresh:
+    """The guide: if only the access token and the refresh token are provided, this pair is used for authentication; if any
+    other parameter is, then the request must be authenticated by a token that grants admin permissions."""
+
+    PATH = "/artifactory/api/security/token"
+
+    @pytest.fixture
+    def form(self, cluster: Cluster, user) -> dict:
+        made = create(cluster, WITH_USERNAME.replace("<USERNAME>", user.name), "-d refreshable=true -d expires_in=1800")
+        return {
+            "grant_type": "refresh_token",
+            "refresh_token": made["refresh_token"],
+            "access_token": made["access_token"],
+        }
+
+    def test_the_pair_alone_is_enough(self, cluster, form):
+        answer = cluster.call("POST", self.PATH, data=form)
+        assert answer.status_code == 200, answer.text
+        before, after = claims(form["access_token"]), claims(answer.json()["access_token"])
+        assert {key: before[key] for key in ("sub", "scp", "aud", "iss")} == {
+            key: after[key] for key in ("sub", "scp", "aud", "iss")
+        }
+        assert after["exp"] - after["iat"] == 1800
+
+    def test_more_needs_an_administrator(self, cluster, user, form):
+        more = {**form, "scope": "member-of-groups:*"}
+        assert cluster.call("POST", self.PATH, data=more).status_code == 401
+        own = cluster.call("POST", self.PATH, data=more, auth=(user.name, user.password))
+        assert own.status_code == 403, own.text
+        answer = cluster.as_admin("POST", self.PATH, data=more)
+        assert answer.status_code == 200, answer.text
+        assert "member-of-groups:*" in answer.json()["scope"]
+
+
+class TestWhoMayAskForWhat:
+    """Administrators anything; others for themselves, within their groups, up to an hour. A token never does more than its
+    own scope says."""
+
+    PATH = "/artifactory/api/security/token"
+
+    def ask(self, cluster: Cluster, user, **parameters: str):
+        return cluster.call("POST", self.PATH, data={"username": user.name, **parameters}, auth=(user.name, user.password))
+
+    def test_a_user_asks_within_the_limits(self, cluster, user):
+        for parameters in ({}, {"expires_in": "3600"}, {"scope": f"member-of-groups:{user.group}"}, {"refreshable": "true"}):
+            answer = self.ask(cluster, user, **parameters)
+            assert answer.status_code == 200, answer.text
+
+    def test_a_user_asks_for_too_much(self, cluster, user):
+        other = cluster.new_user()
+        for parameters in (
+            {"username": other.name},
+            {"username": "ci-server", "scope": f"member-of-groups:{user.group}"},
+            {"username": f"{cluster.service_id}/ci/server", "scope": f"member-of-groups:{user.group}"},
+            {"expires_in": "3601"},
+            {"expires_in": "0"},
+            {"scope": f"member-of-groups:{other.group}"},
+            {"scope": f"{cluster.service_id}:admin"},
+        ):
+            answer = self.ask(cluster, user, **parameters)
+            assert answer.status_code == 400, (parameters, answer.text)
+            assert answer.json()["error"] == "invalid_request"
+
+    def test_an_administrators_token_for_a_group_is_no_administrator(self, cluster, user):
+        made = create(cluster, f"-d username={cluster.admin}", f"-d scope=member-of-groups:{user.group}")
+        token = made["access_token"]
+        assert cluster.call("GET", self.PATH, token=token).status_code == 403
+        for_another = cluster.call("POST", self.PATH, token=token, data={"username": user.name})
+        assert for_another.status_code == 400, for_another.text
+
+    def test_an_admin_token_is_an_administrator(self, cluster, user):
+        made = create(cluster, "-d username=mission-control", f"-d scope={cluster.service_id}:admin")
+        assert cluster.call("GET", self.PATH, token=made["access_token"]).status_code == 200
+        service_id = cluster.call("GET", "/artifactory/api/system/service_id", token=made["access_token"])
+        assert (service_id.status_code, service_id.text) == (200, cluster.service_id)

@@ -3,6 +3,8 @@ the Terraform provider, the Vault plugin, secret scanners."""
 
 import base64
 import datetime
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
@@ -133,7 +135,7 @@ class TestJfRefresh:
 
         first, again = refreshed(pair).json(), refreshed(pair).json()
         assert (first["access_token"], first["refresh_token"]) == (again["access_token"], again["refresh_token"])
-        assert not cluster.accepts(pair["access_token"]), "it ended with its refresh"
+        assert cluster.refuses(pair["access_token"]), "it ended with its refresh"
         assert cluster.accepts(first["access_token"])
         second = refreshed(first)
         assert second.status_code == 200, second.text
@@ -144,6 +146,27 @@ class TestJfRefresh:
             "NOT_FOUND",
             "Token matching the provided refresh token was not found.",
         )
+
+    def test_jobs_that_refresh_at_the_same_time_get_the_same_successor(self, cluster, user):
+        pair = cluster.create(username=user.name, scope="applied-permissions/user", refreshable=True, expires_in=3600)
+        body = {
+            "access_token": pair["access_token"],
+            "grant_type": "refresh_token",
+            "refresh_token": pair["refresh_token"],
+            "refreshable": True,
+        }
+        jobs = 12
+        together = threading.Barrier(jobs)
+
+        def refresh(_job: int):
+            together.wait()
+            return cluster.call("POST", ACCESS, token=pair["access_token"], json=body)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            answers = list(pool.map(refresh, range(jobs)))
+        assert {answer.status_code for answer in answers} == {200}, [answer.text for answer in answers]
+        assert len({(answer.json()["access_token"], answer.json()["refresh_token"]) for answer in answers}) == 1
+        assert cluster.accepts(answers[0].json()["access_token"])
 
     def test_the_older_api_takes_the_pair_alone(self, cluster, user):
         create = {
@@ -201,7 +224,7 @@ class TestGoClientOfTheOlderApi:
             assert "expires_in" not in made
             what = made["access_token"] if key == "token" else claims(made["access_token"])["jti"]
             assert self.revoke(cluster, **{key: what}) == (200, "text/plain", "Token revoked")
-            assert not cluster.accepts(made["access_token"])
+            assert cluster.refuses(made["access_token"])
             assert self.revoke(cluster, **{key: what}) == (200, "text/plain", "Token not found")
 
     def test_the_users_tokens_are_found_by_the_end_of_their_subject(self, cluster, user):
@@ -251,7 +274,7 @@ class TestTerraformScopedToken:
         removed = cluster.as_admin("DELETE", f"{ACCESS}/{made['token_id']}")
         assert removed.status_code == 200, removed.text
         for token in (made["access_token"], made["reference_token"]):
-            assert not cluster.accepts(token)
+            assert cluster.refuses(token)
         again = cluster.as_admin("DELETE", f"{ACCESS}/{made['token_id']}")
         assert (again.status_code, again.text) == (204, "")
 
@@ -332,7 +355,7 @@ class TestVaultPlugin:
         assert certificate.not_valid_after_utc > datetime.datetime.now(datetime.UTC)
         ended = each_cluster.as_admin("DELETE", f"{ACCESS}/{made['token_id']}")
         assert ended.status_code == 200, ended.text
-        assert not each_cluster.accepts(made["access_token"])
+        assert each_cluster.refuses(made["access_token"])
 
     def test_an_expired_token_is_said_to_be_expired(self, each_cluster):
         user = each_cluster.new_user()
@@ -394,3 +417,135 @@ class TestSecretScanners:
             me = cluster.call("GET", f"{ACCESS}/me", token=token)
             assert me.status_code == 401
             assert me.json()["errors"][0]["code"] == "UNAUTHORIZED"
+
+
+class TestTerraformUsersAndGroups:
+    """The provider keeps users and groups on the newer API."""
+
+    USERS = "/access/api/v2/users"
+    GROUPS = "/access/api/v2/groups"
+
+    def test_a_user_is_made_changed_and_removed(self, cluster, user):
+        name = unique("user")
+        body = {
+            "username": name,
+            "email": "a@example.org",
+            "password": "Secret-of-21-characters",
+            "admin": False,
+            "profile_updatable": True,
+            "disable_ui_access": True,
+            "internal_password_disabled": False,
+            "groups": [user.group],
+        }
+        made = cluster.as_admin("POST", self.USERS, json=body)
+        assert made.status_code == 201, made.text
+        assert made.json()["username"] == name and "password" not in made.json()
+        again = cluster.as_admin("POST", self.USERS, json=body)
+        assert again.status_code == 409 and again.json()["errors"], again.text
+        read = cluster.as_admin("GET", f"{self.USERS}/{name}")
+        assert read.status_code == 200, read.text
+        expected = {key: value for key, value in body.items() if key != "password"}
+        assert read.json() | expected == read.json()
+        assert (read.json()["status"], read.json()["realm"]) == ("enabled", "internal")
+        token = cluster.create(username=name, scope="applied-permissions/user", expires_in=600)["access_token"]
+        assert cluster.accepts(token)
+        changed = cluster.as_admin("PATCH", f"{self.USERS}/{name}", json={"email": "b@example.org", "groups": []})
+        assert changed.status_code == 200, changed.text
+        read = cluster.as_admin("GET", f"{self.USERS}/{name}?consistency=strong").json()
+        assert (read["email"], read["groups"]) == ("b@example.org", [])
+
+        def listed() -> bool:
+            users = cluster.as_admin("GET", self.USERS).json()["users"]
+            return name in [user["username"] for user in users]
+
+        eventually(listed, "the user in the list")
+        removed = cluster.as_admin("DELETE", f"{self.USERS}/{name}")
+        assert (removed.status_code, removed.text) == (204, "")
+        assert cluster.as_admin("GET", f"{self.USERS}/{name}").status_code == 404
+
+    def test_a_user_that_is_disabled_or_removed_has_no_tokens(self, cluster):
+        user = cluster.new_user()
+        token = cluster.create(username=user.name, scope="applied-permissions/user")["access_token"]
+        assert cluster.accepts(token)
+
+        def refused_everywhere() -> bool:
+            return all(answer.status_code in (401, 403) for answer in cluster.ping(token))
+
+        for status in ("disabled", "enabled"):
+            changed = cluster.as_admin("PATCH", f"{self.USERS}/{user.name}", json={"status": status})
+            assert changed.status_code == 200, changed.text
+            if status == "disabled":
+                eventually(refused_everywhere, "the token of a disabled user refused on every node")
+        assert cluster.as_admin("DELETE", f"{self.USERS}/{user.name}").status_code == 204
+        eventually(refused_everywhere, "the token of a removed user refused on every node")
+        again = {"email": "a@example.org", "password": user.password}
+        path = f"/artifactory/api/security/users/{user.name}"
+        assert cluster.as_admin("PUT", path, json=again).status_code == 201
+        assert refused_everywhere(), "a later user of that name does not inherit tokens"
+
+    def test_a_group_is_made_changed_and_removed(self, cluster, user):
+        name = unique("group")
+        made = cluster.as_admin("POST", self.GROUPS, json={"name": name, "description": "who may read"})
+        assert made.status_code == 201, made.text
+        read = cluster.as_admin("GET", f"{self.GROUPS}/{name}")
+        assert (read.status_code, read.json()["description"]) == (200, "who may read")
+        changed = cluster.as_admin("PATCH", f"{self.GROUPS}/{name}", json={"description": "who may write"})
+        assert changed.status_code == 200, changed.text
+        assert cluster.as_admin("DELETE", f"{self.GROUPS}/{name}").status_code == 204
+        assert cluster.as_admin("GET", f"{self.GROUPS}/{name}").status_code == 404
+
+
+class TestSmallerClients:
+    """What packages with few users send, where it differs from what the others send."""
+
+    def test_the_service_id_is_asked_for_as_json_and_comes_as_text(self, cluster):
+        path = "/artifactory/api/system/service_id"
+        answer = cluster.as_admin("GET", path, headers={"Accept": "application/json"})
+        assert (answer.status_code, answer.text) == (200, cluster.service_id)
+        assert answer.headers["Content-Type"].startswith("text/plain")
+
+    def test_a_ping_needs_no_credential_and_takes_no_bad_one(self, cluster):
+        for path in ("/artifactory/api/system/ping", "/api/system/ping", "/access/api/v1/system/ping"):
+            answer = cluster.call("GET", path)
+            assert (answer.status_code, answer.text) == (200, "OK")
+        answer = cluster.call("GET", "/artifactory/api/system/ping", auth=("admin", "not the password"))
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == 'Basic realm="Artifactory Realm"'
+        assert answer.json() == {"errors": [{"status": 401, "message": "Unauthorized"}]}
+
+    def test_a_bad_token_in_the_header_of_its_own_is_forbidden(self, cluster):
+        for header in ("X-JFrog-Art-Api", "X-Api-Key"):
+            answer = cluster.call("GET", "/artifactory/api/system/ping", headers={header: "a.b.c"})
+            assert answer.status_code == 403, answer.text
+
+    def test_a_token_is_revoked_by_its_value_in_json(self, cluster, user):
+        made = cluster.create(username=user.name, scope="applied-permissions/user", expires_in=0)
+        answer = cluster.as_admin("DELETE", f"{ACCESS}/revoke", json={"token": made["access_token"]})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["revoked_token_id"] == answer.json()["revoked-token-id"] == made["token_id"]
+        assert cluster.refuses(made["access_token"])
+
+    def test_the_default_expiry_is_read_and_set_on_either_path(self, cluster, user):
+        path = "/access/api/v1/config/token/default_expiry"
+        before = cluster.as_admin("GET", path).json()["default_token_expiration"]
+        try:
+            changed = cluster.as_admin(
+                "PUT", f"{ACCESS}/default_expiry", data="default_expiry=7200", headers={"Content-Type": "application/json"}
+            )
+            assert changed.status_code == 200, changed.text
+
+            def made_with_it() -> bool:
+                return cluster.create(username=user.name, scope="applied-permissions/user")["expires_in"] == 7200
+
+            for _ in cluster.urls:
+                eventually(made_with_it, "the default in use on this node")
+        finally:
+            restored = cluster.as_admin("PUT", path, json={"default_token_expiration": before})
+            assert restored.status_code == 200, restored.text
+        read = cluster.as_admin("GET", f"{ACCESS}/default_expiry?consistency=strong").json()
+        assert read["default_expiry"] == read["default_token_expiration"] == before
+
+    def test_every_way_to_the_access_api_is_the_same(self, cluster):
+        for prefix in ("/access", "/artifactory/access", "/artifactory/api/access"):
+            answer = cluster.as_admin("GET", f"{prefix}/api/v1/tokens/me")
+            assert (answer.status_code, answer.json()["username"]) == (200, cluster.admin)
