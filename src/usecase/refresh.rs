@@ -43,6 +43,9 @@ impl RefreshOrder {
 
 /// Uses a refresh token.
 pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Result<Handout, Failure> {
+    if let Some(text) = &order.access_token {
+        refuse_foreign(session, text).await?;
+    }
     let fields = read_refresh_token(session, &order.refresh_token).await?;
     let access = match &order.access_token {
         Some(text) => Some(presented_id(session, text).await?),
@@ -110,6 +113,14 @@ pub(super) async fn read_refresh_token(session: &Session<'_>, text: &str) -> Res
     let fresh = reading::fresh(session.cluster).await?;
     let secret = refresh_secret(session, &fresh.view)?;
     secret.refresh_tokens.read(text).ok_or_else(|| refusal::failure(&Refusal::RefreshUnknown))
+}
+
+/// A pair of another cluster is refused as that: its refresh token is unknown here as well, but to hear only so would
+/// not tell its holder where to go.
+async fn refuse_foreign(session: &Session<'_>, access: &str) -> Result<(), Failure> {
+    let Ok(parsed) = Parsed::parse(access) else { return Ok(()) };
+    let published = reading::current(session.cluster).await?;
+    foreign(parsed.claims(), own_id(&published.view)?)
 }
 
 /// The id of an access token that is presented as one half of a pair, or to be revoked: issued here, and unaltered.

@@ -58,9 +58,11 @@ def test_only_the_issuer_refreshes(pair):
     issuer, other = pair
     made = create(issuer, expires_in="600", refreshable="true")
     form = {"grant_type": "refresh_token", **{key: made[key] for key in ("refresh_token", "access_token")}}
-    refused = other.call("POST", "/artifactory/api/security/token", data=form)
-    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request"), refused.text
-    assert issuer.service_id in refused.text and other.service_id in refused.text
+    legacy = other.call("POST", "/artifactory/api/security/token", data=form)
+    access = other.call("POST", "/access/api/v1/tokens", token=form["access_token"], json=form)
+    for refused in (legacy, access):
+        assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request"), refused.text
+        assert issuer.service_id in refused.text and other.service_id in refused.text
     refreshed = issuer.call("POST", "/artifactory/api/security/token", data=form)
     assert refreshed.status_code == 200, refreshed.text
     assert other.accepts(refreshed.json()["access_token"])
