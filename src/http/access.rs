@@ -3,7 +3,8 @@
 use circlet_authority::{Generation, TokenCursor, TokenFilter, TokenOrder, TokenRecord};
 use circlet_token::{Claims, ExpiryRule, Parsed, TokenId};
 use hyper::{Method, StatusCode};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::answer::{self, Response};
 use super::body::{Parameters, Reads};
@@ -13,6 +14,7 @@ use super::route::Endpoint;
 use crate::authenticate::credential::Credential;
 use crate::authenticate::tokens::Rules;
 use crate::authenticate::{self, Caller};
+use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::issue::{self, Handout, Order};
 use crate::usecase::list::{self, Found, ListOrder};
@@ -88,11 +90,13 @@ async fn refreshing<'a>(call: &'a Call<'_>, order: &mut RefreshOrder) -> Result<
     let nobody = call.session_of(Caller::Anonymous);
     if let Ok(Credential::Bearer(bearer)) = Credential::read(call.headers) {
         let named = order.access_token.as_deref() == Some(bearer);
-        let alone = order.access_token.is_none()
-            && Parsed::parse(bearer)
-                .ok()
-                .and_then(|parsed| parsed.claims().id)
-                .is_some_and(|id| refresh::belongs_together(&nobody, &order.refresh_token, &id));
+        let id = Parsed::parse(bearer).ok().and_then(|parsed| parsed.claims().id);
+        let alone = match id {
+            Some(id) if order.access_token.is_none() => {
+                refresh::belong_together(&nobody, &order.refresh_token, &id).await?
+            }
+            _ => false,
+        };
         if named || alone {
             order.access_token = Some(bearer.to_owned());
             if order.is_pair() {
@@ -295,34 +299,41 @@ fn token_id(text: &str) -> Result<TokenId, Failure> {
     TokenId::parse(text).map_err(|malformed| Failure::bad_request("bad_token_id", malformed.to_string()))
 }
 
+/// The answer to a create or a refresh (contract section 1.6), with what this server adds.
+#[derive(Serialize)]
+struct TokenAnswer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_id: Option<String>,
+    access_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in: Option<u64>,
+    scope: &'a str,
+    token_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    persisted: bool,
+    revocable: bool,
+}
+
 fn handed_out(handout: &Handout) -> Response {
     let claims = &handout.claims;
-    let mut body = Map::new();
-    let mut put = |key: &str, value: Value| {
-        body.insert(key.to_owned(), value);
+    let body = TokenAnswer {
+        token_id: claims.id.map(|id| id.to_string()),
+        access_token: &handout.access_token,
+        refresh_token: handout.refresh_token.as_ref().and_then(Secret::expose_text),
+        reference_token: handout.reference_token.as_ref().and_then(Secret::expose_text),
+        expires_in: handout.lifetime.secs(),
+        scope: claims.scope.as_str(),
+        token_type: "Bearer",
+        description: handout.description.as_deref(),
+        persisted: handout.persisted,
+        revocable: claims.revocable == Some(true),
     };
-    if let Some(id) = claims.id {
-        put("token_id", id.to_string().into());
-    }
-    put("access_token", handout.access_token.as_str().into());
-    if let Some(token) = &handout.refresh_token {
-        put("refresh_token", token.expose_text().into());
-    }
-    if let Some(token) = &handout.reference_token {
-        put("reference_token", token.expose_text().into());
-    }
-    if let Some(secs) = handout.lifetime.secs() {
-        put("expires_in", secs.into());
-    }
-    put("scope", claims.scope.as_str().into());
-    put("token_type", "Bearer".into());
-    if let Some(text) = &handout.description {
-        put("description", text.as_str().into());
-    }
-    put("persisted", handout.persisted.into());
-    put("revocable", (claims.revocable == Some(true)).into());
-    let response = answer::json_value(StatusCode::OK, &Value::Object(body));
-    let response = answer::with_warning(response, handout.warning.as_deref());
+    let response = answer::with_warning(answer::json(&body), handout.warning.as_deref());
     match handout.index {
         Some(index) => answer::at_index(response, index),
         None => response,

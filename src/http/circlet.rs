@@ -6,6 +6,7 @@ use circlet_authority::{Config, ConfigError, IssuerLimits, Setting, State, Trust
 use circlet_token::{Lifetime, ServiceId};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Response};
@@ -44,6 +45,22 @@ pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Respon
     }
 }
 
+/// What an accepted credential is worth.
+#[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the wire form: four independent facts")]
+struct VerifyAnswer<'a> {
+    subject: Option<&'a str>,
+    user: &'a str,
+    groups: &'a BTreeSet<String>,
+    admin: bool,
+    /// Seconds since 1970; null never expires.
+    expires_at: Option<u64>,
+    revocable: bool,
+    transient: bool,
+    foreign: bool,
+    index: u64,
+}
+
 /// `GET /circlet/v1/verify`: what the credential is worth, as JSON and in headers. `?audience=<service id>` judges
 /// the token as that service would, so that services without a verifier of their own can ask.
 pub(crate) async fn verify(call: &Call<'_>) -> Result<Response, Failure> {
@@ -59,18 +76,18 @@ pub(crate) async fn verify(call: &Call<'_>) -> Result<Response, Failure> {
     };
     let caller = call.caller(Rules { service: service.as_ref(), ..Rules::HERE }).await?;
     let worth = verify::worth(call.edge, &caller).await?;
-    let body = json!({
-        "subject": worth.subject.as_ref().map(circlet_token::Subject::as_str),
-        "user": worth.user,
-        "groups": worth.groups,
-        "admin": worth.admin,
-        "expires_at": worth.expires_at,
-        "revocable": worth.revocable,
-        "transient": worth.standing == Standing::Transient,
-        "foreign": worth.standing == Standing::Foreign,
-        "index": worth.index,
-    });
-    let mut response = answer::json_value(StatusCode::OK, &body);
+    let body = VerifyAnswer {
+        subject: worth.subject.as_ref().map(circlet_token::Subject::as_str),
+        user: &worth.user,
+        groups: &worth.groups,
+        admin: worth.admin,
+        expires_at: worth.expires_at,
+        revocable: worth.revocable,
+        transient: worth.standing == Standing::Transient,
+        foreign: worth.standing == Standing::Foreign,
+        index: worth.index,
+    };
+    let mut response = answer::json(&body);
     describe(&worth, &mut response);
     Ok(response)
 }

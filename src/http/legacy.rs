@@ -2,14 +2,16 @@
 
 use circlet_authority::{Generation, TokenFilter, TokenOrder};
 use circlet_token::TokenId;
-use hyper::{Method, StatusCode};
-use serde_json::{Map, Value, json};
+use hyper::Method;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::answer::{self, Response};
 use super::body::{Parameters, Reads};
 use super::call::Call;
 use super::route::Endpoint;
 use crate::authenticate::Caller;
+use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::issue::{self, Handout, Order};
 use crate::usecase::list::{self, ListOrder};
@@ -172,20 +174,27 @@ async fn revoke(call: &Call<'_>) -> Result<Response, Failure> {
     })
 }
 
-/// Exactly the keys that the contract names, and no others.
+/// Exactly the keys that the contract names, and no others (section 1.4).
+#[derive(Serialize)]
+struct TokenAnswer<'a> {
+    scope: &'a str,
+    access_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in: Option<u64>,
+    token_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+}
+
 fn handed_out(handout: &Handout) -> Response {
-    let mut body = Map::new();
-    body.insert("scope".to_owned(), handout.claims.scope.as_str().into());
-    body.insert("access_token".to_owned(), handout.access_token.as_str().into());
-    if let Some(secs) = handout.lifetime.secs() {
-        body.insert("expires_in".to_owned(), secs.into());
-    }
-    body.insert("token_type".to_owned(), "Bearer".into());
-    if let Some(token) = &handout.refresh_token {
-        body.insert("refresh_token".to_owned(), token.expose_text().into());
-    }
-    let response = answer::json_value(StatusCode::OK, &Value::Object(body));
-    let response = answer::with_warning(response, handout.warning.as_deref());
+    let body = TokenAnswer {
+        scope: handout.claims.scope.as_str(),
+        access_token: &handout.access_token,
+        expires_in: handout.lifetime.secs(),
+        token_type: "Bearer",
+        refresh_token: handout.refresh_token.as_ref().and_then(Secret::expose_text),
+    };
+    let response = answer::with_warning(answer::json(&body), handout.warning.as_deref());
     match handout.index {
         Some(index) => answer::at_index(response, index),
         None => response,

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use circlet_authority::{
-    Action, FamilyId, Generation, IssueRequest, IssueToken, Outcome, Refusal, State, TokenClass, TokenRecord,
+    Action, FamilyId, Generation, IssueRequest, IssueToken, Outcome, Refusal, Rights, State, TokenClass,
+    TokenRecord,
 };
 use circlet_raft::Published;
 use circlet_token::{Audience, AudienceEntry, Claims, KeyId, Lifetime, Scope, ServiceId, Subject, TokenId};
@@ -71,7 +72,7 @@ pub(crate) async fn create(session: &Session<'_>, order: &Order) -> Result<Hando
 
 async fn attempt(session: &Session<'_>, order: &Order) -> Result<Handout, Failure> {
     let actor = session.actor()?;
-    let id = TokenId(uuid::Uuid::new_v4().into_bytes());
+    let id = draw_id();
     let family = order.refreshable.then(|| FamilyId(rand::random()));
     let mut published = reading::current(session.cluster).await?;
     let mut proved = false;
@@ -133,8 +134,8 @@ fn plan(
     family: Option<FamilyId>,
 ) -> Result<(IssueToken, TokenClass, bool), Failure> {
     let view = &published.view;
-    let own = own_id(view)?;
-    let resolved = resolve(session, view, own, order)?;
+    let rights = session.rights(view);
+    let resolved = resolve(session, view, rights.as_ref(), order)?;
     let plan = view.plan_issue(&IssueRequest {
         generation: order.generation,
         lifetime: resolved.lifetime,
@@ -156,19 +157,25 @@ fn plan(
         description: order.description.clone(),
         reference,
         family,
-        owner: session.rights(view).and_then(|rights| rights.user),
+        owner: rights.and_then(|rights| rights.user),
         idempotency: order.idempotency_key.as_ref().map(|key| idempotency_digest(session, key)),
         request_digest: request_digest(order),
     };
     Ok((issue, plan.class, plan.revocable))
 }
 
-fn resolve(session: &Session<'_>, view: &State, own: &ServiceId, order: &Order) -> Result<Resolved, Failure> {
+fn resolve(
+    session: &Session<'_>,
+    view: &State,
+    rights: Option<&Rights>,
+    order: &Order,
+) -> Result<Resolved, Failure> {
+    let own = own_id(view)?;
     let subject = subject(session, own, order)?;
     Ok(Resolved {
         scope: scope(view, &subject, order)?,
         audience: audience(own, order)?,
-        lifetime: lifetime(session, view, order)?,
+        lifetime: lifetime(view, rights, order)?,
         subject,
     })
 }
@@ -274,7 +281,7 @@ fn audience(own: &ServiceId, order: &Order) -> Result<Audience, Failure> {
 }
 
 /// The lifetime asked for, or the configured default, cut to what a user who is no administrator may have.
-fn lifetime(session: &Session<'_>, view: &State, order: &Order) -> Result<Lifetime, Failure> {
+fn lifetime(view: &State, rights: Option<&Rights>, order: &Order) -> Result<Lifetime, Failure> {
     if let Some(secs) = order.expires_in {
         return u64::try_from(secs).map(Lifetime::from_secs).map_err(|_| {
             Failure::bad_request("bad_expires_in", format!("Invalid expires_in value: {secs}"))
@@ -285,7 +292,7 @@ fn lifetime(session: &Session<'_>, view: &State, order: &Order) -> Result<Lifeti
         Generation::Legacy => (config.legacy_default_expiry, config.non_admin_max_duration),
         Generation::Access => (config.default_expiry, config.max_expiry),
     };
-    let admin = session.rights(view).is_some_and(|rights| rights.admin);
+    let admin = rights.is_some_and(|rights| rights.admin);
     let capped = if admin || max <= 0 {
         default
     } else if default == 0 {
@@ -394,8 +401,13 @@ pub(super) fn own_id(view: &State) -> Result<&ServiceId, Failure> {
 /// Groups in the scope that don't exist here: a warning for administrators, whom nobody else would stop.
 fn unknown_groups(session: &Session<'_>, view: &State, scope: &Scope) -> Option<String> {
     let unknown: Vec<&str> = scope.groups().filter(|group| view.group(group).is_none()).collect();
-    let admin = session.rights(view).is_some_and(|rights| rights.admin);
-    (admin && !unknown.is_empty()).then(|| format!("these groups do not exist here: {}", unknown.join(", ")))
+    (!unknown.is_empty() && session.is_admin(view))
+        .then(|| format!("these groups do not exist here: {}", unknown.join(", ")))
+}
+
+/// A random id (UUID version 4), from the thread's generator: no system call.
+pub(super) fn draw_id() -> TokenId {
+    TokenId(uuid::Builder::from_random_bytes(rand::random()).into_uuid().into_bytes())
 }
 
 /// Everything that must be equal for a repeat to be the same request.

@@ -13,7 +13,7 @@ use circlet_token::{
 use serde_json::json;
 
 use super::failure::{Code, Failure};
-use super::issue::{Handout, digest, hand_out, own_id, reference_hash, refresh_secret};
+use super::issue::{Handout, digest, draw_id, hand_out, own_id, reference_hash, refresh_secret};
 use super::{Session, reading, refusal};
 use crate::audit::{Change, Entity};
 use crate::authenticate::tokens;
@@ -54,7 +54,7 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
     let published = reading::current(session.cluster).await?;
     let current = family_record(&published.view, &fields);
     let overrides = overrides(order, current)?;
-    let successor_id = TokenId(uuid::Uuid::new_v4().into_bytes());
+    let successor_id = draw_id();
     let reference =
         if order.reference { Some(reference_hash(session, &published.view, &successor_id)?) } else { None };
     let lifetime = order.lifetime.map(|lifetime| lifetime.secs().unwrap_or(0).to_string());
@@ -93,12 +93,23 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
     Ok(handout)
 }
 
-/// Whether this access token's id is the one that the refresh token can be used with, or was used with last.
-pub(crate) fn belongs_together(session: &Session<'_>, refresh_token: &str, access: &TokenId) -> bool {
-    let published = session.published();
-    let Ok(secret) = refresh_secret(session, &published.view) else { return false };
-    let Some(fields) = secret.refresh_tokens.read(refresh_token) else { return false };
-    published.view.family(&FamilyId(fields.family)).is_some_and(|family| {
+/// Whether this access token's id is the one that the refresh token can be used with, or was used with last. A view
+/// may not have heard of the latest refresh, so "no" counts only on a fresh one.
+pub(crate) async fn belong_together(
+    session: &Session<'_>,
+    refresh_token: &str,
+    access: &TokenId,
+) -> Result<bool, Failure> {
+    let published = reading::current(session.cluster).await?;
+    let Some(fields) = refresh_secret(session, &published.view)?.refresh_tokens.read(refresh_token) else {
+        return Ok(false);
+    };
+    let holds = |view: &State| is_latest(view, &fields, access);
+    Ok(reading::holding(session.cluster, holds).await?.is_some())
+}
+
+fn is_latest(view: &State, fields: &RefreshFields, access: &TokenId) -> bool {
+    view.family(&FamilyId(fields.family)).is_some_and(|family| {
         family.current == *access
             || family.replay.as_ref().is_some_and(|replay| replay.predecessor == *access)
     })

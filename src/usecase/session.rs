@@ -9,7 +9,7 @@ use circlet_token::UserName;
 use serde_json::Value;
 
 use super::failure::{Code, Failure};
-use super::refusal;
+use super::{reading, refusal};
 use crate::audit::{Audit, Change, Entity, Line};
 use crate::authenticate::Caller;
 use crate::cluster::Cluster;
@@ -65,9 +65,7 @@ impl Session<'_> {
         if self.is_admin(&self.published().view) {
             return Ok(());
         }
-        if let Ok(fresh) = self.cluster.fresh().await
-            && self.is_admin(&fresh.view)
-        {
+        if self.is_admin(&reading::fresh(self.cluster).await?.view) {
             return Ok(());
         }
         Err(Failure::new(Code::Forbidden, "admin_required", "Forbidden")
