@@ -1,7 +1,8 @@
 """The cluster that the clients are run against: three nodes, of which every call takes the next.
 
-A client that was written for a single server knows nothing of that, so whatever one node answers must hold on the
-next one at once, or be waited for with a deadline (`eventually`), where no server promises it.
+A client that was written for a single server knows nothing of that. What one node has made, the next one finds at once,
+since it makes sure before it says that there is no such thing. What one node has changed or removed, the next one may still
+see as it was, for the short while that `verify.max-staleness` allows; tests wait for that (`eventually`).
 """
 
 import base64
@@ -129,3 +130,16 @@ def eventually(holds, what: str):
             return answer
         assert time.monotonic() < deadline, f"not within {DEADLINE_SECS} s: {what}"
         time.sleep(POLL_SECS)
+
+
+def eventually_raises(exception: type[Exception], call, what: str):
+    """Calls until it raises this: a node may not have heard of the latest change for as long as the bound allows."""
+
+    def raises() -> bool:
+        try:
+            call()
+        except exception:
+            return True
+        return False
+
+    eventually(raises, what)

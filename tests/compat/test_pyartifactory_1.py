@@ -5,7 +5,7 @@ from pyartifactory import Artifactory
 from pyartifactory.exception import InvalidTokenDataException, UserNotFoundException
 from pyartifactory.models import Group, NewUser
 
-from cluster import Cluster, claims, unique
+from cluster import Cluster, claims, eventually_raises, unique
 
 
 @pytest.fixture
@@ -26,8 +26,7 @@ def test_a_user_in_a_group_is_made_and_removed(client):
     assert (made.name, made.groups) == (name, [group])
     assert client().groups.get(group).name == group
     client().users.delete(name)
-    with pytest.raises(UserNotFoundException):
-        client().users.get(name)
+    eventually_raises(UserNotFoundException, lambda: client().users.get(name), "the user gone")
 
 
 def test_a_token_with_quoted_groups_is_made(client, cluster, user):

@@ -13,7 +13,7 @@ from pyartifactory.exception import (
 )
 from pyartifactory.models import Group, NewUser, User
 
-from cluster import Cluster, claims, eventually, unique
+from cluster import Cluster, claims, eventually, eventually_raises, unique
 
 DAY_SECS = 24 * 3600
 
@@ -40,21 +40,20 @@ def test_a_user_is_made_read_listed_changed_and_removed(client):
     changed = client().users.update(User(name=name, email="b@example.org", disableUIAccess=True))
     assert (changed.email, changed.disableUIAccess) == ("b@example.org", True)
     client().users.delete(name)
-    with pytest.raises(UserNotFoundError):
-        client().users.get(name)
+    eventually_raises(UserNotFoundError, lambda: client().users.get(name), "the user gone")
 
 
 def test_a_group_is_made_read_listed_changed_and_removed(client, user):
     name = unique("group")
     made = client().groups.create(Group(name=name, description="who may read", userNames=[user.name]))
     assert (made.name, made.description, made.userNames) == (name, "who may read", [user.name])
-    assert set(client().users.get(user.name).groups) == {name, user.group}
+    both = {name, user.group}
+    eventually(lambda: set(client().users.get(user.name).groups) == both, "the user in both groups")
     eventually(lambda: name in [group.name for group in client().groups.list()], "the group in the list")
     changed = client().groups.update(Group(name=name, description="who may write", userNames=[]))
     assert (changed.description, changed.userNames) == ("who may write", [])
     client().groups.delete(name)
-    with pytest.raises(GroupNotFoundError):
-        client().groups.get(name)
+    eventually_raises(GroupNotFoundError, lambda: client().groups.get(name), "the group gone")
 
 
 def test_an_administrator_makes_a_token_for_a_user(client, cluster, user):
