@@ -4,7 +4,9 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::cluster::Cluster;
+use super::eventually::eventually;
 use super::http::{Auth, Body};
+use super::promises::READY_WITHIN;
 use super::tokens::{LONG_SECS, PLAIN_SECS, create};
 
 #[tokio::test]
@@ -37,4 +39,31 @@ async fn a_trusted_certificate_opens_the_door_for_plain_tokens_only_and_one_way_
     let gone = node.send(Method::DELETE, "/circlet/v1/trust/there", admin, Body::Empty).await;
     assert_eq!(gone.expect("an answer").status, 204);
     assert_eq!(node.verify(&plain).await.status, 401, "trust has ended");
+}
+
+#[tokio::test]
+async fn the_trusted_folder_of_one_node_speaks_for_its_whole_cluster() {
+    let (here, there) = Cluster::start_circle_of("three-node").await;
+    let plain = create(there.endpoint(0), &there.admin_token, PLAIN_SECS, false).await.member("access_token");
+    let dropped = here.home(1).join("etc/keys/trusted/there.crt");
+    std::fs::copy(there.home(0).join("etc/keys/root.crt"), &dropped).expect("a dropped certificate");
+    for node in here.endpoints() {
+        eventually(READY_WITHIN, "the other cluster's plain token is accepted", || async {
+            (node.verify(&plain).await.status == 200).then_some(())
+        })
+        .await;
+    }
+    for number in here.all() {
+        eventually(READY_WITHIN, "every node's folder shows it", || async {
+            here.home(number).join("etc/keys/trusted/there.crt").exists().then_some(())
+        })
+        .await;
+    }
+    std::fs::remove_file(here.home(2).join("etc/keys/trusted/there.crt")).expect("a removed certificate");
+    for node in here.endpoints() {
+        eventually(READY_WITHIN, "trust ends with the file, wherever it was removed", || async {
+            (node.verify(&plain).await.status == 401).then_some(())
+        })
+        .await;
+    }
 }
