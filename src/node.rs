@@ -37,6 +37,8 @@ const STATE_WAIT: Duration = Duration::from_secs(5);
 
 /// How long an open log may look empty before it counts as lost.
 const LOG_WAIT: Duration = Duration::from_secs(1);
+/// How soon a node notices that it was removed.
+const REMOVED_LOOK: Duration = Duration::from_millis(500);
 const LOG_LOOK: Duration = Duration::from_millis(5);
 
 /// What serving takes.
@@ -84,6 +86,14 @@ pub enum ServeError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// The cluster has removed this node.
+    #[error("node {node_id} was removed from cluster {service_id}")]
+    Removed {
+        /// The node.
+        node_id: u64,
+        /// Its former cluster.
+        service_id: String,
     },
     /// The node has stopped itself, rather than answer from a state that it can't vouch for.
     #[error("the node has stopped itself: {0}")]
@@ -234,6 +244,7 @@ impl Node {
             }
             reason = self.cluster.stopped() => Err(ServeError::Stopped(reason)),
             error = arriving => Err(error),
+            error = self.removed() => Err(error),
         }
     }
 
@@ -258,6 +269,19 @@ impl Node {
             }
             // An error means that it is not there yet.
             let _ = self.cluster.wait_index(published.index.saturating_add(1), STATE_WAIT).await;
+        }
+    }
+
+    /// Until a view that knows of this node's admission doesn't hold the node any more.
+    async fn removed(&self) -> ServeError {
+        let node_id = self.identity.node_id;
+        loop {
+            let view = &self.cluster.published().view;
+            // A node's id is the log index of its admission: a view below it is of before.
+            if view.service_id().is_some() && view.index() >= node_id && view.node(node_id).is_none() {
+                return ServeError::Removed { node_id, service_id: self.identity.service_id.clone() };
+            }
+            tokio::time::sleep(REMOVED_LOOK).await;
         }
     }
 

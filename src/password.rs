@@ -29,6 +29,9 @@ use slowdown::Slowdown;
 const QUEUE_CHECKS_MAX: usize = 64;
 /// More threads than this would only take memory (19 MiB each) from everything else.
 const THREADS_MAX: usize = 4;
+/// What is checked for users who don't exist: the parameters of a real hash, and no password behind it.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// What a client is told to wait when the queue is full.
 const BUSY_RETRY_SECS: u64 = 1;
 
@@ -76,7 +79,6 @@ pub struct Passwords {
 
 struct Shared {
     pool: Pool,
-    dummy: String,
     memory: Mutex<Memory>,
     slowdown: Mutex<Slowdown>,
 }
@@ -88,7 +90,6 @@ impl Passwords {
         let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX);
         let shared = Shared {
             pool: Pool::start(threads, QUEUE_CHECKS_MAX),
-            dummy: hash_now(&Secret::random(16)),
             memory: Mutex::new(Memory::new()),
             slowdown: Mutex::new(Slowdown::default()),
         };
@@ -135,7 +136,7 @@ impl Passwords {
         let priority = if known { Priority::Known } else { Priority::Stranger };
         let password = password.clone();
         let exists = stored.is_some();
-        let stored = stored.unwrap_or(&self.shared.dummy).to_owned();
+        let stored = stored.unwrap_or(NOBODY).to_owned();
         self.shared.pool.run(priority, move || matches(&password, &stored) && exists).await
     }
 
@@ -192,6 +193,15 @@ mod tests {
         assert_eq!(check(&passwords, "alice", "battery staple", Some(&stored)).await, Verdict::Wrong);
         assert_eq!(check(&passwords, "nobody", "correct horse", None).await, Verdict::Wrong);
         assert_eq!(check(&passwords, "alice", "correct horse", Some("garbled")).await, Verdict::Wrong);
+    }
+
+    #[test]
+    fn checking_for_nobody_costs_what_checking_for_somebody_does() {
+        let parameters = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
+        let real = hash_now(&secret("x"));
+        assert_eq!(parameters(super::NOBODY), parameters(&real));
+        assert_eq!(super::NOBODY.len(), real.len());
+        assert!(argon2::password_hash::phc::PasswordHash::new(super::NOBODY).is_ok());
     }
 
     #[tokio::test]

@@ -334,6 +334,17 @@ fn three_nodes_join_and_a_join_token_lets_one_node_in() {
     assert_eq!(removed.code, Some(0), "{}", removed.stderr);
     let status = nodes[1].ask(&password, &["cluster", "status"]).json();
     assert_eq!(status["nodes"].as_array().map(Vec::len), Some(2));
+
+    // A leader that is removed lets another lead, and stops.
+    let own = |node: &process::Node| node.ask(&password, &["cluster", "status"]).json()["node"].clone();
+    let leads = eventually("a leader that leads", || nodes.iter().position(|node| own(node) == leader(node)));
+    let mut removed = nodes.remove(leads);
+    let id = own(&removed).to_string();
+    assert_eq!(nodes[0].ask(&password, &["cluster", "remove", &id]).code, Some(0));
+    assert_eq!(removed.wait().code(), Some(1));
+    assert!(removed.log().contains("was removed from cluster"), "{}", removed.log());
+    let last = nodes[0].ask(&password, &["cluster", "remove", &own(&nodes[0]).to_string()]);
+    assert!(last.stderr.contains("the only voting node"), "{}", last.stderr);
 }
 
 #[test]

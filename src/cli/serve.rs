@@ -61,6 +61,8 @@ fn failure(error: ServeError) -> Failure {
             .hint("see http.tls in etc/node.yml"),
         ServeError::Key(error) => Failure::input(error.to_string())
             .hint("etc/security/master.key may be of another time; copy it from another node of the cluster"),
+        error @ ServeError::Removed { .. } => Failure::input(error.to_string())
+            .hint("move its home aside, and join anew from an empty directory"),
         other => Failure::ours(other.to_string()),
     }
 }

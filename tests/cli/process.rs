@@ -157,6 +157,11 @@ impl Node {
         let pid = self.child.id().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
         assert!(killed.success());
+        self.wait()
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         eventually("the end of the node", || self.child.try_wait().expect("it is our child"))
     }
 
