@@ -60,6 +60,7 @@ fn assert_kept_promises(told: &Told) {
     }
     assert!(told.successors.len() > 10, "refreshes went on: {}", told.successors.len());
     assert!(told.revoked.len() > 5, "revokes went on: {}", told.revoked.len());
+    assert!(told.refused > 5, "revoked tokens were tried again: {}", told.refused);
 }
 
 /// Everything that was acknowledged is known at a node, and everything that was revoked is refused there.
@@ -121,4 +122,52 @@ async fn a_leader_restarted_within_its_lease_accepts_nothing_that_was_revoked() 
     }
     let listed = cluster.endpoint(0).get(TOKENS, Auth::Token(&cluster.admin_token)).await;
     assert_eq!(listed.status, 200, "{}", listed.text);
+}
+
+#[tokio::test]
+async fn a_leader_that_slept_accepts_nothing_that_was_revoked_meanwhile() {
+    let cluster = Cluster::start("three-node").await;
+    for _round in 0..3 {
+        let sleeper = cluster.leader(&cluster.all()).await;
+        let others = cluster.others(sleeper);
+        let token = create(cluster.endpoint(sleeper), &cluster.admin_token, LONG_SECS, false).await;
+        let (id, access) = (token.member("token_id"), token.member("access_token"));
+        assert_eq!(cluster.endpoint(sleeper).verify(&access).await.status, 200);
+        cluster.pause(sleeper);
+        let acknowledged = eventually(WRITES_BACK_WITHIN, "the others revoke without it", || async {
+            let answer = revoke(cluster.endpoint(others[0]), &cluster.admin_token, &id).await.ok()?;
+            matches!(answer.status, 200 | 204).then(Instant::now)
+        })
+        .await;
+        until(acknowledged + REVOKED_WITHIN).await;
+        // Sent while it sleeps, so that they are the first thing it sees: it still believes that it leads.
+        let node = cluster.endpoint(sleeper).clone();
+        let path = "/circlet/v1/verify";
+        let asked: Vec<_> = (0..8)
+            .map(|_| {
+                let (node, access) = (node.clone(), access.clone());
+                tokio::spawn(async move {
+                    let auth = Auth::Token(&access);
+                    node.send(reqwest::Method::GET, path, auth, super::http::Body::Empty).await
+                })
+            })
+            .collect();
+        until(Instant::now() + Duration::from_millis(200)).await;
+        cluster.resume(sleeper);
+        for verdict in asked {
+            let verdict = verdict.await.expect("not cancelled").expect("an answer");
+            assert!(
+                matches!(verdict.status, 401 | 503),
+                "a revoked token: {} {}",
+                verdict.status,
+                verdict.text
+            );
+        }
+        eventually(WRITES_BACK_WITHIN, "it has heard of the revocation", || async {
+            let verdict = node.verify(&access).await;
+            assert_ne!(verdict.status, 200, "{}", verdict.text);
+            (verdict.status == 401).then_some(())
+        })
+        .await;
+    }
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use tokio::task::JoinHandle;
 
+use super::eventually::until;
 use super::http::{Auth, Body, Endpoint};
+use super::promises::REVOKED_WITHIN;
 use super::tokens::{LONG_SECS, PLAIN_SECS, Pair, TOKENS, create, create_body, refresh, revoke};
 
 /// A client that was told "not now" asks again after this.
@@ -25,6 +27,8 @@ pub(crate) struct Told {
     pub(crate) created: Vec<String>,
     /// Revoked tokens: their value, and when that was acknowledged.
     pub(crate) revoked: Vec<(String, Instant)>,
+    /// How often a revoked token was refused after the bound.
+    pub(crate) refused: usize,
     /// For every refresh token that was used, all the different pairs that came back for it.
     pub(crate) successors: BTreeMap<String, Vec<(String, String)>>,
     /// When each refresh was acknowledged.
@@ -62,6 +66,7 @@ impl Load {
             tasks.push(tokio::spawn(client.clone().issue_and_verify(node)));
         }
         tasks.push(tokio::spawn(client.clone().create_and_revoke()));
+        tasks.push(tokio::spawn(client.clone().try_what_was_revoked()));
         tasks.push(tokio::spawn(client.clone().refresh_for_ever()));
         tasks.push(tokio::spawn(client.refresh_for_ever()));
         Self { told, stop, tasks }
@@ -149,6 +154,30 @@ impl Client {
                 }
                 tokio::time::sleep(RETRY_AFTER).await;
             }
+        }
+    }
+
+    /// Shows every node again and again what was revoked, as soon as the bound has passed.
+    async fn try_what_was_revoked(self) {
+        let mut next = 0;
+        while !self.is_stopped() {
+            let revoked = self.told.lock().expect("no panic while held").revoked.get(next).cloned();
+            let Some((token, acknowledged)) = revoked else {
+                tokio::time::sleep(RETRY_AFTER).await;
+                continue;
+            };
+            until(acknowledged + REVOKED_WITHIN).await;
+            for node in &self.nodes {
+                let path = "/circlet/v1/verify";
+                let verdict = node.send(Method::GET, path, Auth::Token(&token), Body::Empty).await;
+                match verdict {
+                    Ok(verdict) if matches!(verdict.status, 401 | 503) => self.note(|told| told.refused += 1),
+                    other => {
+                        self.note(|told| told.wrong.push(format!("revoked, at {}: {other:?}", node.url())));
+                    }
+                }
+            }
+            next += 1;
         }
     }
 
