@@ -15,6 +15,13 @@ use crate::types::{NodeId, Peer, Types};
 /// The version of everything in this file.
 const VERSION: u8 = 1;
 
+/// What decoding one frame may take, in bytes: lengths inside a frame are the sender's word, and are held against this
+/// before anything is allocated for them. Eight times a frame, because numbers are shorter in it than in memory.
+const DECODED_BYTES_MAX: usize = 64 << 20;
+
+/// The same for the first frames of a connection, whose sender may be anybody.
+const GREETING_DECODED_BYTES_MAX: usize = 64 << 10;
+
 /// The first frame of a connection.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Hello {
@@ -134,6 +141,15 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> io::Result<Bytes> {
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(frame: &[u8]) -> io::Result<T> {
+    decode_within::<T, DECODED_BYTES_MAX>(frame)
+}
+
+/// As [`decode`], for the frames of those who have not proved who they are.
+pub(crate) fn decode_greeting<T: DeserializeOwned>(frame: &[u8]) -> io::Result<T> {
+    decode_within::<T, GREETING_DECODED_BYTES_MAX>(frame)
+}
+
+fn decode_within<T: DeserializeOwned, const MAX: usize>(frame: &[u8]) -> io::Result<T> {
     let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let Some((&version, body)) = frame.split_first() else {
         return Err(bad("an empty frame".to_owned()));
@@ -141,10 +157,51 @@ pub(crate) fn decode<T: DeserializeOwned>(frame: &[u8]) -> io::Result<T> {
     if version != VERSION {
         return Err(bad(format!("a frame of version {version}; this node speaks {VERSION}")));
     }
-    let (value, read) = bincode::serde::decode_from_slice(body, bincode::config::standard())
-        .map_err(|error| bad(error.to_string()))?;
+    let config = bincode::config::standard().with_limit::<MAX>();
+    let (value, read) =
+        bincode::serde::decode_from_slice(body, config).map_err(|error| bad(error.to_string()))?;
     if read != body.len() {
         return Err(bad("a frame with trailing bytes".to_owned()));
     }
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft_rt_tokio::TokioRuntime;
+
+    use super::*;
+
+    /// A text or a run of bytes that says to be this long, and ends at once.
+    fn claims(prefix: &[u8], length: u64) -> Vec<u8> {
+        [prefix, &[253], &length.to_le_bytes()].concat()
+    }
+
+    #[test]
+    fn a_length_inside_a_frame_allocates_nothing_before_the_bytes_are_there() {
+        for length in [1 << 20, 1 << 40, u64::MAX >> 1, u64::MAX] {
+            assert!(decode_greeting::<Hello>(&claims(&[VERSION], length)).is_err(), "{length}");
+            // An answer that refuses with a text, and a proposal.
+            assert!(decode_greeting::<Welcome>(&claims(&[VERSION, 1], length)).is_err(), "{length}");
+            let proposal = claims(&[VERSION, 7, 4], length);
+            assert!(decode::<Numbered<Ask<TokioRuntime>>>(&proposal).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn the_largest_command_and_a_greeting_read_back() {
+        let command = vec![7; crate::log_store::COMMAND_BYTES_MAX];
+        let frame = encode(&Numbered { number: 3, body: Ask::<TokioRuntime>::Propose(command.clone()) });
+        let back: Numbered<Ask<TokioRuntime>> = decode(&frame.unwrap()).unwrap();
+        assert!(matches!(back.body, Ask::Propose(bytes) if bytes == command));
+        let hello = Hello {
+            service_id: "jfrt@01".repeat(100),
+            generation: u64::MAX,
+            from: u64::MAX,
+            to: u64::MAX,
+            lane: Lane::Join,
+        };
+        let back: Hello = decode_greeting(&encode(&hello).unwrap()).unwrap();
+        assert_eq!((back.service_id, back.lane), (hello.service_id, Lane::Join));
+    }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::network::wire::{Hello, Welcome, decode, encode};
+use crate::network::wire::{Hello, Welcome, decode_greeting, encode};
 use crate::network::{Channel, Dial, Lane};
 use crate::transport::tls::{Accept, Credentials, pinned};
 use crate::transport::{GREETING_BYTES_MAX, channel, frames};
@@ -44,7 +44,7 @@ impl Dial for TlsDial {
             let Some(frame) = frames.next().await else {
                 return Err(format!("{address}: closed without a word"));
             };
-            match decode(&frame.map_err(text)?).map_err(text)? {
+            match decode_greeting(&frame.map_err(text)?).map_err(text)? {
                 Welcome::Yes => Ok(channel(frames, max)),
                 Welcome::No(reason) => Err(format!("{address} refuses us: {reason}")),
             }

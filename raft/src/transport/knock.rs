@@ -11,7 +11,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::parse_x509_certificate;
 
 use crate::network::Lane;
-use crate::network::wire::{Hello, Welcome, decode, encode};
+use crate::network::wire::{Hello, Welcome, decode_greeting, encode};
 use crate::raft::{Identity, KnockError};
 use crate::transport::dial::connect;
 use crate::transport::tls::{Accept, Credentials};
@@ -71,7 +71,7 @@ where
         Some(frame) => frame.map_err(io),
         None => Err(lost("closed without an answer".to_owned())),
     };
-    match decode(&next().await?).map_err(io)? {
+    match decode_greeting(&next().await?).map_err(io)? {
         Welcome::Yes => Ok(next().await?.to_vec()),
         Welcome::No(reason) => Err(KnockError::Refused(reason)),
     }

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::bytes::Bytes;
 
-use crate::network::wire::{Hello, Welcome, decode, encode};
+use crate::network::wire::{Hello, Welcome, decode_greeting, encode};
 use crate::network::{Channel, Lane};
 use crate::transport::tls::{Credentials, public_key_digest};
 use crate::transport::{Frames, GREETING_BYTES_MAX, JOIN_LABEL, channel, frames};
@@ -135,7 +135,7 @@ impl<D: Doorman> Door<D> {
         let key = public_key_digest(certificate)?;
         let mut frames = frames(stream, GREETING_BYTES_MAX);
         let frame = frames.next().await.ok_or("closed without a word")?.map_err(text)?;
-        let hello: Hello = decode(&frame).map_err(text)?;
+        let hello: Hello = decode_greeting(&frame).map_err(text)?;
         Ok(Greeted { frames, hello, key })
     }
 
