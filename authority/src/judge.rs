@@ -120,7 +120,7 @@ impl State {
         let revocable = self.revocable(facts);
         let verdict = match (self.keyring.get(facts.key), self.circle.get(facts.key)) {
             (Some(key), _) => match key.state {
-                KeyState::Published | KeyState::Active => self.judge_own(facts),
+                KeyState::Published | KeyState::Active => self.judge_own(facts, revocable),
                 KeyState::Tainted => Err(Revocation::KeyTainted { key: facts.key.clone() }),
                 KeyState::Retired => return Judgement::Distrusted { kid: facts.key.clone() },
             },
@@ -144,10 +144,14 @@ impl State {
         }
     }
 
-    fn judge_own(&self, facts: &Facts<'_>) -> Result<(), Revocation> {
+    fn judge_own(&self, facts: &Facts<'_>, revocable: bool) -> Result<(), Revocation> {
         let expiry = facts.expires_at.unwrap_or(u64::MAX);
         if facts.id.is_some_and(|id| self.revocations.is_listed(&id, expiry)) {
             return Err(Revocation::Listed);
+        }
+        // From before the adoption of the key: there, revoking meant forgetting, and nobody here knows what was forgotten.
+        if facts.index.is_none() && revocable {
+            return Err(Revocation::Unrecorded);
         }
         if self.below_watermark(facts, facts.index) {
             return Err(Revocation::Watermark);

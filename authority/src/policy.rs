@@ -9,7 +9,8 @@ use circlet_token::{TokenId, UserName};
 
 use crate::{
     command::{
-        Action, Actor, PasswordChange, PutUser, RefreshToken, RevokeTarget, RevokeToken, TokenActor, Whom,
+        Action, Actor, PasswordChange, PutUser, RefreshOverrides, RefreshToken, RevokeTarget, RevokeToken,
+        TokenActor, Whom,
     },
     judge::{Facts, Judgement},
     record::TokenRecord,
@@ -34,11 +35,7 @@ impl State {
             Action::IssueToken(issue) => self.may_issue(actor, &rights, issue),
             Action::RefreshToken(refresh) => self.may_refresh(actor, &rights, refresh),
             Action::RevokeToken(revoke) => self.may_revoke(actor, &rights, revoke),
-            Action::RevokeBefore(revoke) => {
-                let own = matches!(&revoke.whom, Whom::Subject(subject) if is_own_user(&rights, subject.user_name()))
-                    && rights.whole_user;
-                administrators_or(own, &rights, action)
-            }
+            Action::RevokeBefore(revoke) => self.may_revoke_before(&rights, &revoke.whom, action),
             Action::PutUser(put) => {
                 administrators_or(self.changes_own_profile(&rights, put), &rights, action)
             }
@@ -64,7 +61,7 @@ impl State {
                 Some(user) if user.is_enabled() => Ok(()),
                 Some(_) => Err(Refusal::UserDisabled { name: name.clone() }),
             },
-            Actor::Token(token) if opens_pair(token, action) => Ok(()),
+            Actor::Token(token) if self.opens_pair(token, action) => Ok(()),
             Actor::Token(token) => self.token_standing(token),
         }
     }
@@ -89,7 +86,9 @@ impl State {
             Actor::Token(token) => token.id.is_some() && token.id == refresh.access,
             _ => false,
         };
-        if refresh.overrides.is_empty() && paired {
+        let current = self.families.get(&refresh.family).and_then(|family| self.tokens.get(&family.current));
+        let changes = self.changes(refresh);
+        if changes.is_empty() && paired {
             return Ok(());
         }
         if matches!(actor, Actor::RefreshPair) {
@@ -101,19 +100,18 @@ impl State {
         if rights.admin && !rights.foreign {
             return Ok(());
         }
-        if refresh.overrides.scope.is_some() || refresh.overrides.audience.is_some() {
+        if changes.scope.is_some() || changes.audience.is_some() {
             return Err(forbidden("changing scope or audience at a refresh", "only administrators may"));
         }
-        let current = self.families.get(&refresh.family).and_then(|family| self.tokens.get(&family.current));
         // An unknown family is told apart later, and tells a stranger nothing.
-        let own = current.is_none_or(|record| !rights.foreign && is_own(rights, record));
+        let own = current.is_none_or(|record| self.is_own(rights, record));
         if !own && !paired {
             return Err(forbidden(
                 "refreshing a token of another user",
                 "only its user and administrators may",
             ));
         }
-        match (refresh.overrides.lifetime, current) {
+        match (changes.lifetime, current) {
             // Who is no user keeps within what an administrator once gave.
             (Some(lifetime), Some(record)) if rights.user.is_none() && lifetime > record.lifetime => {
                 Err(forbidden("a longer lifetime at a refresh", "only users of this cluster may choose one"))
@@ -130,7 +128,8 @@ impl State {
             return Err(forbidden("revoking a token", "only principals of this cluster may; ask the issuer"));
         }
         let itself = |id: &TokenId| matches!(actor, Actor::Token(token) if token.id == Some(*id));
-        let recorded_own = |id: &TokenId| self.tokens.get(id).is_some_and(|record| is_own(rights, record));
+        let recorded_own =
+            |id: &TokenId| self.tokens.get(id).is_some_and(|record| self.is_own(rights, record));
         let own = match &revoke.target {
             RevokeTarget::Id(id) => itself(id) || recorded_own(id),
             RevokeTarget::Value(token) => {
@@ -147,6 +146,51 @@ impl State {
         Err(forbidden("revoking this token", "only its user and administrators may"))
     }
 
+    /// Users end what was issued to them here; whoever has the same name elsewhere is somebody else.
+    fn may_revoke_before(&self, rights: &Rights, whom: &Whom, action: &Action) -> Result<(), Refusal> {
+        if rights.foreign {
+            return Err(forbidden(action.name(), "only principals of this cluster may; ask the issuer"));
+        }
+        let own = match whom {
+            Whom::Subject(subject) => {
+                self.is_us(subject.service()) && is_own_user(rights, subject.user_name()) && rights.whole_user
+            }
+            Whom::Key(_) => false,
+        };
+        administrators_or(own, rights, action)
+    }
+
+    /// What a refresh asks to be different from what the family's token is: clients that repeat its parameters change
+    /// nothing, and a repeated refresh asks for what its successor has already.
+    pub(crate) fn changes(&self, refresh: &RefreshToken) -> RefreshOverrides {
+        let asked = &refresh.overrides;
+        let current = self.families.get(&refresh.family).and_then(|family| self.tokens.get(&family.current));
+        let Some(current) = current else { return asked.clone() };
+        RefreshOverrides {
+            lifetime: asked.lifetime.filter(|lifetime| *lifetime != current.lifetime),
+            scope: asked.scope.clone().filter(|scope| *scope != current.scope),
+            audience: asked.audience.clone().filter(|audience| *audience != current.audience),
+        }
+    }
+
+    /// A refresh presents its access token, which may have expired, been rotated out or lost its key: it opens the refresh
+    /// of its own family, or the replay, and only that. Whether the pair belongs together is decided with the family.
+    fn opens_pair(&self, token: &TokenActor, action: &Action) -> bool {
+        let Action::RefreshToken(refresh) = action else { return false };
+        token.id.is_some() && token.id == refresh.access && self.changes(refresh).is_empty()
+    }
+
+    /// Whether a recorded token belongs to the caller's user. What was issued before that user was created belongs to an
+    /// earlier one of the name, or to nobody.
+    fn is_own(&self, rights: &Rights, record: &TokenRecord) -> bool {
+        let user = rights.user.as_ref().filter(|_| !rights.foreign).and_then(|name| self.users.get(name));
+        user.is_some_and(|user| {
+            let named = record.owner.as_ref() == Some(&user.name)
+                || record.subject.user_name() == Some(user.name.as_str());
+            named && record.index >= user.created_index
+        })
+    }
+
     /// A user may change the own mail address and password, and nothing else, unless an administrator forbade it.
     fn changes_own_profile(&self, rights: &Rights, put: &PutUser) -> bool {
         let user = rights.user.as_ref().filter(|name| **name == put.name && rights.whole_user);
@@ -154,18 +198,6 @@ impl State {
         let rest = PutUser { email: None, password: PasswordChange::Keep, ..put.clone() };
         allowed && rest == PutUser::new(put.name.clone(), put.mode) && put.password != PasswordChange::Clear
     }
-}
-
-/// A refresh presents its access token, which may have expired, been rotated out or lost its key: it opens the refresh of
-/// its own family, or the replay, and only that. Whether the pair belongs together is decided with the family.
-fn opens_pair(token: &TokenActor, action: &Action) -> bool {
-    let Action::RefreshToken(refresh) = action else { return false };
-    token.id.is_some() && token.id == refresh.access && refresh.overrides.is_empty()
-}
-
-fn is_own(rights: &Rights, record: &TokenRecord) -> bool {
-    let owner = rights.user.is_some() && record.owner == rights.user;
-    owner || is_own_user(rights, record.subject.user_name())
 }
 
 fn is_own_user(rights: &Rights, name: Option<&str>) -> bool {

@@ -41,7 +41,8 @@ impl State {
     /// The effective rights of a verified token. That the token is good is for [`State::judge`] to say.
     #[must_use]
     pub fn rights_of(&self, verified: &Verified) -> Rights {
-        self.rights_of_token(&verified.claims.subject, &verified.claims.scope, &verified.key)
+        let claims = &verified.claims;
+        self.rights_of_token(&claims.subject, &claims.scope, &verified.key, claims.index)
     }
 
     /// The effective rights of whoever gives a command.
@@ -52,7 +53,9 @@ impl State {
             Actor::Operator => self.rights_of_machine("operator", true),
             Actor::RefreshPair => self.rights_of_machine("refresh", false),
             Actor::User { name } => self.rights_of_user(name),
-            Actor::Token(token) => self.rights_of_token(&token.subject, &token.scope, &token.key),
+            Actor::Token(token) => {
+                self.rights_of_token(&token.subject, &token.scope, &token.key, token.index)
+            }
         }
     }
 
@@ -85,19 +88,29 @@ impl State {
         }
     }
 
-    fn rights_of_token(&self, subject: &Subject, scope: &Scope, key: &KeyId) -> Rights {
+    fn rights_of_token(&self, subject: &Subject, scope: &Scope, key: &KeyId, index: Option<u64>) -> Rights {
         let name = subject.user_name().unwrap_or_else(|| subject.name()).to_owned();
         let principal = Principal { issuer: Some(subject.service().clone()), name };
         if self.is_us(subject.service()) && self.keyring.contains_key(key) {
-            self.rights_of_own(principal, subject, scope)
+            self.rights_of_own(principal, subject, scope, index)
         } else {
             self.rights_of_foreign(principal, scope, key)
         }
     }
 
-    fn rights_of_own(&self, principal: Principal, subject: &Subject, scope: &Scope) -> Rights {
+    /// A token that is older than the user of its name was issued for a name without one, and stays that: whoever is
+    /// created later inherits nothing, and lends it nothing.
+    fn rights_of_own(
+        &self,
+        principal: Principal,
+        subject: &Subject,
+        scope: &Scope,
+        index: Option<u64>,
+    ) -> Rights {
         let user = subject.user_name().and_then(|name| UserName::parse(name).ok());
-        let user = user.and_then(|name| self.users.get(&name)).filter(|user| user.is_enabled());
+        let user = user
+            .and_then(|name| self.users.get(&name))
+            .filter(|user| user.is_enabled() && index.is_none_or(|index| index >= user.created_index));
         let mut groups = self.existing_groups(scope);
         if let Some(user) = user.filter(|_| scope.is_user() || scope.all_groups()) {
             groups.extend(user.groups.iter().cloned());

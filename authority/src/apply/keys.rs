@@ -39,6 +39,14 @@ impl State {
                 state => Err(wrong_state(&key.kid, state, "it was published before")),
             };
         }
+        // Another certificate doesn't make a leaked key a new one.
+        if let Some(known) = self.twins(&key.spki_der).find(|known| known.state == KeyState::Tainted) {
+            return Err(wrong_state(
+                &known.kid,
+                known.state,
+                "this is the same key under another certificate",
+            ));
+        }
         let theirs =
             self.circle.values().find(|other| other.spki_der == key.spki_der || other.kid == key.kid);
         if let Some(theirs) = theirs {
@@ -73,15 +81,28 @@ impl State {
     fn taint_key(&mut self, kid: &KeyId) -> Applied {
         match self.state_of(kid)? {
             KeyState::Tainted => Ok(Outcome::Done),
-            state @ KeyState::Active => {
-                Err(wrong_state(kid, state, "publish and activate another key first"))
-            }
-            KeyState::Published | KeyState::Retired => {
-                self.move_key(kid, KeyState::Tainted);
+            KeyState::Active | KeyState::Published | KeyState::Retired => {
+                let spki = self.keyring.get(kid).map(|key| key.spki_der.clone()).unwrap_or_default();
+                if let Some(active) = self.twins(&spki).find(|key| key.state == KeyState::Active) {
+                    return Err(wrong_state(
+                        &active.kid,
+                        active.state,
+                        "publish and activate another key first",
+                    ));
+                }
+                let leaked: Vec<KeyId> = self.twins(&spki).map(|key| key.kid.clone()).collect();
+                for kid in &leaked {
+                    self.move_key(kid, KeyState::Tainted);
+                }
                 self.keys_changed();
                 Ok(Outcome::Done)
             }
         }
+    }
+
+    /// The keys of the keyring with this public key: a renewed certificate is another id for the same key.
+    fn twins(&self, spki_der: &[u8]) -> impl Iterator<Item = &Arc<Key>> {
+        self.keyring.values().filter(move |key| key.spki_der == spki_der)
     }
 
     fn state_of(&self, kid: &KeyId) -> Result<KeyState, Refusal> {

@@ -56,6 +56,10 @@ impl State {
     fn check_owner(&self, current: &TokenRecord) -> Result<(), Refusal> {
         let Some(name) = &current.owner else { return Ok(()) };
         match self.users.get(name) {
+            // Another user of that name.
+            Some(user) if current.index < user.created_index && !current.owner_external => {
+                Err(Refusal::OwnerUnknown { name: name.clone() })
+            }
             Some(user) if user.is_enabled() || user.is_external() => Ok(()),
             Some(_) => Err(Refusal::UserDisabled { name: name.clone() }),
             None if current.owner_external => Ok(()),
@@ -136,9 +140,9 @@ impl State {
         old: &TokenRecord,
         sequence: u32,
     ) -> Result<TokenRecord, Refusal> {
-        let overrides = &refresh.overrides;
+        let overrides = self.changes(refresh);
         let lifetime = overrides.lifetime.unwrap_or(old.lifetime);
-        let scope = overrides.scope.clone().unwrap_or_else(|| old.scope.clone());
+        let scope = overrides.scope.unwrap_or_else(|| old.scope.clone());
         let planned = self.plan_issue(&IssueRequest {
             generation: old.generation,
             lifetime,
@@ -152,7 +156,7 @@ impl State {
         Ok(TokenRecord {
             id: refresh.successor_id,
             scope,
-            audience: overrides.audience.clone().unwrap_or_else(|| old.audience.clone()),
+            audience: overrides.audience.unwrap_or_else(|| old.audience.clone()),
             lifetime,
             revocable: old.revocable || (overrides.lifetime.is_some() && planned.revocable),
             issued_at,
@@ -168,7 +172,7 @@ impl State {
 
     fn check_successor(&self, refresh: &RefreshToken, successor: &TokenRecord) -> Result<(), Refusal> {
         self.check_free(refresh)?;
-        if !refresh.overrides.is_empty() {
+        if !self.changes(refresh).is_empty() {
             self.check_form(&successor.scope, &successor.audience, None)?;
             self.check_scope(&successor.scope)?;
             self.check_scope_subject(successor)?;

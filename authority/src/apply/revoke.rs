@@ -127,7 +127,7 @@ impl State {
     pub(super) fn revoke_before(&mut self, revoke: &RevokeBefore) -> Outcome {
         let mark = self.watermark_now();
         match &revoke.whom {
-            Whom::Subject(subject) => self.revocations.mark_subject(subject.clone(), mark),
+            Whom::Subject(subject) => self.revocations.mark_subject(subject, mark),
             Whom::Key(key) => self.revocations.mark_key(key.clone(), mark),
         }
         Outcome::WatermarkSet { index: mark.index }

@@ -85,7 +85,7 @@ impl State {
         if let Some(service) = self.service_id() {
             let subject = Subject::user(service, name);
             let mark = self.watermark_now();
-            self.revocations.mark_subject(subject, mark);
+            self.revocations.mark_subject(&subject, mark);
         }
         Ok(Outcome::Done)
     }

@@ -48,7 +48,7 @@ impl State {
         let Some(user) = &rights.user else {
             return Err(forbidden("creating a token", "only users of this cluster may"));
         };
-        scope_within(rights, user, &issue.scope)?;
+        self.scope_within(rights, user, &issue.scope)?;
         self.bounded(rights, issue.generation, issue.lifetime)
     }
 
@@ -130,6 +130,33 @@ impl State {
         Ok(())
     }
 
+    /// A user's token gets no more than the caller has: groups that the caller's own scope names and in which the user is
+    /// at this moment (a token for a group must not outlive the membership by issuing others), and the user's live
+    /// rights only from a password or a token that has them.
+    fn scope_within(&self, rights: &Rights, user: &UserName, scope: &Scope) -> Result<(), Refusal> {
+        for item in scope.items() {
+            let allowed = match item {
+                ScopeItem::Api | ScopeItem::Groups(_) | ScopeItem::MemberOfGroups { all: false, .. } => true,
+                ScopeItem::MemberOfGroups { all: true, .. } => rights.all_groups,
+                ScopeItem::User => rights.whole_user,
+                _ => false,
+            };
+            if !allowed {
+                let item = scope.to_string();
+                return Err(Refusal::ScopeForbidden { asked_by: user.clone(), item });
+            }
+        }
+        let is_in = |group: &str| {
+            rights.groups.contains(group)
+                && self.users.get(user).is_some_and(|user| user.groups.contains(group))
+        };
+        let missing: Vec<&str> = scope.groups().filter(|group| !is_in(group)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::NotMember { asked_by: user.clone(), groups: missing.join(", ") })
+    }
+
     /// The longest lifetime that someone who is no administrator may ask for.
     pub(super) fn bounded(
         &self,
@@ -160,28 +187,6 @@ fn means_something_alone(item: &ScopeItem) -> bool {
         ScopeItem::MemberOfGroups { names, .. } | ScopeItem::Groups(names) => !names.is_empty(),
         _ => true,
     }
-}
-
-/// A user's token gets no more than the caller has: the own groups, and the user's live rights only from a password or a
-/// token that has them.
-fn scope_within(rights: &Rights, user: &UserName, scope: &Scope) -> Result<(), Refusal> {
-    for item in scope.items() {
-        let allowed = match item {
-            ScopeItem::Api | ScopeItem::Groups(_) | ScopeItem::MemberOfGroups { all: false, .. } => true,
-            ScopeItem::MemberOfGroups { all: true, .. } => rights.all_groups,
-            ScopeItem::User => rights.whole_user,
-            _ => false,
-        };
-        if !allowed {
-            let item = scope.to_string();
-            return Err(Refusal::ScopeForbidden { asked_by: user.clone(), item });
-        }
-    }
-    let missing: Vec<&str> = scope.groups().filter(|group| !rights.groups.contains(*group)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::NotMember { asked_by: user.clone(), groups: missing.join(", ") })
 }
 
 pub(crate) fn fits(what: &str, found: usize, limit: &str, max: i64) -> Result<(), Refusal> {

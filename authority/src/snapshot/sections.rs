@@ -187,7 +187,7 @@ fn restore_revocations(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), D
         }
         SUBJECT_MARK => {
             let (subject, mark): (Subject, Watermark) = decode_bare(bytes)?;
-            revocations.mark_subject(subject, mark);
+            revocations.mark_subject(&subject, mark);
         }
         _ => {
             let (key, mark): (KeyId, Watermark) = decode_bare(bytes)?;

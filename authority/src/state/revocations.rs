@@ -1,6 +1,8 @@
 //! The revocation list: revoked ids with their expiry, and watermarks. Its size follows what was revoked, whatever was
 //! issued.
 
+use std::borrow::Cow;
+
 use circlet_token::{KeyId, Subject, TokenId};
 use imbl::{OrdMap, OrdSet};
 
@@ -21,6 +23,7 @@ pub(crate) struct Revocations {
     lately: OrdMap<TokenId, Lately>,
     /// Derived: `lately` in the order of revoking.
     lately_order: OrdMap<u64, TokenId>,
+    /// By [`under_one_name`].
     subjects: OrdMap<Subject, Watermark>,
     keys: OrdMap<KeyId, Watermark>,
 }
@@ -74,8 +77,11 @@ impl Revocations {
         self.unseen.get(id).copied()
     }
 
-    pub(crate) fn mark_subject(&mut self, subject: Subject, mark: Watermark) {
-        self.subjects.insert(subject, mark);
+    pub(crate) fn mark_subject(&mut self, subject: &Subject, mark: Watermark) {
+        let subject = under_one_name(subject).into_owned();
+        if self.subjects.get(&subject).is_none_or(|before| before.index <= mark.index) {
+            self.subjects.insert(subject, mark);
+        }
     }
 
     pub(crate) fn mark_key(&mut self, key: KeyId, mark: Watermark) {
@@ -83,7 +89,10 @@ impl Revocations {
     }
 
     pub(crate) fn subject_mark(&self, subject: &Subject) -> Option<Watermark> {
-        self.subjects.get(subject).copied()
+        if self.subjects.is_empty() {
+            return None;
+        }
+        self.subjects.get(under_one_name(subject).as_ref()).copied()
     }
 
     pub(crate) fn key_mark(&self, key: &KeyId) -> Option<Watermark> {
@@ -144,4 +153,18 @@ impl Revocations {
     pub(crate) fn lately_sizes(&self) -> (usize, usize) {
         (self.lately.len(), self.lately_order.len())
     }
+}
+
+/// One installation signs as `jfrt@X`, `jfac@X` or `jffe@X`, and all of them speak for the same users: what is said of a
+/// subject holds under each of its names.
+fn under_one_name(subject: &Subject) -> Cow<'_, Subject> {
+    const KIND: &str = "jfrt";
+    let service = subject.service();
+    if service.kind() == KIND {
+        return Cow::Borrowed(subject);
+    }
+    let name = subject.name();
+    let slash = if name.is_empty() { "" } else { "/" };
+    Subject::parse(&format!("{KIND}@{}{slash}{name}", service.ulid()))
+        .map_or(Cow::Borrowed(subject), Cow::Owned)
 }

@@ -10,6 +10,8 @@ use circlet_token::{Algorithm, Claims, KeyId, ServiceId, TokenId, UserName, Veri
 use sha2::{Digest, Sha256};
 
 pub(crate) const OURS: &str = "jfrt@01hq0000000000000000000001";
+/// The same cluster under another kind of service.
+pub(crate) const OURS_AS_ACCESS: &str = "jfac@01hq0000000000000000000001";
 pub(crate) const THEIRS: &str = "jfrt@01hq0000000000000000000002";
 pub(crate) const START_MS: u64 = 1_800_000_000_000;
 

@@ -13,7 +13,8 @@ use goldenscript::{ArgumentConsumer, Command};
 
 use crate::{
     house::{
-        Held, House, OURS, START_MS, THEIRS, family_id, hash, kid, name, node, sealed, service, token_id,
+        Held, House, OURS, OURS_AS_ACCESS, START_MS, THEIRS, family_id, hash, kid, name, node, sealed,
+        service, token_id,
     },
     tell::{describe, tell},
 };
@@ -118,11 +119,7 @@ impl House {
     fn issue(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
         let (label, subject) = (next(args)?, next(args)?);
         let actor = self.actor(args)?;
-        let subject = match subject.split_once(':') {
-            Some(("service", rest)) => Subject::parse(&format!("{OURS}/{rest}"))?,
-            Some(("their", rest)) => Subject::parse(&format!("{THEIRS}/users/{rest}"))?,
-            _ => Subject::user(&service(OURS), &name(subject)),
-        };
+        let subject = subject_of(subject)?;
         let owner = match args.take_key("owner") {
             Some(owner) => Some(name(owner)),
             None => self.state.rights(&actor).user,
@@ -240,7 +237,7 @@ impl House {
     fn revoke_before(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
         let whom = match args.take_key("key") {
             Some(label) => Whom::Key(kid(label)),
-            None => Whom::Subject(Subject::user(&service(OURS), &name(next(args)?))),
+            None => Whom::Subject(subject_of(next(args)?)?),
         };
         self.act(args, Action::RevokeBefore(RevokeBefore { whom }))
     }
@@ -272,7 +269,11 @@ impl House {
 
     fn foreign(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
         let (label, user) = (next(args)?, next(args)?);
-        let from = if args.take_key("from").is_some_and(|word| word == "us") { OURS } else { THEIRS };
+        let from = match args.take_key("from") {
+            Some("us") => OURS,
+            Some("access") => OURS_AS_ACCESS,
+            _ => THEIRS,
+        };
         let key = kid(args.take_key("key").unwrap_or("their-key"));
         let life = number(args, "life")?.unwrap_or(3_600);
         let issued_at = self.now_secs();
@@ -340,6 +341,7 @@ impl House {
     fn rotate(&mut self, word: &str, args: &mut ArgumentConsumer<'_>) -> Said {
         let label = next(args)?;
         let kid_ = kid(label);
+        let public_key = args.take_key("public-key").unwrap_or(label);
         let rotate = match word {
             "publish" => {
                 self.labels.push((kid_.to_string(), format!("<{label}>")));
@@ -347,7 +349,7 @@ impl House {
                     kid: kid_,
                     algorithm: Algorithm::EdDsa,
                     certificate_der: format!("certificate {label}").into_bytes(),
-                    spki_der: format!("public key {label}").into_bytes(),
+                    spki_der: format!("public key {public_key}").into_bytes(),
                     private_key: sealed(label),
                 }
             }
@@ -460,6 +462,16 @@ impl House {
         let state = &self.state;
         format!("{} recorded, {} revoked", state.token_count(), state.revoked_count())
     }
+}
+
+/// `alice`, `their:alice`, `access:alice` (ours, under the other kind), `service:pipeline`.
+fn subject_of(text: &str) -> Result<Subject, Box<dyn Error>> {
+    Ok(match text.split_once(':') {
+        Some(("service", rest)) => Subject::parse(&format!("{OURS}/{rest}"))?,
+        Some(("their", rest)) => Subject::user(&service(THEIRS), &name(rest)),
+        Some(("access", rest)) => Subject::user(&service(OURS_AS_ACCESS), &name(rest)),
+        _ => Subject::user(&service(OURS), &name(text)),
+    })
 }
 
 fn next<'a>(args: &mut ArgumentConsumer<'a>) -> Result<&'a str, Box<dyn Error>> {
