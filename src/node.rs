@@ -215,8 +215,8 @@ impl Node {
         let audit = Audit::open(&self.home.paths.logs())
             .map_err(|source| ServeError::System { doing: "open the audit log", source })?;
         let settings = http::edge::Settings {
+            advertised_version: self.settings.advertised_version.clone(),
             trusted_proxies: self.settings.trusted_proxies.clone(),
-            ..http::edge::Settings::default()
         };
         Ok(Edge::new(self.cluster.clone(), Passwords::start(), audit, settings))
     }

@@ -101,3 +101,58 @@ impl Hasher for Prefix {
     // The length prefix of an array says nothing.
     fn write_usize(&mut self, _length: usize) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use circlet_token::{Algorithm, Audience, Claims, KeyId, Scope, ServiceId, Subject};
+
+    use super::*;
+
+    fn verified() -> Arc<Verified> {
+        let issuer = ServiceId::parse("jfrt@01own").unwrap();
+        let claims = Claims {
+            revocable: None,
+            subject: Subject::parse("jfrt@01own/users/alice").unwrap(),
+            scope: Scope::parse("applied-permissions/user").unwrap(),
+            audience: Audience::any(),
+            issuer,
+            expires_at: None,
+            issued_at: 0,
+            not_before: None,
+            id: None,
+            index: None,
+        };
+        Arc::new(Verified { claims, key: KeyId::of_certificate(b"key"), algorithm: Algorithm::EdDsa })
+    }
+
+    #[test]
+    fn an_entry_counts_only_under_the_keys_that_it_was_verified_with() {
+        let (memory, keys, others) = (Signatures::new(), Arc::new(KeySet::new()), Arc::new(KeySet::new()));
+        let seen = digest("token");
+        assert!(memory.recall(&seen, &keys).is_none());
+        memory.remember(seen, &keys, verified());
+        assert!(memory.recall(&seen, &keys).is_some());
+        assert!(memory.recall(&seen, &others).is_none());
+        assert!(memory.recall(&digest("another"), &keys).is_none());
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_keeps_what_is_used() {
+        let (memory, keys, known) = (Signatures::new(), Arc::new(KeySet::new()), verified());
+        let kept = digest("kept");
+        memory.remember(kept, &keys, Arc::clone(&known));
+        for number in 0..SHARDS * GENERATION_ENTRIES_MAX * 4 {
+            memory.remember(digest(&number.to_string()), &keys, Arc::clone(&known));
+            if number % 1000 == 0 {
+                assert!(memory.recall(&kept, &keys).is_some(), "after {number}");
+            }
+        }
+        let held: usize = memory
+            .shards
+            .iter()
+            .map(|shard| shard.lock().unwrap())
+            .map(|shard| shard.young.len() + shard.old.len())
+            .sum();
+        assert!(held <= SHARDS * GENERATION_ENTRIES_MAX * 2, "{held}");
+    }
+}

@@ -60,6 +60,8 @@ pub struct NodeSettings {
     pub http_advertise: String,
     /// How client traffic is protected.
     pub tls: TlsChoice,
+    /// The version that `system/version` reports.
+    pub advertised_version: String,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
     /// How often the directory of trusted certificates is read even if nothing was reported.
@@ -212,6 +214,7 @@ fn check(raw: table::Raw) -> Result<NodeSettings, (String, String)> {
         peer_listen: raw.peer_listen,
         http_listen: listen,
         tls,
+        advertised_version: raw.advertised_version,
         trusted_proxies: raw.trusted_proxies,
         trust_poll: raw.trust_poll,
         shutdown_grace: raw.shutdown_grace,

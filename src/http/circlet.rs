@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use circlet_authority::{Config, ConfigError, IssuerLimits, Setting, State, TrustedIssuer, Unit};
 use circlet_token::{Lifetime, ServiceId};
+use hyper::body::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
@@ -22,6 +23,13 @@ use crate::usecase::{Session, config};
 
 /// What stays readable in a header: the characters of subjects that mean nothing to a header's reader.
 const HEADER_KEPT: &[u8] = b"/@:*+=!$&'()";
+
+const X_CIRCLET_SUBJECT: HeaderName = HeaderName::from_static("x-circlet-subject");
+const X_CIRCLET_USER: HeaderName = HeaderName::from_static("x-circlet-user");
+const X_CIRCLET_GROUPS: HeaderName = HeaderName::from_static("x-circlet-groups");
+const X_CIRCLET_ADMIN: HeaderName = HeaderName::from_static("x-circlet-admin");
+const X_CIRCLET_REVOCABLE: HeaderName = HeaderName::from_static("x-circlet-revocable");
+const X_CIRCLET_EXPIRES: HeaderName = HeaderName::from_static("x-circlet-expires");
 
 /// Serves the endpoints of administrators.
 pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
@@ -77,7 +85,7 @@ pub(crate) async fn verify(call: &Call<'_>) -> Result<Response, Failure> {
     let caller = call.caller(Rules { service: service.as_ref(), ..Rules::HERE }).await?;
     let worth = verify::worth(call.edge, &caller).await?;
     let body = VerifyAnswer {
-        subject: worth.subject.as_ref().map(circlet_token::Subject::as_str),
+        subject: worth.subject.as_ref().map(|subject| subject.as_str()),
         user: &worth.user,
         groups: &worth.groups,
         admin: worth.admin,
@@ -92,7 +100,7 @@ pub(crate) async fn verify(call: &Call<'_>) -> Result<Response, Failure> {
     Ok(response)
 }
 
-fn describe(worth: &Worth, response: &mut Response) {
+fn describe(worth: &Worth<'_>, response: &mut Response) {
     let mut groups = String::new();
     for group in &worth.groups {
         if !groups.is_empty() {
@@ -106,17 +114,20 @@ fn describe(worth: &Worth, response: &mut Response) {
         encoded
     };
     let flag = |flag: bool| HeaderValue::from_static(if flag { "true" } else { "false" });
-    let text = |text: String| HeaderValue::from_str(&text).expect("percent-encoded text is visible ASCII");
+    // Takes the text's memory over instead of copying it.
+    let text = |text: String| {
+        HeaderValue::from_maybe_shared(Bytes::from(text)).expect("percent-encoded text is visible ASCII")
+    };
     let headers = response.headers_mut();
     if let Some(subject) = &worth.subject {
-        headers.insert(HeaderName::from_static("x-circlet-subject"), text(encoded(subject.as_str())));
+        headers.insert(X_CIRCLET_SUBJECT, text(encoded(subject.as_str())));
     }
-    headers.insert(HeaderName::from_static("x-circlet-user"), text(encoded(&worth.user)));
-    headers.insert(HeaderName::from_static("x-circlet-groups"), text(groups));
-    headers.insert(HeaderName::from_static("x-circlet-admin"), flag(worth.admin));
-    headers.insert(HeaderName::from_static("x-circlet-revocable"), flag(worth.revocable));
+    headers.insert(X_CIRCLET_USER, text(encoded(&worth.user)));
+    headers.insert(X_CIRCLET_GROUPS, text(groups));
+    headers.insert(X_CIRCLET_ADMIN, flag(worth.admin));
+    headers.insert(X_CIRCLET_REVOCABLE, flag(worth.revocable));
     if let Some(expires_at) = worth.expires_at {
-        headers.insert(HeaderName::from_static("x-circlet-expires"), HeaderValue::from(expires_at));
+        headers.insert(X_CIRCLET_EXPIRES, HeaderValue::from(expires_at));
     }
 }
 

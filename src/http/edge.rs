@@ -32,8 +32,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<Network>,
 }
 
-/// The version that clients are told unless the operator says otherwise: the first with `force_revocable`, which
-/// is the newest parameter served here, and a patch level that no release had.
+/// The version that clients are told unless the operator says otherwise: the first with `force_revocable`, which is
+/// the newest parameter served here.
 pub const ADVERTISED_VERSION: &str = "7.50.3";
 
 impl Default for Settings {
@@ -106,31 +106,39 @@ impl Edge {
             query: head.uri.query(),
             body,
             request_id,
-            address: self.client_address(&head.headers, peer),
+            address: client_address(&self.settings.trusted_proxies, &head.headers, peer),
         };
         call.wait_for_view().await?;
-        // Boxed: the handlers' futures are large, and their type would be too deep for the compiler.
+        // Boxed: the handlers' futures are large, and their type would be too deep for the compiler. The hot one
+        // has a small box of its own.
+        if *endpoint == Endpoint::Verify {
+            let answering: BoxFuture<'_, _> = Box::pin(circlet::verify(&call));
+            return answering.await;
+        }
         let answering: BoxFuture<'_, _> = Box::pin(dispatch(&call, endpoint));
         answering.await
     }
+}
 
-    /// The address that a trusted proxy reports: the last one in `X-Forwarded-For` that is no trusted proxy itself.
-    fn client_address(&self, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
-        let direct = peer.ip().to_canonical();
-        let trusted =
-            |address: IpAddr| self.settings.trusted_proxies.iter().any(|network| network.contains(address));
-        if !trusted(direct) {
-            return direct;
-        }
-        let reported = headers.get_all("x-forwarded-for");
-        let hops: Vec<IpAddr> = reported
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map_while(|hop| hop.trim().parse().ok())
-            .collect();
-        hops.into_iter().rev().find(|hop| !trusted(*hop)).unwrap_or(direct)
+/// The address that a trusted proxy reports: the last one in `X-Forwarded-For` that is no trusted proxy itself. What
+/// stands before something unreadable was written by whoever wrote that, and is not believed.
+fn client_address(proxies: &[Network], headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
+    let trusted = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
+    let direct = peer.ip().to_canonical();
+    if !trusted(direct) {
+        return direct;
     }
+    let reported = headers.get_all("x-forwarded-for").iter().rev();
+    let hops = reported.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+    let mut nearest = direct;
+    for hop in hops {
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { return nearest };
+        nearest = address.to_canonical();
+        if !trusted(nearest) {
+            return nearest;
+        }
+    }
+    nearest
 }
 
 /// One handler for each endpoint.
@@ -163,5 +171,30 @@ async fn dispatch(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Fail
         | Endpoint::RouterHealth
         | Endpoint::Healthz
         | Endpoint::Readyz => system::serve(call, endpoint).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_trusted_proxies_speak_for_their_clients() {
+        let proxies: Vec<Network> = ["10.0.0.0/8", "::1"].iter().map(|text| text.parse().unwrap()).collect();
+        for (peer, reported, expected) in [
+            ("192.0.2.1:99", "198.51.100.7", "192.0.2.1"),
+            ("10.0.0.1:99", "198.51.100.7", "198.51.100.7"),
+            ("[::ffff:10.0.0.1]:99", "198.51.100.7", "198.51.100.7"),
+            ("10.0.0.1:99", "203.0.113.9, 198.51.100.7, 10.0.0.2", "198.51.100.7"),
+            ("10.0.0.1:99", "203.0.113.9, nonsense, 10.0.0.2", "10.0.0.2"),
+            ("10.0.0.1:99", "", "10.0.0.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", HeaderValue::from_static(reported));
+            let found = client_address(&proxies, &headers, peer.parse().unwrap());
+            assert_eq!(found.to_string(), expected, "{peer} {reported}");
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header that carries the id, in both directions.
-pub(crate) const X_REQUEST_ID: &str = "x-request-id";
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
@@ -24,8 +24,10 @@ impl RequestId {
     }
 
     fn drawn() -> Self {
-        let text = format!("{:016x}", rand::random::<u64>());
-        Self(HeaderValue::from_str(&text).expect("hexadecimal digits are a header value"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let drawn: [u8; 16] = rand::random();
+        let text = drawn.map(|byte| DIGITS[usize::from(byte % 16)]);
+        Self(HeaderValue::from_bytes(&text).expect("hexadecimal digits are a header value"))
     }
 
     /// As a header value.

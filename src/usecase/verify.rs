@@ -1,5 +1,6 @@
 //! What a credential is worth here, for proxies and for people.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use circlet_authority::Rights;
@@ -22,8 +23,8 @@ pub(crate) enum Standing {
 }
 
 /// An accepted credential and its effective rights.
-pub(crate) struct Worth {
-    pub(crate) subject: Option<Subject>,
+pub(crate) struct Worth<'a> {
+    pub(crate) subject: Option<Cow<'a, Subject>>,
     /// The user's name, or what else the subject says; the whole subject where another cluster vouches for it, so
     /// that their `admin` is never taken for ours.
     pub(crate) user: String,
@@ -40,7 +41,7 @@ pub(crate) struct Worth {
 }
 
 /// Says what the caller is worth, on the view that the caller was judged on.
-pub(crate) async fn worth(edge: &Edge, caller: &Caller) -> Result<Worth, Failure> {
+pub(crate) async fn worth<'a>(edge: &Edge, caller: &'a Caller) -> Result<Worth<'a>, Failure> {
     match caller {
         Caller::Anonymous => Err(Failure::unauthorized(
             "no_credential",
@@ -49,27 +50,27 @@ pub(crate) async fn worth(edge: &Edge, caller: &Caller) -> Result<Worth, Failure
         Caller::User(name) => {
             let published = reading::current(&edge.cluster).await?;
             let own = published.view.service_id();
-            let subject = own.map(|own| Subject::user(own, name));
+            let subject = own.map(|own| Cow::Owned(Subject::user(own, name)));
             Ok(Worth::of(published.view.rights_of_user(name), subject, None, false, published.index))
         }
         Caller::Token(bearer) => {
             let claims = &bearer.verified.claims;
             let rights = bearer.seen.view.rights_of(&bearer.verified);
-            let subject = Some(claims.subject.clone());
+            let subject = Some(Cow::Borrowed(&claims.subject));
             Ok(Worth::of(rights, subject, claims.expires_at, bearer.revocable, bearer.seen.index))
         }
     }
 }
 
-impl Worth {
+impl<'a> Worth<'a> {
     fn of(
         rights: Rights,
-        subject: Option<Subject>,
+        subject: Option<Cow<'a, Subject>>,
         expires_at: Option<u64>,
         revocable: bool,
         index: u64,
     ) -> Self {
-        let whole = subject.as_ref().filter(|_| rights.foreign).map(ToString::to_string);
+        let whole = subject.as_ref().filter(|_| rights.foreign).map(|subject| subject.as_str().to_owned());
         Self {
             subject,
             user: whole.unwrap_or(rights.principal.name),

@@ -46,6 +46,7 @@ pub(super) struct Raw {
     pub(super) tls: Option<TlsChoice>,
     pub(super) tls_certificate: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,
+    pub(super) advertised_version: String,
     pub(super) trusted_proxies: Vec<Network>,
     pub(super) trust_poll: Duration,
     pub(super) shutdown_grace: Duration,
@@ -66,6 +67,7 @@ impl Default for Raw {
             tls: None,
             tls_certificate: None,
             tls_key: None,
+            advertised_version: crate::http::edge::ADVERTISED_VERSION.to_owned(),
             trusted_proxies: Vec::new(),
             trust_poll: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(10),
@@ -107,6 +109,8 @@ settings! {
         raw, v => raw.tls_key = Some(path(v)?);
     "http.allow-plain", "false", "Whether http.tls may be off on an address that is not loopback.",
         raw, v => raw.http_allow_plain = flag(v)?;
+    "http.advertised-version", "7.50.3", "The version that system/version reports; clients choose by it what they use.",
+        raw, v => raw.advertised_version = name(v)?;
     "trusted-proxies", "[]", "Addresses and ranges of proxies whose X-Forwarded-For is believed.",
         raw, v => raw.trusted_proxies = networks(v)?;
     "trust-directory.poll-ms", "5000", "How often etc/keys/trusted is read even if no change was reported, in milliseconds.",
