@@ -72,13 +72,14 @@ impl Announcement {
         let Some(first) = self.nodes.first() else { return Ok(()) };
         let last = self.nodes.last().unwrap_or(first);
         writeln!(text)?;
-        writeln!(text, "Create a token on one node, verify it on another:")?;
+        writeln!(text, "Create a token on one node; create another one and verify it on another node:")?;
         writeln!(text)?;
-        writeln!(
-            text,
-            "  curl -s -u {}:{} -d scope=applied-permissions/user -d expires_in=600 {}/access/api/v1/tokens",
+        let create = format!(
+            "curl -s -u {}:{} -d expires_in=600 {}/access/api/v1/tokens",
             self.admin.username, self.admin.password, first.url
-        )?;
+        );
+        writeln!(text, "  {create}")?;
+        writeln!(text, r#"  TOKEN=$({create} | sed 's/.*"access_token":"\([^"]*\)".*/\1/')"#)?;
         writeln!(text, "  curl -s -H \"Authorization: Bearer $TOKEN\" {}/circlet/v1/verify", last.url)?;
         writeln!(text)?;
         writeln!(text, "Or with this program:")?;
@@ -90,5 +91,37 @@ impl Announcement {
         )?;
         writeln!(text, "  circlet token create alice --groups readers --refreshable")?;
         writeln!(text, "  circlet cluster status")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Administrator, AnnouncedNode, Announcement};
+
+    #[test]
+    fn the_lines_to_paste_name_the_first_node_and_the_last() {
+        let node = |id| AnnouncedNode {
+            id,
+            url: format!("http://127.0.0.1:{id}"),
+            pid: 7,
+            home: format!("/d/node-{id}"),
+        };
+        let announcement = Announcement {
+            service_id: "jfrt@x".to_owned(),
+            nodes: vec![node(1), node(5), node(9)],
+            admin: Administrator {
+                username: "admin".to_owned(),
+                password: "secret".to_owned(),
+                access_token: "a.b.c".to_owned(),
+            },
+        };
+        let text = announcement.for_people();
+        for line in [
+            "  node 3  http://127.0.0.1:9  pid 7  /d/node-9",
+            "  curl -s -u admin:secret -d expires_in=600 http://127.0.0.1:1/access/api/v1/tokens",
+            "  curl -s -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:9/circlet/v1/verify",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
     }
 }

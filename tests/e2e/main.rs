@@ -20,5 +20,6 @@ mod load;
 mod node;
 mod ports;
 mod promises;
+mod races;
 mod recovery;
 mod tokens;
