@@ -41,9 +41,10 @@ pub(crate) enum Found {
 pub(crate) async fn list(session: &Session<'_>, mut order: ListOrder) -> Result<Listed, Failure> {
     session.actor()?;
     let published = reading::current(session.cluster).await?;
+    refuse_foreign(session, &published)?;
     let rights = session.rights(&published.view);
     if !rights.as_ref().is_some_and(|rights| rights.admin) {
-        let Some(own) = rights.filter(|rights| !rights.foreign).and_then(|rights| rights.user) else {
+        let Some(own) = rights.and_then(|rights| rights.user) else {
             return Err(Failure::new(Code::Forbidden, "admin_required", "Forbidden")
                 .with_detail("only administrators list all tokens, and only users their own"));
         };
@@ -68,6 +69,7 @@ pub(crate) async fn list(session: &Session<'_>, mut order: ListOrder) -> Result<
 /// One token by id; to its user and to administrators.
 pub(crate) async fn find(session: &Session<'_>, id: TokenId) -> Result<Found, Failure> {
     session.actor()?;
+    refuse_foreign(session, &session.published())?;
     let published = reading::holding(session.cluster, |view| view.token(&id).is_some()).await?;
     let found = published.and_then(|published| {
         let record = Arc::clone(published.view.token(&id)?);
@@ -107,6 +109,15 @@ pub(crate) async fn me(session: &Session<'_>) -> Result<Found, Failure> {
         Some(record) => Found::Recorded(published, record),
         None => Found::Presented(Box::new(bearer.verified.claims.clone())),
     })
+}
+
+/// Whoever another cluster vouches for sees no tokens of this one, administrator or not.
+fn refuse_foreign(session: &Session<'_>, published: &Published<State>) -> Result<(), Failure> {
+    if session.rights(&published.view).is_some_and(|rights| rights.foreign) {
+        return Err(Failure::new(Code::Forbidden, "foreign_principal", "Forbidden")
+            .with_detail("only principals of this cluster read its tokens"));
+    }
+    Ok(())
 }
 
 /// 404 for this token.

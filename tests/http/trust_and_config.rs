@@ -46,9 +46,14 @@ transcript_test!(trust, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, VERIFY, As::Bearer(admin.clone()), Body::Empty).await;
     t.ask(Method::GET, VERIFY, As::Bearer(lasting), Body::Empty).await;
     t.ask(Method::POST, "/access/api/v1/tokens", As::Bearer(admin.clone()), Body::Empty).await;
-    t.ask(Method::GET, "/access/api/v1/tokens", As::Bearer(admin), Body::Empty).await;
+    t.ask(Method::GET, "/access/api/v1/tokens", As::Bearer(admin.clone()), Body::Empty).await;
     t.ask(Method::DELETE, "/access/api/v1/tokens/revoke", As::Admin, Body::Form(format!("token={token}")))
         .await;
+    t.note("even where their administrators are ours, tokens are none of their business");
+    let limits = json!({"certificate": pem, "name": "other", "limits": {"admin": true}});
+    t.ask(Method::POST, TRUST, As::Admin, Body::Json(limits)).await;
+    t.ask(Method::GET, VERIFY, As::Bearer(admin.clone()), Body::Empty).await;
+    t.ask(Method::GET, "/access/api/v1/tokens", As::Bearer(admin), Body::Empty).await;
     t.note("limits");
     let limits = json!({"certificate": pem, "name": "other", "limits": {"groups": [], "max_lifetime": 60}});
     t.ask(Method::POST, TRUST, As::Admin, Body::Json(limits)).await;
