@@ -33,6 +33,9 @@ use crate::settings::Settings;
 use crate::snapshot_file::SnapshotFile;
 use crate::types::{NodeId, Peer, Types};
 
+/// How soon the connections of a node that was removed are closed.
+const WELCOME_LOOK: Duration = Duration::from_secs(1);
+
 /// An openraft state machine whose snapshots are files.
 pub trait StateMachine<R: AsyncRuntime>: RaftStateMachine<Types<R>, SnapshotData = SnapshotFile> {}
 
@@ -187,7 +190,7 @@ where
             blocking: Arc::clone(&self.blocking),
         };
         let serving = serve::serve(self.raft.clone(), Arc::clone(&self), inbox, from, lane, channel);
-        R::select2(self.stop.cancelled(), serving).await;
+        R::select3(self.stop.cancelled(), serving, self.until_unwelcome(from)).await;
     }
 
     /// The present view with its index and freshness.
@@ -211,6 +214,21 @@ where
         Ok(known.public_key)
     }
 
+    /// Resolves when a node that was let in would not be let in any more: removed, or under another key. While we are
+    /// no member ourselves, we can't tell.
+    async fn until_unwelcome(&self, from: NodeId) {
+        let first = self.key_of(from);
+        loop {
+            R::sleep(WELCOME_LOOK).await;
+            let now = self.key_of(from);
+            let another = matches!((&first, &now), (Ok(first), Ok(now)) if first != now);
+            if self.peer(self.id).is_some() && (now.is_err() || another) {
+                tracing::info!(from, "a connection is closed: its node is not welcome any more");
+                return;
+            }
+        }
+    }
+
     /// What is recorded about a node that may connect: a member, or one that has been admitted.
     fn known(&self, id: NodeId) -> Option<Peer> {
         self.metrics(|metrics| {
@@ -218,9 +236,10 @@ where
             let member = membership.get_node(&id).cloned();
             let admitted =
                 || M::admitted(&self.board.load().view).into_iter().find(|(known, _)| *known == id);
-            let nobody = membership.nodes().next().is_none();
+            // The first entries of a long log know fewer members than there are.
+            let outside = membership.get_node(&self.id).is_none();
             let introduced =
-                || nobody.then(|| self.introduced.iter().find(|(known, _)| *known == id).cloned()).flatten();
+                || outside.then(|| self.introduced.iter().find(|(known, _)| *known == id).cloned()).flatten();
             member.or_else(|| admitted().or_else(introduced).map(|(_, peer)| peer))
         })
     }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
+use circlet_raft::network::Lane;
 use circlet_raft::{Clocks, ProposeError};
+use futures::StreamExt;
 use lines::{BOMB, NONSENSE};
 use wires::{Wires, three, until};
 
@@ -78,4 +80,17 @@ async fn what_cannot_be_applied_never_enters_the_log() {
     let large = nodes[1].0.propose(vec![b'x'; COMMAND_BYTES_MAX]).await.unwrap();
     until("it is everywhere", || nodes.iter().all(|(node, _)| node.published().index >= large.index)).await;
     assert!(nodes.iter().all(|(node, _)| node.status().stopped.is_none()), "{BOMB} was never proposed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_removed_loses_the_connections_it_has() {
+    let home = tempfile::tempdir().unwrap();
+    let wires = Arc::new(Wires::default());
+    let nodes = three(&home, &wires).await;
+    let mut removed = wires.open(3, 2, Lane::Calls).await;
+    let mut member = wires.open(1, 2, Lane::Calls).await;
+    nodes[0].0.remove(3).await.unwrap();
+    let closed = tokio::time::timeout(std::time::Duration::from_secs(20), removed.rx.next()).await;
+    assert!(matches!(closed, Ok(None)), "closed, and long before it would be for being idle");
+    assert!(futures::poll!(member.rx.next()).is_pending(), "who is still a member keeps its own");
 }

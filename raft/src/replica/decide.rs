@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft::errors::{ClientWriteError, RaftError};
+use openraft_rt::Select2;
 
 use crate::clock_watch::Circumstances;
 use crate::machine::Machine;
@@ -29,29 +30,11 @@ where
             return Err(ProposeError::Refused(format!("{} bytes; at most {max} are allowed", command.len())));
         }
         let deadline = Duration::from_millis(self.settings.propose_timeout_ms);
-        let committed = match R::timeout(deadline, self.find_leader(command)).await {
-            Ok(result) => result?,
-            // While a question is under way its own, shorter deadline ends it; so none was.
-            Err(_) => return Err(ProposeError::Unavailable("no leader was found in time".to_owned())),
-        };
+        let ask = || self.ask_leader(Ask::Propose(command.clone()), deadline);
+        let committed = until_taken::<R, _>(deadline, ask).await?;
         match R::timeout(deadline, self.board.wait_index(committed.index)).await {
             Ok(()) => Ok(committed),
             Err(_) => Err(ProposeError::Unknown("decided, but not yet seen by this node".to_owned())),
-        }
-    }
-
-    /// Asks whoever leads until somebody takes the command. Only "not the leader" is asked again.
-    async fn find_leader(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {
-        let ttl = Duration::from_millis(self.settings.propose_timeout_ms);
-        loop {
-            match self.ask_leader(Ask::Propose(command.clone()), ttl).await {
-                Said::Committed { index, outcome } => return Ok(Committed { index, outcome }),
-                Said::Refused(reason) => return Err(ProposeError::Refused(reason)),
-                Said::Unavailable(reason) => return Err(ProposeError::Unavailable(reason)),
-                Said::Unknown(reason) | Said::Failed(reason) => return Err(ProposeError::Unknown(reason)),
-                Said::NotLeader(_) => R::sleep(RETRY).await,
-                _ => return Err(ProposeError::Unknown("the leader answered another question".to_owned())),
-            }
         }
     }
 
@@ -122,5 +105,60 @@ where
     pub(super) fn median_ms(&self) -> Option<i64> {
         let voters = self.metrics(|metrics| metrics.membership_config.membership().voter_ids().collect());
         lock(&self.offsets).median(&voters, self.id, self.clocks.now())
+    }
+}
+
+/// Asks whoever leads until somebody takes the command. Only "not the leader" is asked again, for as long as `search`; a
+/// question that is under way by then has its own deadline, and is waited for: what it came to is known only then.
+async fn until_taken<R, F>(search: Duration, mut ask: impl FnMut() -> F) -> Result<Committed, ProposeError>
+where
+    R: AsyncRuntime,
+    F: Future<Output = Said<R>> + Send,
+{
+    let mut over = Box::pin(R::sleep(search));
+    loop {
+        match ask().await {
+            Said::Committed { index, outcome } => return Ok(Committed { index, outcome }),
+            Said::Refused(reason) => return Err(ProposeError::Refused(reason)),
+            Said::Unavailable(reason) => return Err(ProposeError::Unavailable(reason)),
+            Said::Unknown(reason) | Said::Failed(reason) => return Err(ProposeError::Unknown(reason)),
+            Said::NotLeader(_) => {}
+            _ => return Err(ProposeError::Unknown("the leader answered another question".to_owned())),
+        }
+        if let Select2::First(()) = R::select2(&mut over, R::sleep(RETRY)).await {
+            return Err(ProposeError::Unavailable("no leader was found in time".to_owned()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use openraft_rt_tokio::TokioRuntime;
+
+    use super::*;
+
+    const SEARCH: Duration = Duration::from_millis(300);
+
+    #[tokio::test]
+    async fn a_command_on_its_way_when_the_search_ends_is_not_said_to_be_undone() {
+        let asked = AtomicUsize::new(0);
+        let ask = || async {
+            if asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                return Said::<TokioRuntime>::NotLeader(None);
+            }
+            tokio::time::sleep(SEARCH * 2).await;
+            Said::Committed { index: 7, outcome: vec![1] }
+        };
+        let taken = until_taken(SEARCH, ask).await;
+        assert_eq!(taken, Ok(Committed { index: 7, outcome: vec![1] }));
+    }
+
+    #[tokio::test]
+    async fn a_search_that_finds_nobody_ends() {
+        let ask = || async { Said::<TokioRuntime>::NotLeader(None) };
+        let taken = until_taken(SEARCH, ask).await;
+        assert!(matches!(taken, Err(ProposeError::Unavailable(_))), "{taken:?}");
     }
 }

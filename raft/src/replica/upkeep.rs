@@ -22,6 +22,9 @@ const UPKEEP: Duration = Duration::from_millis(250);
 /// A learner this close to the end of the log has caught up.
 const LAG_ENTRIES_MAX: u64 = 100;
 
+/// A snapshot that has not come after so many looks, a minute, was not written, and is asked for again.
+const SNAPSHOT_LOOKS: u32 = 240;
+
 /// The log is purged in steps of this many entries: one large purge stalls the store.
 const PURGE_STEP: u64 = 2_000;
 
@@ -64,11 +67,11 @@ where
     }
 
     pub(super) async fn keep_up(&self) {
-        let mut snapshot_at = None;
+        let mut asked = Asked::default();
         loop {
             R::sleep(UPKEEP).await;
             self.promote_caught_up().await;
-            self.take_snapshot(&mut snapshot_at).await;
+            self.take_snapshot(&mut asked).await;
             self.purge().await;
         }
     }
@@ -93,9 +96,8 @@ where
         }
     }
 
-    /// Takes a snapshot when the log since the last has outgrown it. `asked_at` is the index applied when one was
-    /// last asked for, so that one under way isn't asked for again.
-    async fn take_snapshot(&self, asked_at: &mut Option<u64>) {
+    /// Takes a snapshot when the log since the last has outgrown it.
+    async fn take_snapshot(&self, asked: &mut Asked) {
         let threshold = self.settings.snapshot_log_bytes.max(self.journal.snapshot_bytes());
         if self.journal.log_bytes() <= threshold {
             return;
@@ -103,8 +105,7 @@ where
         let (applied, snapshot) = self.metrics(|metrics| {
             (metrics.last_applied.map(|log_id| log_id.index), metrics.snapshot.map(|log_id| log_id.index))
         });
-        if applied > snapshot && asked_at.is_none_or(|at| snapshot.is_some_and(|taken| taken >= at)) {
-            *asked_at = applied;
+        if applied > snapshot && asked.is_due(applied, snapshot) {
             // A failure is fatal to raft itself and is seen there.
             let _ = self.raft.trigger().snapshot().await;
         }
@@ -116,5 +117,46 @@ where
         if upto > purged {
             let _ = self.raft.trigger().purge_log(upto.min(purged + PURGE_STEP)).await;
         }
+    }
+}
+
+/// The last snapshot that was asked for.
+#[derive(Default)]
+struct Asked {
+    /// The index that was applied then.
+    at: Option<u64>,
+    /// How often was looked for it since.
+    looks: u32,
+}
+
+impl Asked {
+    /// Whether to ask now: not while one may be under way, but again when it has come, or is not to be expected any
+    /// more. One that takes longer is not begun twice: openraft builds one at a time.
+    fn is_due(&mut self, applied: Option<u64>, snapshot: Option<u64>) -> bool {
+        let under_way = self.at.is_some_and(|at| snapshot.is_none_or(|taken| taken < at));
+        self.looks = self.looks.saturating_add(1);
+        if under_way && self.looks < SNAPSHOT_LOOKS {
+            return false;
+        }
+        *self = Self { at: applied, looks: 0 };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, SNAPSHOT_LOOKS};
+
+    #[test]
+    fn a_snapshot_is_asked_for_once_and_again_when_it_came_or_failed() {
+        let mut asked = Asked::default();
+        assert!(asked.is_due(Some(100), None));
+        assert!(!asked.is_due(Some(150), None), "it is under way");
+        assert!(asked.is_due(Some(200), Some(100)), "it came");
+        // This one is never written.
+        let looks = (1..=SNAPSHOT_LOOKS).find(|_| asked.is_due(Some(300), Some(100)));
+        assert_eq!(looks, Some(SNAPSHOT_LOOKS));
+        assert!(!asked.is_due(Some(310), Some(100)));
+        assert!(asked.is_due(Some(320), Some(300)), "the second attempt succeeded");
     }
 }

@@ -38,6 +38,11 @@ impl Wires {
         self.isolated.lock().unwrap().clear();
     }
 
+    /// A connection of `me` to `target`, in the hands of the test.
+    pub(crate) async fn open(self: &Arc<Self>, me: NodeId, target: NodeId, lane: Lane) -> Channel {
+        End { wires: Arc::clone(self), me }.dial(target, &peer(target), lane).await.unwrap()
+    }
+
     fn is_cut(&self, one: NodeId, other: NodeId) -> bool {
         let isolated = self.isolated.lock().unwrap();
         isolated.contains(&one) || isolated.contains(&other)
