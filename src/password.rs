@@ -8,6 +8,7 @@
 //! - Wrong answers for one user come later and later, and an address that keeps guessing must pause. A right
 //!   password is never held back on account of its user: guessing cannot lock the owner out.
 
+mod hashing;
 mod memory;
 mod pool;
 mod slowdown;
@@ -17,10 +18,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use argon2::Argon2;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
-
 use crate::secret::Secret;
+pub(crate) use hashing::hash_now;
+use hashing::matches;
 use memory::Memory;
 use pool::{Pool, Priority};
 use slowdown::Slowdown;
@@ -147,21 +147,6 @@ impl Passwords {
     fn slowdown<T>(&self, with: impl FnOnce(&mut Slowdown) -> T) -> T {
         with(&mut self.shared.slowdown.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Hashes on the calling thread: argon2id with 19 MiB, two passes, one lane (OWASP's first choice), random salt.
-#[must_use]
-pub(crate) fn hash_now(password: &Secret) -> String {
-    Argon2::default()
-        .hash_password(password.expose())
-        .expect("default parameters and a generated salt are valid, and no password is too long")
-        .to_string()
-}
-
-/// Whether `password` is the one behind the PHC string `stored`; a garbled string matches nothing.
-fn matches(password: &Secret, stored: &str) -> bool {
-    PasswordHash::new(stored)
-        .is_ok_and(|stored| Argon2::default().verify_password(password.expose(), &stored).is_ok())
 }
 
 /// The longest that a wrong answer is held back.
