@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_authority::{Action, Actor, Command, Outcome, State};
+use circlet_raft::log_store::COMMAND_BYTES_MAX;
 use circlet_raft::{Instants, MemberError, NodeId, NotReached, Peer, ProposeError, Published, Raft, Status};
 
 use crate::clock::{self, Now};
@@ -41,6 +42,14 @@ pub enum Unavailable {
     /// The bytes of the command were refused before they reached the log: a defect of this program.
     #[error("the command can't be applied: {0}")]
     Defect(String),
+    /// The command is larger than the log takes: the request was.
+    #[error("the command has {bytes} bytes, and the log takes {max}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// What the log takes.
+        max: usize,
+    },
     /// This node could not prove in time that its view is fresh.
     #[error("this node can't prove that its view is fresh: {0}")]
     NotFresh(String),
@@ -98,6 +107,10 @@ impl Cluster {
     /// Has the cluster decide. When it returns, this node's view holds the decision.
     pub async fn decide(&self, actor: Actor, action: Action) -> Result<Decided, Unavailable> {
         let command = Command { actor, action }.encode();
+        let (bytes, max) = (command.len(), COMMAND_BYTES_MAX);
+        if bytes > max {
+            return Err(Unavailable::TooLarge { bytes, max });
+        }
         let committed = self.raft.propose(command).await.map_err(|error| match error {
             ProposeError::Unavailable(why) => Unavailable::NotDone(why),
             ProposeError::Unknown(why) => Unavailable::Unknown(why),

@@ -17,6 +17,7 @@ mod cluster;
 pub(crate) mod errors;
 mod legacy;
 pub(crate) mod percent;
+mod prompt;
 mod receive;
 pub(crate) mod request_id;
 mod route;

@@ -16,9 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use circlet_authority::{
-    Action, Actor, DistrustIssuer, IssuerLimits, Outcome, State, TrustIssuer, TrustedIssuer,
-};
+use circlet_authority::{Action, Actor, DistrustIssuer, Outcome, State, TrustIssuer, TrustedIssuer};
 use circlet_token::{CertificateFacts, KeyId};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
@@ -144,7 +142,7 @@ impl Keeper {
     async fn take(&mut self, step: &Step, scan: &Scan, view: &State, manifest: &mut Manifest) -> bool {
         match step {
             Step::Trust { file } => match scan.certificates.get(file) {
-                Some(facts) => self.trust(file, facts, manifest).await,
+                Some(facts) => self.trust(file, facts, view, manifest).await,
                 None => true,
             },
             Step::Distrust { kid } => match view.trusted(kid) {
@@ -167,7 +165,13 @@ impl Keeper {
         }
     }
 
-    async fn trust(&mut self, file: &str, facts: &CertificateFacts, manifest: &mut Manifest) -> bool {
+    async fn trust(
+        &mut self,
+        file: &str,
+        facts: &CertificateFacts,
+        view: &State,
+        manifest: &mut Manifest,
+    ) -> bool {
         let kid = &facts.key_id;
         let common_name = facts.common_name.clone().unwrap_or_default();
         let not_after = audit::date_of(facts.not_after);
@@ -191,7 +195,7 @@ impl Keeper {
             issuer: issuer.clone(),
             common_name: common_name.clone(),
             not_after: not_after.clone(),
-            limits: IssuerLimits::default(),
+            limits: merge::limits_of(view, &issuer),
             file_name: file.to_owned(),
         };
         let decided = self.cluster.decide(Actor::System, Action::TrustIssuer(Box::new(action))).await;

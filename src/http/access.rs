@@ -88,6 +88,7 @@ async fn refresh_pair(call: &Call<'_>, parameters: &Parameters) -> Result<Respon
 /// body; otherwise whoever authenticates.
 async fn refreshing<'a>(call: &'a Call<'_>, order: &mut RefreshOrder) -> Result<Session<'a>, Failure> {
     let nobody = call.session_of(Caller::Anonymous);
+    let mut of_the_pair = false;
     if let Ok(Credential::Bearer(bearer)) = Credential::read(call.headers) {
         let named = order.access_token.as_deref() == Some(bearer);
         let id = Parsed::parse(bearer).ok().and_then(|parsed| parsed.claims().id);
@@ -97,7 +98,8 @@ async fn refreshing<'a>(call: &'a Call<'_>, order: &mut RefreshOrder) -> Result<
             }
             _ => false,
         };
-        if named || alone {
+        of_the_pair = named || alone;
+        if of_the_pair {
             order.access_token = Some(bearer.to_owned());
             if order.is_pair() {
                 return Ok(nobody);
@@ -120,7 +122,11 @@ async fn refreshing<'a>(call: &'a Call<'_>, order: &mut RefreshOrder) -> Result<
             return Ok(nobody);
         }
     }
-    let session = call.session().await?;
+    let session = match call.session().await {
+        // Rotated out by the refresh that this one may repeat; the log knows.
+        Err(failure) if of_the_pair && failure.reason() == "revoked" => return Ok(nobody),
+        session => session?,
+    };
     if matches!(session.caller, Caller::Anonymous) && !order.is_pair() {
         session.actor()?;
     }

@@ -27,6 +27,9 @@ use crate::usecase::{Session, reading};
 /// How long a request waits for the index that it asks for.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// So much of a name that could not log in goes into the audit log: no user's is longer.
+const LOGIN_CHARS_MAX: usize = 255;
+
 /// One request, read.
 pub(crate) struct Call<'a> {
     pub(crate) edge: &'a Edge,
@@ -115,7 +118,7 @@ impl Call<'_> {
             return;
         }
         let name = match Credential::read(self.headers) {
-            Ok(Credential::Basic { name, .. }) => name,
+            Ok(Credential::Basic { name, .. }) => name.chars().take(LOGIN_CHARS_MAX).collect(),
             _ => "token".to_owned(),
         };
         self.edge.audit.record(&Line {

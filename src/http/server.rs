@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::edge::Edge;
+use super::prompt::Prompt;
 
 /// Connections served at a time; more wait in the kernel's backlog.
 pub const CONNECTIONS_MAX: usize = 8192;
@@ -115,6 +116,7 @@ where
         let edge = Arc::clone(&edge);
         async move { Ok::<_, Infallible>(edge.answer(request, peer).await) }
     });
+    let socket = Prompt::new(socket, HEADERS_TIMEOUT);
     let connection = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);
     let ended = tokio::select! {

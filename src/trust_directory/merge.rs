@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use circlet_authority::State;
-use circlet_token::KeyId;
+use circlet_authority::{IssuerLimits, State};
+use circlet_token::{KeyId, ServiceId};
 
 use super::manifest::Manifest;
 use super::scan::Scan;
@@ -132,6 +132,20 @@ fn free_name(wanted: &str, kid: &KeyId, scan: &Scan) -> String {
     let name = format!("{stem}.crt");
     let is_taken = scan.certificates.contains_key(&name) || scan.unreadable.contains(&name);
     if is_taken { format!("{stem}-{}.crt", kid.as_str()) } else { name }
+}
+
+/// What tokens under a certificate from a file may do: no more than the other certificates of its issuer let them, so that
+/// renewing one loosens nothing. Whether they administer here is never for a file to say.
+pub(super) fn limits_of(view: &State, issuer: &ServiceId) -> IssuerLimits {
+    let mut limits = IssuerLimits::default();
+    for other in view.circle().filter(|other| other.issuer.same_service(issuer)) {
+        limits.groups = match (limits.groups, &other.limits.groups) {
+            (Some(one), Some(other)) => Some(&one & other),
+            (one, other) => one.or_else(|| other.clone()),
+        };
+        limits.max_lifetime = limits.max_lifetime.into_iter().chain(other.limits.max_lifetime).min();
+    }
+    limits
 }
 
 #[cfg(test)]

@@ -81,7 +81,14 @@ async fn attempt(session: &Session<'_>, order: &Order) -> Result<Handout, Failur
         match plan(session, &published, order, id, family) {
             Ok((issue, class, revocable)) => {
                 let action = Action::IssueToken(Box::new(issue));
+                // A plain token carries the index of the view that allowed it: one that is too old to issue from
+                // must not lend its judgement to a younger one.
+                let too_old = class == TokenClass::Plain && !reading::may_issue(session.cluster, &published);
                 match published.view.authorize(&actor, &action) {
+                    Ok(()) if too_old && proved => {
+                        return Err(reading::stale(session.cluster, "the proof took too long"));
+                    }
+                    Ok(()) if too_old => {}
                     Ok(()) => return carry_out(session, &published, action, class, revocable).await,
                     Err(refused) if proved => return Err(refusal::failure(&refused)),
                     Err(_) => {}
@@ -112,7 +119,7 @@ async fn carry_out(
     };
     let warning = unknown_groups(session, &published.view, &issue.scope);
     let mut handout = match class {
-        TokenClass::Plain => sign_plain(session, published, issue, revocable).await?,
+        TokenClass::Plain => sign_plain(session, published, issue, revocable)?,
         TokenClass::Recorded => {
             let decided = session.decide(action).await?;
             let Outcome::Issued(record) = decided.outcome else {
@@ -134,6 +141,7 @@ fn plan(
     family: Option<FamilyId>,
 ) -> Result<(IssueToken, TokenClass, bool), Failure> {
     let view = &published.view;
+    let own = own_id(view)?;
     let rights = session.rights(view);
     let resolved = resolve(session, view, rights.as_ref(), order)?;
     let plan = view.plan_issue(&IssueRequest {
@@ -158,7 +166,7 @@ fn plan(
         reference,
         family,
         owner: rights.and_then(|rights| rights.user),
-        idempotency: order.idempotency_key.as_ref().map(|key| idempotency_digest(session, key)),
+        idempotency: order.idempotency_key.as_ref().map(|key| idempotency_digest(session, own, key)),
         request_digest: request_digest(order),
     };
     Ok((issue, plan.class, plan.revocable))
@@ -194,7 +202,11 @@ fn subject(session: &Session<'_>, own: &ServiceId, order: &Order) -> Result<Subj
         };
     };
     if let Ok(subject) = Subject::parse(name) {
-        return Ok(subject);
+        return match subject.user_name() {
+            // A user is one and the same, however the name is spelled.
+            Some(user) => Ok(Subject::user(subject.service(), &users::user_name(user)?)),
+            None => Ok(subject),
+        };
     }
     Ok(Subject::user(own, &users::user_name(name)?))
 }
@@ -303,17 +315,13 @@ fn lifetime(view: &State, rights: Option<&Rights>, order: &Order) -> Result<Life
     Ok(Lifetime::from_secs(u64::try_from(capped).unwrap_or(0)))
 }
 
-/// Signs a plain token, if this node's view is young enough to issue from.
-async fn sign_plain(
+/// Signs a plain token on the view that allowed it.
+fn sign_plain(
     session: &Session<'_>,
     published: &Arc<Published<State>>,
     issue: &IssueToken,
     revocable: bool,
 ) -> Result<Handout, Failure> {
-    let mut published = Arc::clone(published);
-    if !reading::may_issue(session.cluster, &published) {
-        published = reading::fresh(session.cluster).await?;
-    }
     let view = &published.view;
     let (Some(own), Some(key)) = (view.service_id(), view.active_key()) else {
         return Err(refusal::failure(&Refusal::NotBootstrapped));
@@ -428,8 +436,10 @@ fn request_digest(order: &Order) -> [u8; 32] {
     ])
 }
 
-fn idempotency_digest(session: &Session<'_>, key: &str) -> [u8; 32] {
-    digest(&[Some(session.caller.principal()), Some(key)])
+/// A key belongs to who sends it: the whole subject, since a user's name alone may look like another's subject.
+fn idempotency_digest(session: &Session<'_>, own: &ServiceId, key: &str) -> [u8; 32] {
+    let subject = session.caller.subject(own);
+    digest(&[subject.as_ref().map(Subject::as_str), Some(key)])
 }
 
 /// SHA-256 over texts, absent ones told apart from empty ones, and none running into the next.

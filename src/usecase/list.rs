@@ -104,7 +104,11 @@ pub(crate) async fn me(session: &Session<'_>) -> Result<Found, Failure> {
         .with_detail("authenticate with a token, not with a password"));
     };
     let published = reading::current(session.cluster).await?;
-    let record = bearer.verified.claims.id.and_then(|id| published.view.token(&id)).cloned();
+    let id = bearer.verified.claims.id.filter(|_| {
+        // Another issuer may have drawn the same id.
+        session.rights(&published.view).is_some_and(|rights| !rights.foreign)
+    });
+    let record = id.and_then(|id| published.view.token(&id)).cloned();
     Ok(match record {
         Some(record) => Found::Recorded(published, record),
         None => Found::Presented(Box::new(bearer.verified.claims.clone())),

@@ -21,6 +21,10 @@ pub(crate) fn unavailable(error: &Unavailable) -> Failure {
             Failure::unavailable("stale", "this node cannot prove that its view is fresh enough")
                 .with_detail(why)
         }
+        Unavailable::TooLarge { .. } => {
+            Failure::new(Code::TooLarge, "too_large", "the request asks for more than one decision can hold")
+                .with_detail(error.to_string())
+        }
         Unavailable::Defect(why) => {
             tracing::error!(why, "a command was refused before it reached the log");
             Failure::new(Code::Internal, "internal", "Internal error")

@@ -8,6 +8,7 @@ mod bad_input;
 mod legacy;
 mod people;
 mod server;
+mod strangers;
 mod system;
 mod tokens;
 mod transcript;

@@ -6,9 +6,9 @@ use circlet_authority::{
     Action, Actor, Bootstrap, ClusterCa, Command, Config, DistrustIssuer, FirstAdministrator, IssuerLimits,
     NodeRecord, Outcome, Sealed, Stamp, State, TrustIssuer,
 };
-use circlet_token::{CertificateFacts, KeyId, ServiceId, UserName, read_certificate};
+use circlet_token::{CertificateFacts, KeyId, Lifetime, ServiceId, UserName, read_certificate};
 
-use super::{Manifest, Scan, Seen, Step, plan};
+use super::{Manifest, Scan, Seen, Step, limits_of, plan};
 use crate::certificates::{TokenKeyKind, token_issuer};
 
 const NOW_MS: u64 = 1_700_000_000_000;
@@ -81,6 +81,10 @@ impl Case {
     }
 
     fn trust(&mut self, file: &str, facts: &CertificateFacts) {
+        self.trust_within(file, facts, IssuerLimits::default());
+    }
+
+    fn trust_within(&mut self, file: &str, facts: &CertificateFacts, limits: IssuerLimits) {
         self.apply(Action::TrustIssuer(Box::new(TrustIssuer {
             kid: facts.key_id.clone(),
             algorithm: facts.algorithm,
@@ -89,7 +93,7 @@ impl Case {
             issuer: facts.issuer.clone().unwrap(),
             common_name: facts.common_name.clone().unwrap(),
             not_after: String::new(),
-            limits: IssuerLimits::default(),
+            limits,
             file_name: file.to_owned(),
         })));
     }
@@ -306,4 +310,20 @@ fn a_shown_file_takes_no_name_that_is_in_use() {
     case.trust("../../x.crt", &escaping);
     let file = format!("{}.crt", escaping.key_id.as_str());
     assert!(case.plan().contains(&Step::Show { kid: escaping.key_id, file }));
+}
+
+#[test]
+fn a_renewed_certificate_may_do_no_more_than_the_one_before() {
+    let (ulid, mut case) = ("0000000000000000000000them", Case::new());
+    let issuer = ServiceId::parse(&format!("jfac@{ulid}")).unwrap();
+    assert_eq!(limits_of(&case.state, &issuer), IssuerLimits::default());
+    let groups = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect());
+    let hours = |hours: u64| Some(Lifetime::from_secs(hours * 3600));
+    let limits = |groups, max_lifetime| IssuerLimits { admin: true, groups, max_lifetime };
+    case.trust_within("a.crt", &certificate(ulid), limits(groups(&["g", "h"]), hours(2)));
+    case.trust_within("b.crt", &certificate(ulid), limits(None, hours(1)));
+    case.trust_within("c.crt", &certificate(ulid), limits(groups(&["h", "i"]), None));
+    case.trust_within("d.crt", &certificate("00000000000000000000others"), limits(groups(&[]), hours(0)));
+    let expected = IssuerLimits { admin: false, groups: groups(&["h"]), max_lifetime: hours(1) };
+    assert_eq!(limits_of(&case.state, &issuer), expected);
 }
