@@ -48,6 +48,13 @@ class TestJfAccessTokenCreate:
         assert "refresh_token" not in made and "reference_token" not in made
         assert claims(made["access_token"])["jti"] == made["token_id"]
 
+    def test_the_rights_of_a_user_need_that_user(self, cluster):
+        # Clients take a 404 here for a server without this API.
+        body = {"username": unique("nobody"), "scope": "applied-permissions/user"}
+        answer = cluster.as_admin("POST", ACCESS, json=body)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "BAD_REQUEST"), answer.text
+        assert body["username"] in answer.json()["errors"][0]["message"]
+
     def test_several_groups_and_admin_in_one_scope(self, cluster, user):
         other = cluster.new_user().group
         scope = f"applied-permissions/groups:{user.group},{other} applied-permissions/admin"
