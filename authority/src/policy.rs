@@ -104,7 +104,7 @@ impl State {
             return Err(forbidden("changing scope or audience at a refresh", "only administrators may"));
         }
         // An unknown family is told apart later, and tells a stranger nothing.
-        let own = current.is_none_or(|record| self.is_own(rights, record));
+        let own = current.is_none_or(|record| self.owns(rights, record));
         if !own && !paired {
             return Err(forbidden(
                 "refreshing a token of another user",
@@ -128,8 +128,7 @@ impl State {
             return Err(forbidden("revoking a token", "only principals of this cluster may; ask the issuer"));
         }
         let itself = |id: &TokenId| matches!(actor, Actor::Token(token) if token.id == Some(*id));
-        let recorded_own =
-            |id: &TokenId| self.tokens.get(id).is_some_and(|record| self.is_own(rights, record));
+        let recorded_own = |id: &TokenId| self.tokens.get(id).is_some_and(|record| self.owns(rights, record));
         let own = match &revoke.target {
             RevokeTarget::Id(id) => itself(id) || recorded_own(id),
             RevokeTarget::Value(token) => {
@@ -182,7 +181,8 @@ impl State {
 
     /// Whether a recorded token belongs to the caller's user. What was issued before that user was created belongs to an
     /// earlier one of the name, or to nobody.
-    fn is_own(&self, rights: &Rights, record: &TokenRecord) -> bool {
+    #[must_use]
+    pub fn owns(&self, rights: &Rights, record: &TokenRecord) -> bool {
         let user = rights.user.as_ref().filter(|_| !rights.foreign).and_then(|name| self.users.get(name));
         user.is_some_and(|user| {
             let named = record.owner.as_ref() == Some(&user.name)

@@ -43,8 +43,9 @@ pub(crate) async fn list(session: &Session<'_>, mut order: ListOrder) -> Result<
     let published = reading::current(session.cluster).await?;
     refuse_foreign(session, &published)?;
     let rights = session.rights(&published.view);
-    if !rights.as_ref().is_some_and(|rights| rights.admin) {
-        let Some(own) = rights.and_then(|rights| rights.user) else {
+    let all = rights.as_ref().is_some_and(|rights| rights.admin);
+    if !all {
+        let Some(own) = rights.as_ref().and_then(|rights| rights.user.clone()) else {
             return Err(Failure::new(Code::Forbidden, "admin_required", "Forbidden")
                 .with_detail("only administrators list all tokens, and only users their own"));
         };
@@ -56,13 +57,18 @@ pub(crate) async fn list(session: &Session<'_>, mut order: ListOrder) -> Result<
         }
     }
     order.filter.now_secs = session.cluster.now_at(&published).secs();
-    let page = published.view.tokens(
+    let mut page = published.view.tokens(
         &order.filter,
         order.order,
         order.descending,
         order.cursor.as_ref(),
         order.limit,
     );
+    if !all {
+        // What an earlier user of the name had is not the present one's.
+        page.tokens
+            .retain(|record| rights.as_ref().is_some_and(|rights| published.view.owns(rights, record)));
+    }
     Ok(Listed { view: published, tokens: page.tokens, next: page.next })
 }
 
@@ -80,12 +86,7 @@ pub(crate) async fn find(session: &Session<'_>, id: TokenId) -> Result<Found, Fa
         session.require_admin("read tokens of others").await?;
         return Err(unknown(&id));
     };
-    let own = session.rights(&published.view).is_some_and(|rights| {
-        !rights.foreign
-            && rights.user.is_some()
-            && (record.owner == rights.user
-                || record.subject.user_name() == rights.user.as_ref().map(circlet_token::UserName::as_str))
-    });
+    let own = session.rights(&published.view).is_some_and(|rights| published.view.owns(&rights, &record));
     let itself = matches!(&session.caller, Caller::Token(bearer) if bearer.verified.claims.id == Some(id));
     if !own && !itself {
         session.require_admin("read tokens of others").await?;

@@ -111,3 +111,28 @@ async fn what_is_too_large_for_one_decision_is_said_to_be() {
     let refused = t.quietly(Method::PUT, "/api/security/groups/crowd", As::Admin, body).await;
     assert_eq!(refused.status, 413, "{}", refused.text);
 }
+
+#[tokio::test]
+async fn a_user_sees_nothing_of_an_earlier_one_of_the_name() {
+    let server = Server::start();
+    let t = Transcript::of(&server);
+    let bob = json!({"username": "bob", "email": "bob@example.org", "password": "bob's own", "admin": true});
+    let users = "/access/api/v2/users";
+    t.quietly(Method::POST, users, As::Admin, Body::Json(bob.clone())).await;
+    let wanted = json!({"username": "robot", "scope": "applied-permissions/admin", "expires_in": 0});
+    let as_bob = || As::Password("bob", "bob's own");
+    let old = t.quietly(Method::POST, TOKENS, as_bob(), Body::Json(wanted)).await.field("token_id");
+    t.quietly(Method::DELETE, &format!("{users}/bob"), As::Admin, Body::Empty).await;
+    let mut another = bob;
+    another["admin"] = false.into();
+    t.quietly(Method::POST, users, As::Admin, Body::Json(another)).await;
+    let listed = t.quietly(Method::GET, TOKENS, as_bob(), Body::Empty).await;
+    assert_eq!((listed.status.as_u16(), listed.json()["tokens"].clone()), (200, json!([])));
+    for method in [Method::GET, Method::DELETE] {
+        let refused = t.quietly(method, &format!("{TOKENS}/{old}"), as_bob(), Body::Empty).await;
+        assert_eq!(refused.status, 403, "{}", refused.text);
+    }
+    let own = t.quietly(Method::POST, TOKENS, as_bob(), Body::Empty).await.field("token_id");
+    let listed = t.quietly(Method::GET, TOKENS, as_bob(), Body::Empty).await.json();
+    assert_eq!(listed["tokens"][0]["token_id"], own);
+}
