@@ -41,7 +41,7 @@ impl Place {
             return Err(Failure::input(message).hint("--base-port takes 1 to 65500"));
         }
         let temporary = home.is_none();
-        let root = home.map_or_else(temporary_root, |home| Ok(home.to_path_buf()))?;
+        let root = home.map_or_else(temporary_root, Path::to_path_buf);
         let place = Self { root, temporary, nodes, base_port };
         place.check_ports()?;
         place.make_root()?;
@@ -98,8 +98,9 @@ impl Place {
     fn make_root(&self) -> Result<(), Failure> {
         let unusable =
             || Failure::input(format!("{} cannot be the home of the cluster", self.root.display()));
+        // A temporary folder that somebody else has made under this name is not ours.
         DirBuilder::new()
-            .recursive(true)
+            .recursive(!self.temporary)
             .mode(0o700)
             .create(&self.root)
             .map_err(|error| unusable().because(error))?;
@@ -122,13 +123,8 @@ fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-fn temporary_root() -> Result<PathBuf, Failure> {
-    let path = std::env::temp_dir().join(format!("circlet-dev-{}", uuid::Uuid::new_v4().simple()));
-    // Not recursive: a folder that somebody else has made under this name is not ours.
-    DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
-        Failure::ours(format!("cannot make the temporary folder {}", path.display())).because(error)
-    })?;
-    Ok(path)
+fn temporary_root() -> PathBuf {
+    std::env::temp_dir().join(format!("circlet-dev-{}", uuid::Uuid::new_v4().simple()))
 }
 
 /// Writes a file that only its owner can read, by rename, so that nobody sees half of it.
@@ -178,6 +174,17 @@ mod tests {
         assert_eq!(place.remembered_password().as_deref(), Some("secret"));
         let larger = Place { nodes: 3, ..place };
         assert!(larger.make_root().is_err());
+    }
+
+    #[test]
+    fn a_port_in_use_leaves_no_folder_behind() {
+        let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = holder.local_addr().expect("an address").port();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = folder.path().join("home");
+        let failure = Place::prepare(1, Some(&home), port).err().expect("the port is in use");
+        assert!(failure.message.contains(&port.to_string()), "{failure}");
+        assert!(!home.exists());
     }
 
     #[test]

@@ -93,7 +93,7 @@ async fn found(
 /// The cluster that an earlier run left.
 async fn start_again(place: &Place, nodes: &mut Vec<NodeProcess>) -> Result<(), Failure> {
     for node in place.nodes() {
-        write_settings(&node)?;
+        check_settings(&node)?;
         nodes.push(NodeProcess::start(&node)?);
     }
     for node in nodes {
@@ -113,6 +113,18 @@ fn write_settings(node: &NodePlace) -> Result<(), Failure> {
         ("peer.listen", node.peer.to_string()),
     ]);
     Ok(write_public(&file, settings.as_bytes())?)
+}
+
+/// The other nodes know this one by the addresses with which it was made.
+fn check_settings(node: &NodePlace) -> Result<(), Failure> {
+    let settings = NodeSettings::read(&Paths::new(&node.home))?;
+    if settings.http_listen == node.http && settings.peer_listen == node.peer.to_string() {
+        return Ok(());
+    }
+    let first = settings.http_listen.port().saturating_sub(node.number - 1);
+    let message =
+        format!("{} was made for {}, not for {}", node.home.display(), settings.http_listen, node.http);
+    Err(Failure::input(message).hint(format!("start it again with --base-port {first}")))
 }
 
 fn client(node: &NodePlace, credential: &Credential) -> Result<Client, Failure> {

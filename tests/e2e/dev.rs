@@ -36,10 +36,10 @@ fn pid(value: &Value) -> Pid {
 }
 
 /// Starts it, and waits for what it puts into the ready file.
-async fn start(folder: &Path, arguments: &[&str]) -> (Dev, Value) {
+async fn start(folder: &Path, port: u16, arguments: &[&str]) -> (Dev, Value) {
     let ready = folder.join("ready.json");
     let process = Command::new(env!("CARGO_BIN_EXE_circlet"))
-        .args(["dev", "--output", "json", "--base-port", &consecutive_ports(6).to_string(), "--ready-file"])
+        .args(["dev", "--output", "json", "--base-port", &port.to_string(), "--ready-file"])
         .arg(&ready)
         .args(arguments)
         .env("TMPDIR", folder)
@@ -70,7 +70,7 @@ async fn all_gone(nodes: &[Pid]) {
 async fn a_cluster_with_one_command_serves_survives_a_death_and_leaves_nothing() {
     let _turn = Turn::wait().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut dev, told) = start(folder.path(), &[]).await;
+    let (mut dev, told) = start(folder.path(), consecutive_ports(6), &[]).await;
     let nodes = told["nodes"].as_array().expect("nodes").clone();
     assert_eq!(nodes.len(), 3);
     let pids: Vec<Pid> = nodes.iter().map(|node| pid(&node["pid"])).collect();
@@ -108,13 +108,22 @@ async fn no_node_outlives_a_killed_parent_and_a_kept_home_is_taken_up_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = folder.path().join("kept");
     let arguments = ["--nodes", "1", "--home", home.to_str().expect("UTF-8")];
-    let (dev, told) = start(folder.path(), &arguments).await;
+    let port = consecutive_ports(2);
+    let (dev, told) = start(folder.path(), port, &arguments).await;
     let pids = [pid(&told["nodes"][0]["pid"])];
     let admin = told["admin"]["access_token"].as_str().expect("a token").to_owned();
     drop(dev);
     all_gone(&pids).await;
     std::fs::remove_file(folder.path().join("ready.json")).expect("a killed dev leaves its ready file");
-    let (_dev, again) = start(folder.path(), &arguments).await;
+    let elsewhere = Command::new(env!("CARGO_BIN_EXE_circlet"))
+        .args(["dev", "--base-port", &consecutive_ports(2).to_string()])
+        .args(arguments)
+        .output()
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&elsewhere.stderr);
+    assert_eq!(elsewhere.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("--base-port {port}")), "{said}");
+    let (_dev, again) = start(folder.path(), port, &arguments).await;
     assert_eq!(again["service_id"], told["service_id"]);
     let endpoint = Endpoint::new(again["nodes"][0]["url"].as_str().expect("a URL"));
     assert_eq!(endpoint.verify(&admin).await.status, 200, "the token of the first run");
