@@ -243,7 +243,7 @@ fn what_clippy_is_told_to_allow_has_its_reason() {
         let text = read(&file);
         for (number, line) in text.lines().enumerate() {
             let opens = ["#[allow(", "#![allow(", "#[expect(", "#![expect("].iter().any(|a| line.contains(a));
-            let statement = text.lines().skip(number).take(4).collect::<Vec<_>>().join(" ");
+            let statement = text.lines().skip(number).take(8).collect::<Vec<_>>().join(" ");
             if opens && !line.contains('"') && !statement.contains("reason") {
                 findings.push(format!("{}:{}", shown(&file), number + 1));
             }
