@@ -22,4 +22,5 @@ mod ports;
 mod promises;
 mod races;
 mod recovery;
+mod secrets;
 mod tokens;
