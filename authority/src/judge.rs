@@ -190,16 +190,23 @@ impl State {
     /// Whether a watermark on the subject or the key refuses a token with this log index. The view that issued it at or
     /// above the watermark's own index had heard of it.
     pub(crate) fn below_watermark(&self, facts: &Facts<'_>, index: Option<u64>) -> bool {
-        let below =
-            |mark: Watermark| index.map_or(facts.issued_at <= mark.issued_at, |index| index < mark.index);
-        self.revocations.subject_mark(facts.subject).is_some_and(below)
-            || self.revocations.key_mark(facts.key).is_some_and(below)
+        self.revocations.subject_mark(facts.subject).is_some_and(|mark| is_below(facts, index, mark))
+            || self.below_key_mark(facts, index)
+    }
+
+    /// Whether the watermark of its key refuses a token.
+    pub(crate) fn below_key_mark(&self, facts: &Facts<'_>, index: Option<u64>) -> bool {
+        self.revocations.key_mark(facts.key).is_some_and(|mark| is_below(facts, index, mark))
     }
 
     /// Whether `issuer` is this cluster, under any kind of service.
     pub(crate) fn is_us(&self, issuer: &ServiceId) -> bool {
         self.service_id().is_some_and(|own| own.same_service(issuer))
     }
+}
+
+fn is_below(facts: &Facts<'_>, index: Option<u64>, mark: Watermark) -> bool {
+    index.map_or(facts.issued_at <= mark.issued_at, |index| index < mark.index)
 }
 
 /// Whether a token lives longer than its issuer may make it, as issued or counted from now.

@@ -73,6 +73,7 @@ async fn put_user(
         admin: parameters.flag("admin")?,
         groups: parameters.list("groups")?.map(|list| list.into_iter().collect()),
         status: None,
+        realm: parameters.text("realm")?.map(str::to_owned),
         profile_updatable: parameters.flag("profileUpdatable")?,
         internal_password_disabled: parameters.flag("internalPasswordDisabled")?,
         disable_ui_access: parameters.flag("disableUIAccess")?,

@@ -151,6 +151,7 @@ fn user_order(parameters: &Parameters) -> Result<UserOrder, Failure> {
         admin: parameters.flag("admin")?,
         groups: parameters.list("groups")?.map(|list| list.into_iter().collect()),
         status,
+        realm: parameters.text("realm")?.map(str::to_owned),
         profile_updatable: parameters.flag("profile_updatable")?,
         internal_password_disabled: parameters.flag("internal_password_disabled")?,
         disable_ui_access: parameters.flag("disable_ui_access")?,

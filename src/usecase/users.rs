@@ -23,6 +23,8 @@ pub(crate) struct UserOrder {
     pub(crate) admin: Option<bool>,
     pub(crate) groups: Option<BTreeSet<String>>,
     pub(crate) status: Option<UserStatus>,
+    /// Where the user comes from: refreshing goes on for one who comes from elsewhere and is gone here.
+    pub(crate) realm: Option<String>,
     pub(crate) profile_updatable: Option<bool>,
     pub(crate) internal_password_disabled: Option<bool>,
     pub(crate) disable_ui_access: Option<bool>,
@@ -72,6 +74,7 @@ pub(crate) async fn put(
     let own_profile = order.admin.is_none()
         && order.groups.is_none()
         && order.status.is_none()
+        && order.realm.is_none()
         && order.profile_updatable.is_none()
         && order.internal_password_disabled.is_none()
         && order.disable_ui_access.is_none();
@@ -93,6 +96,9 @@ pub(crate) async fn put(
     if let Some(status) = order.status {
         changed.insert("status".to_owned(), status.as_str().into());
     }
+    if let Some(realm) = &order.realm {
+        changed.insert("realm".to_owned(), realm.as_str().into());
+    }
     if let Some(email) = &order.email {
         check_email(email)?;
         changed.insert("email".to_owned(), email.as_str().into());
@@ -110,6 +116,7 @@ pub(crate) async fn put(
         admin: order.admin,
         groups: order.groups,
         status: order.status,
+        realm: order.realm,
         profile_updatable: order.profile_updatable,
         internal_password_disabled: order.internal_password_disabled,
         disable_ui_access: order.disable_ui_access,

@@ -176,3 +176,115 @@ class TestWhoMayAskForWhat:
         assert cluster.call("GET", self.PATH, token=made["access_token"]).status_code == 200
         service_id = cluster.call("GET", "/artifactory/api/system/service_id", token=made["access_token"])
         assert (service_id.status_code, service_id.text) == (200, cluster.service_id)
+
+
+@pytest.fixture
+def setting(cluster: Cluster):
+    """Changes a setting for the time of one test, and waits until every node goes by it."""
+    path = "/circlet/v1/config/{}"
+    before = {}
+
+    def change(name: str, value):
+        put = cluster.as_admin("PUT", path.format(name), json={"value": value})
+        assert put.status_code == 200, put.text
+
+        def everywhere() -> bool:
+            seen = [cluster.as_admin("GET", path.format(name)).json()["value"] for _ in cluster.urls]
+            return all(str(one) == str(value) for one in seen)
+
+        eventually(everywhere, f"{name} = {value} on every node")
+
+    def remember(name: str, value):
+        before.setdefault(name, cluster.as_admin("GET", path.format(name)).json()["value"])
+        change(name, value)
+
+    yield remember
+    for name, value in before.items():
+        change(name, value)
+
+
+class TestRevoking:
+    """`minimum-revocable-expiry` says which tokens that end can be revoked; none by default."""
+
+    PATH = "/artifactory/api/security/token"
+
+    def revoke(self, cluster: Cluster, token: str) -> tuple[int, str]:
+        answer = cluster.as_admin("POST", f"{self.PATH}/revoke", data={"token": token})
+        return answer.status_code, answer.text if answer.ok else answer.json()["error_description"].partition(" (")[0]
+
+    def make(self, cluster: Cluster, user, expires_in: int) -> str:
+        named = WITH_USERNAME.replace("<USERNAME>", user.name)
+        expiry = WITH_EXPIRY.replace("<VALUE_IN_SECONDS>", str(expires_in))
+        return create(cluster, named, "-d", expiry)["access_token"]
+
+    def test_by_default_no_token_that_ends(self, cluster, user):
+        token = self.make(cluster, user, expires_in=30 * 24 * 3600)
+        assert self.revoke(cluster, token) == (400, "Token not revocable")
+        assert cluster.accepts(token)
+
+    def test_a_token_without_end_must_be_revoked_and_is(self, cluster, user):
+        token = self.make(cluster, user, expires_in=0)
+        assert cluster.accepts(token)
+        assert self.revoke(cluster, token) == (200, "Token revoked")
+        assert cluster.refuses(token)
+        assert self.revoke(cluster, token) == (200, "Token not found")
+
+    def test_from_the_minimum_on(self, cluster, user, setting):
+        setting("token.minimum-revocable-expiry", 600)
+        below, at = self.make(cluster, user, expires_in=599), self.make(cluster, user, expires_in=600)
+        assert self.revoke(cluster, below) == (400, "Token not revocable")
+        assert self.revoke(cluster, at) == (200, "Token revoked")
+        assert cluster.accepts(below)
+        assert cluster.refuses(at)
+
+    def test_with_a_minimum_of_zero_every_token(self, cluster, user, setting):
+        setting("token.minimum-revocable-expiry", 0)
+        token = self.make(cluster, user, expires_in=60)
+        assert cluster.accepts(token)
+        assert self.revoke(cluster, token) == (200, "Token revoked")
+        assert cluster.refuses(token)
+
+
+class TestLongestExpiryOfUsers:
+    """`non-admin-max-duration`: an hour by default, whatever the operator sets otherwise."""
+
+    PATH = "/artifactory/api/security/token"
+
+    @pytest.mark.parametrize(
+        ("limit", "allowed", "refused"), [(7200, ["7200"], ["7201", "0"]), (60, ["60"], ["61", "3600"]), (0, ["999999", "0"], [])]
+    )
+    def test_the_operator_sets_it(self, cluster, user, setting, limit, allowed, refused):
+        setting("token.non-admin-max-duration", limit)
+        for expiry, status in [*((expiry, 200) for expiry in allowed), *((expiry, 400) for expiry in refused)]:
+            body = {"username": user.name, "expires_in": expiry}
+            answer = cluster.call("POST", self.PATH, data=body, auth=(user.name, user.password))
+            assert answer.status_code == status, (expiry, answer.text)
+
+
+class TestExternalUsers:
+    """A user of an external authentication server can still refresh the own token after having been removed from there; one
+    of this server cannot."""
+
+    PATH = "/artifactory/api/security/token"
+
+    @pytest.mark.parametrize(("realm", "status"), [("ldap", 200), ("internal", 401)])
+    def test_refreshing_after_the_removal(self, cluster, user, realm, status):
+        path = f"/artifactory/api/security/users/{user.name}"
+        assert cluster.as_admin("POST", path, json={"realm": realm}).status_code == 200
+        body = {"username": user.name, "scope": f"member-of-groups:{user.group}", "refreshable": "true"}
+
+        def made() -> dict | None:
+            # The node must have heard of the realm.
+            if cluster.as_admin("GET", path + "?consistency=strong").json()["realm"] != realm:
+                return None
+            answer = cluster.call("POST", self.PATH, data=body, auth=(user.name, user.password))
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        pair = eventually(made, "the realm of the user")
+        assert cluster.as_admin("DELETE", path).status_code == 200
+        form = {"grant_type": "refresh_token", **{key: pair[key] for key in ("access_token", "refresh_token")}}
+        answer = cluster.call("POST", self.PATH, data=form)
+        assert answer.status_code == status, answer.text
+        if status == 200:
+            assert cluster.accepts(answer.json()["access_token"])

@@ -129,3 +129,14 @@ def test_a_certificate_that_is_removed_is_trusted_no_more(cluster):
         eventually(shown, f"the certificate shown in {home.name}")
     file.unlink()
     eventually(lambda: everywhere(cluster, token, 401), "the certificate trusted by no node")
+
+
+def test_the_node_that_published_a_certificate_logs_so_for_each_peer(cluster):
+    issuer = Issuer("EdDSA")
+    drop(cluster, issuer, node=2)
+    token = issuer.by_pyjwt(issuer.claims())
+    eventually(lambda: everywhere(cluster, token, 200), "the certificate trusted on every node")
+    log = cluster.homes[2] / "logs" / "artifactory.log"
+    for url in cluster.urls[:2]:
+        line = f"Publish changes to another access peer [{url}/access] successfully"
+        eventually(lambda line=line: log.exists() and line in log.read_text(), f"in {log.name}: {line}")

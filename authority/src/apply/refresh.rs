@@ -38,7 +38,13 @@ impl State {
 
     /// Whether the family may go on at all: not past its grace, not below a watermark, its people still there.
     fn check_alive(&self, family: &Family, current: &TokenRecord) -> Result<(), Refusal> {
-        if self.below_watermark(&Facts::of_record(current), Some(current.index)) {
+        let facts = Facts::of_record(current);
+        let below = if self.outlives_its_user(current) {
+            self.below_key_mark(&facts, Some(current.index))
+        } else {
+            self.below_watermark(&facts, Some(current.index))
+        };
+        if below {
             return Err(Refusal::RefreshRevoked);
         }
         if let Some(expired_at) = family.expires_at {
@@ -51,13 +57,24 @@ impl State {
         self.check_scope_subject(current)
     }
 
+    /// Whether this is the own token of a user of an external realm, who may be gone here. The watermark that the removal set
+    /// ends what was issued before, but not refreshing; revoking everything of a subject has ended such families by itself.
+    fn outlives_its_user(&self, current: &TokenRecord) -> bool {
+        let Some(owner) = &current.owner else { return false };
+        current.owner_external
+            && current.subject.user_name() == Some(owner.as_str())
+            && self.users.get(owner).is_none_or(|user| user.is_external())
+    }
+
     /// An internal user who created the token must still be there and enabled; one of an external realm may be gone (the
     /// guide, "Who can refresh?").
     fn check_owner(&self, current: &TokenRecord) -> Result<(), Refusal> {
         let Some(name) = &current.owner else { return Ok(()) };
         match self.users.get(name) {
-            // Another user of that name.
-            Some(user) if current.index < user.created_index && !current.owner_external => {
+            // Another user of that name; one of an external realm may have been away.
+            Some(user)
+                if current.index < user.created_index && !(current.owner_external && user.is_external()) =>
+            {
                 Err(Refusal::OwnerUnknown { name: name.clone() })
             }
             Some(user) if user.is_enabled() || user.is_external() => Ok(()),

@@ -1,6 +1,6 @@
 //! Revoking: one token, a family, or everything before a point. No limit refuses a revoke.
 
-use circlet_token::TokenId;
+use circlet_token::{Subject, TokenId, UserName};
 
 use super::Applied;
 use crate::{
@@ -127,10 +127,26 @@ impl State {
     pub(super) fn revoke_before(&mut self, revoke: &RevokeBefore) -> Outcome {
         let mark = self.watermark_now();
         match &revoke.whom {
-            Whom::Subject(subject) => self.revocations.mark_subject(subject, mark),
+            Whom::Subject(subject) => {
+                self.end_families_of_external(subject);
+                self.revocations.mark_subject(subject, mark);
+            }
             Whom::Key(key) => self.revocations.mark_key(key.clone(), mark),
         }
         Outcome::WatermarkSet { index: mark.index }
+    }
+
+    /// The families that the watermark of their subject alone would not end, see [`State::refresh_token`].
+    fn end_families_of_external(&mut self, subject: &Subject) {
+        let Some(name) = subject.user_name().and_then(|name| UserName::parse(name).ok()) else { return };
+        let own = self.tokens.of_user(&name).filter(|record| record.owner_external);
+        let families: Vec<FamilyId> = own
+            .filter(|record| record.subject == *subject)
+            .filter_map(|record| record.family.map(|(family, _)| family))
+            .collect();
+        for family in families {
+            self.end_family(family);
+        }
     }
 
     pub(super) fn watermark_now(&self) -> Watermark {
