@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a cluster may take to be ready, and a block to run, on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Where the tests of this file look for free ports, apart from those of the other tests.
 const PORTS_FROM: u16 = 29_000;
@@ -85,7 +85,7 @@ fn readme() -> String {
     std::fs::read_to_string(path).expect("README.md")
 }
 
-/// The fenced blocks of the README whose opening line is "```" and `kind`.
+/// The fenced blocks of the README whose opening line ends with `kind`.
 fn blocks(kind: &str) -> Vec<String> {
     let opening = format!("```{kind}\n");
     let text = readme();
