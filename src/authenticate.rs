@@ -2,7 +2,7 @@
 //!
 //! Accepted are a bearer token, a name with a password, a name with a token as its password, and a token in
 //! `X-JFrog-Art-Api` (contract section 1.2). A token is judged on one view, loaded after the request was read; a
-//! revocable one only if, after the judgement, that view is still provably young enough (see [`tokens`]). A refusal
+//! revocable one only if, after the judgement, that view is still provably young enough (see `tokens`). A refusal
 //! that a later view might not make counts only on a view that was proved fresh.
 
 pub(crate) mod credential;

@@ -2,7 +2,7 @@
 //! the words of the API that was asked.
 //!
 //! It stands on hyper directly: paths have several spellings and errors several shapes, so routing is a table of our
-//! own ([`route`]), and nothing lies between a connection and the handler of a hot endpoint.
+//! own (`route`), and nothing lies between a connection and the handler of a hot endpoint.
 
 pub mod edge;
 pub mod server;

@@ -1,7 +1,7 @@
 //! The directory of trusted certificates, `etc/keys/trusted`, as an interface to the circle of trust on every node.
 //!
 //! A certificate dropped there becomes trusted by the whole cluster; one removed while the node runs is distrusted; and
-//! every node's directory then shows the replicated truth. [`scan`] reads the directory, [`merge`] compares three sides
+//! every node's directory then shows the replicated truth. `scan` reads the directory, `merge` compares three sides
 //! (what is there, what this node last saw and wrote, what the cluster decided) and says what to do, and this module
 //! does it. What the node did not see happen is not an intention: see [`merge::plan`].
 

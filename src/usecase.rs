@@ -1,6 +1,6 @@
 //! The use cases: one function for each thing that a caller can ask for.
 //!
-//! A use case takes a [`Session`] (who asks, on what) and typed input, checks policy on a view for a good and early
+//! A use case takes a `Session` (who asks, on what) and typed input, checks policy on a view for a good and early
 //! error, has the cluster decide if something changes, and writes the audit line before it returns. It knows no
 //! HTTP: the edge parses what comes in and shapes what goes out.
 
