@@ -3,7 +3,7 @@
 //! A certificate dropped there becomes trusted by the whole cluster; one removed while the node runs is distrusted; and
 //! every node's directory then shows the replicated truth. `scan` reads the directory, `merge` compares three sides
 //! (what is there, what this node last saw and wrote, what the cluster decided) and says what to do, and this module
-//! does it. What the node did not see happen is not an intention: see [`merge::plan`].
+//! does it. What the node did not see happen is not an intention: see `merge::plan`.
 
 mod announce;
 mod flapping;
