@@ -1,8 +1,9 @@
 //! The HTTP edge: bytes in, bytes out. It parses, authenticates, calls one use case and says what came of it in
 //! the words of the API that was asked.
 //!
-//! It stands on hyper directly: paths have several spellings and errors several shapes, so routing is a table of our
-//! own (`route`), and nothing lies between a connection and the handler of a hot endpoint.
+//! `router` is the table of what is served, in axum's terms. A handler takes a `Call`, a request that was read within
+//! its bounds, and returns an answer or a failure; `edge::answer` lies around all of them and says a failure in the
+//! shape that clients of the path read. [`server`] accepts the connections and bounds them.
 
 pub mod edge;
 pub mod server;
@@ -16,11 +17,12 @@ mod circlet;
 mod cluster;
 pub(crate) mod errors;
 mod legacy;
+mod path;
 pub(crate) mod percent;
 mod prompt;
 mod receive;
 pub(crate) mod request_id;
-mod route;
+mod router;
 mod system;
 mod users_legacy;
 mod users_v2;

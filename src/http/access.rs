@@ -1,16 +1,17 @@
 //! The Access API's tokens: `/access/api/v1/tokens` (contract section 1.6).
 
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
 use circlet_authority::{Generation, TokenCursor, TokenFilter, TokenOrder, TokenRecord};
 use circlet_token::{Claims, ExpiryRule, Parsed, TokenId};
-use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::answer::{self, Response};
+use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
 use super::percent;
-use super::route::Endpoint;
 use crate::authenticate::credential::Credential;
 use crate::authenticate::tokens::Rules;
 use crate::authenticate::{self, Caller};
@@ -21,25 +22,11 @@ use crate::usecase::list::{self, Found, ListOrder};
 use crate::usecase::refresh::{self, RefreshOrder};
 use crate::usecase::{Session, config, revoke, users};
 
-/// Serves the four endpoints.
-pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
-    match (endpoint, call.method) {
-        (Endpoint::Tokens, &Method::POST) => create_or_refresh(call).await,
-        (Endpoint::Tokens, _) => list(call).await,
-        (Endpoint::Token(id), &Method::DELETE) => revoke_by_id(call, id).await,
-        (Endpoint::Token(id), _) => show(call, id).await,
-        (Endpoint::TokenRevoke, _) => revoke_by_value(call).await,
-        (Endpoint::DefaultExpiry, &Method::PUT) => change_default_expiry(call).await,
-        (Endpoint::DefaultExpiry, _) => default_expiry(call).await,
-        _ => Err(Failure::method_not_allowed(endpoint.allow())),
-    }
-}
-
-async fn create_or_refresh(call: &Call<'_>) -> Result<Response, Failure> {
+pub(super) async fn create_or_refresh(call: Call) -> Result<Response, Failure> {
     let parameters = call.parameters(Reads::FormOrJson)?;
     match parameters.text("grant_type")? {
-        None | Some("client_credentials") => create(call, &parameters).await,
-        Some("refresh_token") => refresh_pair(call, &parameters).await,
+        None | Some("client_credentials") => create(&call, &parameters).await,
+        Some("refresh_token") => refresh_pair(&call, &parameters).await,
         Some(other) => Err(Failure::new(
             Code::UnsupportedGrantType,
             "unsupported_grant_type",
@@ -48,9 +35,8 @@ async fn create_or_refresh(call: &Call<'_>) -> Result<Response, Failure> {
     }
 }
 
-async fn create(call: &Call<'_>, parameters: &Parameters) -> Result<Response, Failure> {
-    let session = call.session().await?;
-    session.actor()?;
+async fn create(call: &Call, parameters: &Parameters) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
     let order = Order {
         generation: Generation::Access,
         username: parameters.text("username")?.map(str::to_owned),
@@ -67,7 +53,7 @@ async fn create(call: &Call<'_>, parameters: &Parameters) -> Result<Response, Fa
     Ok(handed_out(&handout))
 }
 
-async fn refresh_pair(call: &Call<'_>, parameters: &Parameters) -> Result<Response, Failure> {
+async fn refresh_pair(call: &Call, parameters: &Parameters) -> Result<Response, Failure> {
     let refresh_token = parameters.text("refresh_token")?.ok_or_else(|| {
         Failure::bad_request("missing_parameter", "refresh_token is required for grant_type=refresh_token")
     })?;
@@ -86,10 +72,10 @@ async fn refresh_pair(call: &Call<'_>, parameters: &Parameters) -> Result<Respon
 
 /// Who refreshes: the pair, where the bearer token is its access token (expired or not) or where both are in the
 /// body; otherwise whoever authenticates.
-async fn refreshing<'a>(call: &'a Call<'_>, order: &mut RefreshOrder) -> Result<Session<'a>, Failure> {
+async fn refreshing<'a>(call: &'a Call, order: &mut RefreshOrder) -> Result<Session<'a>, Failure> {
     let nobody = call.session_of(Caller::Anonymous);
     let mut of_the_pair = false;
-    if let Ok(Credential::Bearer(bearer)) = Credential::read(call.headers) {
+    if let Ok(Credential::Bearer(bearer)) = Credential::read(&call.headers) {
         let named = order.access_token.as_deref() == Some(bearer);
         let id = Parsed::parse(bearer).ok().and_then(|parsed| parsed.claims().id);
         let alone = match id {
@@ -108,7 +94,7 @@ async fn refreshing<'a>(call: &'a Call<'_>, order: &mut RefreshOrder) -> Result<
         if order.access_token.is_none() {
             // The bearer may be the pair's access token and expired: then say that the pair doesn't fit, below.
             let rules = Rules { expiry: ExpiryRule::Enforce, ..Rules::HERE };
-            return match authenticate::authenticate(call.edge, call.headers, call.address, rules).await {
+            return match authenticate::authenticate(&call.edge, &call.headers, call.address, rules).await {
                 Ok(caller) => Ok(call.session_of(caller)),
                 Err(failure) if failure.reason() == "expired" || failure.reason() == "revoked" => {
                     order.access_token = Some(bearer.to_owned());
@@ -133,9 +119,8 @@ async fn refreshing<'a>(call: &'a Call<'_>, order: &mut RefreshOrder) -> Result<
     Ok(session)
 }
 
-async fn list(call: &Call<'_>) -> Result<Response, Failure> {
-    let session = call.session().await?;
-    session.actor()?;
+pub(super) async fn list(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
     let query = call.query()?;
     let order = list_order(&query)?;
     let listed = list::list(&session, order).await?;
@@ -211,14 +196,13 @@ fn read_cursor(text: &str) -> Option<TokenCursor> {
     Some(TokenCursor { key, id: TokenId::parse(id).ok()? })
 }
 
-async fn show(call: &Call<'_>, id: &str) -> Result<Response, Failure> {
+pub(super) async fn show(Path(id): Path<String>, call: Call) -> Result<Response, Failure> {
     let found = if id == "me" {
         let session = call.session_under(Rules::ABOUT_ITSELF).await?;
         list::me(&session).await?
     } else {
-        let session = call.session().await?;
-        session.actor()?;
-        list::find(&session, token_id(id)?).await?
+        let session = call.known_session().await?;
+        list::find(&session, token_id(&id)?).await?
     };
     Ok(answer::json(&match found {
         Found::Recorded(published, record) => {
@@ -229,7 +213,7 @@ async fn show(call: &Call<'_>, id: &str) -> Result<Response, Failure> {
     }))
 }
 
-async fn revoke_by_id(call: &Call<'_>, id: &str) -> Result<Response, Failure> {
+pub(super) async fn revoke_by_id(Path(id): Path<String>, call: Call) -> Result<Response, Failure> {
     let (session, id) = if id == "me" {
         let session = call.session_under(Rules::ABOUT_ITSELF).await?;
         session.actor()?;
@@ -243,9 +227,8 @@ async fn revoke_by_id(call: &Call<'_>, id: &str) -> Result<Response, Failure> {
             bearer.verified.claims.id.ok_or_else(|| Failure::not_found("the token has no id of ours"))?;
         (session, id)
     } else {
-        let session = call.session().await?;
-        session.actor()?;
-        (session, token_id(id)?)
+        let session = call.known_session().await?;
+        (session, token_id(&id)?)
     };
     let ended = revoke::by_id(&session, id).await?.ok_or_else(|| list::unknown(&id))?;
     if ended.already {
@@ -255,9 +238,8 @@ async fn revoke_by_id(call: &Call<'_>, id: &str) -> Result<Response, Failure> {
     Ok(answer::at_index(answer::json(&body), ended.index))
 }
 
-async fn revoke_by_value(call: &Call<'_>) -> Result<Response, Failure> {
-    let session = call.session().await?;
-    session.actor()?;
+pub(super) async fn revoke_by_value(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
     let parameters = call.parameters(Reads::FormOrJson)?;
     let token = parameters
         .text("token")?
@@ -275,14 +257,13 @@ async fn revoke_by_value(call: &Call<'_>) -> Result<Response, Failure> {
     Ok(answer::at_index(answer::json(&body), ended.index))
 }
 
-async fn default_expiry(call: &Call<'_>) -> Result<Response, Failure> {
-    let session = call.session().await?;
-    session.actor()?;
+pub(super) async fn default_expiry(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
     let secs = session.published().view.config().default_expiry;
     Ok(answer::json(&json!({"default_token_expiration": secs, "default_expiry": secs})))
 }
 
-async fn change_default_expiry(call: &Call<'_>) -> Result<Response, Failure> {
+pub(super) async fn change_default_expiry(call: Call) -> Result<Response, Failure> {
     let session = call.session().await?;
     // One client sends a form under a JSON content type (contract section 1.6).
     let parameters = match call.parameters(Reads::FormOrJson) {

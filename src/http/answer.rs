@@ -1,17 +1,14 @@
 //! Answers: a status, a few headers, a body that is in memory.
 
-use http_body_util::Full;
-use hyper::StatusCode;
-use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 
 /// What an answer with all our headers takes, so that the map grows once.
 const HEADERS_USUAL: usize = 12;
-
-/// What every handler returns.
-pub(crate) type Response = hyper::Response<Full<Bytes>>;
 
 /// The log index of a write, in its answer; in a request, the least that the answering node must have applied.
 pub(crate) const X_CIRCLET_INDEX: HeaderName = HeaderName::from_static("x-circlet-index");
@@ -42,7 +39,7 @@ pub(crate) fn text(body: impl Into<Bytes>) -> Response {
 
 /// A status without a body.
 pub(crate) fn empty(status: StatusCode) -> Response {
-    let mut response = Response::new(Full::default());
+    let mut response = Response::default();
     *response.status_mut() = status;
     response
 }
@@ -64,7 +61,7 @@ pub(crate) fn with_warning(mut response: Response, warning: Option<&str>) -> Res
 }
 
 fn build(status: StatusCode, content_type: &'static str, body: Bytes) -> Response {
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.reserve(HEADERS_USUAL);

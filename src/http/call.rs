@@ -1,20 +1,22 @@
 //! One request, read: what every handler starts from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, FromRequest, Request};
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::{Method, Uri};
 use circlet_authority::State;
 use circlet_raft::Published;
-use hyper::Method;
-use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::json;
 
 use super::answer::X_CIRCLET_INDEX;
 use super::body::{Parameters, Reads};
 use super::edge::Edge;
 use super::errors::Shape;
+use super::receive::receive;
 use super::request_id::RequestId;
 use crate::audit::{Change, Entity, Line};
 use crate::authenticate::credential::Credential;
@@ -31,20 +33,50 @@ const INDEX_TIMEOUT: Duration = Duration::from_secs(5);
 const LOGIN_CHARS_MAX: usize = 255;
 
 /// One request, read.
-pub(crate) struct Call<'a> {
-    pub(crate) edge: &'a Edge,
-    pub(crate) method: &'a Method,
-    /// How this endpoint's clients read errors, and so which API it belongs to.
-    pub(crate) shape: Shape,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) query: Option<&'a str>,
+pub(crate) struct Call {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    pub(crate) request_id: &'a RequestId,
     /// Where the client is, as far as trusted proxies say.
     pub(crate) address: IpAddr,
+    request_id: RequestId,
+    shape: Shape,
 }
 
-impl Call<'_> {
+/// What the edge notes on every request before it is routed.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) request_id: RequestId,
+    /// How this endpoint's clients read errors, and so which API it belongs to.
+    pub(crate) shape: Shape,
+}
+
+impl FromRequest<Arc<Edge>> for Call {
+    type Rejection = Failure;
+
+    /// Reads the whole request, and waits until there is a view as new as it asks for.
+    async fn from_request(request: Request, edge: &Arc<Edge>) -> Result<Self, Failure> {
+        let (mut head, body) = request.into_parts();
+        let Asked { request_id, shape } =
+            head.extensions.remove::<Asked>().expect("the edge notes it on every request");
+        let ConnectInfo(peer) = head
+            .extensions
+            .remove::<ConnectInfo<SocketAddr>>()
+            .expect("the server notes it on every request");
+        let body = match head.method {
+            Method::GET | Method::HEAD => Bytes::new(),
+            _ => receive(&head.headers, body).await?,
+        };
+        let address = edge.client_address(&head.headers, peer);
+        let edge = Arc::clone(edge);
+        let call = Self { edge, uri: head.uri, headers: head.headers, body, address, request_id, shape };
+        call.wait_for_view().await?;
+        Ok(call)
+    }
+}
+
+impl Call {
     /// The view to read from.
     pub(crate) fn published(&self) -> Arc<Published<State>> {
         self.edge.cluster.published()
@@ -52,7 +84,7 @@ impl Call<'_> {
 
     /// Who asks, judged by these rules.
     pub(crate) async fn caller(&self, rules: Rules<'_>) -> Result<Caller, Failure> {
-        let found = authenticate(self.edge, self.headers, self.address, rules).await;
+        let found = authenticate(&self.edge, &self.headers, self.address, rules).await;
         let found = found.and_then(|caller| self.password_allowed(caller));
         if let Err(failure) = &found {
             self.record_refused(failure);
@@ -75,6 +107,13 @@ impl Call<'_> {
     /// The session of whoever asks.
     pub(crate) async fn session(&self) -> Result<Session<'_>, Failure> {
         self.session_under(Rules::HERE).await
+    }
+
+    /// The session of whoever asks, who has to be somebody.
+    pub(crate) async fn known_session(&self) -> Result<Session<'_>, Failure> {
+        let session = self.session().await?;
+        session.actor()?;
+        Ok(session)
     }
 
     /// The session of whoever asks, judged by these rules.
@@ -117,7 +156,7 @@ impl Call<'_> {
         if !self.published().view.config().audit_enabled {
             return;
         }
-        let name = match Credential::read(self.headers) {
+        let name = match Credential::read(&self.headers) {
             Ok(Credential::Basic { name, .. }) => name.chars().take(LOGIN_CHARS_MAX).collect(),
             _ => "token".to_owned(),
         };
@@ -146,11 +185,11 @@ impl Call<'_> {
 
     /// The parameters of the query.
     pub(crate) fn query(&self) -> Result<Parameters, Failure> {
-        Ok(Parameters::read_query(self.query)?)
+        Ok(Parameters::read_query(self.uri.query())?)
     }
 
     /// A request may name the least index that the answering view must hold, or ask for a fresh view.
-    pub(crate) async fn wait_for_view(&self) -> Result<(), Failure> {
+    async fn wait_for_view(&self) -> Result<(), Failure> {
         if let Some(value) = self.headers.get(X_CIRCLET_INDEX) {
             let index = value.to_str().ok().and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| {
                 Failure::bad_request("bad_index", "the header X-Circlet-Index must be a whole number")
@@ -165,7 +204,7 @@ impl Call<'_> {
                 })?;
             }
         }
-        if self.query.is_some_and(|query| query.split('&').any(|pair| pair == "consistency=strong")) {
+        if self.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "consistency=strong")) {
             reading::fresh(&self.edge.cluster).await?;
         }
         Ok(())

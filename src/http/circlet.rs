@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::http::header::{HeaderName, HeaderValue};
+use axum::response::Response;
 use circlet_authority::{Config, ConfigError, IssuerLimits, Setting, State, TrustedIssuer, Unit};
 use circlet_token::{Lifetime, ServiceId};
-use hyper::body::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::{self, Response};
+use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
-use super::route::Endpoint;
-use super::{cluster, percent};
+use super::percent;
 use crate::authenticate::tokens::Rules;
 use crate::usecase::failure::Failure;
 use crate::usecase::trust::{self, TrustOrder};
@@ -30,28 +31,6 @@ const X_CIRCLET_GROUPS: HeaderName = HeaderName::from_static("x-circlet-groups")
 const X_CIRCLET_ADMIN: HeaderName = HeaderName::from_static("x-circlet-admin");
 const X_CIRCLET_REVOCABLE: HeaderName = HeaderName::from_static("x-circlet-revocable");
 const X_CIRCLET_EXPIRES: HeaderName = HeaderName::from_static("x-circlet-expires");
-
-/// Serves the endpoints of administrators.
-pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
-    let session = call.session().await?;
-    session.actor()?;
-    match (endpoint, call.method) {
-        (Endpoint::Trust, &Method::POST) => add_issuer(call, &session).await,
-        (Endpoint::Trust, _) => list_issuers(&session).await,
-        (Endpoint::TrustedIssuer(named), &Method::DELETE) => {
-            let index = trust::remove(&session, named).await?;
-            Ok(answer::at_index(answer::empty(StatusCode::NO_CONTENT), index))
-        }
-        (Endpoint::TrustedIssuer(named), _) => show_issuer(&session, named).await,
-        (Endpoint::Config, &Method::PATCH) => change_settings(call, &session).await,
-        (Endpoint::Config, _) => list_settings(&session).await,
-        (Endpoint::Setting(name), &Method::PUT) => change_setting(call, &session, name).await,
-        (Endpoint::Setting(name), &Method::DELETE) => reset_setting(&session, name).await,
-        (Endpoint::Setting(name), _) => show_setting(&session, name).await,
-        (Endpoint::Cluster(path), _) => cluster::serve(call, &session, path).await,
-        _ => Err(Failure::method_not_allowed(endpoint.allow())),
-    }
-}
 
 /// What an accepted credential is worth.
 #[derive(Serialize)]
@@ -71,8 +50,8 @@ struct VerifyAnswer<'a> {
 
 /// `GET /circlet/v1/verify`: what the credential is worth, as JSON and in headers. `?audience=<service id>` judges
 /// the token as that service would, so that services without a verifier of their own can ask.
-pub(crate) async fn verify(call: &Call<'_>) -> Result<Response, Failure> {
-    let service = match call.query {
+pub(super) async fn verify(call: Call) -> Result<Response, Failure> {
+    let service = match call.uri.query() {
         None => None,
         Some(_) => match call.query()?.text("audience")? {
             Some(text) => Some(
@@ -83,7 +62,7 @@ pub(crate) async fn verify(call: &Call<'_>) -> Result<Response, Failure> {
         },
     };
     let caller = call.caller(Rules { service: service.as_ref(), ..Rules::HERE }).await?;
-    let worth = verify::worth(call.edge, &caller).await?;
+    let worth = verify::worth(&call.edge, &caller).await?;
     let body = VerifyAnswer {
         subject: worth.subject.as_ref().map(|subject| subject.as_str()),
         user: &worth.user,
@@ -131,7 +110,8 @@ fn describe(worth: &Worth<'_>, response: &mut Response) {
     }
 }
 
-async fn add_issuer(call: &Call<'_>, session: &Session<'_>) -> Result<Response, Failure> {
+pub(super) async fn add_issuer(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
     let parameters = call.parameters(Reads::Json)?;
     parameters.only(&["name", "certificate", "service_id", "limits"])?;
     let order = TrustOrder {
@@ -143,7 +123,7 @@ async fn add_issuer(call: &Call<'_>, session: &Session<'_>) -> Result<Response, 
         service_id: parameters.text("service_id")?.map(str::to_owned),
         limits: limits(&parameters)?,
     };
-    let (published, kid, index) = trust::add(session, order).await?;
+    let (published, kid, index) = trust::add(&session, order).await?;
     let issuer = published.view.trusted(&kid).ok_or_else(|| trust::unknown(kid.as_str()))?;
     Ok(answer::at_index(answer::json_status(StatusCode::CREATED, &issuer_json(issuer)), index))
 }
@@ -169,20 +149,28 @@ fn limits(parameters: &Parameters) -> Result<IssuerLimits, Failure> {
     Ok(IssuerLimits { admin: limits.flag("admin")?.unwrap_or(false), groups, max_lifetime })
 }
 
-async fn list_issuers(session: &Session<'_>) -> Result<Response, Failure> {
-    let published = trust::all(session).await?;
+pub(super) async fn list_issuers(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let published = trust::all(&session).await?;
     let issuers: Vec<Value> = published.view.circle().map(|issuer| issuer_json(issuer)).collect();
     Ok(answer::json(&json!({ "issuers": issuers })))
 }
 
-async fn show_issuer(session: &Session<'_>, named: &str) -> Result<Response, Failure> {
-    let published = trust::all(session).await?;
+pub(super) async fn show_issuer(Path(named): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let published = trust::all(&session).await?;
     let issuers: Vec<Value> =
-        trust::matching(&published.view, named).map(|issuer| issuer_json(issuer)).collect();
+        trust::matching(&published.view, &named).map(|issuer| issuer_json(issuer)).collect();
     if issuers.is_empty() {
-        return Err(trust::unknown(named));
+        return Err(trust::unknown(&named));
     }
     Ok(answer::json(&json!({ "issuers": issuers })))
+}
+
+pub(super) async fn remove_issuer(Path(named): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let index = trust::remove(&session, &named).await?;
+    Ok(answer::at_index(answer::empty(StatusCode::NO_CONTENT), index))
 }
 
 fn issuer_json(issuer: &TrustedIssuer) -> Value {
@@ -201,18 +189,21 @@ fn issuer_json(issuer: &TrustedIssuer) -> Value {
     })
 }
 
-async fn list_settings(session: &Session<'_>) -> Result<Response, Failure> {
-    let published = config::read(session).await?;
+pub(super) async fn list_settings(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let published = config::read(&session).await?;
     Ok(answer::json(&settings_json(&published.view)))
 }
 
-async fn show_setting(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let published = config::read(session).await?;
-    let body = setting_json(published.view.config(), name).map_err(|error| config::failure(&error))?;
+pub(super) async fn show_setting(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let published = config::read(&session).await?;
+    let body = setting_json(published.view.config(), &name).map_err(|error| config::failure(&error))?;
     Ok(answer::json(&body))
 }
 
-async fn change_settings(call: &Call<'_>, session: &Session<'_>) -> Result<Response, Failure> {
+pub(super) async fn change_settings(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
     let parameters = call.parameters(Reads::Json)?;
     let if_version = match parameters.whole("if_version")? {
         Some(version) => Some(u64::try_from(version).map_err(|_| {
@@ -230,20 +221,22 @@ async fn change_settings(call: &Call<'_>, session: &Session<'_>) -> Result<Respo
             "name at least one setting, with its new value",
         ));
     }
-    let (published, index) = config::change(session, &changes, if_version).await?;
+    let (published, index) = config::change(&session, &changes, if_version).await?;
     Ok(answer::at_index(answer::json(&settings_json(&published.view)), index))
 }
 
-async fn change_setting(call: &Call<'_>, session: &Session<'_>, name: &str) -> Result<Response, Failure> {
+pub(super) async fn change_setting(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
     let parameters = call.parameters(Reads::Json)?;
     parameters.only(&["value"])?;
     let value = value_text("value", parameters.value("value"))?;
-    write_setting(session, name, value).await
+    write_setting(&session, &name, value).await
 }
 
-async fn reset_setting(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let value = Config::default().get(name).map_err(|error| config::failure(&error))?;
-    write_setting(session, name, value).await
+pub(super) async fn reset_setting(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let value = Config::default().get(&name).map_err(|error| config::failure(&error))?;
+    write_setting(&session, &name, value).await
 }
 
 async fn write_setting(session: &Session<'_>, name: &str, value: String) -> Result<Response, Failure> {

@@ -1,21 +1,17 @@
-//! From a request to its answer: route, body, freshness asked for, handler, and the shape of what went wrong.
+//! What all requests have in common: the state to answer from, the id, the shape of what went wrong.
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 
+use axum::extract::Request;
+use axum::http::header::{ALLOW, HeaderMap, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use futures::future::BoxFuture;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::HeaderMap;
-use hyper::{Method, Request};
 
-use super::answer::Response;
-use super::call::Call;
-use super::errors::Shape;
-use super::receive::receive;
+use super::call::Asked;
+use super::path;
 use super::request_id::{RequestId, X_REQUEST_ID};
-use super::route::{self, Endpoint};
-use super::{access, circlet, legacy, system, users_legacy, users_v2};
 use crate::audit::Audit;
 use crate::authenticate::signatures::Signatures;
 use crate::cluster::Cluster;
@@ -58,66 +54,44 @@ impl Edge {
         Self { cluster, passwords, audit, settings, signatures: Signatures::new() }
     }
 
-    /// Answers one request. Whatever happens, the answer is JSON in the shape of the path's API, and has an id.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
-        let request_id = RequestId::of(request.headers());
-        let route = route::route(request.uri().path());
-        let shape = route.shape;
-        let handled = async {
-            let endpoint = route.endpoint.map_err(|error| error.failure(request.uri().path()))?;
-            self.handle(request, &endpoint, shape, peer, &request_id).await
-        };
-        let mut response = match AssertUnwindSafe(handled).catch_unwind().await {
-            Ok(Ok(response)) => response,
-            Ok(Err(failure)) => failure.answer(shape, &request_id),
-            Err(_panic) => {
-                tracing::error!(%request_id, "a request handler panicked");
-                Failure::new(Code::Internal, "internal", "Internal error")
-                    .with_detail(format!("the log of the node says more about request {request_id}"))
-                    .answer(shape, &request_id)
-            }
-        };
-        response.headers_mut().insert(X_REQUEST_ID, request_id.header());
-        response
+    /// Where the client is, as far as trusted proxies say.
+    pub(super) fn client_address(&self, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
+        client_address(&self.settings.trusted_proxies, headers, peer)
     }
+}
 
-    async fn handle(
-        &self,
-        request: Request<Incoming>,
-        endpoint: &Endpoint,
-        shape: Shape,
-        peer: SocketAddr,
-        request_id: &RequestId,
-    ) -> Result<Response, Failure> {
-        let (head, incoming) = request.into_parts();
-        let allow = endpoint.allow();
-        if !allow.split(", ").any(|method| method == head.method.as_str()) {
-            return Err(Failure::method_not_allowed(allow));
-        }
-        let body = match head.method {
-            Method::GET | Method::HEAD => Bytes::new(),
-            _ => receive(&head.headers, incoming).await?,
-        };
-        let call = Call {
-            edge: self,
-            method: &head.method,
-            shape,
-            headers: &head.headers,
-            query: head.uri.query(),
-            body,
-            request_id,
-            address: client_address(&self.settings.trusted_proxies, &head.headers, peer),
-        };
-        call.wait_for_view().await?;
-        // Boxed: the handlers' futures are large, and their type would be too deep for the compiler. The hot one
-        // has a small box of its own.
-        if *endpoint == Endpoint::Verify {
-            let answering: BoxFuture<'_, _> = Box::pin(circlet::verify(&call));
-            return answering.await;
-        }
-        let answering: BoxFuture<'_, _> = Box::pin(dispatch(&call, endpoint));
-        answering.await
+/// Lies around all routes. Whatever happens, the answer is JSON in the shape of the path's API, and has an id.
+pub(super) async fn answer(mut request: Request, next: Next) -> Response {
+    path::fold_slashes(request.uri_mut());
+    let request_id = RequestId::of(request.headers());
+    let shape = path::shape(request.uri().path());
+    request.extensions_mut().insert(Asked { request_id: request_id.clone(), shape });
+    let mut response = match path::readable(request.uri().path()) {
+        Err(failure) => failure.into_response(),
+        Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(_panic) => panicked(&request_id).into_response(),
+        },
+    };
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        let allow = response.headers_mut().remove(ALLOW);
+        response = failure.answer(shape, &request_id);
+        response.headers_mut().extend(allow.map(|methods| (ALLOW, spaced(&methods))));
     }
+    response.headers_mut().insert(X_REQUEST_ID, request_id.header());
+    response
+}
+
+fn panicked(request_id: &RequestId) -> Failure {
+    tracing::error!(%request_id, "a request handler panicked");
+    Failure::new(Code::Internal, "internal", "Internal error")
+        .with_detail(format!("the log of the node says more about request {request_id}"))
+}
+
+/// `GET,HEAD` as `GET, HEAD`, for clients that split the list at that.
+fn spaced(methods: &HeaderValue) -> HeaderValue {
+    let methods = methods.to_str().unwrap_or_default().replace(',', ", ");
+    HeaderValue::try_from(methods).expect("a space may be in a header value")
 }
 
 /// The address that a trusted proxy reports: the last one in `X-Forwarded-For` that is no trusted proxy itself. What
@@ -141,43 +115,8 @@ fn client_address(proxies: &[Network], headers: &HeaderMap, peer: SocketAddr) ->
     nearest
 }
 
-/// One handler for each endpoint.
-async fn dispatch(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
-    match endpoint {
-        Endpoint::Verify => circlet::verify(call).await,
-        Endpoint::Tokens | Endpoint::Token(_) | Endpoint::TokenRevoke | Endpoint::DefaultExpiry => {
-            access::serve(call, endpoint).await
-        }
-        Endpoint::LegacyTokens | Endpoint::LegacyRevoke => legacy::serve(call, endpoint).await,
-        Endpoint::LegacyUsers
-        | Endpoint::LegacyUser(_)
-        | Endpoint::LegacyGroups
-        | Endpoint::LegacyGroup(_) => users_legacy::serve(call, endpoint).await,
-        Endpoint::Users | Endpoint::User(_) | Endpoint::Groups | Endpoint::Group(_) => {
-            users_v2::serve(call, endpoint).await
-        }
-        Endpoint::Trust
-        | Endpoint::TrustedIssuer(_)
-        | Endpoint::Config
-        | Endpoint::Setting(_)
-        | Endpoint::Cluster(_) => circlet::serve(call, endpoint).await,
-        Endpoint::Ping
-        | Endpoint::AccessPing
-        | Endpoint::Version
-        | Endpoint::ServiceId
-        | Endpoint::Usage
-        | Endpoint::RootCertificate
-        | Endpoint::ClusterCertificate
-        | Endpoint::RouterHealth
-        | Endpoint::Healthz
-        | Endpoint::Readyz => system::serve(call, endpoint).await,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     #[test]

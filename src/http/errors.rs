@@ -6,11 +6,12 @@
 
 use std::borrow::Cow;
 
-use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::StatusCode;
+use axum::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::answer::{self, Response};
+use super::answer;
 use super::body::BadBody;
 use super::request_id::RequestId;
 use crate::usecase::failure::{Code, Failure, Message};
@@ -135,9 +136,6 @@ impl Failure {
             };
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
-        }
         if let Some(secs) = self.retry_after_secs.or(row.retryable.then_some(1)) {
             headers.insert(RETRY_AFTER, HeaderValue::from(secs));
         }
@@ -168,6 +166,15 @@ impl Failure {
     }
 }
 
+/// Carries the failure to `edge::answer`, which knows the shape to say it in and the request's id.
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = answer::empty(self.status(Shape::Circlet));
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
 impl From<BadBody> for Failure {
     fn from(bad: BadBody) -> Self {
         let (code, reason) = match &bad {
@@ -183,8 +190,8 @@ impl From<BadBody> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::HeaderMap;
     use http_body_util::BodyExt;
-    use hyper::header::HeaderMap;
 
     use super::*;
 

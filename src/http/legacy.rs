@@ -1,15 +1,14 @@
 //! The older API's tokens: `/api/security/token` (contract sections 1.4 and 1.5), forms only.
 
+use axum::response::Response;
 use circlet_authority::{Generation, TokenFilter, TokenOrder};
 use circlet_token::TokenId;
-use hyper::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::answer::{self, Response};
+use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
-use super::route::Endpoint;
 use crate::authenticate::Caller;
 use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
@@ -21,21 +20,11 @@ use crate::usecase::{Session, revoke};
 /// The only parameters with which a refresh needs no other credential.
 const PAIR: [&str; 3] = ["access_token", "grant_type", "refresh_token"];
 
-/// Serves the two endpoints.
-pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
-    match (endpoint, call.method) {
-        (Endpoint::LegacyTokens, &Method::POST) => create_or_refresh(call).await,
-        (Endpoint::LegacyTokens, _) => list(call).await,
-        (Endpoint::LegacyRevoke, _) => revoke(call).await,
-        _ => Err(Failure::method_not_allowed(endpoint.allow())),
-    }
-}
-
-async fn create_or_refresh(call: &Call<'_>) -> Result<Response, Failure> {
+pub(super) async fn create_or_refresh(call: Call) -> Result<Response, Failure> {
     let parameters = call.parameters(Reads::Form)?;
     match parameters.text("grant_type")? {
-        None | Some("client_credentials") => create(call, &parameters).await,
-        Some("refresh_token") => refresh_pair(call, &parameters).await,
+        None | Some("client_credentials") => create(&call, &parameters).await,
+        Some("refresh_token") => refresh_pair(&call, &parameters).await,
         Some(other) => Err(Failure::new(
             Code::UnsupportedGrantType,
             "unsupported_grant_type",
@@ -44,9 +33,8 @@ async fn create_or_refresh(call: &Call<'_>) -> Result<Response, Failure> {
     }
 }
 
-async fn create(call: &Call<'_>, parameters: &Parameters) -> Result<Response, Failure> {
-    let session = call.session().await?;
-    session.actor()?;
+async fn create(call: &Call, parameters: &Parameters) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
     let order = Order {
         generation: Generation::Legacy,
         username: parameters.text("username")?.map(str::to_owned),
@@ -63,7 +51,7 @@ async fn create(call: &Call<'_>, parameters: &Parameters) -> Result<Response, Fa
     Ok(handed_out(&handout))
 }
 
-async fn refresh_pair(call: &Call<'_>, parameters: &Parameters) -> Result<Response, Failure> {
+async fn refresh_pair(call: &Call, parameters: &Parameters) -> Result<Response, Failure> {
     let needed = |name: &str, text: &'static str| -> Result<String, Failure> {
         let value = parameters.text(name)?;
         value.map(str::to_owned).ok_or_else(|| Failure::new(Code::InvalidGrant, "missing_parameter", text))
@@ -84,12 +72,11 @@ async fn refresh_pair(call: &Call<'_>, parameters: &Parameters) -> Result<Respon
 }
 
 /// The pair alone needs nobody; with a new expiry it needs a credential, with anything else an administrator's.
-async fn refreshing<'a>(call: &'a Call<'_>, parameters: &Parameters) -> Result<Session<'a>, Failure> {
+async fn refreshing<'a>(call: &'a Call, parameters: &Parameters) -> Result<Session<'a>, Failure> {
     if parameters.names().all(|name| PAIR.contains(&name)) {
         return Ok(call.session_of(Caller::Anonymous));
     }
-    let session = call.session().await?;
-    session.actor()?;
+    let session = call.known_session().await?;
     if parameters.names().any(|name| !PAIR.contains(&name) && name != "expires_in") {
         session.require_admin("send more than the token pair and expires_in with a refresh").await?;
     }
@@ -108,7 +95,7 @@ fn pair_refused(failure: Failure) -> Failure {
     Failure::new(Code::InvalidGrant, reason, "Invalid access token or refresh token").with_detail(detail)
 }
 
-async fn list(call: &Call<'_>) -> Result<Response, Failure> {
+pub(super) async fn list(call: Call) -> Result<Response, Failure> {
     let session = call.session().await?;
     session.require_admin("list all tokens").await.map_err(Failure::before_handler)?;
     let order = ListOrder {
@@ -141,7 +128,7 @@ async fn list(call: &Call<'_>) -> Result<Response, Failure> {
     Ok(answer::json(&json!({ "tokens": tokens })))
 }
 
-async fn revoke(call: &Call<'_>) -> Result<Response, Failure> {
+pub(super) async fn revoke(call: Call) -> Result<Response, Failure> {
     let session = call.session().await?;
     session
         .require_admin("revoke tokens here; use DELETE /access/api/v1/tokens/{id} for your own")

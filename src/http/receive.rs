@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::header::{CONTENT_LENGTH, HeaderMap};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONTENT_LENGTH, HeaderMap};
 use tokio::time::timeout;
 
 use crate::usecase::failure::{Code, Failure};
@@ -20,7 +20,7 @@ const DISCARDED_BYTES_MAX: usize = 8 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The whole body, or why not.
-pub(crate) async fn receive(headers: &HeaderMap, mut incoming: Incoming) -> Result<Bytes, Failure> {
+pub(crate) async fn receive(headers: &HeaderMap, mut incoming: Body) -> Result<Bytes, Failure> {
     if incoming.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -51,7 +51,7 @@ pub(crate) async fn receive(headers: &HeaderMap, mut incoming: Incoming) -> Resu
     }
 }
 
-async fn discard(incoming: &mut Incoming) {
+async fn discard(incoming: &mut Body) {
     let mut left = DISCARDED_BYTES_MAX;
     let reading = async {
         while let Some(Ok(frame)) = incoming.frame().await {

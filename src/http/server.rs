@@ -1,23 +1,26 @@
 //! Accepts connections and serves HTTP/1.1 and HTTP/2 on them, with a bound on everything a client can take.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 use super::edge::Edge;
 use super::prompt::Prompt;
+use super::router;
 
 /// Connections served at a time; more wait in the kernel's backlog.
 pub const CONNECTIONS_MAX: usize = 8192;
@@ -43,6 +46,7 @@ pub async fn serve(
     edge: Arc<Edge>,
     stop: CancellationToken,
 ) {
+    let app = router::app(edge);
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let slot = tokio::select! {
@@ -61,9 +65,9 @@ pub async fn serve(
                 continue;
             }
         };
-        let (tls, edge, stop) = (tls.clone(), Arc::clone(&edge), stop.clone());
+        let (tls, app, stop) = (tls.clone(), app.clone(), stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(socket, peer, tls, edge, stop).await {
+            if let Err(error) = connection(socket, peer, tls, app, stop).await {
                 tracing::debug!(%error, %peer, "client connection ended");
             }
             drop(slot);
@@ -81,23 +85,23 @@ async fn connection(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<TlsAcceptor>,
-    edge: Arc<Edge>,
+    app: Router,
     stop: CancellationToken,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
     match tls {
-        None => speak(socket, peer, edge, stop).await,
+        None => speak(socket, peer, app, stop).await,
         Some(acceptor) => {
             let socket = timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(socket))
                 .await
                 .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
-            speak(socket, peer, edge, stop).await
+            speak(socket, peer, app, stop).await
         }
     }
 }
 
 /// Serves one connection until either side ends it; when asked to stop, until the request under way is answered.
-async fn speak<S>(socket: S, peer: SocketAddr, edge: Arc<Edge>, stop: CancellationToken) -> io::Result<()>
+async fn speak<S>(socket: S, peer: SocketAddr, app: Router, stop: CancellationToken) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -112,10 +116,7 @@ where
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .keep_alive_interval(HEADERS_TIMEOUT)
         .max_header_list_size(u32::try_from(HEADERS_BYTES_MAX).expect("a small constant"));
-    let service = service_fn(move |request| {
-        let edge = Arc::clone(&edge);
-        async move { Ok::<_, Infallible>(edge.answer(request, peer).await) }
-    });
+    let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(app));
     let socket = Prompt::new(socket, HEADERS_TIMEOUT);
     let connection = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);

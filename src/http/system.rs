@@ -1,15 +1,15 @@
 //! System endpoints: pings, version, service id, certificates, health (contract section 1.7).
 
+use axum::http::StatusCode;
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use circlet_authority::State;
 use circlet_raft::Published;
-use hyper::StatusCode;
 use serde_json::json;
 
-use super::answer::{self, Response};
+use super::answer;
 use super::call::Call;
-use super::route::Endpoint;
 use crate::authenticate::tokens::Rules;
 use crate::usecase::failure::Failure;
 use crate::usecase::reading;
@@ -17,41 +17,26 @@ use crate::usecase::reading;
 /// Base64 characters on a line of PEM (RFC 7468 section 2).
 const PEM_LINE_CHARS: usize = 64;
 
-/// Serves the endpoints.
-pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
-    match endpoint {
-        Endpoint::Ping => {
-            // Anonymous is fine; a credential that doesn't count is not: clients ping to test one.
-            call.caller(Rules::HERE).await?;
-            ping(call)
-        }
-        Endpoint::AccessPing => ping(call),
-        Endpoint::Version => version(call).await,
-        Endpoint::ServiceId => service_id(call).await,
-        Endpoint::Usage => Ok(answer::text("")),
-        Endpoint::RootCertificate => root_certificate(call).await,
-        Endpoint::ClusterCertificate => cluster_certificate(call).await,
-        Endpoint::RouterHealth => Ok(router_health(call)),
-        Endpoint::Healthz => Ok(answer::text("OK")),
-        Endpoint::Readyz => Ok(readyz(call)),
-        _ => Err(Failure::method_not_allowed(endpoint.allow())),
-    }
-}
-
 /// Whether this node serves: freshness was proved once, and not too long ago.
-fn is_ready(call: &Call<'_>, published: &Published<State>) -> bool {
+fn is_ready(call: &Call, published: &Published<State>) -> bool {
     published.view.service_id().is_some() && reading::may_read(&call.edge.cluster, published)
 }
 
-fn ping(call: &Call<'_>) -> Result<Response, Failure> {
-    if is_ready(call, &call.published()) {
+/// Anonymous is fine; a credential that doesn't count is not: clients ping to test one.
+pub(super) async fn ping_with_credential(call: Call) -> Result<Response, Failure> {
+    call.caller(Rules::HERE).await?;
+    ping(call).await
+}
+
+pub(super) async fn ping(call: Call) -> Result<Response, Failure> {
+    if is_ready(&call, &call.published()) {
         return Ok(answer::text("OK"));
     }
     Err(Failure::unavailable("not_ready", "Server state is offline")
         .with_detail("this node has not proved, or not lately, that its view is fresh"))
 }
 
-async fn version(call: &Call<'_>) -> Result<Response, Failure> {
+pub(super) async fn version(call: Call) -> Result<Response, Failure> {
     call.caller(Rules::HERE).await?;
     Ok(answer::json(&json!({
         "version": call.edge.settings.advertised_version,
@@ -62,7 +47,7 @@ async fn version(call: &Call<'_>) -> Result<Response, Failure> {
     })))
 }
 
-async fn service_id(call: &Call<'_>) -> Result<Response, Failure> {
+pub(super) async fn service_id(call: Call) -> Result<Response, Failure> {
     let session = call.session().await?;
     session.require_admin("read the service id").await?;
     let published = reading::current(&call.edge.cluster).await?;
@@ -70,7 +55,7 @@ async fn service_id(call: &Call<'_>) -> Result<Response, Failure> {
     Ok(answer::text(own.as_str().to_owned()))
 }
 
-async fn root_certificate(call: &Call<'_>) -> Result<Response, Failure> {
+pub(super) async fn root_certificate(call: Call) -> Result<Response, Failure> {
     let session = call.session().await?;
     session.require_admin("read the root certificate").await?;
     let formatted = call.query()?.flag("formatted")?.unwrap_or(false);
@@ -80,12 +65,17 @@ async fn root_certificate(call: &Call<'_>) -> Result<Response, Failure> {
     Ok(answer::text(text))
 }
 
-async fn cluster_certificate(call: &Call<'_>) -> Result<Response, Failure> {
+pub(super) async fn cluster_certificate(call: Call) -> Result<Response, Failure> {
     let session = call.session().await?;
     session.require_admin("read the certificate of the cluster").await?;
     let published = reading::current(&call.edge.cluster).await?;
     let der = published.view.cluster_ca_certificate().ok_or_else(not_bootstrapped)?;
     Ok(answer::text(pem(der)))
+}
+
+/// Clients report usage here; it is read and forgotten.
+pub(super) async fn usage(_call: Call) -> Response {
+    answer::text("")
 }
 
 fn pem(der: &[u8]) -> String {
@@ -104,9 +94,9 @@ fn pem(der: &[u8]) -> String {
 }
 
 /// Scripts read the service id out of this; it is no secret, every token carries it.
-fn router_health(call: &Call<'_>) -> Response {
+pub(super) async fn router_health(call: Call) -> Response {
     let published = call.published();
-    let ready = is_ready(call, &published);
+    let ready = is_ready(&call, &published);
     let state = if ready { "HEALTHY" } else { "UNHEALTHY" };
     let message = if ready { "OK" } else { "no proof that the view is fresh" };
     let id = published.view.service_id().map(ToString::to_string);
@@ -118,9 +108,13 @@ fn router_health(call: &Call<'_>) -> Response {
     }))
 }
 
-fn readyz(call: &Call<'_>) -> Response {
+pub(super) async fn healthz(_call: Call) -> Response {
+    answer::text("OK")
+}
+
+pub(super) async fn readyz(call: Call) -> Response {
     let published = call.published();
-    let ready = is_ready(call, &published);
+    let ready = is_ready(&call, &published);
     let cluster = &call.edge.cluster;
     let status = cluster.status();
     let stopped = status.stopped;

@@ -1,47 +1,24 @@
 //! Users and groups as the older API speaks of them: `/api/security/{users,groups}` (contract section 1.7).
 
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
 use circlet_authority::{Group, PutMode, State, User};
 use circlet_token::UserName;
-use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{self, Response};
+use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
 use super::percent;
-use super::route::Endpoint;
 use crate::secret::Secret;
-use crate::usecase::Session;
 use crate::usecase::failure::Failure;
 use crate::usecase::groups::{self, GroupOrder};
 use crate::usecase::users::{self, UserOrder};
 
-/// Serves the four endpoints.
-pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
+pub(super) async fn list_users(call: Call) -> Result<Response, Failure> {
     let session = call.session().await?;
-    match (endpoint, call.method) {
-        (Endpoint::LegacyUsers, _) => list_users(&session).await,
-        (Endpoint::LegacyUser(name), &Method::PUT) => {
-            put_user(call, &session, name, PutMode::CreateOrUpdate).await
-        }
-        (Endpoint::LegacyUser(name), &Method::POST) => put_user(call, &session, name, PutMode::Update).await,
-        (Endpoint::LegacyUser(name), &Method::DELETE) => delete_user(&session, name).await,
-        (Endpoint::LegacyUser(name), _) => read_user(&session, name).await,
-        (Endpoint::LegacyGroups, _) => list_groups(&session).await,
-        (Endpoint::LegacyGroup(name), &Method::PUT) => {
-            put_group(call, &session, name, PutMode::CreateOrUpdate).await
-        }
-        (Endpoint::LegacyGroup(name), &Method::POST) => {
-            put_group(call, &session, name, PutMode::Update).await
-        }
-        (Endpoint::LegacyGroup(name), &Method::DELETE) => delete_group(&session, name).await,
-        (Endpoint::LegacyGroup(name), _) => read_group(call, &session, name).await,
-        _ => Err(Failure::method_not_allowed(endpoint.allow())),
-    }
-}
-
-async fn list_users(session: &Session<'_>) -> Result<Response, Failure> {
-    let published = users::all(session).await?;
+    let published = users::all(&session).await?;
     let list: Vec<Value> = published
         .view
         .users()
@@ -53,18 +30,23 @@ async fn list_users(session: &Session<'_>) -> Result<Response, Failure> {
     Ok(answer::json(&list))
 }
 
-async fn read_user(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let name = users::user_name(name)?;
-    let published = users::find(session, &name).await?;
+pub(super) async fn read_user(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let name = users::user_name(&name)?;
+    let published = users::find(&session, &name).await?;
     Ok(answer::json(&user_json(users::expect(&published, &name)?)))
 }
 
-async fn put_user(
-    call: &Call<'_>,
-    session: &Session<'_>,
-    name: &str,
-    mode: PutMode,
-) -> Result<Response, Failure> {
+pub(super) async fn create_or_update_user(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    put_user(&call, &name, PutMode::CreateOrUpdate).await
+}
+
+pub(super) async fn update_user(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    put_user(&call, &name, PutMode::Update).await
+}
+
+async fn put_user(call: &Call, name: &str, mode: PutMode) -> Result<Response, Failure> {
+    let session = call.session().await?;
     let parameters = call.parameters(Reads::Json)?;
     let name = named(&parameters, name, users::user_name)?;
     let order = UserOrder {
@@ -78,20 +60,22 @@ async fn put_user(
         internal_password_disabled: parameters.flag("internalPasswordDisabled")?,
         disable_ui_access: parameters.flag("disableUIAccess")?,
     };
-    let written = users::put(session, name, mode, order).await?;
+    let written = users::put(&session, name, mode, order).await?;
     let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok(answer::at_index(answer::empty(status), written.index))
 }
 
-async fn delete_user(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let name = users::user_name(name)?;
+pub(super) async fn delete_user(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let name = users::user_name(&name)?;
     let text = format!("The user: '{name}' has been removed successfully.");
-    let index = users::delete(session, name).await?;
+    let index = users::delete(&session, name).await?;
     Ok(answer::at_index(answer::text(text), index))
 }
 
-async fn list_groups(session: &Session<'_>) -> Result<Response, Failure> {
-    let published = groups::all(session).await?;
+pub(super) async fn list_groups(call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let published = groups::all(&session).await?;
     let list: Vec<Value> = published
         .view
         .groups()
@@ -100,20 +84,28 @@ async fn list_groups(session: &Session<'_>) -> Result<Response, Failure> {
     Ok(answer::json(&list))
 }
 
-async fn read_group(call: &Call<'_>, session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let name = groups::group_name(name)?;
+pub(super) async fn read_group(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let name = groups::group_name(&name)?;
     let with_users = call.query()?.flag("includeUsers")?.unwrap_or(false);
-    let published = groups::find(session, &name).await?;
+    let published = groups::find(&session, &name).await?;
     let group = groups::expect(&published, &name)?;
     Ok(answer::json(&group_json(group, with_users.then_some(&published.view))))
 }
 
-async fn put_group(
-    call: &Call<'_>,
-    session: &Session<'_>,
-    name: &str,
-    mode: PutMode,
+pub(super) async fn create_or_update_group(
+    Path(name): Path<String>,
+    call: Call,
 ) -> Result<Response, Failure> {
+    put_group(&call, &name, PutMode::CreateOrUpdate).await
+}
+
+pub(super) async fn update_group(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    put_group(&call, &name, PutMode::Update).await
+}
+
+async fn put_group(call: &Call, name: &str, mode: PutMode) -> Result<Response, Failure> {
+    let session = call.session().await?;
     let parameters = call.parameters(Reads::Json)?;
     let name = named(&parameters, name, groups::group_name)?;
     let members = match parameters.list("userNames")? {
@@ -127,15 +119,16 @@ async fn put_group(
         realm_attributes: parameters.text_or_empty("realmAttributes")?.map(str::to_owned),
         members,
     };
-    let written = groups::put(session, &name, mode, order).await?;
+    let written = groups::put(&session, &name, mode, order).await?;
     let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok(answer::at_index(answer::empty(status), written.index))
 }
 
-async fn delete_group(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let name = groups::group_name(name)?;
+pub(super) async fn delete_group(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let name = groups::group_name(&name)?;
     let text = format!("Group '{name}' has been removed successfully.");
-    let index = groups::delete(session, &name).await?;
+    let index = groups::delete(&session, &name).await?;
     Ok(answer::at_index(answer::text(text), index))
 }
 

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
 use circlet_authority::{Group, PutMode, State, User, UserStatus};
 use circlet_token::UserName;
-use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{self, Response};
+use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
 use super::percent;
-use super::route::Endpoint;
 use super::users_legacy::members;
 use crate::secret::Secret;
-use crate::usecase::Session;
 use crate::usecase::failure::Failure;
 use crate::usecase::groups::{self, GroupOrder};
 use crate::usecase::users::{self, UserOrder};
@@ -22,55 +22,42 @@ use crate::usecase::users::{self, UserOrder};
 /// Entries on one page unless the request says otherwise, and at most.
 const PAGE_ENTRIES_MAX: usize = 1000;
 
-/// Serves the four endpoints.
-pub(crate) async fn serve(call: &Call<'_>, endpoint: &Endpoint) -> Result<Response, Failure> {
+pub(super) async fn create_user(call: Call) -> Result<Response, Failure> {
     let session = call.session().await?;
-    match (endpoint, call.method) {
-        (Endpoint::Users, &Method::POST) => create_user(call, &session).await,
-        (Endpoint::Users, _) => list_users(call, &session).await,
-        (Endpoint::User(name), &Method::PATCH) => change_user(call, &session, name).await,
-        (Endpoint::User(name), &Method::DELETE) => delete_user(&session, name).await,
-        (Endpoint::User(name), _) => read_user(&session, name).await,
-        (Endpoint::Groups, &Method::POST) => create_group(call, &session).await,
-        (Endpoint::Groups, _) => list_groups(call, &session).await,
-        (Endpoint::Group(name), &Method::PATCH) => change_group(call, &session, name).await,
-        (Endpoint::Group(name), &Method::DELETE) => delete_group(&session, name).await,
-        (Endpoint::Group(name), _) => read_group(&session, name).await,
-        _ => Err(Failure::method_not_allowed(endpoint.allow())),
-    }
-}
-
-async fn create_user(call: &Call<'_>, session: &Session<'_>) -> Result<Response, Failure> {
     let parameters = call.parameters(Reads::Json)?;
     let name = users::user_name(required(&parameters, "username")?)?;
     let order = user_order(&parameters)?;
-    let written = users::put(session, name.clone(), PutMode::Create, order).await?;
+    let written = users::put(&session, name.clone(), PutMode::Create, order).await?;
     let user = users::expect(&written.view, &name)?;
     Ok(answer::at_index(answer::json_status(StatusCode::CREATED, &user_json(user)), written.index))
 }
 
-async fn change_user(call: &Call<'_>, session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let name = users::user_name(name)?;
+pub(super) async fn change_user(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let name = users::user_name(&name)?;
     let order = user_order(&call.parameters(Reads::Json)?)?;
-    let written = users::put(session, name.clone(), PutMode::Update, order).await?;
+    let written = users::put(&session, name.clone(), PutMode::Update, order).await?;
     let user = users::expect(&written.view, &name)?;
     Ok(answer::at_index(answer::json(&user_json(user)), written.index))
 }
 
-async fn read_user(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let name = users::user_name(name)?;
-    let published = users::find(session, &name).await?;
+pub(super) async fn read_user(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let name = users::user_name(&name)?;
+    let published = users::find(&session, &name).await?;
     Ok(answer::json(&user_json(users::expect(&published, &name)?)))
 }
 
-async fn delete_user(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let index = users::delete(session, users::user_name(name)?).await?;
+pub(super) async fn delete_user(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let index = users::delete(&session, users::user_name(&name)?).await?;
     Ok(answer::at_index(answer::empty(StatusCode::NO_CONTENT), index))
 }
 
-async fn list_users(call: &Call<'_>, session: &Session<'_>) -> Result<Response, Failure> {
+pub(super) async fn list_users(call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
     let (cursor, limit) = page(&call.query()?)?;
-    let published = users::all(session).await?;
+    let published = users::all(&session).await?;
     let after = published.view.users().filter(|user| user.name.as_str() > cursor.as_str());
     let (list, cursor) = take_page(
         after,
@@ -88,38 +75,43 @@ async fn list_users(call: &Call<'_>, session: &Session<'_>) -> Result<Response, 
     Ok(answer::json(&json!({"users": list, "cursor": cursor})))
 }
 
-async fn create_group(call: &Call<'_>, session: &Session<'_>) -> Result<Response, Failure> {
+pub(super) async fn create_group(call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
     let parameters = call.parameters(Reads::Json)?;
     let name = groups::group_name(required(&parameters, "name")?)?;
     let order = group_order(&parameters)?;
-    let written = groups::put(session, &name, PutMode::Create, order).await?;
+    let written = groups::put(&session, &name, PutMode::Create, order).await?;
     let group = groups::expect(&written.view, &name)?;
     let body = group_json(group, &written.view.view);
     Ok(answer::at_index(answer::json_status(StatusCode::CREATED, &body), written.index))
 }
 
-async fn change_group(call: &Call<'_>, session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let name = groups::group_name(name)?;
+pub(super) async fn change_group(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let name = groups::group_name(&name)?;
     let order = group_order(&call.parameters(Reads::Json)?)?;
-    let written = groups::put(session, &name, PutMode::Update, order).await?;
+    let written = groups::put(&session, &name, PutMode::Update, order).await?;
     let group = groups::expect(&written.view, &name)?;
     Ok(answer::at_index(answer::json(&group_json(group, &written.view.view)), written.index))
 }
 
-async fn read_group(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let name = groups::group_name(name)?;
-    let published = groups::find(session, &name).await?;
+pub(super) async fn read_group(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let name = groups::group_name(&name)?;
+    let published = groups::find(&session, &name).await?;
     Ok(answer::json(&group_json(groups::expect(&published, &name)?, &published.view)))
 }
 
-async fn delete_group(session: &Session<'_>, name: &str) -> Result<Response, Failure> {
-    let index = groups::delete(session, &groups::group_name(name)?).await?;
+pub(super) async fn delete_group(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    let index = groups::delete(&session, &groups::group_name(&name)?).await?;
     Ok(answer::at_index(answer::empty(StatusCode::NO_CONTENT), index))
 }
 
-async fn list_groups(call: &Call<'_>, session: &Session<'_>) -> Result<Response, Failure> {
+pub(super) async fn list_groups(call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
     let (cursor, limit) = page(&call.query()?)?;
-    let published = groups::all(session).await?;
+    let published = groups::all(&session).await?;
     let after = published.view.groups().filter(|group| group.name.as_str() > cursor.as_str());
     let (list, cursor) = take_page(
         after,

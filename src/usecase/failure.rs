@@ -59,8 +59,6 @@ pub(crate) struct Failure {
     pub(crate) message: Message,
     pub(crate) detail: Option<String>,
     pub(crate) retry_after_secs: Option<u32>,
-    /// For 405: what the path does accept.
-    pub(crate) allow: Option<&'static str>,
     /// Decided before the handler ran: the legacy token endpoints say these in the generic shape.
     pub(crate) before_handler: bool,
     /// The credential came in a header whose bad values are answered with 403 (contract section 1.2, 4).
@@ -80,7 +78,6 @@ impl Failure {
             message: Message::Text(message.into()),
             detail: None,
             retry_after_secs: None,
-            allow: None,
             before_handler: false,
             forbid_instead: false,
         }
@@ -118,14 +115,6 @@ impl Failure {
     /// 404 with this message.
     pub(crate) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::NotFound, "not_found", message)
-    }
-
-    /// 405: the path exists, but only for the methods in `allow`.
-    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        let mut failure =
-            Self::new(Code::MethodNotAllowed, "method_not_allowed", "HTTP 405 Method Not Allowed");
-        failure.allow = Some(allow);
-        failure
     }
 
     /// Adds what helps to understand or to act.

@@ -7,6 +7,7 @@ mod auth;
 mod bad_input;
 mod legacy;
 mod people;
+mod routes;
 mod server;
 mod strangers;
 mod system;

@@ -1,0 +1,63 @@
+//! Which paths mean the same.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::server::Server;
+use crate::transcript::{As, Body, Transcript};
+
+#[tokio::test]
+async fn every_alias_leads_to_the_same_endpoint() {
+    let server = Server::start();
+    let t = Transcript::of(&server);
+    for path in [
+        "/access/api/v1/tokens",
+        "/access/api/v1/tokens/",
+        "//access/api/v1/tokens",
+        "/access//api/v1/tokens",
+        "/api/access/api/v1/tokens",
+        "/artifactory/api/access/api/v1/tokens",
+        "/artifactory/access/api/v1/tokens",
+        "/artifactory/access/api/v1/tokens/",
+        "/artifactory/api/security/token",
+        "/artifactory/security/token",
+        "/api/security/token",
+        "/api/security/token/?consistency=strong",
+    ] {
+        let answer = t.quietly(Method::GET, path, As::Admin, Body::Empty).await;
+        assert_eq!(answer.status.as_u16(), 200, "{path}: {}", answer.text);
+        assert!(answer.json()["tokens"].is_array(), "{path}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn names_in_paths_are_decoded_once() {
+    let server = Server::start();
+    let t = Transcript::of(&server);
+    for (encoded, name) in [("dev%2Fops%20%C3%BC", "dev/ops ü"), ("a%252Fb", "a%2Fb"), ("a+b", "a+b")] {
+        let path = format!("/artifactory/api/security/groups/{encoded}");
+        t.quietly(Method::PUT, &path, As::Admin, Body::Json(json!({}))).await;
+        let answer = t.quietly(Method::GET, &path, As::Admin, Body::Empty).await;
+        assert_eq!(answer.field("name"), name);
+        let path = format!("/artifactory/access/api/v2/groups/{encoded}");
+        let answer = t.quietly(Method::GET, &path, As::Admin, Body::Empty).await;
+        assert_eq!(answer.field("name"), name);
+    }
+}
+
+#[tokio::test]
+async fn literals_go_before_ids_and_methods_are_those_of_the_literal() {
+    let server = Server::start();
+    let t = Transcript::of(&server);
+    for (path, allowed) in [
+        ("/access/api/v1/tokens/revoke", "DELETE"),
+        ("/access/api/v1/tokens/default_expiry", "GET, HEAD, PUT"),
+        ("/access/api/v1/tokens/me", "GET, HEAD, DELETE"),
+        ("/api/security/users/bob", "GET, HEAD, PUT, POST, DELETE"),
+        ("/circlet/v1/cluster/nodes/one", "DELETE"),
+    ] {
+        let answer = t.quietly(Method::PATCH, path, As::Admin, Body::Empty).await;
+        assert_eq!(answer.status.as_u16(), 405, "{path}: {}", answer.text);
+        assert_eq!(answer.headers["allow"], allowed, "{path}");
+    }
+}
