@@ -1,5 +1,5 @@
-"""Requests of clients that come from no package registry, byte for byte as they send them: the JFrog CLI and its Go client,
-the Terraform provider, the Vault plugin, secret scanners."""
+"""Requests of clients that come from no package registry, with the methods, paths, credentials and fields that they send,
+written down from their sources: the JFrog CLI and its Go client, the Terraform provider, the Vault plugin, secret scanners."""
 
 import base64
 import datetime
