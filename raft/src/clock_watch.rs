@@ -53,13 +53,14 @@ impl Clocks for SystemClocks {
     }
 }
 
-/// How far the clocks of other nodes were ahead of ours, and when that was measured.
+/// How far the wall clocks of other nodes were ahead of our boot clock, and when that was measured. The wall clock of
+/// our own doesn't enter: a measurement from before it was set must not vouch for it afterwards.
 #[derive(Debug, Default)]
 pub(crate) struct Offsets(BTreeMap<NodeId, Measured>);
 
 #[derive(Clone, Copy, Debug)]
 struct Measured {
-    offset_ms: i64,
+    ahead_ms: i64,
     at_boot_ms: u64,
 }
 
@@ -69,15 +70,19 @@ const RECENT_MS: u64 = 10_000;
 impl Offsets {
     /// Notes what a node's wall clock showed between `asked` and `answered`; half the way is taken as the moment.
     pub(crate) fn note(&mut self, id: NodeId, wall_ms: u64, asked: Instants, answered: Instants) {
-        let ours = asked.wall_ms / 2 + answered.wall_ms / 2;
-        let offset_ms = i64::try_from(i128::from(wall_ms) - i128::from(ours)).unwrap_or(i64::MAX);
-        self.0.insert(id, Measured { offset_ms, at_boot_ms: answered.boot_ms });
+        let ours = asked.boot_ms / 2 + answered.boot_ms / 2;
+        let ahead_ms = i64::try_from(i128::from(wall_ms) - i128::from(ours)).unwrap_or(i64::MAX);
+        self.0.insert(id, Measured { ahead_ms, at_boot_ms: answered.boot_ms });
     }
 
-    /// A node's offset, if measured lately.
+    /// How far a node's wall clock is ahead of ours, if measured lately.
     pub(crate) fn of(&self, id: NodeId, now: Instants) -> Option<i64> {
         let measured = self.0.get(&id)?;
-        (now.boot_ms.saturating_sub(measured.at_boot_ms) <= RECENT_MS).then_some(measured.offset_ms)
+        if now.boot_ms.saturating_sub(measured.at_boot_ms) > RECENT_MS {
+            return None;
+        }
+        let ours = i128::from(now.wall_ms) - i128::from(now.boot_ms);
+        Some(i64::try_from(i128::from(measured.ahead_ms) - ours).unwrap_or(i64::MAX))
     }
 
     /// How far the median of the voters is ahead of us; none unless a majority was measured lately. Of two middle
@@ -187,10 +192,19 @@ mod tests {
         let mut offsets = Offsets::default();
         assert_eq!(offsets.median(&voters, 1, at(0, 0)), None);
         offsets.note(2, 9_000, at(100, 1_000), at(110, 1_010));
-        assert_eq!(offsets.median(&voters, 1, at(200, 0)), Some(7_995));
+        assert_eq!(offsets.median(&voters, 1, at(200, 1_100)), Some(7_995));
         assert_eq!(offsets.median(&voters, 1, at(20_000, 0)), None, "too old to count");
         offsets.note(3, 1_000, at(100, 1_000), at(100, 1_000));
-        assert_eq!(offsets.median(&voters, 1, at(200, 0)), Some(0), "two of three agree");
+        assert_eq!(offsets.median(&voters, 1, at(200, 1_100)), Some(0), "two of three agree");
+    }
+
+    #[test]
+    fn a_measurement_from_before_our_clock_was_set_does_not_vouch_for_it() {
+        let voters = BTreeSet::from([1, 2, 3]);
+        let mut offsets = Offsets::default();
+        offsets.note(2, 1_000, at(100, 1_000), at(100, 1_000));
+        assert_eq!(offsets.median(&voters, 1, at(200, 1_100)), Some(0));
+        assert_eq!(offsets.median(&voters, 1, at(200, 90_000)), Some(-88_900), "our clock was set meanwhile");
     }
 
     #[test]

@@ -14,11 +14,12 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use openraft::AsyncRuntime;
 use openraft_rt::Select3;
-use tokio::sync::watch;
 
 use crate::clock_watch::{Clocks, Instants};
+use crate::defects::Defects;
 use crate::published::{Board, Published};
 use crate::settings::Settings;
+use crate::watch;
 
 /// Rounds under way at once: one that hangs doesn't hold up the next.
 const ROUNDS_MAX: usize = 3;
@@ -41,11 +42,15 @@ pub(crate) async fn round<V: Send + Sync, A: AskLeader>(
     clocks: &dyn Clocks,
     leader: &A,
     nonce: u64,
+    defects: Defects,
 ) -> Result<Instants, String> {
-    let noted = clocks.now();
+    let mut noted = clocks.now();
     let answer = leader.read_index(nonce).await?;
     if answer.nonce != nonce {
         return Err("the answer belongs to another question".to_owned());
+    }
+    if defects.late_credit {
+        noted = clocks.now();
     }
     board.wait_index(answer.index).await;
     if board.prove(answer.index, noted) { Ok(noted) } else { Err("the view went back".to_owned()) }
@@ -61,15 +66,17 @@ pub(crate) struct Prover {
     ended: watch::Sender<Ended>,
     interval: Duration,
     wait: Duration,
+    defects: Defects,
 }
 
 impl Prover {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, defects: Defects) -> Self {
         Self {
             requested: watch::Sender::new(0),
             ended: watch::Sender::new((0, Err("no proof since the start".to_owned()))),
             interval: Duration::from_millis(settings.freshness_interval_ms),
             wait: Duration::from_millis(settings.fresh_wait_ms),
+            defects,
         }
     }
 
@@ -92,14 +99,14 @@ impl Prover {
         let mut nonce = salt;
         let mut due = false;
         loop {
-            let asked = *requests.borrow_and_update();
+            let asked = requests.see();
             if rounds.len() < ROUNDS_MAX && (due || asked > begun) {
                 (begun, due) = (asked, false);
                 nonce = nonce.wrapping_add(1);
                 let (board, clocks, leader) = (Arc::clone(&board), Arc::clone(&clocks), Arc::clone(&leader));
-                let (seen, number, wait) = (begun, nonce, self.wait);
+                let (seen, number, wait, defects) = (begun, nonce, self.wait, self.defects);
                 rounds.push(Box::pin(async move {
-                    let proving = round(&board, clocks.as_ref(), leader.as_ref(), number);
+                    let proving = round(&board, clocks.as_ref(), leader.as_ref(), number, defects);
                     let result = match R::timeout(wait, proving).await {
                         Ok(result) => result.map(|_| ()),
                         Err(_) => Err("the leader didn't confirm in time".to_owned()),
@@ -113,7 +120,7 @@ impl Prover {
             match R::select3(next_end, requests.changed(), &mut alarm).await {
                 Select3::First(Some(end)) => {
                     // Rounds overlap: one that began earlier must not hide one that began later.
-                    self.ended.send_if_modified(|last| {
+                    self.ended.modify(|last| {
                         let tells = end.0 > last.0 || (end.0 == last.0 && last.1.is_err());
                         if tells {
                             *last = end;
@@ -121,7 +128,7 @@ impl Prover {
                         tells
                     });
                 }
-                Select3::First(None) | Select3::Second(_) => {}
+                Select3::First(None) | Select3::Second(()) => {}
                 Select3::Third(()) => {
                     due = rounds.len() < ROUNDS_MAX;
                     alarm = Box::pin(R::sleep(self.interval));
@@ -147,8 +154,8 @@ impl Prover {
         }
         match R::timeout(self.wait, self.proved_after_now::<R>()).await {
             Ok(()) => Ok(board.load()),
-            Err(_) => Err(match &self.ended.borrow().1 {
-                Err(reason) => reason.clone(),
+            Err(_) => Err(match self.ended.get().1 {
+                Err(reason) => reason,
                 Ok(()) => "the leader didn't confirm in time".to_owned(),
             }),
         }
@@ -156,17 +163,17 @@ impl Prover {
 
     /// Waits for a round that began after this call and succeeded; asks again after a failure.
     async fn proved_after_now<R: AsyncRuntime>(&self) {
-        let mut ended = self.ended.subscribe();
+        let ended = self.ended.subscribe();
         loop {
             let mut mine = 0;
-            self.requested.send_modify(|count| {
+            self.requested.modify(|count| {
                 *count += 1;
                 mine = *count;
+                true
             });
             let after = |(seen, _): &Ended| *seen >= mine;
-            match ended.wait_for(after).await {
-                Ok(end) if end.1.is_ok() => return,
-                _ => {}
+            if ended.wait_for(after).await.1.is_ok() {
+                return;
             }
             R::sleep(Duration::from_millis(20)).await;
         }
@@ -216,7 +223,7 @@ mod tests {
         let (tx, mut asked) = mpsc::unbounded_channel();
         let (board, clocks, leader) = (Board::new(Arc::new(()), 5), Hands::default(), Leader(tx));
         clocks.0.store(100, Ordering::SeqCst);
-        let slow = round(&board, &clocks, &leader, 1);
+        let slow = round(&board, &clocks, &leader, 1, Defects::default());
         let script = async {
             let (nonce, late) = asked.recv().await.unwrap();
             clocks.0.store(900, Ordering::SeqCst);
@@ -236,7 +243,7 @@ mod tests {
             let (_, answer) = asked.recv().await.unwrap();
             answer.send(ReadIndex { nonce: 1, index: 5 }).unwrap();
         };
-        let (result, ()) = tokio::join!(round(&board, &clocks, &leader, 2), script);
+        let (result, ()) = tokio::join!(round(&board, &clocks, &leader, 2, Defects::default()), script);
         assert!(result.is_err());
         assert_eq!(proved_ms(&board), None);
     }
@@ -253,7 +260,7 @@ mod tests {
             assert_eq!(proved_ms(&board), None);
             board.publish(Arc::new(()), 6);
         };
-        let (result, ()) = tokio::join!(round(&board, &clocks, &leader, 1), script);
+        let (result, ()) = tokio::join!(round(&board, &clocks, &leader, 1, Defects::default()), script);
         assert!(result.is_ok());
         board.publish(Arc::new(()), 7);
         assert_eq!((board.load().index, proved_ms(&board)), (7, Some(7)));
@@ -264,7 +271,7 @@ mod tests {
         let (tx, mut asked) = mpsc::unbounded_channel();
         let board = Arc::new(Board::new(Arc::new(()), 5));
         let settings = Settings { freshness_interval_ms: 60_000, ..Settings::default() };
-        let prover = Arc::new(Prover::new(&settings));
+        let prover = Arc::new(Prover::new(&settings, Defects::default()));
         let clocks = Arc::new(Hands::default());
         let running = {
             let (prover, board, clocks) = (Arc::clone(&prover), Arc::clone(&board), Arc::clone(&clocks));

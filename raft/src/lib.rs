@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`damage`] | what is said about a log or snapshot that fails its checks |
 //! | [`engine`] | ordered keys on disk, durable in order |
+//! | [`defects`] | what a simulator plants |
 //! | [`log_store`] | Raft's log and vote over an engine |
 //! | [`blocking`] | where work goes that would hold up the runtime |
 //! | [`snapshot`] | snapshots as files, the last two of them |
@@ -18,12 +19,14 @@
 //! | [`network`] | openraft's calls between nodes, as frames |
 //! | `transport` | the connections for them: mutual TLS, keys pinned |
 //! | `freshness` | how a node proves that its view is fresh |
+//! | `watch` | a value that many watch, in order |
 //! | [`replica`] | one member of the cluster, over any runtime and network |
 //! | [`raft`] | the facade |
 
 pub mod blocking;
 pub mod clock_watch;
 pub mod damage;
+pub mod defects;
 pub mod engine;
 mod freshness;
 pub mod log_store;
@@ -39,6 +42,7 @@ pub mod state_machine;
 pub mod storage;
 mod transport;
 pub mod types;
+mod watch;
 
 pub use clock_watch::{Clocks, Instants, SystemClocks};
 pub use machine::{Capture, Machine};

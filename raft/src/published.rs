@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 
 use crate::clock_watch::Instants;
+use crate::watch;
 
 /// A view with its log index and its freshness: they change together or not at all.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl<V> Board<V> {
             let fresh_as_of = self.current.load().fresh_as_of;
             self.current.store(Arc::new(Published { view, index, fresh_as_of }));
         }
-        self.index.send_replace(index);
+        self.index.set(index);
     }
 
     /// Credits the present view with being fresh as of `noted`, the instant before the read index was asked
@@ -84,8 +84,6 @@ impl<V> Board<V> {
 
     /// Resolves when the published view holds `index`; needs a deadline from its caller.
     pub async fn wait_index(&self, index: u64) {
-        let mut seen = self.index.subscribe();
-        // The sender lives in self, so waiting can't fail.
-        let _ = seen.wait_for(|now| *now >= index).await;
+        self.index.subscribe().wait_for(|now| *now >= index).await;
     }
 }

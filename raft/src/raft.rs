@@ -14,13 +14,13 @@ use zeroize::Zeroizing;
 
 use crate::blocking::{Threads, unblock};
 use crate::clock_watch::{Clocks, Instants};
+use crate::defects::Defects;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::network::{Channel, Lane};
 use crate::published::Published;
-use crate::replica::{Journal, Parts, Replica};
+use crate::replica::{Parts, Replica};
 use crate::settings::Settings;
-use crate::snapshot::SnapshotStore;
 use crate::state_machine::StateMachine;
 use crate::storage::Storage;
 use crate::transport::{Credentials, Doorman, Listener, Listening, TlsDial};
@@ -373,7 +373,7 @@ fn parts<M: Machine>(
     let now = options.clocks.now();
     Parts {
         id: identity.node_id,
-        journal: Arc::new(Disk { log: storage.log.clone(), snapshots: storage.snapshots.clone() }),
+        journal: storage.journal(),
         log: storage.log,
         state_machine: storage.machine,
         board: storage.board,
@@ -385,26 +385,7 @@ fn parts<M: Machine>(
         incoming: storage.snapshots.folder().to_owned(),
         blocking: Arc::new(Threads),
         salt: now.wall_ms.rotate_left(20) ^ now.boot_ms,
-    }
-}
-
-/// The sizes that snapshot and purge policy look at.
-struct Disk {
-    log: LogStore<TokioRuntime>,
-    snapshots: SnapshotStore,
-}
-
-impl Journal for Disk {
-    fn log_bytes(&self) -> u64 {
-        self.log.bytes_from(self.snapshots.newest_index().map_or(0, |index| index + 1))
-    }
-
-    fn snapshot_bytes(&self) -> u64 {
-        self.snapshots.newest_bytes()
-    }
-
-    fn purgeable(&self) -> Option<u64> {
-        self.snapshots.purgeable_index()
+        defects: Defects::default(),
     }
 }
 

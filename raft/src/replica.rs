@@ -15,11 +15,11 @@ use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::storage::{RaftLogStorage, RaftStateMachine};
 use openraft::{AsyncRuntime, RaftMetrics, ReadPolicy};
 use openraft_rt::Select2;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::Blocking;
 use crate::clock_watch::{Clocks, Instants, Offsets, Stamper};
+use crate::defects::Defects;
 use crate::freshness::{AskLeader, Prover, ReadIndex};
 use crate::machine::Machine;
 use crate::network::acknowledged::Acknowledged;
@@ -32,6 +32,7 @@ use crate::raft::{NotFresh, OpenError};
 use crate::settings::Settings;
 use crate::snapshot_file::SnapshotFile;
 use crate::types::{NodeId, Peer, Types};
+use crate::watch;
 
 /// How soon the connections of a node that was removed are closed.
 const WELCOME_LOOK: Duration = Duration::from_secs(1);
@@ -84,6 +85,8 @@ pub struct Parts<M: Machine, L, S> {
     pub blocking: Arc<dyn Blocking>,
     /// Where the nonces of this run begin; different for each run.
     pub salt: u64,
+    /// What a simulator plants; none otherwise.
+    pub defects: Defects,
 }
 
 /// A running replica.
@@ -100,6 +103,7 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: StateMachine<R>> {
     offsets: Mutex<Offsets>,
     stamper: Mutex<Stamper>,
     accept_clock: bool,
+    defects: Defects,
     introduced: Vec<(NodeId, Peer)>,
     incoming: PathBuf,
     blocking: Arc<dyn Blocking>,
@@ -119,7 +123,7 @@ where
     where
         L: RaftLogStorage<Types<R>>,
     {
-        let config = parts.settings.openraft().map_err(OpenError::Settings)?;
+        let config = parts.settings.openraft(parts.defects).map_err(OpenError::Settings)?;
         let settings = Arc::new(parts.settings);
         let dial_timeout = Duration::from_millis(settings.dial_timeout_ms);
         let calls = Arc::new(Calls::new(Arc::clone(&parts.dial), dial_timeout));
@@ -138,7 +142,7 @@ where
             raft,
             board: parts.board,
             clocks: parts.clocks,
-            prover: Prover::new(&settings),
+            prover: Prover::new(&settings, parts.defects),
             settings,
             journal: parts.journal,
             calls,
@@ -146,6 +150,7 @@ where
             offsets: Mutex::new(Offsets::default()),
             stamper: Mutex::new(Stamper::default()),
             accept_clock: parts.accept_clock,
+            defects: parts.defects,
             introduced: parts.introduced,
             incoming: parts.incoming,
             blocking: parts.blocking,
@@ -246,15 +251,8 @@ where
 
     /// Resolves with the reason when the replica has stopped itself.
     pub fn stopped(&self) -> impl Future<Output = String> + Send + 'static {
-        let mut stopped = self.stopped.subscribe();
-        async move {
-            let reason = stopped.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
-            match reason {
-                Some(reason) => reason,
-                // The replica was dropped after an orderly end.
-                None => std::future::pending().await,
-            }
-        }
+        let stopped = self.stopped.subscribe();
+        async move { stopped.wait_for(Option::is_some).await.unwrap_or_default() }
     }
 
     /// Stops; a leader hands over first.
@@ -282,7 +280,7 @@ where
             };
             if !self.stop.is_cancelled() {
                 tracing::error!(reason, "the node has stopped itself");
-                self.stopped.send_replace(Some(reason));
+                self.stopped.set(Some(reason));
                 self.stop.cancel();
                 self.calls.close();
             }
@@ -330,7 +328,8 @@ where
     }
 
     async fn confirm_read_index(&self, nonce: u64) -> Said<R> {
-        match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+        let policy = if self.defects.lease_reads { ReadPolicy::LeaseRead } else { ReadPolicy::ReadIndex };
+        match self.raft.get_read_log_id(policy).await {
             Ok((read, _)) => Said::ReadIndex { nonce, index: read.index() },
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
                 Said::NotLeader(to.leader_id)

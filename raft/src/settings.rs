@@ -1,5 +1,6 @@
 //! The timeouts and limits of replication, with the defaults that the promises assume.
 
+use crate::defects::Defects;
 use crate::log_store::COMMAND_BYTES_MAX;
 use crate::network::append::PART_BYTES;
 
@@ -56,7 +57,7 @@ impl Default for Settings {
 
 impl Settings {
     /// openraft's configuration. What the promises hang on is fixed here and can't be set.
-    pub(crate) fn openraft(&self) -> Result<openraft::Config, String> {
+    pub(crate) fn openraft(&self, defects: Defects) -> Result<openraft::Config, String> {
         if self.heartbeat_ms == 0 || self.election_min_ms < self.heartbeat_ms * 3 {
             return Err("the election timeout must be at least three heartbeats".to_owned());
         }
@@ -74,7 +75,7 @@ impl Settings {
             enable_pre_vote: Some(true),
             // A leader back within its lease would confirm an index below an acknowledged write: its state is in
             // memory and must be applied again first.
-            enable_leader_restore: Some(false),
+            enable_leader_restore: Some(defects.leader_restore),
             allow_log_reversion: Some(false),
             // Snapshots are taken by size and the log is purged behind the older of two; both are asked for.
             snapshot_policy: openraft::SnapshotPolicy::Never,

@@ -5,12 +5,15 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
+use openraft::AsyncRuntime;
+
 use crate::blocking::{Blocking, Threads};
 use crate::damage::Damage;
 use crate::engine::{Batch, Engine, SledEngine};
 use crate::log_store::{self, LogStore, PurgeBound};
 use crate::machine::Machine;
 use crate::published::Board;
+use crate::replica::Journal;
 use crate::snapshot::SnapshotStore;
 use crate::state_machine::StateMachine;
 
@@ -59,6 +62,33 @@ impl<R, M: Machine> Storage<R, M> {
         let board = Arc::new(Board::new(M::empty().view(), 0));
         let machine = StateMachine::new(Arc::clone(&board), snapshots.clone(), blocking);
         Ok(Self { log, machine, snapshots, board })
+    }
+}
+
+impl<R: AsyncRuntime, M: Machine> Storage<R, M> {
+    /// The sizes that snapshot and purge policy look at.
+    #[must_use]
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(Sizes { log: self.log.clone(), snapshots: self.snapshots.clone() })
+    }
+}
+
+struct Sizes<R> {
+    log: LogStore<R>,
+    snapshots: SnapshotStore,
+}
+
+impl<R: AsyncRuntime> Journal for Sizes<R> {
+    fn log_bytes(&self) -> u64 {
+        self.log.bytes_from(self.snapshots.newest_index().map_or(0, |index| index + 1))
+    }
+
+    fn snapshot_bytes(&self) -> u64 {
+        self.snapshots.newest_bytes()
+    }
+
+    fn purgeable(&self) -> Option<u64> {
+        self.snapshots.purgeable_index()
     }
 }
 

@@ -18,7 +18,7 @@ where
         let published = self.board.load();
         let age_ms = published.age_ms(now);
         let clock_offset_ms = self.median_ms().map(i64::saturating_neg);
-        let stopped = self.stopped.borrow().clone();
+        let stopped = self.stopped.get();
         let offsets = lock(&self.offsets);
         self.metrics(|metrics| {
             let membership = metrics.membership_config.membership();

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use circlet_raft::blocking::Threads;
+use circlet_raft::defects::Defects;
 use circlet_raft::network::{Channel, Dial, Lane};
 use circlet_raft::replica::{Journal, Parts, Replica};
 use circlet_raft::state_machine::StateMachine;
@@ -155,6 +156,7 @@ pub(crate) async fn three(home: &tempfile::TempDir, wires: &Arc<Wires>) -> Vec<(
             incoming: data,
             blocking: Arc::new(Threads),
             salt: id,
+            defects: Defects::default(),
         };
         let node: Arc<Node> = Replica::start(parts).await.unwrap();
         wires.nodes.lock().unwrap().insert(id, Arc::downgrade(&node));

@@ -1,0 +1,17 @@
+//! Known defects that a simulator switches on to prove that it would notice them.
+
+/// Nothing that is configured sets any of these: [`Raft::open`](crate::Raft::open) has none, and only whoever puts a
+/// [`Replica`](crate::replica::Replica) together from its parts can name them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Defects {
+    /// A proof of freshness counts from when the answer came, not from when the question was asked.
+    pub late_credit: bool,
+    /// A leader that restarts within its lease leads on.
+    pub leader_restore: bool,
+    /// The read index is confirmed by the lease, without asking a quorum.
+    pub lease_reads: bool,
+    /// A proposal is answered without waiting until our own view holds it.
+    pub answer_unseen: bool,
+    /// A leader stamps whatever its clock shows.
+    pub blind_stamps: bool,
+}
