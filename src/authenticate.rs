@@ -8,6 +8,7 @@
 pub(crate) mod credential;
 pub(crate) mod signatures;
 pub(crate) mod tokens;
+pub mod vouch;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use circlet_authority::{Judgement, State};
-use circlet_raft::Published;
+use circlet_raft::{Instants, Published};
 use circlet_token::{
     AudienceRule, Check, ExpiryRule, KeySet, Parsed, Reject, Revocation, ServiceId, Verified, verify_claims,
     verify_signature,
@@ -11,6 +11,8 @@ use circlet_token::{
 
 use super::Bearer;
 use super::signatures::{self, TokenDigest};
+use super::vouch::{Opinion, Unvouched, Witness, vouch};
+use crate::cluster::Cluster;
 use crate::http::edge::Edge;
 use crate::reference_token;
 use crate::usecase::failure::Failure;
@@ -42,31 +44,43 @@ pub(crate) fn looks_like_one(text: &str) -> bool {
 }
 
 /// Believes a JWT or a reference token, or says why not.
-///
-/// The view is loaded once and judged on; only then is the clock read, so that the time that judging took, or a
-/// pause of the process meanwhile, counts against the view's freshness.
 pub(crate) async fn accept(edge: &Edge, text: &str, rules: Rules<'_>) -> Result<Bearer, Failure> {
-    let mut published = reading::current(&edge.cluster).await?;
     let digest = signatures::digest(text);
-    let (mut proved, mut looked) = (false, false);
-    loop {
-        match judge(edge, &published, text, &digest, rules) {
-            Ok(good) if !good.needs_freshness => return Ok(good.bearer),
-            Ok(good) if reading::is_fresh(&edge.cluster, &published) => return Ok(good.bearer),
-            Ok(_) if proved => return Err(reading::stale(&edge.cluster, "the proof took too long")),
-            // Its certificate may have been dropped into the trusted directory a moment ago.
-            Err(Reject::UnknownKey { .. }) if proved && !looked => {
-                looked = true;
-                if edge.cluster.trusted().again().await {
-                    published = reading::current(&edge.cluster).await?;
-                }
-                continue;
-            }
-            Err(reject) if proved || !may_change(&reject) => return Err(failure(&reject)),
-            Ok(_) | Err(_) => {}
-        }
-        published = reading::fresh(&edge.cluster).await?;
-        proved = true;
+    let opinion = |published: &Arc<Published<State>>| match judge(edge, published, text, &digest, rules) {
+        Ok(good) => Opinion::Good { found: good.bearer, needs_freshness: good.needs_freshness },
+        Err(why) => Opinion::Refused { may_change: may_change(&why), why },
+    };
+    let here = Here(&edge.cluster);
+    let mut vouched = vouch(&here, opinion).await;
+    // Its certificate may have been dropped into the trusted directory a moment ago.
+    if matches!(vouched, Err(Unvouched::Refused(Reject::UnknownKey { .. })))
+        && edge.cluster.trusted().again().await
+    {
+        vouched = vouch(&here, opinion).await;
+    }
+    vouched.map_err(|unvouched| match unvouched {
+        Unvouched::Refused(reject) => failure(&reject),
+        Unvouched::Stale(stale) => stale,
+        Unvouched::TooSlow => reading::stale(&edge.cluster, "the proof took too long"),
+    })
+}
+
+/// This node, as the rule of freshness sees it.
+struct Here<'a>(&'a Cluster);
+
+impl Witness for Here<'_> {
+    type Stale = Failure;
+
+    fn published(&self) -> Arc<Published<State>> {
+        self.0.published()
+    }
+
+    fn instants(&self) -> Instants {
+        self.0.instants()
+    }
+
+    async fn fresh(&self) -> Result<Arc<Published<State>>, Failure> {
+        reading::fresh(self.0).await
     }
 }
 

@@ -11,6 +11,7 @@ use circlet_authority::State;
 use circlet_raft::Published;
 
 use super::failure::Failure;
+use crate::authenticate::vouch;
 use crate::cluster::Cluster;
 
 /// The published view, if it may be read from at all.
@@ -22,8 +23,7 @@ pub(crate) async fn current(cluster: &Cluster) -> Result<Arc<Published<State>>, 
 /// Whether this view may be read from: freshness was proved once since the start, and the node is not cut off for
 /// longer than `verify.max-isolation`.
 pub(crate) fn may_read(cluster: &Cluster, published: &Published<State>) -> bool {
-    let most_ms = millis(published.view.config().verify_max_isolation);
-    published.age_ms(cluster.instants()).is_some_and(|age_ms| age_ms <= most_ms)
+    vouch::may_read(published, cluster.instants())
 }
 
 /// Whether a plain token may be issued from this view: a node that is cut off for long doesn't.
@@ -34,8 +34,7 @@ pub(crate) fn may_issue(cluster: &Cluster, published: &Published<State>) -> bool
 
 /// Whether this view is young enough, at this moment, to vouch for a revocable token.
 pub(crate) fn is_fresh(cluster: &Cluster, published: &Published<State>) -> bool {
-    let most_ms = u64::try_from(published.view.config().max_staleness_ms).unwrap_or(0);
-    published.age_ms(cluster.instants()).is_some_and(|age_ms| age_ms <= most_ms)
+    vouch::is_fresh(published, cluster.instants())
 }
 
 /// A setting in seconds as milliseconds.
