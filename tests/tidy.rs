@@ -15,6 +15,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("circlet-authority", &["circlet-token"]),
     ("circlet-raft", &[]),
     ("circlet", &["circlet-authority", "circlet-raft", "circlet-token"]),
+    ("circlet-sim", &["circlet-authority", "circlet-raft", "circlet-token"]),
     ("circlet-bench", &["circlet-token"]),
 ];
 

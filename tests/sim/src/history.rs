@@ -1,0 +1,159 @@
+//! What happened, in one order: each event is shown to every invariant, and kept as text if somebody wants to read it.
+
+use std::fmt;
+use std::sync::Mutex;
+
+use circlet_authority::FamilyId;
+use circlet_raft::NodeId;
+use circlet_token::TokenId;
+
+use crate::invariant::{self, Invariant};
+use crate::plant::Plant;
+use crate::runtime::global_nanos;
+use crate::scope::lock;
+
+/// Something that the invariants look at. Times are the simulator's, in nanoseconds.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "fields are what their names say; each variant has its sentence")]
+pub enum Event {
+    /// A node applied an entry; `sum` is over stamp, command and outcome.
+    Applied { node: NodeId, index: u64, sum: u64, now_ms: u64 },
+    /// A node's whole state at an index.
+    Whole { node: NodeId, index: u64, sum: u64 },
+    /// A state breaks the authority's own rules.
+    Unsound { node: NodeId, index: u64, what: String },
+    /// A node began to run.
+    Started { node: NodeId, life: u64 },
+    /// A node was killed.
+    Killed { node: NodeId, lost: usize },
+    /// A node stopped itself.
+    Stopped { node: NodeId, why: String, expected: bool },
+    /// Something was done to the cluster.
+    Fault { what: String },
+    /// A write was acknowledged.
+    Acknowledged { node: NodeId, index: u64, holds: u64, sent: u64 },
+    /// A client was told nothing about its write, or that it wasn't done.
+    Unanswered { what: &'static str },
+    /// A token was issued.
+    Issued { id: TokenId, by: Option<TokenId>, index: u64, sum: u64 },
+    /// A refresh token was used.
+    Refreshed { family: FamilyId, sequence: u32, successor: TokenId, sum: u64, index: u64, sent: u64 },
+    /// A token was revoked, and its family with it if it has one.
+    Revoked { id: Option<TokenId>, family: Option<FamilyId>, index: u64 },
+    /// Every token of a subject that was issued below `index` was revoked.
+    Watermark { subject: u64, index: u64 },
+    /// A token was judged; `index` is its own.
+    Verified { node: NodeId, id: TokenId, subject: u64, index: u64, sent: u64, accepted: bool, proved: bool },
+    /// A node gave a view that it had proved fresh.
+    Fresh { node: NodeId, index: u64, sent: u64 },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Applied { node, index, sum, .. } => write!(f, "node {node} applied {index} ({sum:016x})"),
+            Self::Whole { node, index, sum } => write!(f, "node {node} at {index} is {sum:016x}"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+/// An invariant that was broken, and when.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which one.
+    pub invariant: &'static str,
+    /// The number of the event that broke it.
+    pub step: u64,
+    /// The simulator's time in milliseconds.
+    pub at_ms: u64,
+    /// What was seen.
+    pub what: String,
+}
+
+/// Everything that happened in one run.
+#[derive(Debug)]
+pub struct History {
+    plant: Plant,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    steps: u64,
+    lines: Option<Vec<String>>,
+    /// Over all lines, whether they are kept or not.
+    sum: u64,
+    invariants: Vec<Box<dyn Invariant>>,
+    violation: Option<Violation>,
+}
+
+impl History {
+    /// The history of a run with this bug planted; `keeps_lines` makes it readable.
+    #[must_use]
+    pub fn new(plant: Plant, keeps_lines: bool) -> Self {
+        let inner = Inner {
+            steps: 0,
+            lines: keeps_lines.then(Vec::new),
+            sum: 0xcbf2_9ce4_8422_2325,
+            invariants: invariant::all(),
+            violation: None,
+        };
+        Self { plant, inner: Mutex::new(inner) }
+    }
+
+    /// What was planted.
+    #[must_use]
+    pub fn plant(&self) -> Plant {
+        self.plant
+    }
+
+    /// Something happened.
+    pub fn tell(&self, event: &Event) {
+        let now = global_nanos();
+        let mut inner = lock(&self.inner);
+        inner.steps += 1;
+        if inner.lines.is_some() {
+            let line = format!("{:>10}.{:03} {event}", now / 1_000_000, now / 1_000 % 1_000);
+            inner.sum = line
+                .bytes()
+                .fold(inner.sum, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+            inner.lines.iter_mut().for_each(|lines| lines.push(line.clone()));
+        }
+        if inner.violation.is_some() {
+            return;
+        }
+        let step = inner.steps;
+        let broken = inner.invariants.iter_mut().find_map(|invariant| {
+            let what = invariant.see(now, event).err()?;
+            Some(Violation { invariant: invariant.name(), step, at_ms: now / 1_000_000, what })
+        });
+        inner.violation = broken;
+    }
+
+    /// Something that must hold doesn't, seen by the run itself.
+    pub fn accuse(&self, invariant: &'static str, what: String) {
+        let at_ms = global_nanos() / 1_000_000;
+        let mut inner = lock(&self.inner);
+        let step = inner.steps;
+        inner.violation.get_or_insert(Violation { invariant, step, at_ms, what });
+    }
+
+    /// The first invariant that was broken.
+    #[must_use]
+    pub fn violation(&self) -> Option<Violation> {
+        lock(&self.inner).violation.clone()
+    }
+
+    /// How much happened.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        lock(&self.inner).steps
+    }
+
+    /// The readable log, if it was kept.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        lock(&self.inner).lines.clone().unwrap_or_default()
+    }
+}

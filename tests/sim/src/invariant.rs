@@ -1,0 +1,42 @@
+//! What must hold, one file each; every event is shown to all of them.
+
+use std::fmt::Debug;
+
+use crate::history::Event;
+
+mod acknowledged;
+mod agreement;
+mod fresh_after_start;
+mod issued_once;
+mod one_successor;
+mod revoked_actor;
+mod revoked_bound;
+mod revoked_family;
+mod sound_state;
+mod time;
+
+/// Something that must hold at every step.
+pub trait Invariant: Debug + Send {
+    /// What it is called in reports.
+    fn name(&self) -> &'static str;
+
+    /// Looks at an event; an error says what was seen that must not be. `now` is in nanoseconds.
+    fn see(&mut self, now: u64, event: &Event) -> Result<(), String>;
+}
+
+/// All of them, knowing nothing yet.
+#[must_use]
+pub fn all() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::<agreement::Agreement>::default(),
+        Box::<acknowledged::Acknowledged>::default(),
+        Box::<issued_once::IssuedOnce>::default(),
+        Box::<one_successor::OneSuccessor>::default(),
+        Box::<revoked_family::RevokedFamily>::default(),
+        Box::<revoked_bound::RevokedBound>::default(),
+        Box::<revoked_actor::RevokedActor>::default(),
+        Box::<fresh_after_start::FreshAfterStart>::default(),
+        Box::<time::Time>::default(),
+        Box::<sound_state::SoundState>::default(),
+    ]
+}

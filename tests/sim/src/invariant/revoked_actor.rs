@@ -1,0 +1,42 @@
+//! A revoked token commits nothing: what it asks for is refused at every index after its revoke.
+
+use std::collections::BTreeMap;
+
+use circlet_token::TokenId;
+
+use super::Invariant;
+use crate::history::Event;
+
+#[derive(Debug, Default)]
+pub(super) struct RevokedActor {
+    revoked: BTreeMap<TokenId, u64>,
+    used: BTreeMap<TokenId, u64>,
+}
+
+impl Invariant for RevokedActor {
+    fn name(&self) -> &'static str {
+        "revoked-actor"
+    }
+
+    fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
+        let actor = match event {
+            Event::Revoked { id: Some(id), index, .. } => {
+                let first = self.revoked.entry(*id).or_insert(*index);
+                *first = (*first).min(*index);
+                id
+            }
+            Event::Issued { by: Some(by), index, .. } => {
+                let last = self.used.entry(*by).or_insert(*index);
+                *last = (*last).max(*index);
+                by
+            }
+            _ => return Ok(()),
+        };
+        match (self.used.get(actor), self.revoked.get(actor)) {
+            (Some(used), Some(revoked)) if used > revoked => {
+                Err(format!("token {actor} was revoked at {revoked} and issued another at {used}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

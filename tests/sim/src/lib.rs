@@ -1,0 +1,41 @@
+//! A whole cluster from one seed: the real authority and the real replication on a simulated network, simulated
+//! disks and simulated clocks.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`run`] | one run: faults for a while, then none |
+//! | [`workload`] | what clients do meanwhile |
+//! | [`chaos`] | what is done to them |
+//! | [`history`] | what happened, in one order |
+//! | [`invariant`] | what must hold, one file each |
+//! | [`plant`] | bugs that can be planted, to prove that they would be caught |
+//! | [`cluster`] | computers and the nodes on them |
+//! | [`house`] | what a cluster begins with |
+//! | [`machine`] | the product's machine, watched |
+//! | [`wires`] | the network |
+//! | [`disk`] | the disks |
+//! | [`clock`] | the clocks |
+//! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
+//! | [`authority`], [`vouch`] | the product's own: the machine, and the rule of freshness |
+//! | [`dice`] | where chance comes from |
+
+pub mod chaos;
+pub mod clock;
+pub mod cluster;
+pub mod dice;
+pub mod disk;
+pub mod history;
+pub mod house;
+pub mod invariant;
+pub mod machine;
+pub mod plant;
+pub mod run;
+pub mod runtime;
+pub mod scope;
+pub mod wires;
+pub mod workload;
+
+#[path = "../../../src/machine.rs"]
+pub mod authority;
+#[path = "../../../src/authenticate/vouch.rs"]
+pub mod vouch;

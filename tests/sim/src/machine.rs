@@ -1,0 +1,108 @@
+//! The product's machine over the authority's state, watched: what it applies is told to the history.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::sync::Arc;
+
+use circlet_authority::State;
+use circlet_raft::replica::Replica;
+use circlet_raft::state_machine::StateMachine;
+use circlet_raft::{Capture, Machine, NodeId, Peer};
+use sha2::{Digest, Sha256};
+
+use crate::authority::Authority;
+use crate::history::Event;
+use crate::plant;
+use crate::runtime::NodeRuntime;
+use crate::scope;
+
+/// A replica as the simulator runs it.
+pub type Member = Replica<Watched, NodeRuntime, StateMachine<NodeRuntime, Watched>>;
+
+/// States are compared as a whole at every index that this divides.
+const WHOLE_EVERY: u64 = 32;
+
+/// The product's machine, and a word to the history after each step.
+pub struct Watched(Authority);
+
+impl Watched {
+    fn tell(&self, index: u64, step: &[&[u8]]) {
+        let Some(scope) = scope::current() else { return };
+        let sum = step.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
+        let view = self.0.view();
+        let node = scope.node();
+        let now_ms = view.now_ms();
+        scope.history().tell(&Event::Applied { node, index, sum: first_word(&sum), now_ms });
+        if index.is_multiple_of(WHOLE_EVERY) {
+            tell_whole(&scope, &view);
+        }
+    }
+}
+
+/// Has the whole state of a node compared with what others had at that index, and checked by its own rules.
+pub fn tell_whole(scope: &scope::Scope, view: &State) {
+    let node = scope.node();
+    scope.history().tell(&Event::Whole { node, index: view.index(), sum: first_word(&view.digest()) });
+    for violation in circlet_authority::invariant::check(view) {
+        scope.history().tell(&Event::Unsound { node, index: view.index(), what: violation.to_string() });
+    }
+}
+
+/// The beginning of a digest: enough to tell states apart, short enough to read.
+#[must_use]
+pub fn first_word(digest: &[u8]) -> u64 {
+    digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+impl Machine for Watched {
+    type View = State;
+
+    fn empty() -> Self {
+        Self(Authority::empty())
+    }
+
+    fn restore(snapshot: &mut dyn Read) -> Result<Self, String> {
+        let restored = Self(Authority::restore(snapshot)?);
+        if let Some(scope) = scope::current() {
+            tell_whole(&scope, &restored.0.view());
+        }
+        Ok(restored)
+    }
+
+    fn capture(&self) -> Capture {
+        self.0.capture()
+    }
+
+    fn apply(&mut self, index: u64, stamp_ms: u64, command: &[u8]) -> Result<Vec<u8>, String> {
+        let (stamp_ms, command) = plant::before_apply(&self.0.view(), stamp_ms, command);
+        let outcome = self.0.apply(index, stamp_ms, &command)?;
+        self.tell(index, &[&stamp_ms.to_be_bytes(), &command, &outcome]);
+        Ok(outcome)
+    }
+
+    fn members(&mut self, index: u64, peers: &BTreeMap<NodeId, Peer>, voters: &BTreeSet<NodeId>) {
+        self.0.members(index, peers, voters);
+        let ids: Vec<u8> = peers.keys().chain(voters).flat_map(|id| id.to_be_bytes()).collect();
+        self.tell(index, &[&ids]);
+    }
+
+    fn view(&self) -> Arc<State> {
+        self.0.view()
+    }
+
+    fn dry_run(view: &State, stamp_ms: u64, command: &[u8]) -> Result<(), String> {
+        Authority::dry_run(view, stamp_ms, command)
+    }
+
+    fn now_ms(view: &State) -> u64 {
+        Authority::now_ms(view)
+    }
+
+    fn admitted(view: &State) -> Vec<(NodeId, Peer)> {
+        Authority::admitted(view)
+    }
+
+    fn digest(view: &State) -> [u8; 32] {
+        Authority::digest(view)
+    }
+}

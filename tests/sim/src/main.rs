@@ -1,0 +1,216 @@
+//! Runs seeds, and says what was found: exit 0 if nothing was, 1 if an invariant was broken.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use circlet_sim::plant::Plant;
+use circlet_sim::run::{Plan, Report, run};
+use clap::Parser;
+
+/// Runs whole clusters on simulated networks, disks and clocks; one seed decides everything.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Write the events of the last run, or of the first that fails, to this file.
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    /// Plant a bug, which must be caught; "list" names them.
+    #[arg(long)]
+    plant: Option<String>,
+    /// Plant each bug in turn, and say how many seeds it took to catch it.
+    #[arg(long)]
+    plants: bool,
+    /// Seeds that run at once.
+    #[arg(long, default_value_t = 1)]
+    threads: u64,
+}
+
+fn main() -> io::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let mut out = io::stdout();
+    let plant = match arguments.plant.as_deref() {
+        None => Plant::None,
+        Some("list") => {
+            Plant::ALL.iter().try_for_each(|(_, name)| writeln!(out, "{name}"))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(name) => {
+            let Some(plant) = Plant::named(name) else {
+                writeln!(io::stderr(), "no bug is called {name}\n\nhint: --plant list names them")?;
+                return Ok(ExitCode::from(2));
+            };
+            plant
+        }
+    };
+    if arguments.plants {
+        return prove(&arguments, &mut out);
+    }
+    let found = search(&arguments, plant, true, &mut out)?;
+    match found.failed {
+        None => Ok(ExitCode::SUCCESS),
+        Some((seed, report)) => {
+            show(&arguments, plant, seed, &report, &mut out)?;
+            Ok(ExitCode::from(1))
+        }
+    }
+}
+
+/// What many runs came to.
+#[derive(Default)]
+struct Found {
+    done: u64,
+    failed: Option<(u64, Report)>,
+}
+
+/// Runs seeds until one fails; of several at once the first counts.
+fn search(arguments: &Arguments, plant: Plant, talks: bool, out: &mut impl Write) -> io::Result<Found> {
+    let next = AtomicU64::new(arguments.from);
+    let over = AtomicBool::new(false);
+    let (sender, reports) = channel();
+    std::thread::scope(|threads| {
+        for _ in 0..arguments.threads.max(1) {
+            let (sender, next, over) = (sender.clone(), &next, &over);
+            threads.spawn(move || work(arguments, plant, next, over, &sender));
+        }
+        drop(sender);
+        gather(arguments, talks, &reports, &over, out)
+    })
+}
+
+fn work(
+    arguments: &Arguments,
+    plant: Plant,
+    next: &AtomicU64,
+    over: &AtomicBool,
+    reports: &Sender<(u64, Report)>,
+) {
+    while !over.load(Ordering::SeqCst) {
+        let seed = next.fetch_add(1, Ordering::SeqCst);
+        if seed >= arguments.from + arguments.seeds {
+            return;
+        }
+        let report = run(Plan { seed, plant, ..Plan::default() });
+        if report.violation.is_some() {
+            over.store(true, Ordering::SeqCst);
+        }
+        if reports.send((seed, report)).is_err() {
+            return;
+        }
+    }
+}
+
+fn gather(
+    arguments: &Arguments,
+    talks: bool,
+    reports: &Receiver<(u64, Report)>,
+    over: &AtomicBool,
+    out: &mut impl Write,
+) -> io::Result<Found> {
+    let begun = Instant::now();
+    let mut said = begun;
+    let mut found = Found::default();
+    let mut sums = Sums::default();
+    for (seed, report) in reports {
+        found.done += 1;
+        sums.add(&report);
+        if report.violation.is_some() && found.failed.as_ref().is_none_or(|(first, _)| seed < *first) {
+            found.failed = Some((seed, report));
+        }
+        if talks && said.elapsed() > Duration::from_secs(5) {
+            said = Instant::now();
+            writeln!(out, "{} of {} seeds", found.done, arguments.seeds)?;
+        }
+    }
+    over.store(true, Ordering::SeqCst);
+    if talks {
+        sums.print(found.done, begun.elapsed(), out)?;
+    }
+    Ok(found)
+}
+
+#[derive(Default)]
+struct Sums {
+    steps: u64,
+    simulated_ms: u64,
+    operations: BTreeMap<&'static str, u64>,
+    faults: BTreeMap<&'static str, u64>,
+}
+
+impl Sums {
+    fn add(&mut self, report: &Report) {
+        self.steps += report.steps;
+        self.simulated_ms += report.simulated_ms;
+        for (sum, counts) in [(&mut self.operations, &report.operations), (&mut self.faults, &report.faults)]
+        {
+            for (what, count) in counts {
+                *sum.entry(what).or_default() += count;
+            }
+        }
+    }
+
+    fn print(&self, done: u64, took: Duration, out: &mut impl Write) -> io::Result<()> {
+        let per_hundred_seconds = u128::from(done) * 100_000 / took.as_millis().max(1);
+        let (whole, part) = (per_hundred_seconds / 100, per_hundred_seconds % 100);
+        writeln!(out, "{done} seeds in {} s, {whole}.{part:02} a second", took.as_secs())?;
+        writeln!(out, "{} steps in {} simulated seconds", self.steps, self.simulated_ms / 1_000)?;
+        for (name, counts) in [("operations", &self.operations), ("faults", &self.faults)] {
+            writeln!(out, "{name}:")?;
+            counts.iter().try_for_each(|(what, count)| writeln!(out, "  {count:>9} {what}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Says what was broken and how to see it again; writes the events if they were asked for.
+fn show(
+    arguments: &Arguments,
+    plant: Plant,
+    seed: u64,
+    report: &Report,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let Some(violation) = &report.violation else { return Ok(()) };
+    writeln!(out, "\nseed {seed}: {} is broken", violation.invariant)?;
+    writeln!(out, "  step {}, {} ms: {}", violation.step, violation.at_ms, violation.what)?;
+    let planted = if plant == Plant::None { String::new() } else { format!(" --plant {}", plant.name()) };
+    writeln!(
+        out,
+        "replay: cargo run --release -p circlet-sim -- --seeds 1 --from {seed}{planted} --trace seed-{seed}.log"
+    )?;
+    match &arguments.trace {
+        Some(file) => write_trace(file, seed, plant),
+        None => Ok(()),
+    }
+}
+
+fn write_trace(file: &Path, seed: u64, plant: Plant) -> io::Result<()> {
+    let report = run(Plan { seed, plant, keeps_lines: true, ..Plan::default() });
+    let mut file = BufWriter::new(File::create(file)?);
+    report.lines.iter().try_for_each(|line| writeln!(file, "{line}"))?;
+    file.flush()
+}
+
+/// The table of planted bugs; fails if one isn't caught.
+fn prove(arguments: &Arguments, out: &mut impl Write) -> io::Result<ExitCode> {
+    let mut escaped = false;
+    writeln!(out, "| planted | seeds until caught | by |\n|---|---|---|")?;
+    for (plant, name) in Plant::ALL {
+        let found = search(arguments, plant, false, out)?;
+        let broken = found.failed.and_then(|(_, report)| report.violation);
+        escaped |= broken.is_none();
+        let by = broken.map_or("nothing", |violation| violation.invariant);
+        writeln!(out, "| {name} | {} | {by} |", found.done)?;
+    }
+    Ok(if escaped { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}

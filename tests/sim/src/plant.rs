@@ -1,0 +1,99 @@
+//! Planted bugs: each must be caught, or the simulator proves nothing.
+
+use std::borrow::Cow;
+
+use circlet_authority::{Action, Command, State};
+use circlet_raft::Clocks;
+use circlet_raft::defects::Defects;
+
+use crate::scope;
+
+/// A bug that can be switched on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Plant {
+    /// None: the product as it is.
+    #[default]
+    None,
+    /// The log is reported durable before it is synced.
+    EarlyAcknowledgement,
+    /// A token is vouched for by a view of any age.
+    NoFreshnessCheck,
+    /// A node that has just started vouches before it has proved freshness.
+    NoProofAfterStart,
+    /// A late proof of freshness counts from its arrival.
+    LateCredit,
+    /// A leader that restarts within its lease leads on.
+    LeaderRestore,
+    /// Read indexes are confirmed by the lease.
+    LeaseReads,
+    /// A write is answered before the node that answers has seen it.
+    AnswerUnseen,
+    /// A leader stamps whatever its clock shows.
+    BlindStamps,
+    /// A used refresh token is used once more.
+    RefreshTwice,
+    /// Applying asks the local clock.
+    LocalClock,
+    /// A request whose fate is unknown is reported as done.
+    UnknownIsDone,
+}
+
+impl Plant {
+    /// All of them with their names and what they do.
+    pub const ALL: [(Self, &'static str); 11] = [
+        (Self::EarlyAcknowledgement, "early-acknowledgement"),
+        (Self::NoFreshnessCheck, "no-freshness-check"),
+        (Self::NoProofAfterStart, "no-proof-after-start"),
+        (Self::LateCredit, "late-credit"),
+        (Self::LeaderRestore, "leader-restore"),
+        (Self::LeaseReads, "lease-reads"),
+        (Self::AnswerUnseen, "answer-unseen"),
+        (Self::BlindStamps, "blind-stamps"),
+        (Self::RefreshTwice, "refresh-twice"),
+        (Self::LocalClock, "local-clock"),
+        (Self::UnknownIsDone, "unknown-is-done"),
+    ];
+
+    /// The bug of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(plant, _)| *plant)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(plant, _)| *plant == self).map_or("none", |(_, name)| name)
+    }
+
+    /// Those that sit in the replica.
+    #[must_use]
+    pub fn defects(self) -> Defects {
+        Defects {
+            late_credit: self == Self::LateCredit,
+            leader_restore: self == Self::LeaderRestore,
+            lease_reads: self == Self::LeaseReads,
+            answer_unseen: self == Self::AnswerUnseen,
+            blind_stamps: self == Self::BlindStamps,
+        }
+    }
+}
+
+/// Bugs in applying, where one is planted: what is applied in place of the stamp and the command of the entry.
+pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -> (u64, Cow<'a, [u8]>) {
+    let Some(scope) = scope::current() else { return (stamp_ms, command.into()) };
+    match scope.history().plant() {
+        Plant::LocalClock => (scope.wall_ms(), command.into()),
+        Plant::RefreshTwice => (stamp_ms, used_again(view, command).map_or(command.into(), Cow::Owned)),
+        _ => (stamp_ms, command.into()),
+    }
+}
+
+/// The command as if its refresh token were the family's present one.
+fn used_again(view: &State, command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Action::RefreshToken(refresh) = &mut command.action else { return None };
+    let family = view.family(&refresh.family)?;
+    (refresh.sequence, refresh.access) = (family.sequence, Some(family.current));
+    Some(command.encode())
+}

@@ -1,0 +1,168 @@
+//! One run: a cluster is founded, clients come, faults happen for a while, then none; then everything must be well.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use circlet_raft::{NodeId, Settings};
+use openraft_rt::AsyncRuntime;
+
+use crate::chaos::Chaos;
+use crate::cluster::{Cluster, ask};
+use crate::dice::Dice;
+use crate::history::{Event, History, Violation};
+use crate::machine::tell_whole;
+use crate::plant::Plant;
+use crate::runtime::{NodeRuntime, global_nanos};
+use crate::workload::Workload;
+
+/// How long the cluster may take to recover once nothing is wrong any more.
+const RECOVERY_MS: u64 = 30_000;
+
+/// What a run was like.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The invariant that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// Events that the invariants saw.
+    pub steps: u64,
+    /// Simulated milliseconds.
+    pub simulated_ms: u64,
+    /// Requests by kind and result.
+    pub operations: BTreeMap<&'static str, u64>,
+    /// Faults by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// The events as text, if they were asked for.
+    pub lines: Vec<String>,
+}
+
+/// What a run is made from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plan {
+    /// Decides everything.
+    pub seed: u64,
+    /// A bug that must be caught.
+    pub plant: Plant,
+    /// Keep the events as text.
+    pub keeps_lines: bool,
+    /// Faults for three seconds only.
+    pub is_brief: bool,
+    /// Keep what the runtime did as well.
+    pub records_runtime: bool,
+}
+
+/// Runs one seed.
+#[must_use]
+pub fn run(plan: Plan) -> Report {
+    let mut runtime = NodeRuntime::with_seed(plan.seed);
+    if plan.records_runtime {
+        runtime.record_trace();
+    }
+    let history = Arc::new(History::new(plan.plant, plan.keeps_lines));
+    let told = Arc::clone(&history);
+    let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(plan, told))));
+    let mut report = played.unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".to_owned());
+        let violation = Violation { invariant: "no-panic", step: history.steps(), at_ms: 0, what };
+        Report { violation: Some(violation), ..Report::default() }
+    });
+    report.violation = history.violation().or(report.violation);
+    report.steps = history.steps();
+    report.lines = history.lines();
+    if plan.records_runtime {
+        report.lines.extend(runtime.take_trace());
+    }
+    report
+}
+
+fn settings(dice: &Dice) -> Settings {
+    let snapshot_log_bytes = match dice.between(0, 2) {
+        0 => 8 << 10,
+        1 => 40 << 10,
+        _ => 64 << 20,
+    };
+    Settings { snapshot_log_bytes, ..Settings::default() }
+}
+
+async fn play(plan: Plan, history: Arc<History>) -> Report {
+    let dice = Dice::new(plan.seed);
+    let settings = settings(&dice);
+    let nodes = dice.pick(&[3, 3, 3, 4, 5, 5, 7]).copied().unwrap_or(3);
+    let cluster = Cluster::new(Arc::clone(&history), &dice, settings);
+    let mut report = Report::default();
+    if let Err(why) = cluster.found(nodes).await {
+        history.accuse("founding", why);
+        cluster.end();
+        return report;
+    }
+    let workload = Workload::new(Arc::clone(&cluster), dice.split());
+    let chaos = Chaos::new(Arc::clone(&cluster), dice.split());
+    for _ in 0..dice.between(2, 6) {
+        let pause_ms_max = dice.between(10, 120);
+        drop(NodeRuntime::spawn(Arc::clone(&workload).client(pause_ms_max)));
+    }
+    drop(NodeRuntime::spawn(Arc::clone(&chaos).rage()));
+    let faulty_ms = dice.between(5_000, 25_000);
+    watch(&history, if plan.is_brief { 3_000 } else { faulty_ms }).await;
+    if history.violation().is_none() {
+        chaos.calm().await;
+        recover(&cluster, &history).await;
+    }
+    workload.stop();
+    report.simulated_ms = global_nanos() / 1_000_000;
+    report.operations = workload.counts();
+    report.faults = chaos.counts();
+    cluster.end();
+    report
+}
+
+/// Lets time pass until something is broken.
+async fn watch(history: &History, for_ms: u64) {
+    for _ in 0..for_ms / 50 {
+        NodeRuntime::sleep(Duration::from_millis(50)).await;
+        if history.violation().is_some() {
+            return;
+        }
+    }
+}
+
+/// Liveness: in a while there is one leader, everyone is in the same state, and every node takes fresh reads.
+async fn recover(cluster: &Arc<Cluster>, history: &History) {
+    let mut why = "nothing was tried".to_owned();
+    let deadline = global_nanos() + RECOVERY_MS * 1_000_000;
+    while global_nanos() < deadline && history.violation().is_none() {
+        NodeRuntime::sleep(Duration::from_millis(250)).await;
+        match healthy(cluster, history).await {
+            Ok(()) => return,
+            Err(reason) => why = reason,
+        }
+    }
+    if history.violation().is_none() {
+        history.accuse("liveness", format!("after {RECOVERY_MS} ms without faults: {why}"));
+    }
+}
+
+async fn healthy(cluster: &Arc<Cluster>, history: &History) -> Result<(), String> {
+    let mut leaders: Vec<Option<NodeId>> = Vec::new();
+    for computer in cluster.computers() {
+        let id = computer.id;
+        let (scope, member) = computer.node().ok_or_else(|| format!("node {id} is down"))?;
+        let status = member.status();
+        if let Some(stopped) = status.stopped {
+            return Err(format!("node {id} has stopped itself: {stopped}"));
+        }
+        leaders.push(status.leader);
+        let sent = global_nanos();
+        let fresh = ask(&computer, |member| async move { member.fresh(None).await }).await;
+        let fresh = fresh.ok_or_else(|| format!("node {id} died"))?;
+        let seen = fresh.map_err(|error| format!("node {id} can't prove freshness: {}", error.0))?;
+        history.tell(&Event::Fresh { node: id, index: seen.index, sent });
+        tell_whole(&scope, &seen.view);
+    }
+    leaders.dedup();
+    if leaders.len() == 1 && leaders.iter().all(Option::is_some) {
+        return Ok(());
+    }
+    Err(format!("they don't agree who leads: {leaders:?}"))
+}

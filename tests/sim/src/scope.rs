@@ -1,0 +1,247 @@
+//! A node as the runtime sees it: its tasks, its clocks, and whether it lives.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use circlet_raft::{Clocks, NodeId};
+
+use crate::clock::Clock;
+use crate::history::History;
+use crate::runtime;
+
+thread_local! {
+    static HERE: RefCell<Option<Arc<Scope>>> = const { RefCell::new(None) };
+}
+
+/// The scope that is being polled, if any.
+pub fn current() -> Option<Arc<Scope>> {
+    HERE.with_borrow(Clone::clone)
+}
+
+/// Runs `work` outside of every scope: what it spawns belongs to no node.
+pub fn outside<T>(work: impl FnOnce() -> T) -> T {
+    let _outside = Inside::enter(None);
+    work()
+}
+
+/// Enters a scope until dropped.
+struct Inside(Option<Arc<Scope>>);
+
+impl Inside {
+    fn enter(scope: Option<Arc<Scope>>) -> Self {
+        Self(HERE.replace(scope))
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        HERE.set(self.0.take());
+    }
+}
+
+/// One life of a node, from a start to a crash.
+#[derive(Debug)]
+pub struct Scope {
+    node: NodeId,
+    clock: Arc<Mutex<Clock>>,
+    history: Arc<History>,
+    life: Mutex<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    dead: bool,
+    frozen: bool,
+    waiting: Vec<Waker>,
+    next: u64,
+    tasks: BTreeMap<u64, Arc<dyn Discard>>,
+}
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Life")
+            .field("dead", &self.dead)
+            .field("tasks", &self.tasks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Scope {
+    /// A new life of `node`, whose clock goes on through its crashes.
+    #[must_use]
+    pub fn new(node: NodeId, clock: Arc<Mutex<Clock>>, history: Arc<History>) -> Arc<Self> {
+        Arc::new(Self { node, clock, history, life: Mutex::default() })
+    }
+
+    /// What happens is told here.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Whose life it is.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Whether the node runs; a frozen one does.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !lock(&self.life).dead
+    }
+
+    /// Whether the node runs and is being polled.
+    #[must_use]
+    pub fn is_awake(&self) -> bool {
+        let life = lock(&self.life);
+        !life.dead && !life.frozen
+    }
+
+    /// Runs `work` as if the node did it: what it spawns belongs to the node.
+    pub fn enter<T>(self: &Arc<Self>, work: impl FnOnce() -> T) -> T {
+        let _inside = Inside::enter(Some(Arc::clone(self)));
+        work()
+    }
+
+    /// Stops polling the node's tasks.
+    pub fn freeze(&self) {
+        lock(&self.life).frozen = true;
+    }
+
+    /// Polls them again; whatever happened meanwhile is found at once.
+    pub fn thaw(&self) {
+        let waiting = {
+            let mut life = lock(&self.life);
+            life.frozen = false;
+            std::mem::take(&mut life.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends this life: its tasks are dropped where they stand.
+    pub fn kill(self: &Arc<Self>) {
+        let tasks = {
+            let mut life = lock(&self.life);
+            life.dead = true;
+            life.waiting.clear();
+            std::mem::take(&mut life.tasks)
+        };
+        let _inside = Inside::enter(Some(Arc::clone(self)));
+        for task in tasks.values() {
+            task.discard();
+        }
+    }
+
+    pub(crate) fn monotonic(&self, global: u64) -> u64 {
+        lock(&self.clock).monotonic(global)
+    }
+
+    pub(crate) fn global_until(&self, global: u64, monotonic: u64) -> u64 {
+        lock(&self.clock).global_until(global, monotonic)
+    }
+}
+
+impl Clocks for Scope {
+    fn boot_ms(&self) -> u64 {
+        lock(&self.clock).boot_ms(runtime::global_nanos())
+    }
+
+    fn wall_ms(&self) -> u64 {
+        lock(&self.clock).wall_ms(runtime::global_nanos())
+    }
+}
+
+trait Discard: Send + Sync {
+    fn discard(&self);
+}
+
+struct Slot<F> {
+    future: Mutex<Option<Pin<Box<F>>>>,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl<F: Send> Discard for Slot<F> {
+    fn discard(&self) {
+        let future = lock(&self.future).take();
+        drop(future);
+        if let Some(waker) = lock(&self.waker).take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A task of a scope; resolves to nothing when the scope dies first.
+pub(crate) struct Task<F> {
+    scope: Option<Arc<Scope>>,
+    number: u64,
+    slot: Arc<Slot<F>>,
+}
+
+impl<F: Future + Send + 'static> Task<F> {
+    pub(crate) fn new(scope: Option<Arc<Scope>>, future: F) -> Self {
+        let slot = Arc::new(Slot { future: Mutex::new(Some(Box::pin(future))), waker: Mutex::default() });
+        let mut number = 0;
+        if let Some(scope) = &scope {
+            let mut life = lock(&scope.life);
+            if life.dead {
+                drop(life);
+                slot.discard();
+            } else {
+                number = life.next;
+                life.next += 1;
+                life.tasks.insert(number, Arc::clone(&slot) as Arc<dyn Discard>);
+            }
+        }
+        Self { scope, number, slot }
+    }
+
+    /// Whether the task must wait, because its node is frozen.
+    fn holds(&self, cx: &Context<'_>) -> bool {
+        let Some(scope) = &self.scope else { return false };
+        let mut life = lock(&scope.life);
+        if life.frozen && !life.dead {
+            life.waiting.push(cx.waker().clone());
+            return true;
+        }
+        false
+    }
+
+    fn done(&self) {
+        if let Some(scope) = &self.scope {
+            let task = lock(&scope.life).tasks.remove(&self.number);
+            drop(task);
+        }
+    }
+}
+
+impl<F: Future + Send + 'static> Future for Task<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.holds(cx) {
+            return Poll::Pending;
+        }
+        *lock(&this.slot.waker) = Some(cx.waker().clone());
+        let _inside = Inside::enter(this.scope.clone());
+        let mut slot = lock(&this.slot.future);
+        let Some(future) = slot.as_mut() else { return Poll::Ready(None) };
+        let polled = future.as_mut().poll(cx);
+        if polled.is_ready() {
+            let future = slot.take();
+            drop(slot);
+            drop(future);
+            this.done();
+        }
+        polled.map(Some)
+    }
+}
+
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

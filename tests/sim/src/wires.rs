@@ -1,0 +1,268 @@
+//! A simulated network: frames take their time, connections break or hang, and any direction between two nodes can
+//! be cut. What was under way when it was cut is lost with its connection or comes late.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use circlet_raft::network::{Channel, Dial, Lane};
+use circlet_raft::{NodeId, Peer};
+use futures::future::BoxFuture;
+use futures::{Sink, Stream};
+use openraft_rt::AsyncRuntime;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::bytes::{Bytes, BytesMut};
+
+use crate::dice::Dice;
+use crate::machine::Member;
+use crate::runtime::{NodeRuntime, global_nanos};
+use crate::scope::{self, Scope, lock};
+
+/// How the network behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// A frame takes at least this long, in microseconds.
+    pub delay_us_min: u64,
+    /// And usually at most this long.
+    pub delay_us_max: u64,
+    /// So many frames of a thousand take much longer.
+    pub slow_per_mille: u64,
+    /// How long such a frame takes at most, in microseconds.
+    pub slow_us_max: u64,
+    /// So many frames of ten thousand break their connection.
+    pub breaks_per_myriad: u64,
+}
+
+impl Weather {
+    /// A quiet local network.
+    pub const CALM: Self =
+        Self { delay_us_min: 50, delay_us_max: 400, slow_per_mille: 0, slow_us_max: 0, breaks_per_myriad: 0 };
+}
+
+struct Station {
+    scope: Arc<Scope>,
+    member: Arc<Member>,
+    key: [u8; 32],
+}
+
+/// The network between all nodes.
+pub struct Wires {
+    stations: Mutex<BTreeMap<NodeId, Station>>,
+    keys: Mutex<BTreeMap<NodeId, [u8; 32]>>,
+    cut: Mutex<BTreeSet<(NodeId, NodeId)>>,
+    mended: Notify,
+    weather: Mutex<Weather>,
+    dice: Dice,
+}
+
+impl Wires {
+    /// A network without nodes.
+    #[must_use]
+    pub fn new(dice: Dice) -> Arc<Self> {
+        Arc::new(Self {
+            stations: Mutex::default(),
+            keys: Mutex::default(),
+            cut: Mutex::default(),
+            mended: Notify::new(),
+            weather: Mutex::new(Weather::CALM),
+            dice,
+        })
+    }
+
+    /// A node can be reached from now on.
+    pub fn plug(&self, id: NodeId, scope: Arc<Scope>, member: Arc<Member>, key: [u8; 32]) {
+        lock(&self.keys).insert(id, key);
+        lock(&self.stations).insert(id, Station { scope, member, key });
+    }
+
+    /// A node can't be reached any more.
+    pub fn unplug(&self, id: NodeId) {
+        let station = lock(&self.stations).remove(&id);
+        drop(station);
+    }
+
+    /// A node has this key, whether it runs or not.
+    pub fn learn_key(&self, id: NodeId, key: [u8; 32]) {
+        lock(&self.keys).insert(id, key);
+    }
+
+    /// Cuts one direction.
+    pub fn cut(&self, from: NodeId, to: NodeId) {
+        lock(&self.cut).insert((from, to));
+    }
+
+    /// Mends everything.
+    pub fn mend(&self) {
+        lock(&self.cut).clear();
+        self.mended.notify_waiters();
+    }
+
+    /// Changes how it behaves.
+    pub fn set_weather(&self, weather: Weather) {
+        *lock(&self.weather) = weather;
+    }
+
+    fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        lock(&self.cut).contains(&(from, to))
+    }
+
+    fn delay_nanos(&self) -> u64 {
+        let weather = *lock(&self.weather);
+        let slow = self.dice.between(0, 999) < weather.slow_per_mille;
+        let most = if slow { weather.slow_us_max } else { weather.delay_us_max };
+        self.dice.between(weather.delay_us_min, most.max(weather.delay_us_min)) * 1_000
+    }
+
+    fn breaks(&self) -> bool {
+        let weather = *lock(&self.weather);
+        self.dice.between(0, 9_999) < weather.breaks_per_myriad
+    }
+
+    /// One way of a packet that isn't part of a connection yet.
+    async fn travel(&self, from: NodeId, to: NodeId) {
+        NodeRuntime::sleep(Duration::from_nanos(self.delay_nanos())).await;
+        if self.is_cut(from, to) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn pipe(self: &Arc<Self>, from: NodeId, to: NodeId) -> (PipeEnd, mpsc::UnboundedReceiver<Bytes>) {
+        let (tx, frames) = mpsc::unbounded_channel();
+        let (out, rx) = mpsc::unbounded_channel();
+        let carrying = Arc::clone(self).carry(from, to, frames, out);
+        scope::outside(|| drop(NodeRuntime::spawn(carrying)));
+        (PipeEnd { wires: Arc::clone(self), tx: Some(tx), due: 0 }, rx)
+    }
+
+    /// Carries frames in order, each when it is due.
+    async fn carry(
+        self: Arc<Self>,
+        from: NodeId,
+        to: NodeId,
+        mut frames: mpsc::UnboundedReceiver<(u64, Bytes)>,
+        out: mpsc::UnboundedSender<Bytes>,
+    ) {
+        loop {
+            let next = match NodeRuntime::select2(frames.recv(), out.closed()).await {
+                openraft_rt::Select2::First(next) => next,
+                openraft_rt::Select2::Second(()) => return,
+            };
+            let Some((due, frame)) = next else { break };
+            NodeRuntime::sleep(Duration::from_nanos(due.saturating_sub(global_nanos()))).await;
+            if self.is_cut(from, to) && !self.outlasts_cut(from, to).await {
+                // Nobody tells either side: the connection hangs until it is given up.
+                drop(frame);
+                out.closed().await;
+                return;
+            }
+            if self.breaks() || out.send(frame).is_err() {
+                return;
+            }
+        }
+        // The sender is gone. A closed connection says so; a crashed machine says nothing.
+        if self.is_cut(from, to) || self.dice.percent(30) {
+            out.closed().await;
+        }
+    }
+
+    /// Waits for the end of a cut, if the connection is one that survives it: what was under way arrives late.
+    async fn outlasts_cut(&self, from: NodeId, to: NodeId) -> bool {
+        if self.dice.percent(50) {
+            return false;
+        }
+        loop {
+            let mended = self.mended.notified();
+            if !self.is_cut(from, to) {
+                return true;
+            }
+            mended.await;
+        }
+    }
+}
+
+/// The sending end of one direction: stamps each frame with its arrival.
+struct PipeEnd {
+    wires: Arc<Wires>,
+    tx: Option<mpsc::UnboundedSender<(u64, Bytes)>>,
+    due: u64,
+}
+
+impl Sink<Bytes> for PipeEnd {
+    type Error = io::Error;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> io::Result<()> {
+        self.due = self.due.max(global_nanos() + self.wires.delay_nanos());
+        let due = self.due;
+        let tx = self.tx.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        tx.send((due, frame)).map_err(|_| io::ErrorKind::ConnectionReset.into())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tx = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+struct Received(mpsc::UnboundedReceiver<Bytes>);
+
+impl Stream for Received {
+    type Item = io::Result<BytesMut>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx).map(|frame| frame.map(|frame| Ok(BytesMut::from(&frame[..]))))
+    }
+}
+
+fn channel(tx: PipeEnd, rx: mpsc::UnboundedReceiver<Bytes>) -> Channel {
+    Channel { tx: Box::pin(tx), rx: Box::pin(Received(rx)) }
+}
+
+/// Where one node is plugged in.
+pub struct Plug {
+    /// The network.
+    pub wires: Arc<Wires>,
+    /// The node.
+    pub me: NodeId,
+}
+
+impl Dial for Plug {
+    fn dial(&self, target: NodeId, peer: &Peer, lane: Lane) -> BoxFuture<'static, Result<Channel, String>> {
+        let (wires, me, expected) = (Arc::clone(&self.wires), self.me, peer.public_key);
+        Box::pin(async move {
+            wires.travel(me, target).await;
+            let reached = {
+                let stations = lock(&wires.stations);
+                let station = stations.get(&target);
+                station.map(|s| (Arc::clone(&s.scope), Arc::clone(&s.member), s.key))
+            };
+            let (scope, member, key) = reached.ok_or("nobody there")?;
+            if !scope.is_awake() {
+                std::future::pending::<()>().await;
+            }
+            if key != expected {
+                return Err("another key than the one recorded".to_owned());
+            }
+            let ours = lock(&wires.keys).get(&me).copied();
+            if Some(member.key_of(me)?) != ours {
+                return Err("refused: another key is recorded".to_owned());
+            }
+            let (to, their_rx) = wires.pipe(me, target);
+            let (back, our_rx) = wires.pipe(target, me);
+            let serving = member.serve(me, lane, channel(back, their_rx));
+            scope.enter(|| drop(NodeRuntime::spawn(serving)));
+            wires.travel(target, me).await;
+            Ok(channel(to, our_rx))
+        })
+    }
+}

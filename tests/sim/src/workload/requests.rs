@@ -1,0 +1,167 @@
+//! Requests that go through the log.
+
+use circlet_authority::{
+    Action, Actor, FamilyId, Generation, IssueToken, Outcome, RefreshOverrides, RefreshToken, RevokeBefore,
+    RevokeTarget, RevokeToken, TokenActor, TokenRecord, Whom,
+};
+use circlet_token::{Algorithm, Audience, Lifetime, Scope, TokenId, Verified};
+use sha2::{Digest, Sha256};
+
+use super::{Held, Reply, Workload, subject_number};
+use crate::cluster::Computer;
+use crate::history::Event;
+use crate::house;
+use crate::runtime::global_nanos;
+
+/// A request is tried so often at most.
+const ATTEMPTS: u32 = 3;
+
+fn administrator() -> Actor {
+    Actor::User { name: house::name("admin") }
+}
+
+impl Workload {
+    /// An administrator creates a token for a user.
+    pub(super) async fn issue(&self, computer: &Computer) {
+        let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
+        let order = self.order(user, "admin", Lifetime::from_secs(self.dice.between(600, 30_000)));
+        self.issue_by(computer, &administrator(), order, None).await;
+    }
+
+    /// A user creates another token with a token.
+    pub(super) async fn issue_with_token(&self, computer: &Computer) {
+        let Some(held) = self.some_token() else { return };
+        let Some(user) = held.record.subject.user_name() else { return };
+        let order = self.order(user, user, Lifetime::from_secs(600));
+        let claims = held.record.claims(&house::SERVICE);
+        let verified = Verified { claims, key: held.record.kid.clone(), algorithm: Algorithm::EdDsa };
+        let actor = Actor::Token(Box::new(TokenActor::of(&verified)));
+        self.issue_by(computer, &actor, order, Some(held.record.id)).await;
+    }
+
+    fn order(&self, user: &str, owner: &str, lifetime: Lifetime) -> IssueToken {
+        let id = TokenId(self.dice.bytes());
+        IssueToken {
+            id,
+            generation: Generation::Access,
+            subject: house::subject(user),
+            scope: Scope::parse("applied-permissions/user").expect("the scope of a user"),
+            audience: Audience::service(&house::SERVICE),
+            lifetime,
+            force_revocable: self.dice.percent(70),
+            description: None,
+            reference: None,
+            family: self.dice.percent(60).then(|| FamilyId(self.dice.bytes())),
+            owner: Some(house::name(owner)),
+            idempotency: None,
+            request_digest: Sha256::digest(id.0).into(),
+        }
+    }
+
+    /// The same order again, if nobody said what became of it: the id makes it the same token.
+    async fn issue_by(&self, computer: &Computer, actor: &Actor, order: IssueToken, by: Option<TokenId>) {
+        self.count("issue");
+        for _ in 0..ATTEMPTS {
+            let action = Action::IssueToken(Box::new(order.clone()));
+            match self.propose(computer, actor.clone(), action).await {
+                Reply::Decided { outcome: Outcome::Issued(record), index } => {
+                    let held = Held::of(*record);
+                    let (id, sum) = (held.record.id, held.sum());
+                    self.cluster.history.tell(&Event::Issued { id, by, index, sum });
+                    self.keep(held);
+                    return;
+                }
+                Reply::Decided { .. } => {
+                    self.count("issue refused");
+                    return;
+                }
+                Reply::NotDone => return,
+                Reply::Unknown => self.count("issue unknown"),
+            }
+        }
+    }
+
+    /// Uses a refresh token, or repeats a use; with the same request through another node if nobody answers.
+    pub(super) async fn refresh(&self, computer: &Computer) {
+        let Some(held) = self.some_token() else { return };
+        let Some((family, sequence)) = held.record.family else { return };
+        self.count("refresh");
+        let variant = [u8::from(self.dice.percent(10))];
+        let digest = Sha256::new().chain_update(held.text.as_bytes()).chain_update(variant).finalize().into();
+        let mut through = None;
+        for _ in 0..ATTEMPTS {
+            let request = RefreshToken {
+                family,
+                sequence,
+                access: Some(held.record.id),
+                request_digest: digest,
+                successor_id: TokenId(self.dice.bytes()),
+                reference: None,
+                overrides: RefreshOverrides::default(),
+            };
+            let sent = global_nanos();
+            let action = Action::RefreshToken(Box::new(request));
+            let node = through.as_deref().unwrap_or(computer);
+            match self.propose(node, Actor::RefreshPair, action).await {
+                Reply::Decided { outcome: Outcome::Refreshed { record, replay, .. }, index } => {
+                    let held = Held::of(*record);
+                    let (successor, sum) = (held.record.id, held.sum());
+                    self.count(if replay { "refresh repeated" } else { "refresh done" });
+                    let event = Event::Refreshed { family, sequence, successor, sum, index, sent };
+                    self.cluster.history.tell(&event);
+                    self.keep(held);
+                    return;
+                }
+                Reply::Decided { .. } => {
+                    self.count("refresh refused");
+                    return;
+                }
+                Reply::NotDone | Reply::Unknown => {}
+            }
+            through = self.dice.pick(&self.cluster.running()).cloned();
+        }
+    }
+
+    /// An administrator revokes a token by its id, or its family.
+    pub(super) async fn revoke(&self, computer: &Computer) {
+        let Some(held) = self.some_token() else { return };
+        self.count("revoke");
+        let record = &held.record;
+        let target = match record.family {
+            Some((family, sequence)) if self.dice.percent(40) => RevokeTarget::Family { family, sequence },
+            _ => RevokeTarget::Id(record.id),
+        };
+        let by_id = matches!(target, RevokeTarget::Id(_));
+        let action = Action::RevokeToken(Box::new(RevokeToken { target }));
+        match self.propose(computer, administrator(), action).await {
+            Reply::Decided { outcome: Outcome::Revoked(revoked), index } => {
+                self.count("revoke done");
+                let family = record.family.map(|(family, _)| family);
+                let named = by_id.then_some(record.id);
+                let ids = revoked.ids.iter().copied().chain(named);
+                ids.for_each(|id| self.tell_revoked(Some(id), None, index));
+                self.tell_revoked(None, family, index);
+            }
+            Reply::Decided { .. } => self.count("revoke refused"),
+            Reply::Unknown if self.believes_unknown() => self.tell_revoked(Some(record.id), None, u64::MAX),
+            Reply::Unknown | Reply::NotDone => self.count("revoke unknown"),
+        }
+    }
+
+    fn tell_revoked(&self, id: Option<TokenId>, family: Option<FamilyId>, index: u64) {
+        self.cluster.history.tell(&Event::Revoked { id, family, index });
+    }
+
+    /// An administrator ends everything of a user that was issued before.
+    pub(super) async fn set_watermark(&self, computer: &Computer) {
+        let Some(held) = self.some_token() else { return };
+        self.count("watermark");
+        let record: &TokenRecord = &held.record;
+        let action = Action::RevokeBefore(RevokeBefore { whom: Whom::Subject(record.subject.clone()) });
+        if let Reply::Decided { outcome: Outcome::WatermarkSet { index }, .. } =
+            self.propose(computer, administrator(), action).await
+        {
+            self.cluster.history.tell(&Event::Watermark { subject: subject_number(record), index });
+        }
+    }
+}

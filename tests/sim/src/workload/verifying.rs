@@ -1,0 +1,122 @@
+//! Verifying, by the product's own rule of freshness.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use circlet_authority::{Judgement, State};
+use circlet_raft::{Clocks, Instants, Published};
+use circlet_token::{
+    Check, Parsed, Reject, Revocation, ServiceId, Verified, verify_claims, verify_signature,
+};
+use openraft_rt::AsyncRuntime;
+
+use super::{PATIENCE, Workload, subject_number};
+use crate::cluster::{Computer, ask};
+use crate::history::Event;
+use crate::machine::Member;
+use crate::plant::Plant;
+use crate::runtime::{NodeRuntime, global_nanos};
+use crate::scope::{self, Scope};
+use crate::vouch::{Opinion, Unvouched, Witness, vouch};
+
+/// A node as the rule sees it; where a bug of the rule is planted, it is told lies.
+struct Node {
+    member: Arc<Member>,
+    scope: Arc<Scope>,
+}
+
+impl Witness for Node {
+    type Stale = String;
+
+    fn published(&self) -> Arc<Published<State>> {
+        let published = self.member.published();
+        if self.scope.history().plant() == Plant::NoProofAfterStart && published.fresh_as_of.is_none() {
+            let (view, index) = (Arc::clone(&published.view), published.index);
+            return Arc::new(Published { view, index, fresh_as_of: Some(self.scope.now()) });
+        }
+        published
+    }
+
+    fn instants(&self) -> Instants {
+        let planted = self.scope.history().plant() == Plant::NoFreshnessCheck;
+        let noted = planted.then(|| self.member.published().fresh_as_of).flatten();
+        noted.unwrap_or_else(|| self.scope.now())
+    }
+
+    async fn fresh(&self) -> Result<Arc<Published<State>>, String> {
+        let wait = u64::try_from(self.member.published().view.config().stale_wait_ms).unwrap_or(0);
+        match NodeRuntime::timeout(Duration::from_millis(wait), self.member.fresh(None)).await {
+            Ok(fresh) => fresh.map_err(|error| error.0),
+            Err(_) => Err(format!("no proof of freshness within {wait} ms")),
+        }
+    }
+}
+
+/// What came of a verification.
+enum Verdict {
+    Accepted { proved: bool },
+    Refused,
+    Stale,
+}
+
+async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
+    let Some(scope) = scope::current() else { return Verdict::Stale };
+    let node = Node { member, scope };
+    let judge = |published: &Arc<Published<State>>| {
+        let now = node.scope.wall_ms().max(published.view.now_ms()) / 1_000;
+        match opinion(&published.view, &text, now) {
+            Ok(needs_freshness) => Opinion::Good { found: (), needs_freshness },
+            Err(why) => Opinion::Refused { may_change: may_change(&why), why },
+        }
+    };
+    match vouch(&node, judge).await {
+        Ok(()) => Verdict::Accepted { proved: node.member.published().fresh_as_of.is_some() },
+        Err(Unvouched::Refused(_)) => Verdict::Refused,
+        Err(Unvouched::Stale(_) | Unvouched::TooSlow) => Verdict::Stale,
+    }
+}
+
+/// Whether the token is good on this view, and if so whether only a fresh one may say so.
+fn opinion(view: &State, text: &str, now: u64) -> Result<bool, Reject> {
+    let own: &ServiceId = view.service_id().ok_or(Reject::Stale { age_ms: None, max_ms: 0 })?;
+    let parsed = Parsed::parse(text)?;
+    let key = verify_signature(&parsed, view.key_set())?;
+    let algorithm = view.key_set().get(key.as_str()).ok_or(Reject::Signature)?.algorithm();
+    let verified = Verified { key, algorithm, claims: parsed.into_claims() };
+    verify_claims(&verified.claims, &Check::new(now, own))?;
+    match view.judge(&verified, now) {
+        Judgement::Good { needs_freshness, .. } => Ok(needs_freshness),
+        Judgement::Revoked(why) => Err(Reject::Revoked { why }),
+        Judgement::Distrusted { .. } => Err(Reject::Signature),
+    }
+}
+
+fn may_change(why: &Reject) -> bool {
+    matches!(
+        why,
+        Reject::UnknownKey { .. }
+            | Reject::Stale { .. }
+            | Reject::Issuer { .. }
+            | Reject::Revoked { why: Revocation::UserDisabled }
+    )
+}
+
+impl Workload {
+    pub(super) async fn verify(&self, computer: &Computer) {
+        let Some(held) = self.some_token() else { return };
+        let (node, sent) = (computer.id, global_nanos());
+        let text = Arc::clone(&held.text);
+        let asked = ask(computer, move |member| judged(member, text));
+        let (accepted, proved) = match NodeRuntime::timeout(PATIENCE, asked).await {
+            Ok(Some(Verdict::Accepted { proved })) => (true, proved),
+            Ok(Some(Verdict::Refused)) => (false, true),
+            Ok(Some(Verdict::Stale) | None) | Err(_) => {
+                self.count("verify unanswered");
+                return;
+            }
+        };
+        self.count(if accepted { "verify accepted" } else { "verify refused" });
+        let (id, subject, index) = (held.record.id, subject_number(&held.record), held.record.index);
+        self.cluster.history.tell(&Event::Verified { node, id, subject, index, sent, accepted, proved });
+    }
+}
