@@ -154,7 +154,8 @@ impl Cluster {
                 scope.enter(|| drop(NodeRuntime::spawn(watching)));
             }
             Ok(Err(why)) => {
-                self.history.tell(&Event::Stopped { node: computer.id, why, expected: false });
+                let expected = computer.disk.fails();
+                self.history.tell(&Event::Stopped { node: computer.id, why, expected });
                 scope.kill();
             }
             Err(_) => scope.kill(),

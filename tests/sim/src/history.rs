@@ -43,7 +43,16 @@ pub enum Event {
     /// Every token of a subject that was issued below `index` was revoked.
     Watermark { subject: u64, index: u64 },
     /// A token was judged; `index` is its own.
-    Verified { node: NodeId, id: TokenId, subject: u64, index: u64, sent: u64, accepted: bool, proved: bool },
+    Verified {
+        node: NodeId,
+        id: TokenId,
+        subject: u64,
+        index: u64,
+        sent: u64,
+        accepted: bool,
+        proved: bool,
+        revocable: bool,
+    },
     /// A node gave a view that it had proved fresh.
     Fresh { node: NodeId, index: u64, sent: u64 },
 }

@@ -1,4 +1,6 @@
-//! A verification that was sent later than the bound after a revoke was acknowledged is refused by every node.
+//! A verification that was sent later than the bound after a revoke was acknowledged is refused by every node. A token
+//! that isn't revocable needs no fresh view: a watermark refuses it on fresh nodes, and elsewhere when a cut-off node
+//! stops (the price of working without a leader).
 
 use std::collections::BTreeMap;
 
@@ -30,7 +32,7 @@ impl Invariant for RevokedBound {
             Event::Watermark { subject, index } => {
                 self.marks.entry(*subject).or_default().push((now, *index));
             }
-            Event::Verified { node, id, subject, index, sent, accepted: true, .. } => {
+            Event::Verified { node, id, subject, index, sent, accepted: true, revocable: true, .. } => {
                 let marks = self.marks.get(subject).into_iter().flatten();
                 let marked = marks.filter(|(_, below)| index < below).map(|(at, _)| *at);
                 let first = self.revoked.get(id).copied().into_iter().chain(marked).min();

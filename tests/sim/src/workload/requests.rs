@@ -1,17 +1,20 @@
 //! Requests that go through the log.
 
+use std::sync::Arc;
+
 use circlet_authority::{
     Action, Actor, FamilyId, Generation, IssueToken, Outcome, RefreshOverrides, RefreshToken, RevokeBefore,
     RevokeTarget, RevokeToken, TokenActor, TokenRecord, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, TokenId, Verified};
+use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
 
 use super::{Held, Reply, Workload, subject_number};
 use crate::cluster::Computer;
 use crate::history::Event;
 use crate::house;
-use crate::runtime::global_nanos;
+use crate::runtime::{NodeRuntime, global_nanos};
 
 /// A request is tried so often at most.
 const ATTEMPTS: u32 = 3;
@@ -123,7 +126,7 @@ impl Workload {
     }
 
     /// An administrator revokes a token by its id, or its family.
-    pub(super) async fn revoke(&self, computer: &Computer) {
+    pub(super) async fn revoke(self: &Arc<Self>, computer: &Computer) {
         let Some(held) = self.some_token() else { return };
         self.count("revoke");
         let record = &held.record;
@@ -141,6 +144,9 @@ impl Workload {
                 let ids = revoked.ids.iter().copied().chain(named);
                 ids.for_each(|id| self.tell_revoked(Some(id), None, index));
                 self.tell_revoked(None, family, index);
+                if by_id && self.dice.percent(35) {
+                    drop(NodeRuntime::spawn(Arc::clone(self).hunt(held)));
+                }
             }
             Reply::Decided { .. } => self.count("revoke refused"),
             Reply::Unknown if self.believes_unknown() => self.tell_revoked(Some(record.id), None, u64::MAX),

@@ -10,7 +10,7 @@ use circlet_token::{
 };
 use openraft_rt::AsyncRuntime;
 
-use super::{PATIENCE, Workload, subject_number};
+use super::{Held, PATIENCE, Workload, subject_number};
 use crate::cluster::{Computer, ask};
 use crate::history::Event;
 use crate::machine::Member;
@@ -101,9 +101,31 @@ fn may_change(why: &Reject) -> bool {
     )
 }
 
+/// After a revoke its token is shown again this much later than the bound, in milliseconds.
+const LATER_MS: [u64; 6] = [3, 60, 150, 300, 600, 1_200];
+
 impl Workload {
+    /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it.
+    pub(super) async fn hunt(self: Arc<Self>, held: Held) {
+        let begun = global_nanos();
+        for later_ms in LATER_MS {
+            let at = begun + (2_000 + later_ms) * 1_000_000;
+            NodeRuntime::sleep(Duration::from_nanos(at.saturating_sub(global_nanos()))).await;
+            for computer in self.cluster.running() {
+                let (this, held) = (Arc::clone(&self), held.clone());
+                drop(NodeRuntime::spawn(async move { this.show(&computer, held).await }));
+            }
+        }
+    }
+
+    /// Shows some token to a node.
     pub(super) async fn verify(&self, computer: &Computer) {
-        let Some(held) = self.some_token() else { return };
+        if let Some(held) = self.some_token() {
+            self.show(computer, held).await;
+        }
+    }
+
+    async fn show(&self, computer: &Computer, held: Held) {
         let (node, sent) = (computer.id, global_nanos());
         let text = Arc::clone(&held.text);
         let asked = ask(computer, move |member| judged(member, text));
@@ -117,6 +139,16 @@ impl Workload {
         };
         self.count(if accepted { "verify accepted" } else { "verify refused" });
         let (id, subject, index) = (held.record.id, subject_number(&held.record), held.record.index);
-        self.cluster.history.tell(&Event::Verified { node, id, subject, index, sent, accepted, proved });
+        let revocable = held.record.revocable;
+        self.cluster.history.tell(&Event::Verified {
+            node,
+            id,
+            subject,
+            index,
+            sent,
+            accepted,
+            proved,
+            revocable,
+        });
     }
 }
