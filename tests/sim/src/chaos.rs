@@ -64,7 +64,8 @@ impl Chaos {
                 0..=13 => drop(NodeRuntime::spawn(async move { this.crash(victim).await })),
                 14..=23 => drop(NodeRuntime::spawn(async move { this.bounce_leader().await })),
                 24..=49 => drop(NodeRuntime::spawn(async move { this.cut().await })),
-                50..=59 => drop(NodeRuntime::spawn(async move { this.storm().await })),
+                50..=54 => drop(NodeRuntime::spawn(async move { this.lag_then_cut(victim).await })),
+                55..=59 => drop(NodeRuntime::spawn(async move { this.storm().await })),
                 60..=69 => drop(NodeRuntime::spawn(async move { this.pause(victim, false).await })),
                 70..=77 => drop(NodeRuntime::spawn(async move { this.pause(victim, true).await })),
                 78..=83 => drop(NodeRuntime::spawn(async move { this.slow_disk(victim).await })),
@@ -82,6 +83,7 @@ impl Chaos {
         // What has begun ends by itself within its time.
         NodeRuntime::sleep(Duration::from_secs(6)).await;
         self.cluster.wires.mend();
+        self.cluster.wires.end_lag();
         self.cluster.wires.set_weather(Weather::CALM);
         for computer in self.cluster.computers() {
             computer.disk.set(|habits| habits.fails = false);
@@ -153,6 +155,27 @@ impl Chaos {
         self.wait_ms(100, 5_000).await;
         self.note("mend", "the network is whole".to_owned());
         self.cluster.wires.mend();
+    }
+
+    /// What a node hears is almost too late for a while; then it hears nothing more and lives on what it has.
+    async fn lag_then_cut(&self, victim: Arc<Computer>) {
+        let lag_us = self.dice.between(200_000, 450_000);
+        self.note(
+            "lag and cut",
+            format!("what {} hears comes {lag_us} us late, then it is cut off", victim.id),
+        );
+        let computers = self.cluster.computers();
+        let others = || computers.iter().map(|computer| computer.id).filter(|id| *id != victim.id);
+        others().for_each(|other| self.cluster.wires.set_lag(other, victim.id, lag_us));
+        self.wait_ms(1_000, 2_000).await;
+        for other in others() {
+            self.cluster.wires.cut(other, victim.id);
+            self.cluster.wires.cut(victim.id, other);
+        }
+        self.cluster.wires.end_lag();
+        self.wait_ms(2_000, 4_000).await;
+        self.cluster.wires.mend();
+        self.note("mend", "the network is whole".to_owned());
     }
 
     async fn storm(&self) {

@@ -53,6 +53,8 @@ pub struct Wires {
     stations: Mutex<BTreeMap<NodeId, Station>>,
     keys: Mutex<BTreeMap<NodeId, [u8; 32]>>,
     cut: Mutex<BTreeSet<(NodeId, NodeId)>>,
+    /// Directions in which frames take this much longer, in microseconds.
+    lag: Mutex<BTreeMap<(NodeId, NodeId), u64>>,
     mended: Notify,
     weather: Mutex<Weather>,
     dice: Dice,
@@ -66,6 +68,7 @@ impl Wires {
             stations: Mutex::default(),
             keys: Mutex::default(),
             cut: Mutex::default(),
+            lag: Mutex::default(),
             mended: Notify::new(),
             weather: Mutex::new(Weather::CALM),
             dice,
@@ -105,15 +108,26 @@ impl Wires {
         *lock(&self.weather) = weather;
     }
 
+    /// Frames in one direction take so much longer from now on.
+    pub fn set_lag(&self, from: NodeId, to: NodeId, lag_us: u64) {
+        lock(&self.lag).insert((from, to), lag_us);
+    }
+
+    /// Frames take no longer than the weather says.
+    pub fn end_lag(&self) {
+        lock(&self.lag).clear();
+    }
+
     fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
         lock(&self.cut).contains(&(from, to))
     }
 
-    fn delay_nanos(&self) -> u64 {
+    fn delay_nanos(&self, from: NodeId, to: NodeId) -> u64 {
+        let lag = lock(&self.lag).get(&(from, to)).copied().unwrap_or(0);
         let weather = *lock(&self.weather);
         let slow = self.dice.between(0, 999) < weather.slow_per_mille;
         let most = if slow { weather.slow_us_max } else { weather.delay_us_max };
-        self.dice.between(weather.delay_us_min, most.max(weather.delay_us_min)) * 1_000
+        (lag + self.dice.between(weather.delay_us_min, most.max(weather.delay_us_min))) * 1_000
     }
 
     fn breaks(&self) -> bool {
@@ -123,7 +137,7 @@ impl Wires {
 
     /// One way of a packet that isn't part of a connection yet.
     async fn travel(&self, from: NodeId, to: NodeId) {
-        NodeRuntime::sleep(Duration::from_nanos(self.delay_nanos())).await;
+        NodeRuntime::sleep(Duration::from_nanos(self.delay_nanos(from, to))).await;
         if self.is_cut(from, to) {
             std::future::pending::<()>().await;
         }
@@ -134,7 +148,7 @@ impl Wires {
         let (out, rx) = mpsc::unbounded_channel();
         let carrying = Arc::clone(self).carry(from, to, frames, out);
         scope::outside(|| drop(NodeRuntime::spawn(carrying)));
-        (PipeEnd { wires: Arc::clone(self), tx: Some(tx), due: 0 }, rx)
+        (PipeEnd { wires: Arc::clone(self), ends: (from, to), tx: Some(tx), due: 0 }, rx)
     }
 
     /// Carries frames in order, each when it is due.
@@ -186,6 +200,7 @@ impl Wires {
 /// The sending end of one direction: stamps each frame with its arrival.
 struct PipeEnd {
     wires: Arc<Wires>,
+    ends: (NodeId, NodeId),
     tx: Option<mpsc::UnboundedSender<(u64, Bytes)>>,
     due: u64,
 }
@@ -198,7 +213,8 @@ impl Sink<Bytes> for PipeEnd {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> io::Result<()> {
-        self.due = self.due.max(global_nanos() + self.wires.delay_nanos());
+        let (from, to) = self.ends;
+        self.due = self.due.max(global_nanos() + self.wires.delay_nanos(from, to));
         let due = self.due;
         let tx = self.tx.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         tx.send((due, frame)).map_err(|_| io::ErrorKind::ConnectionReset.into())
