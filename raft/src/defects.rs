@@ -3,7 +3,10 @@
 /// Nothing that is configured sets any of these: [`Raft::open`](crate::Raft::open) has none, and only whoever puts a
 /// [`Replica`](crate::replica::Replica) together from its parts can name them.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, off unless a simulator says so")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, off unless a simulator says so"
+)]
 pub struct Defects {
     /// A proof of freshness counts from when the answer came, not from when the question was asked.
     pub late_credit: bool,
