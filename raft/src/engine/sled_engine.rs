@@ -8,14 +8,15 @@
 //! never. A leaf holds up to 17 entries, so the segment is sized such that leaves of the largest entries
 //! ([`VALUE_BYTES_MAX`]) stay inside the data file.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::flusher::{self, Failure, Target, Work};
 use super::{Batch, Change, Done, Engine, Visit};
@@ -29,6 +30,11 @@ pub const VALUE_BYTES_MAX: usize = 96 << 10;
 const CACHE_BYTES: u64 = 16 << 20;
 /// sled's data file inside its folder.
 const DATA_FILE: &str = "db";
+/// How long opening waits for the last owner to let go of the data file. sled's own threads may keep it, and
+/// its lock, a little longer than the store that was dropped.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How often it looks meanwhile.
+const LOCK_POLL: Duration = Duration::from_millis(5);
 
 /// What follows each of sled's flushes; `fdatasync` unless a test says otherwise.
 pub type Sync = Box<dyn FnMut(&File) -> io::Result<()> + Send>;
@@ -68,6 +74,7 @@ impl SledEngine {
     pub fn open_with(folder: &Path, sync: Sync) -> io::Result<Self> {
         let file = folder.join(DATA_FILE);
         fs::create_dir_all(folder)?;
+        wait_until_unlocked(&file, LOCK_WAIT)?;
         let db = open_sled(folder, &file)?;
         sync_files(folder)?;
         let tree = db.open_tree(b"raft").map_err(io::Error::from)?;
@@ -80,7 +87,7 @@ impl SledEngine {
         let (queue, works) = channel();
         let mut target = SledTarget { db, tree: tree.clone(), data, sync, flushes: Arc::clone(&flushes) };
         let seen = failure.clone();
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("log-flusher".into())
             .spawn(move || flusher::run(&works, &mut target, &seen))?;
         Ok(Self {
@@ -156,7 +163,7 @@ impl Drop for SledEngine {
         self.queue = None;
         let Some(flusher) = self.flusher.take() else { return };
         // A callback that runs on the flusher may own the last reference.
-        if flusher.thread().id() != std::thread::current().id() && flusher.join().is_err() {
+        if flusher.thread().id() != thread::current().id() && flusher.join().is_err() {
             tracing::error!("the thread that writes the log panicked");
         }
     }
@@ -194,6 +201,28 @@ impl Target for SledTarget {
         (self.sync)(&self.data)?;
         self.flushes.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// Returns when nobody holds sled's lock on the data file any more, or fails after `patience`.
+fn wait_until_unlocked(file: &Path, patience: Duration) -> io::Result<()> {
+    let data = match File::open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let deadline = Instant::now() + patience;
+    loop {
+        match data.try_lock() {
+            Ok(()) => return data.unlock(),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::WouldBlock,
+                    format!("{} is locked by another process; stop that process first", file.display()),
+                ));
+            }
+        }
     }
 }
 
@@ -270,6 +299,25 @@ mod tests {
         assert_eq!(seen, [(b"b".to_vec(), vec![2]), (b"c".to_vec(), vec![3])]);
         assert_eq!(engine.get(b"b").unwrap(), Some(vec![2]));
         assert_eq!(engine.get(b"a").unwrap(), None);
+    }
+
+    #[test]
+    fn opening_waits_until_the_last_owner_lets_go() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(SledEngine::open(folder.path()).unwrap());
+        let file = folder.path().join(DATA_FILE);
+        wait_until_unlocked(&file, LOCK_WAIT).unwrap();
+        let owner = File::open(&file).unwrap();
+        owner.lock().unwrap();
+        let refused = wait_until_unlocked(&file, Duration::ZERO).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock, "{refused}");
+
+        let opened = thread::scope(|scope| {
+            let opening = scope.spawn(|| SledEngine::open(folder.path()).map(drop));
+            drop(owner);
+            opening.join().unwrap()
+        });
+        opened.unwrap();
     }
 
     #[test]
