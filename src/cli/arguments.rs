@@ -1,7 +1,8 @@
 //! What was typed.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
+use super::output::Format;
 use super::{cluster, group, init, join, serve, token, trust, user};
 use crate::dev;
 
@@ -22,15 +23,6 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// How results are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Text,
-    /// One JSON object, for programs
-    Json,
 }
 
 /// The commands.

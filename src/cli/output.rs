@@ -3,10 +3,19 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::ValueEnum;
 use serde::Serialize;
 
-use super::arguments::Format;
 use super::failure::Failure;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// One JSON object, for programs
+    Json,
+}
 
 /// Prints results in the format that was asked for.
 #[derive(Debug, Clone, Copy)]

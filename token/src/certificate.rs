@@ -1,9 +1,9 @@
 //! Root certificates: what a certificate says about the key that signs tokens.
 use crate::algorithm::Algorithm;
 use crate::key_id::KeyId;
+use crate::key_material::{KeyError, KeyMaterial};
 use crate::limits::PEM_BYTES_MAX;
 use crate::pem;
-use crate::public_key::{KeyError, Material};
 use crate::service_id::ServiceId;
 use aws_lc_rs::signature as aws;
 use x509_parser::certificate::X509Certificate;
@@ -61,10 +61,16 @@ pub enum CertificateError {
     X509,
     /// Its key can't be used.
     #[error("the certificate's key can't be used: {0}")]
-    Key(Box<KeyError>),
+    Key(#[from] KeyError),
     /// It says that it signed itself, and its signature does not fit: it is damaged.
     #[error("the certificate is damaged: its own signature does not fit")]
     Damaged,
+    /// The certificate names no service and nobody else did.
+    #[error("the certificate's common name `{common_name}` names no service: say which issuer it stands for")]
+    NoIssuer {
+        /// The common name, empty if it has none.
+        common_name: String,
+    },
 }
 
 /// Reads one certificate: PEM, DER, or the base64 of the DER without armour.
@@ -101,7 +107,7 @@ fn facts(der: &[u8]) -> Result<CertificateFacts, CertificateError> {
         return Err(CertificateError::X509);
     }
     let spki_der = certificate.public_key().raw;
-    let material = Material::read(spki_der).map_err(|error| CertificateError::Key(Box::new(error)))?;
+    let material = KeyMaterial::read(spki_der)?;
     let common_name = common_name(&certificate);
     Ok(CertificateFacts {
         key_id: KeyId::of_certificate(der),

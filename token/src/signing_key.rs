@@ -1,8 +1,8 @@
 //! A key that tokens are signed with.
 use crate::algorithm::Algorithm;
+use crate::key_material::{KeyError, KeyMaterial};
 use crate::limits::{RSA_BITS_MAX, RSA_BITS_MIN};
 use crate::pem;
-use crate::public_key::{KeyError, Material};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
@@ -83,7 +83,7 @@ impl SigningKey {
 
     fn rsa(key: rsa::KeyPair) -> Result<Self, SigningKeyError> {
         let key = Self(Secret::Rs256(Box::new(key)));
-        Material::read(&key.spki_der())?;
+        KeyMaterial::read(&key.spki_der())?;
         Ok(key)
     }
 
@@ -126,7 +126,7 @@ impl SigningKey {
     /// Whether its public half is the key in `spki_der`, in whatever spelling.
     #[must_use]
     pub fn fits(&self, spki_der: &[u8]) -> bool {
-        match (Material::read(&self.spki_der()), Material::read(spki_der)) {
+        match (KeyMaterial::read(&self.spki_der()), KeyMaterial::read(spki_der)) {
             (Ok(mine), Ok(theirs)) => mine.is(&theirs),
             _ => false,
         }
