@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::clock;
-use crate::http::percent;
+use crate::percent;
 
 /// The file's name below the home's `logs/`.
 pub const FILE_NAME: &str = "access-security-audit.log";

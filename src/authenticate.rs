@@ -18,12 +18,13 @@ use circlet_raft::Published;
 use circlet_token::{ServiceId, Subject, UserName, Verified};
 use hyper::header::HeaderMap;
 
-use crate::http::edge::Edge;
-use crate::password::{Attempt, Verdict};
+use crate::cluster::Cluster;
+use crate::password::{Attempt, Passwords, Verdict};
 use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::{reading, users};
 use credential::Credential;
+use signatures::Signatures;
 use tokens::Rules;
 
 /// Who asks.
@@ -94,37 +95,94 @@ impl Caller {
     }
 }
 
-/// Finds out who asks. No credential is nobody; one that doesn't count is an error, never nobody.
-pub(crate) async fn authenticate(
-    edge: &Edge,
-    headers: &HeaderMap,
-    address: IpAddr,
-    rules: Rules<'_>,
-) -> Result<Caller, Failure> {
-    match Credential::read(headers)? {
-        Credential::None => Ok(Caller::Anonymous),
-        Credential::Bearer(token) => tokens::accept(edge, token, rules).await.map(Caller::Token),
-        Credential::ApiKey(token) => {
-            tokens::accept(edge, token, rules).await.map(Caller::Token).map_err(Failure::forbid_instead)
-        }
-        Credential::Basic { name, secret } => basic(edge, &name, &secret, address, rules).await,
-    }
+/// Everything that finding out who asks takes; shared by all requests.
+pub(crate) struct Authenticator {
+    cluster: Cluster,
+    passwords: Passwords,
+    signatures: Signatures,
 }
 
-/// A name with a password or a token. A token that is refused never counts against its user.
-async fn basic(
-    edge: &Edge,
-    name: &str,
-    secret: &Secret,
-    address: IpAddr,
-    rules: Rules<'_>,
-) -> Result<Caller, Failure> {
-    if let Some(token) = secret.expose_text().filter(|text| tokens::looks_like_one(text)) {
-        let bearer = tokens::accept(edge, token, rules).await?;
-        check_principal(name, &bearer)?;
-        return Ok(Caller::Token(bearer));
+impl Authenticator {
+    /// Judges by the views of this cluster; what it remembers starts empty.
+    pub(crate) fn new(cluster: Cluster, passwords: Passwords) -> Self {
+        Self { cluster, passwords, signatures: Signatures::new() }
     }
-    password(edge, name, secret, address).await
+
+    /// Finds out who asks. No credential is nobody; one that doesn't count is an error, never nobody.
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        address: IpAddr,
+        rules: Rules<'_>,
+    ) -> Result<Caller, Failure> {
+        match Credential::read(headers)? {
+            Credential::None => Ok(Caller::Anonymous),
+            Credential::Bearer(token) => self.accept(token, rules).await.map(Caller::Token),
+            Credential::ApiKey(token) => {
+                self.accept(token, rules).await.map(Caller::Token).map_err(Failure::forbid_instead)
+            }
+            Credential::Basic { name, secret } => self.basic(&name, &secret, address, rules).await,
+        }
+    }
+
+    /// A name with a password or a token. A token that is refused never counts against its user.
+    async fn basic(
+        &self,
+        name: &str,
+        secret: &Secret,
+        address: IpAddr,
+        rules: Rules<'_>,
+    ) -> Result<Caller, Failure> {
+        if let Some(token) = secret.expose_text().filter(|text| tokens::looks_like_one(text)) {
+            let bearer = self.accept(token, rules).await?;
+            check_principal(name, &bearer)?;
+            return Ok(Caller::Token(bearer));
+        }
+        self.password(name, secret, address).await
+    }
+
+    async fn password(&self, name: &str, secret: &Secret, address: IpAddr) -> Result<Caller, Failure> {
+        let name = users::user_name(name).map_err(|_| bad_credentials())?;
+        let mut published = reading::current(&self.cluster).await?;
+        if published.view.user(&name).is_none() {
+            published = reading::fresh(&self.cluster).await?;
+        }
+        let mut tried = None;
+        loop {
+            let stored = usable_hash(&published, &name).map(str::to_owned);
+            let attempt =
+                Attempt { user: name.as_str(), address, password: secret, stored: stored.as_deref() };
+            match self.passwords.check(attempt).await {
+                Verdict::Right => break,
+                Verdict::SlowDown { retry_after_secs } | Verdict::Busy { retry_after_secs } => {
+                    return Err(Failure::new(
+                        Code::TooManyRequests,
+                        "slow_down",
+                        format!("too many attempts to log in; try again in {retry_after_secs} s"),
+                    )
+                    .retry_after(u32::try_from(retry_after_secs).unwrap_or(u32::MAX))
+                    .before_handler());
+                }
+                Verdict::Wrong if tried.is_some() => return Err(bad_credentials()),
+                Verdict::Wrong => {
+                    // The password may have been changed on another node: it is wrong only if a fresh view says the same.
+                    published = reading::fresh(&self.cluster).await?;
+                    if usable_hash(&published, &name) == stored.as_deref() {
+                        return Err(bad_credentials());
+                    }
+                    tried = stored;
+                }
+            }
+        }
+        // Only who knows the password learns that the user is disabled.
+        match published.view.user(&name).map(|user| user.status) {
+            Some(UserStatus::Enabled) => Ok(Caller::User(name)),
+            Some(status) => Err(Failure::new(Code::Forbidden, "user_disabled", "Forbidden")
+                .with_detail(format!("user '{name}' is {}", status.as_str()))
+                .before_handler()),
+            None => Err(bad_credentials()),
+        }
+    }
 }
 
 /// A token as password needs the name of its subject: the user's, or the whole subject (contract section 1.2, 3).
@@ -139,48 +197,6 @@ fn check_principal(name: &str, bearer: &Bearer) -> Result<(), Failure> {
     Err(Failure::new(Code::Unauthorized, "principal_mismatch", "Token principal mismatch.")
         .with_detail(hint)
         .before_handler())
-}
-
-async fn password(edge: &Edge, name: &str, secret: &Secret, address: IpAddr) -> Result<Caller, Failure> {
-    let name = users::user_name(name).map_err(|_| bad_credentials())?;
-    let mut published = reading::current(&edge.cluster).await?;
-    if published.view.user(&name).is_none() {
-        published = reading::fresh(&edge.cluster).await?;
-    }
-    let mut tried = None;
-    loop {
-        let stored = usable_hash(&published, &name).map(str::to_owned);
-        let attempt = Attempt { user: name.as_str(), address, password: secret, stored: stored.as_deref() };
-        match edge.passwords.check(attempt).await {
-            Verdict::Right => break,
-            Verdict::SlowDown { retry_after_secs } | Verdict::Busy { retry_after_secs } => {
-                return Err(Failure::new(
-                    Code::TooManyRequests,
-                    "slow_down",
-                    format!("too many attempts to log in; try again in {retry_after_secs} s"),
-                )
-                .retry_after(u32::try_from(retry_after_secs).unwrap_or(u32::MAX))
-                .before_handler());
-            }
-            Verdict::Wrong if tried.is_some() => return Err(bad_credentials()),
-            Verdict::Wrong => {
-                // The password may have been changed on another node: it is wrong only if a fresh view says the same.
-                published = reading::fresh(&edge.cluster).await?;
-                if usable_hash(&published, &name) == stored.as_deref() {
-                    return Err(bad_credentials());
-                }
-                tried = stored;
-            }
-        }
-    }
-    // Only who knows the password learns that the user is disabled.
-    match published.view.user(&name).map(|user| user.status) {
-        Some(UserStatus::Enabled) => Ok(Caller::User(name)),
-        Some(status) => Err(Failure::new(Code::Forbidden, "user_disabled", "Forbidden")
-            .with_detail(format!("user '{name}' is {}", status.as_str()))
-            .before_handler()),
-        None => Err(bad_credentials()),
-    }
 }
 
 fn usable_hash<'a>(published: &'a Published<State>, name: &UserName) -> Option<&'a str> {

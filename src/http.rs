@@ -18,7 +18,6 @@ mod cluster;
 pub(crate) mod errors;
 mod legacy;
 mod path;
-pub(crate) mod percent;
 mod prompt;
 mod receive;
 pub(crate) mod request_id;

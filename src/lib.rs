@@ -23,6 +23,7 @@ pub mod machine;
 pub mod audit;
 pub mod authenticate;
 pub mod http;
+mod percent;
 pub mod usecase;
 
 // The process.

@@ -9,11 +9,10 @@ use circlet_token::{
     verify_signature,
 };
 
-use super::Bearer;
 use super::signatures::{self, TokenDigest};
 use super::vouch::{Opinion, Unvouched, Witness, vouch};
+use super::{Authenticator, Bearer};
 use crate::cluster::Cluster;
-use crate::http::edge::Edge;
 use crate::reference_token;
 use crate::usecase::failure::Failure;
 use crate::usecase::reading;
@@ -43,26 +42,78 @@ pub(crate) fn looks_like_one(text: &str) -> bool {
     reference_token::looks_like_one(text) || (text.starts_with("ey") && Parsed::parse(text).is_ok())
 }
 
-/// Believes a JWT or a reference token, or says why not.
-pub(crate) async fn accept(edge: &Edge, text: &str, rules: Rules<'_>) -> Result<Bearer, Failure> {
-    let digest = signatures::digest(text);
-    let opinion = |published: &Arc<Published<State>>| match judge(edge, published, text, &digest, rules) {
-        Ok(good) => Opinion::Good { found: good.bearer, needs_freshness: good.needs_freshness },
-        Err(why) => Opinion::Refused { may_change: may_change(&why), why },
-    };
-    let here = Here(&edge.cluster);
-    let mut vouched = vouch(&here, opinion).await;
-    // Its certificate may have been dropped into the trusted directory a moment ago.
-    if matches!(vouched, Err(Unvouched::Refused(Reject::UnknownKey { .. })))
-        && edge.cluster.trusted().again().await
-    {
-        vouched = vouch(&here, opinion).await;
+impl Authenticator {
+    /// Believes a JWT or a reference token, or says why not.
+    pub(super) async fn accept(&self, text: &str, rules: Rules<'_>) -> Result<Bearer, Failure> {
+        let digest = signatures::digest(text);
+        let opinion = |published: &Arc<Published<State>>| match self.judge(published, text, &digest, rules) {
+            Ok(good) => Opinion::Good { found: good.bearer, needs_freshness: good.needs_freshness },
+            Err(why) => Opinion::Refused { may_change: may_change(&why), why },
+        };
+        let here = Here(&self.cluster);
+        let mut vouched = vouch(&here, opinion).await;
+        // Its certificate may have been dropped into the trusted directory a moment ago.
+        if matches!(vouched, Err(Unvouched::Refused(Reject::UnknownKey { .. })))
+            && self.cluster.trusted().again().await
+        {
+            vouched = vouch(&here, opinion).await;
+        }
+        vouched.map_err(|unvouched| match unvouched {
+            Unvouched::Refused(reject) => failure(&reject),
+            Unvouched::Stale(stale) => stale,
+            Unvouched::TooSlow => reading::stale(&self.cluster, "the proof took too long"),
+        })
     }
-    vouched.map_err(|unvouched| match unvouched {
-        Unvouched::Refused(reject) => failure(&reject),
-        Unvouched::Stale(stale) => stale,
-        Unvouched::TooSlow => reading::stale(&edge.cluster, "the proof took too long"),
-    })
+
+    fn judge(
+        &self,
+        published: &Arc<Published<State>>,
+        text: &str,
+        digest: &TokenDigest,
+        rules: Rules<'_>,
+    ) -> Result<Good, Reject> {
+        let view = &published.view;
+        let own = view.service_id().ok_or(Reject::Stale { age_ms: None, max_ms: 0 })?;
+        let now = self.cluster.now_at(published).secs();
+        let keys = view.key_set();
+        let verified = if reference_token::looks_like_one(text) {
+            Arc::new(resolve(view, own, text)?)
+        } else {
+            self.signed(keys, text, digest)?
+        };
+        let check = Check {
+            now,
+            leeway: u64::try_from(view.config().clock_leeway).unwrap_or(0),
+            audience: rules.service.unwrap_or(own),
+            expiry: rules.expiry,
+            audience_rule: rules.audience,
+        };
+        verify_claims(&verified.claims, &check)?;
+        match view.judge(&verified, now) {
+            Judgement::Good { needs_freshness, revocable } => {
+                let seen = Arc::clone(published);
+                Ok(Good { needs_freshness, bearer: Bearer { verified, revocable, seen } })
+            }
+            Judgement::Revoked(why) => Err(Reject::Revoked { why }),
+            Judgement::Distrusted { kid } => Err(Reject::UnknownKey {
+                kid: Some(kid.as_str().to_owned()),
+                issuer: verified.claims.issuer.clone(),
+            }),
+        }
+    }
+
+    /// The signature's result, from memory if this token was seen under the same keys.
+    fn signed(&self, keys: &Arc<KeySet>, text: &str, digest: &TokenDigest) -> Result<Arc<Verified>, Reject> {
+        if let Some(verified) = self.signatures.recall(digest, keys) {
+            return Ok(verified);
+        }
+        let parsed = Parsed::parse(text)?;
+        let key = verify_signature(&parsed, keys)?;
+        let algorithm = keys.get(key.as_str()).expect("the key that fits is in the set").algorithm();
+        let verified = Arc::new(Verified { key, algorithm, claims: parsed.into_claims() });
+        self.signatures.remember(*digest, keys, Arc::clone(&verified));
+        Ok(verified)
+    }
 }
 
 /// This node, as the rule of freshness sees it.
@@ -87,61 +138,6 @@ impl Witness for Here<'_> {
 struct Good {
     bearer: Bearer,
     needs_freshness: bool,
-}
-
-fn judge(
-    edge: &Edge,
-    published: &Arc<Published<State>>,
-    text: &str,
-    digest: &TokenDigest,
-    rules: Rules<'_>,
-) -> Result<Good, Reject> {
-    let view = &published.view;
-    let own = view.service_id().ok_or(Reject::Stale { age_ms: None, max_ms: 0 })?;
-    let now = edge.cluster.now_at(published).secs();
-    let keys = view.key_set();
-    let verified = if reference_token::looks_like_one(text) {
-        Arc::new(resolve(view, own, text)?)
-    } else {
-        signed(edge, keys, text, digest)?
-    };
-    let check = Check {
-        now,
-        leeway: u64::try_from(view.config().clock_leeway).unwrap_or(0),
-        audience: rules.service.unwrap_or(own),
-        expiry: rules.expiry,
-        audience_rule: rules.audience,
-    };
-    verify_claims(&verified.claims, &check)?;
-    match view.judge(&verified, now) {
-        Judgement::Good { needs_freshness, revocable } => {
-            let seen = Arc::clone(published);
-            Ok(Good { needs_freshness, bearer: Bearer { verified, revocable, seen } })
-        }
-        Judgement::Revoked(why) => Err(Reject::Revoked { why }),
-        Judgement::Distrusted { kid } => Err(Reject::UnknownKey {
-            kid: Some(kid.as_str().to_owned()),
-            issuer: verified.claims.issuer.clone(),
-        }),
-    }
-}
-
-/// The signature's result, from memory if this token was seen under the same keys.
-fn signed(
-    edge: &Edge,
-    keys: &Arc<KeySet>,
-    text: &str,
-    digest: &TokenDigest,
-) -> Result<Arc<Verified>, Reject> {
-    if let Some(verified) = edge.signatures.recall(digest, keys) {
-        return Ok(verified);
-    }
-    let parsed = Parsed::parse(text)?;
-    let key = verify_signature(&parsed, keys)?;
-    let algorithm = keys.get(key.as_str()).expect("the key that fits is in the set").algorithm();
-    let verified = Arc::new(Verified { key, algorithm, claims: parsed.into_claims() });
-    edge.signatures.remember(*digest, keys, Arc::clone(&verified));
-    Ok(verified)
 }
 
 /// The token behind a reference token. Unknown is told apart from unreadable: a fresh view may know it.

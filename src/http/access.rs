@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
-use super::percent;
+use crate::authenticate::Caller;
 use crate::authenticate::credential::Credential;
 use crate::authenticate::tokens::Rules;
-use crate::authenticate::{self, Caller};
+use crate::percent;
 use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::issue::{self, Handout, Order};
@@ -94,7 +94,7 @@ async fn refreshing<'a>(call: &'a Call, order: &mut RefreshOrder) -> Result<Sess
         if order.access_token.is_none() {
             // The bearer may be the pair's access token and expired: then say that the pair doesn't fit, below.
             let rules = Rules { expiry: ExpiryRule::Enforce, ..Rules::HERE };
-            return match authenticate::authenticate(&call.edge, &call.headers, call.address, rules).await {
+            return match call.judged_by(rules).await {
                 Ok(caller) => Ok(call.session_of(caller)),
                 Err(failure) if failure.reason() == "expired" || failure.reason() == "revoked" => {
                     order.access_token = Some(bearer.to_owned());

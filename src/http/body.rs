@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::percent::{self, Plus};
+use crate::percent::{self, Plus};
 
 /// More parameters than any request needs.
 const PARAMETERS_MAX: usize = 64;

@@ -19,9 +19,9 @@ use super::errors::Shape;
 use super::receive::receive;
 use super::request_id::RequestId;
 use crate::audit::{Change, Entity, Line};
+use crate::authenticate::Caller;
 use crate::authenticate::credential::Credential;
 use crate::authenticate::tokens::Rules;
-use crate::authenticate::{Caller, authenticate};
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::issue::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::usecase::{Session, reading};
@@ -84,12 +84,16 @@ impl Call {
 
     /// Who asks, judged by these rules.
     pub(crate) async fn caller(&self, rules: Rules<'_>) -> Result<Caller, Failure> {
-        let found = authenticate(&self.edge, &self.headers, self.address, rules).await;
-        let found = found.and_then(|caller| self.password_allowed(caller));
+        let found = self.judged_by(rules).await.and_then(|caller| self.password_allowed(caller));
         if let Err(failure) = &found {
             self.record_refused(failure);
         }
         found
+    }
+
+    /// Who asks, judged by these rules; a refusal is not noted.
+    pub(crate) async fn judged_by(&self, rules: Rules<'_>) -> Result<Caller, Failure> {
+        self.edge.authenticator.authenticate(&self.headers, self.address, rules).await
     }
 
     /// The Access API takes passwords only where `token.allow-basic-auth` says so (contract section 1.2, 2).

@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
-use super::percent;
 use crate::authenticate::tokens::Rules;
+use crate::percent;
 use crate::usecase::failure::Failure;
 use crate::usecase::trust::{self, TrustOrder};
 use crate::usecase::verify::{self, Standing, Worth};
@@ -62,7 +62,7 @@ pub(super) async fn verify(call: Call) -> Result<Response, Failure> {
         },
     };
     let caller = call.caller(Rules { service: service.as_ref(), ..Rules::HERE }).await?;
-    let worth = verify::worth(&call.edge, &caller).await?;
+    let worth = verify::worth(&call.edge.cluster, &caller).await?;
     let body = VerifyAnswer {
         subject: worth.subject.as_ref().map(|subject| subject.as_str()),
         user: &worth.user,

@@ -13,7 +13,7 @@ use super::call::Asked;
 use super::path;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::audit::Audit;
-use crate::authenticate::signatures::Signatures;
+use crate::authenticate::Authenticator;
 use crate::cluster::Cluster;
 use crate::home::Network;
 use crate::password::Passwords;
@@ -28,30 +28,21 @@ pub struct Settings {
     pub trusted_proxies: Vec<Network>,
 }
 
-/// The version that clients are told unless the operator says otherwise: the first with `force_revocable`, which is
-/// the newest parameter served here.
-pub const ADVERTISED_VERSION: &str = "7.50.3";
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { advertised_version: ADVERTISED_VERSION.to_owned(), trusted_proxies: Vec::new() }
-    }
-}
-
 /// Everything that answering takes; shared by all connections.
 pub struct Edge {
     pub(crate) cluster: Cluster,
     pub(crate) passwords: Passwords,
     pub(crate) audit: Audit,
     pub(crate) settings: Settings,
-    pub(crate) signatures: Signatures,
+    pub(crate) authenticator: Authenticator,
 }
 
 impl Edge {
     /// An edge on this cluster.
     #[must_use]
     pub fn new(cluster: Cluster, passwords: Passwords, audit: Audit, settings: Settings) -> Self {
-        Self { cluster, passwords, audit, settings, signatures: Signatures::new() }
+        let authenticator = Authenticator::new(cluster.clone(), passwords.clone());
+        Self { cluster, passwords, audit, settings, authenticator }
     }
 
     /// Where the client is, as far as trusted proxies say.

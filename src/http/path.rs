@@ -4,7 +4,7 @@ use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 
 use super::errors::Shape;
-use super::percent::{self, Plus};
+use crate::percent::{self, Plus};
 use crate::usecase::failure::Failure;
 
 /// Where the Access API is found: by itself, and the ways to reach it through Artifactory.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
-use super::percent;
+use crate::percent;
 use crate::secret::Secret;
 use crate::usecase::failure::Failure;
 use crate::usecase::groups::{self, GroupOrder};

@@ -9,7 +9,7 @@ use circlet_token::Subject;
 use super::failure::Failure;
 use super::reading;
 use crate::authenticate::Caller;
-use crate::http::edge::Edge;
+use crate::cluster::Cluster;
 
 /// Whose a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +41,14 @@ pub(crate) struct Worth<'a> {
 }
 
 /// Says what the caller is worth, on the view that the caller was judged on.
-pub(crate) async fn worth<'a>(edge: &Edge, caller: &'a Caller) -> Result<Worth<'a>, Failure> {
+pub(crate) async fn worth<'a>(cluster: &Cluster, caller: &'a Caller) -> Result<Worth<'a>, Failure> {
     match caller {
         Caller::Anonymous => Err(Failure::unauthorized(
             "no_credential",
             "send the credential to be verified in the Authorization header",
         )),
         Caller::User(name) => {
-            let published = reading::current(&edge.cluster).await?;
+            let published = reading::current(cluster).await?;
             let own = published.view.service_id();
             let subject = own.map(|own| Cow::Owned(Subject::user(own, name)));
             Ok(Worth::of(published.view.rights_of_user(name), subject, None, false, published.index))

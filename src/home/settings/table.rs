@@ -14,6 +14,10 @@ use super::{LogFormat, Network, TlsChoice};
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 
+/// The version that clients are told unless the operator says otherwise: the first with `force_revocable`, which is
+/// the newest parameter served here.
+const ADVERTISED_VERSION: &str = "7.50.3";
+
 /// One setting.
 pub struct Setting {
     /// Its name, dotted.
@@ -67,7 +71,7 @@ impl Default for Raw {
             tls: None,
             tls_certificate: None,
             tls_key: None,
-            advertised_version: crate::http::edge::ADVERTISED_VERSION.to_owned(),
+            advertised_version: ADVERTISED_VERSION.to_owned(),
             trusted_proxies: Vec::new(),
             trust_poll: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(10),
