@@ -14,6 +14,9 @@
 //! | [`machine`] | what is replicated, as a trait |
 //! | [`published`] | the one value that readers load: view, index, freshness |
 //! | [`clock_watch`] | boot and wall clock, and how far nodes are apart |
+//! | [`journal`] | how large log and snapshots are |
+//! | [`failure`] | why a call on a node gave nothing |
+//! | [`status`] | what a node tells about itself and its peers |
 //! | [`settings`] | timeouts and limits |
 //! | [`snapshot_file`] | a snapshot on its way between disk and network |
 //! | [`network`] | openraft's calls between nodes, as frames |
@@ -28,7 +31,9 @@ pub mod clock_watch;
 pub mod damage;
 pub mod defects;
 pub mod engine;
+pub mod failure;
 mod freshness;
+pub mod journal;
 pub mod log_store;
 pub mod machine;
 pub mod network;
@@ -39,19 +44,19 @@ pub mod settings;
 pub mod snapshot;
 pub mod snapshot_file;
 pub mod state_machine;
+pub mod status;
 pub mod storage;
 mod transport;
 pub mod types;
 mod watch;
 
 pub use clock_watch::{Clocks, Instants, SystemClocks};
+pub use failure::{MemberError, NotFresh, NotReached, OpenError, ProposeError};
 pub use machine::{Capture, Machine};
 pub use published::{Board, Published};
-pub use raft::{
-    Committed, Gate, Identity, KnockError, Member, MemberError, NotFresh, NotReached, OpenError, Options,
-    ProposeError, Raft, Role, Status,
-};
+pub use raft::{Gate, Options, Raft};
 pub use settings::Settings;
 pub use snapshot_file::SnapshotFile;
-pub use transport::{knock, public_key_digest};
-pub use types::{Answer, NodeId, Peer, Proposal, Types};
+pub use status::{Member, Role, Status};
+pub use transport::{Identity, KnockError, knock, public_key_digest};
+pub use types::{Answer, Committed, NodeId, Peer, Proposal, Types};

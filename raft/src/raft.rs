@@ -1,6 +1,5 @@
 //! The facade: one node of a replicated machine, on tokio, sled and mutual TLS.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,11 +9,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use openraft_rt_tokio::TokioRuntime;
 use tokio::net::TcpListener;
-use zeroize::Zeroizing;
 
 use crate::blocking::{Threads, unblock};
 use crate::clock_watch::{Clocks, Instants};
 use crate::defects::Defects;
+use crate::failure::{MemberError, NotFresh, NotReached, OpenError, ProposeError};
 use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::network::{Channel, Lane};
@@ -22,24 +21,10 @@ use crate::published::Published;
 use crate::replica::{Parts, Replica};
 use crate::settings::Settings;
 use crate::state_machine::StateMachine;
+use crate::status::Status;
 use crate::storage::Storage;
-use crate::transport::{Credentials, Doorman, Listener, Listening, TlsDial};
-use crate::types::{NodeId, Peer};
-
-/// Who this node is, to its peers.
-#[derive(Clone)]
-pub struct Identity {
-    /// Its id in the membership.
-    pub node_id: NodeId,
-    /// Its certificate, then whatever signed it, as DER. Only the public key of the first counts for members.
-    pub certificate_chain: Vec<Vec<u8>>,
-    /// The key of the first certificate, as PKCS#8 DER.
-    pub private_key: Zeroizing<Vec<u8>>,
-    /// The service id of the cluster; peers of another are refused.
-    pub service_id: String,
-    /// The generation of the cluster; peers of another are refused.
-    pub generation: u64,
-}
+use crate::transport::{Credentials, Doorman, Identity, Listener, Listening, TlsDial};
+use crate::types::{Committed, NodeId, Peer};
 
 /// Serves the one frame that a peer with an unknown key may send.
 pub trait Gate: Send + Sync + 'static {
@@ -66,161 +51,6 @@ pub struct Options {
     pub clocks: Arc<dyn Clocks>,
     /// A lone node may stamp though its clock is far ahead of the state's time.
     pub accept_clock: bool,
-}
-
-/// A command that the cluster has decided, and that this node's view holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
-    /// Its index in the log.
-    pub index: u64,
-    /// What applying it returned.
-    pub outcome: Vec<u8>,
-}
-
-/// Why a proposal gave no outcome.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProposeError {
-    /// The bytes can't be applied; they were kept out of the log.
-    #[error("the command can't be applied: {0}")]
-    Refused(String),
-    /// Certainly not done: no leader was found in time, or the leader may not stamp.
-    #[error("the command was not accepted: {0}")]
-    Unavailable(String),
-    /// It may or may not have been done; only asking again with the same id tells.
-    #[error("the fate of the command is unknown: {0}")]
-    Unknown(String),
-}
-
-/// Freshness couldn't be proved in time.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("can't prove that the view is fresh: {0}")]
-pub struct NotFresh(pub String);
-
-/// The view didn't reach an index in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("waited for index {wanted}, the view is at {reached}")]
-pub struct NotReached {
-    /// What was waited for.
-    pub wanted: u64,
-    /// How far the view came.
-    pub reached: u64,
-}
-
-/// Why a node didn't open.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The certificate or the key is of no use.
-    #[error("can't use the node's identity: {0}")]
-    Identity(String),
-    /// The peer port can't be listened on.
-    #[error("can't listen for peers on {address}")]
-    Listen {
-        /// The address as configured.
-        address: String,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Log or snapshots can't be opened.
-    #[error("can't open the data: {0}")]
-    Data(String),
-    /// The settings contradict each other.
-    #[error("bad settings: {0}")]
-    Settings(String),
-}
-
-/// Why the membership didn't change.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MemberError {
-    /// Asked for something that can't be.
-    #[error("can't change the membership: {0}")]
-    Refused(String),
-    /// No leader, or no quorum in time; it may or may not have been done, and may be repeated.
-    #[error("the membership may not have changed: {0}")]
-    Unavailable(String),
-}
-
-/// What a node is in its cluster at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It orders the log.
-    Leader,
-    /// It votes and follows.
-    Follower,
-    /// It stands for election.
-    Candidate,
-    /// It follows without a vote.
-    Learner,
-    /// It has stopped itself.
-    Stopped,
-}
-
-/// One member as this node sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// What the membership records.
-    pub peer: Peer,
-    /// It votes.
-    pub voter: bool,
-    /// The last index known to be on its disk; only the leader knows.
-    pub matched: Option<u64>,
-    /// It was found to lack what it had acknowledged to us, and is refused until it joins anew.
-    pub set_back: bool,
-    /// How far its wall clock is ahead of ours, in milliseconds, if measured lately.
-    pub clock_offset_ms: Option<i64>,
-}
-
-/// The state of a node, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Its id.
-    pub id: NodeId,
-    /// The leader it knows.
-    pub leader: Option<NodeId>,
-    /// Raft's term.
-    pub term: u64,
-    /// What it is.
-    pub role: Role,
-    /// The last index of its log.
-    pub last_log: Option<u64>,
-    /// The last index that it has applied.
-    pub applied: Option<u64>,
-    /// The last index of its newest snapshot.
-    pub snapshot: Option<u64>,
-    /// The last index that was purged from its log.
-    pub purged: Option<u64>,
-    /// All members.
-    pub members: BTreeMap<NodeId, Member>,
-    /// How old its view may be, in milliseconds; none if not proved since the start.
-    pub age_ms: Option<u64>,
-    /// How far its clock is from the median of the voters, in milliseconds, if a majority was measured lately.
-    pub clock_offset_ms: Option<i64>,
-    /// Why it stopped, if it did.
-    pub stopped: Option<String>,
-}
-
-/// Why a knock wasn't answered.
-#[derive(Debug, thiserror::Error)]
-pub enum KnockError {
-    /// Nobody there, or the connection broke.
-    #[error("can't reach {address}: {reason}")]
-    Unreachable {
-        /// Where we knocked.
-        address: String,
-        /// What happened.
-        reason: String,
-    },
-    /// Somebody there, but not of the expected cluster.
-    #[error("{address} is not of the cluster that was expected: {reason}")]
-    Stranger {
-        /// Where we knocked.
-        address: String,
-        /// What was found.
-        reason: String,
-    },
-    /// The cluster said no.
-    #[error("the cluster refused: {0}")]
-    Refused(String),
 }
 
 /// One node; clones are handles to the same.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
-use openraft::storage::{RaftLogStorage, RaftStateMachine};
+use openraft::storage::RaftLogStorage;
 use openraft::{AsyncRuntime, RaftMetrics, ReadPolicy};
 use openraft_rt::Select2;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::blocking::Blocking;
 use crate::clock_watch::{Clocks, Instants, Offsets, Stamper};
 use crate::defects::Defects;
+use crate::failure::{NotFresh, OpenError};
 use crate::freshness::{AskLeader, Prover, ReadIndex};
+use crate::journal::Journal;
 use crate::machine::Machine;
 use crate::network::acknowledged::Acknowledged;
 use crate::network::calls::{CallError, Calls};
@@ -28,34 +30,13 @@ use crate::network::serve::{self, Answer, Inbox};
 use crate::network::wire::{Ask, Said};
 use crate::network::{Channel, Dial, Lane, Network, detach};
 use crate::published::{Board, Published};
-use crate::raft::{NotFresh, OpenError};
 use crate::settings::Settings;
-use crate::snapshot_file::SnapshotFile;
+use crate::snapshot_file::FileMachine;
 use crate::types::{NodeId, Peer, Types};
 use crate::watch;
 
 /// How soon the connections of a node that was removed are closed.
 const WELCOME_LOOK: Duration = Duration::from_secs(1);
-
-/// An openraft state machine whose snapshots are files.
-pub trait StateMachine<R: AsyncRuntime>: RaftStateMachine<Types<R>, SnapshotData = SnapshotFile> {}
-
-impl<R, S> StateMachine<R> for S
-where
-    R: AsyncRuntime,
-    S: RaftStateMachine<Types<R>, SnapshotData = SnapshotFile>,
-{
-}
-
-/// What the log store tells about its size, for deciding when to take a snapshot and what to purge.
-pub trait Journal: Send + Sync + 'static {
-    /// Bytes that the log holds since the newest snapshot.
-    fn log_bytes(&self) -> u64;
-    /// The size of the newest snapshot.
-    fn snapshot_bytes(&self) -> u64;
-    /// The log may be purged up to here: the index of the older of the kept snapshots.
-    fn purgeable(&self) -> Option<u64>;
-}
 
 /// What a replica is made of.
 pub struct Parts<M: Machine, L, S> {
@@ -90,7 +71,7 @@ pub struct Parts<M: Machine, L, S> {
 }
 
 /// A running replica.
-pub struct Replica<M: Machine, R: AsyncRuntime, S: StateMachine<R>> {
+pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     pub(crate) id: NodeId,
     pub(crate) raft: openraft::Raft<Types<R>, S>,
     pub(crate) board: Arc<Board<M::View>>,
@@ -116,7 +97,7 @@ impl<M, R, S> Replica<M, R, S>
 where
     M: Machine,
     R: AsyncRuntime,
-    S: StateMachine<R>,
+    S: FileMachine<R>,
 {
     /// Starts a replica; it takes part from now on.
     pub async fn start<L>(parts: Parts<M, L, S>) -> Result<Arc<Self>, OpenError>
@@ -343,7 +324,7 @@ impl<M, R, S> AskLeader for Replica<M, R, S>
 where
     M: Machine,
     R: AsyncRuntime,
-    S: StateMachine<R>,
+    S: FileMachine<R>,
 {
     async fn read_index(&self, nonce: u64) -> Result<ReadIndex, String> {
         let wait = Duration::from_millis(self.settings.fresh_wait_ms);
@@ -360,7 +341,7 @@ impl<M, R, S> Answer<R> for Replica<M, R, S>
 where
     M: Machine,
     R: AsyncRuntime,
-    S: StateMachine<R>,
+    S: FileMachine<R>,
 {
     async fn answer(&self, _from: NodeId, ask: Ask<R>) -> Said<R> {
         match ask {

@@ -5,6 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use openraft::AsyncRuntime;
+use openraft::storage::RaftStateMachine;
+
+use crate::types::Types;
+
 /// A snapshot file; one that was received and not taken over is removed when dropped.
 #[derive(Debug)]
 pub struct SnapshotFile {
@@ -65,4 +70,14 @@ impl Drop for SnapshotFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// An openraft state machine whose snapshots are files.
+pub trait FileMachine<R: AsyncRuntime>: RaftStateMachine<Types<R>, SnapshotData = SnapshotFile> {}
+
+impl<R, S> FileMachine<R> for S
+where
+    R: AsyncRuntime,
+    S: RaftStateMachine<Types<R>, SnapshotData = SnapshotFile>,
+{
 }

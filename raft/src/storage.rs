@@ -10,10 +10,10 @@ use openraft::AsyncRuntime;
 use crate::blocking::{Blocking, Threads};
 use crate::damage::Damage;
 use crate::engine::{Batch, Engine, SledEngine};
+use crate::journal::Journal;
 use crate::log_store::{self, LogStore, PurgeBound};
 use crate::machine::Machine;
 use crate::published::Board;
-use crate::replica::Journal;
 use crate::snapshot::SnapshotStore;
 use crate::state_machine::StateMachine;
 

@@ -10,10 +10,10 @@ mod listen;
 mod tls;
 
 pub(crate) use dial::TlsDial;
-pub use knock::knock;
+pub use knock::{KnockError, knock};
 pub(crate) use listen::{Doorman, Listener, Listening};
 pub(crate) use tls::Credentials;
-pub use tls::public_key_digest;
+pub use tls::{Identity, public_key_digest};
 
 use std::pin::Pin;
 

@@ -134,3 +134,12 @@ impl<R: AsyncRuntime> RaftTypeConfig for Types<R> {
         T: OptionalSend + 'static;
     type ErrorSource = BoxedErrorSource;
 }
+
+/// A command that the cluster has decided, and that this node's view holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its index in the log.
+    pub index: u64,
+    /// What applying it returned.
+    pub outcome: Vec<u8>,
+}

@@ -17,9 +17,8 @@ use crate::network::calls::{QUEUE_FRAMES_MAX, write_frames};
 use crate::network::snapshot;
 use crate::network::wire::{Appended, Ask, Numbered, Said, SnapshotSaid, decode, encode};
 use crate::network::{Channel, Lane, detach};
-use crate::replica::StateMachine;
 use crate::snapshot::check_received;
-use crate::snapshot_file::SnapshotFile;
+use crate::snapshot_file::{FileMachine, SnapshotFile};
 use crate::types::{NodeId, Types};
 
 /// Questions of one peer that are worked on at once.
@@ -50,7 +49,7 @@ pub(crate) async fn serve<R, S, A>(
     channel: Channel,
 ) where
     R: AsyncRuntime,
-    S: StateMachine<R>,
+    S: FileMachine<R>,
     A: Answer<R>,
 {
     let ended = match lane {
@@ -64,7 +63,7 @@ pub(crate) async fn serve<R, S, A>(
     }
 }
 
-async fn serve_append<R: AsyncRuntime, S: StateMachine<R>>(
+async fn serve_append<R: AsyncRuntime, S: FileMachine<R>>(
     raft: openraft::Raft<Types<R>, S>,
     channel: Channel,
 ) -> io::Result<()> {
@@ -93,7 +92,7 @@ async fn serve_append<R: AsyncRuntime, S: StateMachine<R>>(
     tx.close().await
 }
 
-async fn serve_snapshot<R: AsyncRuntime, S: StateMachine<R>>(
+async fn serve_snapshot<R: AsyncRuntime, S: FileMachine<R>>(
     raft: openraft::Raft<Types<R>, S>,
     channel: Channel,
     inbox: Inbox,

@@ -8,11 +8,12 @@ use openraft::errors::{ClientWriteError, RaftError};
 use openraft_rt::Select2;
 
 use crate::clock_watch::Circumstances;
+use crate::failure::ProposeError;
 use crate::machine::Machine;
 use crate::network::wire::{Ask, Said};
-use crate::raft::{Committed, ProposeError};
-use crate::replica::{Replica, StateMachine, lock};
-use crate::types::Proposal;
+use crate::replica::{Replica, lock};
+use crate::snapshot_file::FileMachine;
+use crate::types::{Committed, Proposal};
 
 /// How long to wait for a leader to appear before asking again.
 const RETRY: Duration = Duration::from_millis(10);
@@ -21,7 +22,7 @@ impl<M, R, S> Replica<M, R, S>
 where
     M: Machine,
     R: AsyncRuntime,
-    S: StateMachine<R>,
+    S: FileMachine<R>,
 {
     /// Has the cluster decide a command; returns when our own view holds it.
     pub async fn propose(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {

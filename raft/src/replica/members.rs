@@ -7,10 +7,11 @@ use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::raft::ClientWriteResponse;
 use openraft::{AsyncRuntime, ChangeMembers};
 
+use crate::failure::MemberError;
 use crate::machine::Machine;
 use crate::network::wire::{Ask, Change, Said};
-use crate::raft::MemberError;
-use crate::replica::{Replica, StateMachine};
+use crate::replica::Replica;
+use crate::snapshot_file::FileMachine;
 use crate::types::{NodeId, Peer, Types};
 
 /// Between two attempts.
@@ -22,7 +23,7 @@ impl<M, R, S> Replica<M, R, S>
 where
     M: Machine,
     R: AsyncRuntime,
-    S: StateMachine<R>,
+    S: FileMachine<R>,
 {
     /// Starts a new cluster with us as its only member.
     pub async fn initialize(&self, peer: Peer) -> Result<(), MemberError> {

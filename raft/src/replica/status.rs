@@ -3,14 +3,15 @@
 use openraft::{AsyncRuntime, ServerState};
 
 use crate::machine::Machine;
-use crate::raft::{Member, Role, Status};
-use crate::replica::{Replica, StateMachine, lock};
+use crate::replica::{Replica, lock};
+use crate::snapshot_file::FileMachine;
+use crate::status::{Member, Role, Status};
 
 impl<M, R, S> Replica<M, R, S>
 where
     M: Machine,
     R: AsyncRuntime,
-    S: StateMachine<R>,
+    S: FileMachine<R>,
 {
     /// The state of this node.
     pub fn status(&self) -> Status {

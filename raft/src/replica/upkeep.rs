@@ -7,7 +7,8 @@ use openraft::AsyncRuntime;
 
 use crate::machine::Machine;
 use crate::network::wire::{Ask, Change, Said};
-use crate::replica::{Replica, StateMachine, lock};
+use crate::replica::{Replica, lock};
+use crate::snapshot_file::FileMachine;
 use crate::types::{NodeId, Peer};
 
 /// Clocks are compared this often.
@@ -32,7 +33,7 @@ impl<M, R, S> Replica<M, R, S>
 where
     M: Machine,
     R: AsyncRuntime,
-    S: StateMachine<R>,
+    S: FileMachine<R>,
 {
     pub(super) async fn watch_clocks(&self) {
         let mut alarmed = false;

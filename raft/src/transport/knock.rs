@@ -12,13 +12,37 @@ use x509_parser::parse_x509_certificate;
 
 use crate::network::Lane;
 use crate::network::wire::{Hello, Welcome, decode_greeting, encode};
-use crate::raft::{Identity, KnockError};
 use crate::transport::dial::connect;
+use crate::transport::tls::Identity;
 use crate::transport::tls::{Accept, Credentials};
 use crate::transport::{GREETING_BYTES_MAX, JOIN_LABEL, frames};
 
 /// The whole conversation may take this long; the cluster has to decide meanwhile.
 const WAIT: Duration = Duration::from_secs(20);
+
+/// Why a knock wasn't answered.
+#[derive(Debug, thiserror::Error)]
+pub enum KnockError {
+    /// Nobody there, or the connection broke.
+    #[error("can't reach {address}: {reason}")]
+    Unreachable {
+        /// Where we knocked.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Somebody there, but not of the expected cluster.
+    #[error("{address} is not of the cluster that was expected: {reason}")]
+    Stranger {
+        /// Where we knocked.
+        address: String,
+        /// What was found.
+        reason: String,
+    },
+    /// The cluster said no.
+    #[error("the cluster refused: {0}")]
+    Refused(String),
+}
 
 /// Knocks at a member to join: connects with the joiner's key, checks that the member's certificate was signed by
 /// the CA whose DER has the SHA-256 `ca_fingerprint`, and exchanges one frame. `make_request` gets the exporter of

@@ -14,8 +14,24 @@ use rustls::{
     SignatureScheme,
 };
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
-use crate::raft::Identity;
+use crate::types::NodeId;
+
+/// Who this node is, to its peers.
+#[derive(Clone)]
+pub struct Identity {
+    /// Its id in the membership.
+    pub node_id: NodeId,
+    /// Its certificate, then whatever signed it, as DER. Only the public key of the first counts for members.
+    pub certificate_chain: Vec<Vec<u8>>,
+    /// The key of the first certificate, as PKCS#8 DER.
+    pub private_key: Zeroizing<Vec<u8>>,
+    /// The service id of the cluster; peers of another are refused.
+    pub service_id: String,
+    /// The generation of the cluster; peers of another are refused.
+    pub generation: u64,
+}
 
 /// SHA-256 of the public key (the DER of `SubjectPublicKeyInfo`) in a certificate; what peers are known by.
 pub fn public_key_digest(certificate_der: &[u8]) -> Result<[u8; 32], String> {

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, Weak};
 
 use circlet_raft::blocking::Threads;
 use circlet_raft::defects::Defects;
+use circlet_raft::journal::Journal;
 use circlet_raft::network::{Channel, Dial, Lane};
-use circlet_raft::replica::{Journal, Parts, Replica};
+use circlet_raft::replica::{Parts, Replica};
 use circlet_raft::state_machine::StateMachine;
 use circlet_raft::storage::Storage;
 use circlet_raft::{Clocks, NodeId, Peer, Settings, SystemClocks};

@@ -1,0 +1,64 @@
+//! Why a call on a node gave nothing.
+
+/// Why a proposal gave no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// The bytes can't be applied; they were kept out of the log.
+    #[error("the command can't be applied: {0}")]
+    Refused(String),
+    /// Certainly not done: no leader was found in time, or the leader may not stamp.
+    #[error("the command was not accepted: {0}")]
+    Unavailable(String),
+    /// It may or may not have been done; only asking again with the same id tells.
+    #[error("the fate of the command is unknown: {0}")]
+    Unknown(String),
+}
+
+/// Freshness couldn't be proved in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("can't prove that the view is fresh: {0}")]
+pub struct NotFresh(pub String);
+
+/// The view didn't reach an index in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("waited for index {wanted}, the view is at {reached}")]
+pub struct NotReached {
+    /// What was waited for.
+    pub wanted: u64,
+    /// How far the view came.
+    pub reached: u64,
+}
+
+/// Why a node didn't open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The certificate or the key is of no use.
+    #[error("can't use the node's identity: {0}")]
+    Identity(String),
+    /// The peer port can't be listened on.
+    #[error("can't listen for peers on {address}")]
+    Listen {
+        /// The address as configured.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Log or snapshots can't be opened.
+    #[error("can't open the data: {0}")]
+    Data(String),
+    /// The settings contradict each other.
+    #[error("bad settings: {0}")]
+    Settings(String),
+}
+
+/// Why the membership didn't change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemberError {
+    /// Asked for something that can't be.
+    #[error("can't change the membership: {0}")]
+    Refused(String),
+    /// No leader, or no quorum in time; it may or may not have been done, and may be repeated.
+    #[error("the membership may not have changed: {0}")]
+    Unavailable(String),
+}

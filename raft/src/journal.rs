@@ -1,0 +1,11 @@
+//! How large log and snapshots are, without what they are.
+
+/// What the log store tells about its size, for deciding when to take a snapshot and what to purge.
+pub trait Journal: Send + Sync + 'static {
+    /// Bytes that the log holds since the newest snapshot.
+    fn log_bytes(&self) -> u64;
+    /// The size of the newest snapshot.
+    fn snapshot_bytes(&self) -> u64;
+    /// The log may be purged up to here: the index of the older of the kept snapshots.
+    fn purgeable(&self) -> Option<u64>;
+}
