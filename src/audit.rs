@@ -1,206 +1,218 @@
-//! The audit log: one line for each thing that was decided, written before its answer leaves.
+//! The audit log: one line for each thing that was decided or refused, written before its answer leaves.
 //!
 //! The format is that of `access-security-audit.log` (contract section 1.11), which log shippers parse: nine fields
 //! separated by `|`, of which the first eight hold no space. Token values never come near it.
+//!
+//! A line that can't be written is kept in memory, up to a bound, and written when that is possible again; what no
+//! longer fits is counted, and the count is the first line afterwards. Whether requests are refused meanwhile is the
+//! operator's choice ([`OnFailure`]).
 
-use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::net::IpAddr;
+mod calendar;
+mod file;
+mod line;
+
+use std::collections::VecDeque;
+use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::json;
 
 use crate::clock;
-use crate::percent;
+pub(crate) use calendar::{date_of, timestamp};
+use file::RotatedFile;
+pub use file::Rotation;
+use line::LINE_BYTES_MAX;
+pub use line::{Change, Entity, Line};
 
 /// The file's name below the home's `logs/`.
 pub const FILE_NAME: &str = "access-security-audit.log";
 
-/// What happened to the entity.
+/// So many bytes of lines are kept in memory while they can't be written: some ten thousand.
+const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How often lines that are kept are tried again while no request does so.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What happens to requests while their lines can't be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// It was made.
-    Created,
-    /// It was changed.
-    Updated,
-    /// It was removed or revoked.
-    Deleted,
-    /// It was refused.
-    Refused,
+pub enum OnFailure {
+    /// Writes are refused; what needs no log entry goes on until the memory for its lines is full. Revoking goes on
+    /// in any case: a token that must go is worth more than a line about it.
+    Refuse,
+    /// Everything goes on.
+    Continue,
 }
 
-/// What kind of entity a line speaks of.
+/// How the audit log is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entity {
-    /// A token.
-    Token,
-    /// A user.
-    User,
-    /// A group.
-    Group,
-    /// A trusted issuer.
-    Trust,
-    /// A setting.
-    Config,
-    /// A node of the cluster.
-    Node,
-    /// An attempt to authenticate.
-    Login,
+pub struct Settings {
+    /// What happens when it can't be.
+    pub on_failure: OnFailure,
+    /// When files are put aside.
+    pub rotation: Rotation,
 }
 
-/// One line.
-#[derive(Debug)]
-pub struct Line<'a> {
-    /// The request's id.
-    pub request_id: &'a str,
-    /// The client's address, where it is known.
-    pub address: Option<IpAddr>,
-    /// Who asked: a user's name, or a token's subject.
-    pub user: &'a str,
-    /// The principal that was authenticated, as a subject.
-    pub principal: &'a str,
-    /// The name or id of what was changed.
-    pub entity_name: &'a str,
-    /// What happened.
-    pub change: Change,
-    /// To what.
-    pub entity: Entity,
-    /// The change itself, without secrets.
-    pub data: Value,
+impl Default for Settings {
+    fn default() -> Self {
+        Self { on_failure: OnFailure::Refuse, rotation: Rotation { bytes_max: 64 * 1024 * 1024, kept: 10 } }
+    }
 }
 
-/// The open log.
-#[derive(Debug)]
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is in the file.
+    Written,
+    /// It is in memory, with so many lines in all that wait to be written.
+    Kept(usize),
+    /// Neither the file nor the memory had room; it was counted.
+    LeftOut,
+}
+
+/// A request that may not go on, since its line could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log of this node can't be written, and audit.on-failure is `refuse`")]
+pub struct Refused;
+
+/// The open log. Clones are handles to the same.
+#[derive(Debug, Clone)]
 pub struct Audit {
-    file: Mutex<File>,
+    log: Arc<Mutex<Log>>,
+    on_failure: OnFailure,
+}
+
+#[derive(Debug)]
+struct Log {
+    file: RotatedFile,
+    /// Lines that could not be written yet, oldest first. Not empty means that the last try failed.
+    waiting: VecDeque<String>,
+    waiting_bytes: usize,
+    left_out: u64,
 }
 
 impl Audit {
     /// Opens `logs/access-security-audit.log` for appending; the folder is made if missing.
-    pub fn open(logs: &Path) -> io::Result<Self> {
+    pub fn open(logs: &Path, settings: Settings) -> io::Result<Self> {
         std::fs::create_dir_all(logs)?;
-        let file = OpenOptions::new().create(true).append(true).open(logs.join(FILE_NAME))?;
-        Ok(Self { file: Mutex::new(file) })
+        let file = RotatedFile::open(logs.join(FILE_NAME), settings.rotation)?;
+        let log = Log { file, waiting: VecDeque::new(), waiting_bytes: 0, left_out: 0 };
+        Ok(Self { log: Arc::new(Mutex::new(log)), on_failure: settings.on_failure })
     }
 
-    /// Writes one line with one system call, so that lines of several writers never mix.
-    pub fn record(&self, line: &Line<'_>) {
+    /// Whether a write may be decided: asked before, so that a refusal leaves nothing behind.
+    pub fn admit_write(&self) -> Result<(), Refused> {
+        let mut log = self.locked();
+        if self.on_failure == OnFailure::Continue || log.catch_up().is_ok() { Ok(()) } else { Err(Refused) }
+    }
+
+    /// Whether something may go on whose line may wait in memory.
+    pub fn admit_kept(&self) -> Result<(), Refused> {
+        let mut log = self.locked();
+        let fits = log.waiting_bytes + LINE_BYTES_MAX <= KEPT_BYTES_MAX;
+        if self.on_failure == OnFailure::Continue || fits || log.catch_up().is_ok() {
+            Ok(())
+        } else {
+            Err(Refused)
+        }
+    }
+
+    /// Writes one line, after those that wait.
+    pub(crate) fn record(&self, line: &Line<'_>) -> Recorded {
         let text = line.render(clock::wall_ms());
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = file.write_all(text.as_bytes()) {
-            tracing::error!(%error, request_id = line.request_id, "audit line could not be written");
+        let mut log = self.locked();
+        let written = log.catch_up().and_then(|()| log.file.append(text.as_bytes()));
+        match written {
+            Ok(()) => Recorded::Written,
+            Err(error) => log.keep(text, &error, line.request_id),
         }
+    }
+
+    /// What `audit.on-failure` says.
+    #[must_use]
+    pub fn on_failure(&self) -> OnFailure {
+        self.on_failure
+    }
+
+    /// How many lines wait in memory.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.locked().waiting.len()
+    }
+
+    /// Writes what waits as soon as that is possible, whether or not requests come. Runs until it is dropped, and
+    /// tries a last time then.
+    pub(crate) fn keep_trying(self) -> impl Future<Output = ()> + Send + 'static {
+        let last = LastTry(self);
+        async move {
+            loop {
+                tokio::time::sleep(RETRY).await;
+                last.0.catch_up();
+            }
+        }
+    }
+
+    fn catch_up(&self) {
+        let mut log = self.locked();
+        if log.catch_up().is_err() {
+            tracing::debug!(lines = log.waiting.len(), "audit lines still wait to be written");
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line<'_> {
-    fn render(&self, now_ms: u64) -> String {
-        let change = match self.change {
-            Change::Created => "C",
-            Change::Updated => "U",
-            Change::Deleted => "D",
-            Change::Refused => "R",
-        };
-        let entity = match self.entity {
-            Entity::Token => "TKN",
-            Entity::User => "USR",
-            Entity::Group => "GRP",
-            Entity::Trust => "TRS",
-            Entity::Config => "CFG",
-            Entity::Node => "NOD",
-            Entity::Login => "LGN",
-        };
-        let mut text = String::with_capacity(256);
-        write_timestamp(now_ms, &mut text);
-        let address = self.address.map_or_else(|| "UNKNOWN".to_owned(), |address| address.to_string());
-        for field in [self.request_id, &address, self.user, self.principal, self.entity_name] {
-            text.push('|');
-            // Names may hold anything; a space or a bar would shift the fields of a parser.
-            percent::encode_except(
-                if field.is_empty() { "UNKNOWN" } else { field },
-                b"@/:*+,;=!$&'()",
-                &mut text,
-            );
-        }
-        // A `String` takes whatever is written into it.
-        let _ = writeln!(text, "|{change}|{entity}|{}", self.data);
-        text
+struct LastTry(Audit);
+
+impl Drop for LastTry {
+    fn drop(&mut self) {
+        self.0.catch_up();
     }
 }
 
-/// The day of an instant in seconds since 1970, as `2023-10-20`; of one before that, its beginning.
-pub(crate) fn date_of(secs: i64) -> String {
-    let (year, month, day) = civil_date(u64::try_from(secs).unwrap_or(0) / 86_400);
-    format!("{year:04}-{month:02}-{day:02}")
+impl Log {
+    /// Writes what waits, oldest first.
+    fn catch_up(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() && self.left_out == 0 {
+            return Ok(());
+        }
+        let (lines, bytes) = (self.waiting.len(), self.waiting_bytes);
+        while let Some(line) = self.waiting.front() {
+            self.file.append(line.as_bytes())?;
+            self.waiting_bytes -= line.len();
+            self.waiting.pop_front();
+        }
+        if self.left_out > 0 {
+            self.file.append(left_out(self.left_out).as_bytes())?;
+        }
+        tracing::warn!(lines, bytes, left_out = self.left_out, "audit lines that had waited were written");
+        self.left_out = 0;
+        Ok(())
+    }
+
+    fn keep(&mut self, line: String, error: &io::Error, request_id: &str) -> Recorded {
+        if self.waiting_bytes + line.len() > KEPT_BYTES_MAX {
+            self.left_out += 1;
+            // The last place that still takes it: the node's own log.
+            tracing::error!(%error, request_id, line = line.trim_end(), "an audit line could not be kept");
+            return Recorded::LeftOut;
+        }
+        if self.waiting.is_empty() {
+            tracing::error!(%error, request_id, "the audit log can't be written; lines are kept in memory");
+        }
+        self.waiting_bytes += line.len();
+        self.waiting.push_back(line);
+        Recorded::Kept(self.waiting.len())
+    }
 }
 
-/// As `2023-10-20T12:53:37.758Z`.
-pub(crate) fn timestamp(now_ms: u64) -> String {
-    let mut text = String::new();
-    write_timestamp(now_ms, &mut text);
-    text
-}
-
-/// Appends `2023-10-20T12:53:37.758Z`.
-fn write_timestamp(now_ms: u64, into: &mut String) {
-    let (days, in_day) = (now_ms / 86_400_000, now_ms % 86_400_000);
-    let (year, month, day) = civil_date(days);
-    let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
-    let (second, milli) = (in_day / 1000 % 60, in_day % 1000);
-    let _ = write!(into, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
-}
-
-/// The Gregorian date of a day counted from 1970-01-01: eras of 400 years, years that start in March, so that the
-/// leap day is a year's last.
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+/// The line that says how many are missing.
+fn left_out(lines: u64) -> String {
+    let data = json!({"removed": {"lines": lines}});
+    Line::by_node(Change::Deleted, Entity::Audit, FILE_NAME, data).render(clock::wall_ms())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_has_nine_fields_and_no_space_in_the_first_eight() {
-        let line = Line {
-            request_id: "269cdf00fb8d37bc",
-            address: None,
-            user: "two words|bar",
-            principal: "jfrt@01/users/two words|bar",
-            entity_name: "ünï",
-            change: Change::Created,
-            entity: Entity::Token,
-            data: serde_json::json!({"added": {"scope": "api:* applied-permissions/admin"}}),
-        };
-        let text = line.render(1_697_806_417_758);
-        assert_eq!(
-            text,
-            "2023-10-20T12:53:37.758Z|269cdf00fb8d37bc|UNKNOWN|two%20words%7Cbar|jfrt@01/users/two%20words%7Cbar|\
-             %C3%BCn%C3%AF|C|TKN|{\"added\":{\"scope\":\"api:* applied-permissions/admin\"}}\n"
-        );
-    }
-
-    #[test]
-    fn dates_around_leap_days_are_right() {
-        for (secs, expected) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000Z"),
-            (1_709_251_199, "2024-02-29T23:59:59.000Z"),
-            (1_709_251_200, "2024-03-01T00:00:00.000Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
-        ] {
-            let mut text = String::new();
-            write_timestamp(secs * 1000, &mut text);
-            assert_eq!(text, expected);
-        }
-    }
-}
+mod tests;

@@ -185,7 +185,10 @@ impl Node {
     ) -> Result<(), ServeError> {
         self.gate.open(self.cluster.clone());
         let tls = http::tls::acceptor(&self.settings, &self.home.paths, &self.cluster, stop, tasks)?;
-        let edge = Arc::new(self.edge()?);
+        let audit = Audit::open(&self.home.paths.logs(), self.settings.audit)
+            .map_err(|source| ServeError::System { doing: "open the audit log", source })?;
+        tasks.spawn(stop.clone().run_until_cancelled_owned(audit.clone().keep_trying()));
+        let edge = Arc::new(self.edge(audit.clone()));
         tasks.spawn(http::server::serve(listener, tls, edge, stop.clone()));
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
         let (cluster, paths) = (&self.cluster, &self.home.paths);
@@ -197,6 +200,7 @@ impl Node {
             cluster.clone(),
             paths.clone(),
             self.settings.trust_poll,
+            audit,
         )));
         let ready = ready::Ready {
             cluster: cluster.clone(),
@@ -211,14 +215,12 @@ impl Node {
     }
 
     /// What answers clients.
-    fn edge(&self) -> Result<Edge, ServeError> {
-        let audit = Audit::open(&self.home.paths.logs())
-            .map_err(|source| ServeError::System { doing: "open the audit log", source })?;
+    fn edge(&self, audit: Audit) -> Edge {
         let settings = http::edge::Settings {
             advertised_version: self.settings.advertised_version.clone(),
             trusted_proxies: self.settings.trusted_proxies.clone(),
         };
-        Ok(Edge::new(self.cluster.clone(), Passwords::start(), audit, settings))
+        Edge::new(self.cluster.clone(), Passwords::start(), audit, settings)
     }
 
     /// Until a signal, until the node has stopped itself, or until a state arrives that is not this home's.

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use circlet_authority::{Action, Actor, DistrustIssuer, Outcome, State, TrustIssuer, TrustedIssuer};
-use circlet_token::{CertificateFacts, KeyId};
+use circlet_token::{CertificateFacts, KeyId, ServiceId};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::audit;
+use crate::audit::{self, Audit, Change, Entity, Line};
 use crate::certificates;
 use crate::cluster::Cluster;
 use crate::home::{self, Paths};
@@ -40,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const ASIDE: &str = "distrusted";
 
 /// Keeps directory and circle the same. Never returns.
-pub(crate) async fn run(cluster: Cluster, paths: Paths, poll: Duration) {
+pub(crate) async fn run(cluster: Cluster, paths: Paths, poll: Duration, audit: Audit) {
     let changed = Arc::new(Notify::new());
     // Kept as long as the loop runs; without it, as on some file systems, polling alone must do.
     let _watcher = watch(&paths.trusted(), &changed);
@@ -50,6 +51,7 @@ pub(crate) async fn run(cluster: Cluster, paths: Paths, poll: Duration) {
         seen: Seen::default(),
         flapping: Flapping::default(),
         circle_seen: None,
+        audit,
         cluster,
         paths,
     };
@@ -95,6 +97,7 @@ struct Keeper {
     seen: Seen,
     flapping: Flapping,
     announcer: Announcer,
+    audit: Audit,
     /// The certificates that the cluster trusted when the directory was last merged.
     circle_seen: Option<Vec<KeyId>>,
 }
@@ -198,10 +201,21 @@ impl Keeper {
             limits: merge::limits_of(view, &issuer),
             file_name: file.to_owned(),
         };
+        if self.audit.admit_write().is_err() {
+            return false;
+        }
         let decided = self.cluster.decide(Actor::System, Action::TrustIssuer(Box::new(action))).await;
         match decided.map(|decided| (decided.index, decided.outcome)) {
             Ok((index, Outcome::Done)) => {
                 tracing::info!(%file, %kid, %common_name, %issuer, %not_after, "certificate trusted");
+                self.record(
+                    Change::Created,
+                    &issuer,
+                    json!({"added": {
+                        "kid": kid.as_str(), "serviceId": issuer.as_str(), "commonName": common_name,
+                        "notAfter": not_after, "file": file,
+                    }}),
+                );
                 manifest.put(kid, file);
                 self.announcer.announce(index);
                 true
@@ -228,12 +242,22 @@ impl Keeper {
         if !self.flapping.allows(kid) {
             return true;
         }
+        if self.audit.admit_write().is_err() {
+            return false;
+        }
         let action = Action::DistrustIssuer(DistrustIssuer { kid: kid.clone() });
         match self.cluster.decide(Actor::System, action).await {
             Ok(decided) => {
                 tracing::info!(
                     file = %issuer.file_name, %kid, common_name = %issuer.common_name, issuer = %issuer.issuer,
                     not_after = %issuer.not_after, "certificate distrusted: its file was removed"
+                );
+                self.record(
+                    Change::Deleted,
+                    &issuer.issuer,
+                    json!({"removed": {
+                        "kid": kid.as_str(), "serviceId": issuer.issuer.as_str(), "file": issuer.file_name,
+                    }}),
                 );
                 manifest.remove(kid);
                 self.announcer.announce(decided.index);
@@ -243,6 +267,13 @@ impl Keeper {
                 tracing::warn!(%kid, %error, "a certificate could not be distrusted yet");
                 false
             }
+        }
+    }
+
+    /// The audit line of what a file in the directory, or its removal, has changed.
+    fn record(&self, change: Change, issuer: &ServiceId, data: Value) {
+        if self.cluster.published().view.config().audit_enabled {
+            self.audit.record(&Line::by_node(change, Entity::Trust, issuer.as_str(), data));
         }
     }
 

@@ -68,6 +68,8 @@ pub struct NodeSettings {
     pub trust_poll: Duration,
     /// How long requests under way may take when the node stops.
     pub shutdown_grace: Duration,
+    /// How the audit log is kept.
+    pub audit: crate::audit::Settings,
     /// Timeouts and limits of replication.
     pub raft: circlet_raft::Settings,
     /// Which log lines are written: a level, or a filter such as `info,circlet_raft=debug`.
@@ -218,6 +220,7 @@ fn check(raw: table::Raw) -> Result<NodeSettings, (String, String)> {
         trusted_proxies: raw.trusted_proxies,
         trust_poll: raw.trust_poll,
         shutdown_grace: raw.shutdown_grace,
+        audit: raw.audit,
         raft: raw.raft,
         log_level: raw.log_level,
         log_format: raw.log_format,

@@ -63,7 +63,7 @@ pub(crate) async fn mint_join_token(session: &Session<'_>) -> Result<MintedJoinT
     let expires_at = view.join_token(&hash).map_or(0, |token| token.expires_at);
     let addresses = addresses(view);
     let token = JoinToken { ca_fingerprint: certificates::fingerprint(ca), id, secret, addresses };
-    session.record(Change::Created, Entity::Node, "join-token", json!({"added": {"expires": expires_at}}));
+    session.record(Change::Created, Entity::Node, "join-token", json!({"added": {"expires": expires_at}}))?;
     Ok(MintedJoinToken { text: token.to_text(), expires_at, index: decided.index })
 }
 
@@ -80,8 +80,9 @@ pub(crate) async fn remove(session: &Session<'_>, named: &str) -> Result<(), Fai
         )
         .with_detail("add another node first, with circlet cluster token and circlet join"));
     }
+    session.admit_write()?;
     session.cluster.remove(id).await.map_err(|error| member_failure(&error))?;
-    session.record(Change::Deleted, Entity::Node, &name, json!({"removed": {"id": id, "name": name}}));
+    session.record(Change::Deleted, Entity::Node, &name, json!({"removed": {"id": id, "name": name}}))?;
     tracing::info!(node = id, %name, "node removed");
     Ok(())
 }
@@ -90,8 +91,9 @@ pub(crate) async fn remove(session: &Session<'_>, named: &str) -> Result<(), Fai
 pub(crate) async fn transfer(session: &Session<'_>, named: &str) -> Result<(), Failure> {
     session.require_admin("transfer the leadership").await?;
     let (id, name) = find(session, named).await?;
+    session.admit_write()?;
     session.cluster.transfer(id).await.map_err(|error| member_failure(&error))?;
-    session.record(Change::Updated, Entity::Node, &name, json!({"changed": {"leader": id}}));
+    session.record(Change::Updated, Entity::Node, &name, json!({"changed": {"leader": id}}))?;
     Ok(())
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn change(
                     Entity::Config,
                     "access.config",
                     json!({"changed": Value::Object(data)}),
-                );
+                )?;
                 return Ok((session.published(), decided.index));
             }
             Err(failure)

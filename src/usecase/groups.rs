@@ -92,7 +92,7 @@ pub(crate) async fn put(
         .await
         .map_err(|failure| if failure.reason() == "unknown_user" { failure.of_input() } else { failure })?;
     let (change, key) = if created { (Change::Created, "added") } else { (Change::Updated, "changed") };
-    session.record(change, Entity::Group, name, json!({key: data}));
+    session.record(change, Entity::Group, name, json!({key: data}))?;
     Ok(Written { view: session.published(), index: decided.index, created })
 }
 
@@ -103,7 +103,7 @@ pub(crate) async fn delete(session: &Session<'_>, name: &str) -> Result<u64, Fai
     if matches!(decided.outcome, Outcome::NotFound { .. }) {
         return Err(unknown(name));
     }
-    session.record(Change::Deleted, Entity::Group, name, json!({"removed": {"name": name}}));
+    session.record(Change::Deleted, Entity::Group, name, json!({"removed": {"name": name}}))?;
     Ok(decided.index)
 }
 

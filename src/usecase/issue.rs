@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::failure::{Code, Failure};
 use super::{Session, reading, refusal, users};
-use crate::audit::{Change, Entity};
+use crate::audit::{Change, Entity, Recorded};
 use crate::keys::{KeyUnavailable, RefreshSecret};
 use crate::refresh_token::RefreshFields;
 use crate::secret::Secret;
@@ -119,7 +119,10 @@ async fn carry_out(
     };
     let warning = unknown_groups(session, &published.view, &issue.scope);
     let mut handout = match class {
-        TokenClass::Plain => sign_plain(session, published, issue, revocable)?,
+        TokenClass::Plain => {
+            session.admit_kept()?;
+            sign_plain(session, published, issue, revocable)?
+        }
         TokenClass::Recorded => {
             let decided = session.decide(action).await?;
             let Outcome::Issued(record) = decided.outcome else {
@@ -129,7 +132,7 @@ async fn carry_out(
         }
     };
     handout.warning = warning;
-    audit_created(session, &handout);
+    audit_created(session, &mut handout)?;
     Ok(handout)
 }
 
@@ -458,7 +461,8 @@ pub(super) fn digest(parts: &[Option<&str>]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn audit_created(session: &Session<'_>, handout: &Handout) {
+/// The line about a new token. That of a plain one may wait in memory, and its bearer is told so.
+fn audit_created(session: &Session<'_>, handout: &mut Handout) -> Result<(), Failure> {
     let claims = &handout.claims;
     let id = claims.id.map(|id| id.to_string()).unwrap_or_default();
     let mut added = json!({
@@ -472,5 +476,20 @@ fn audit_created(session: &Session<'_>, handout: &Handout) {
     if let (Some(expires_at), Some(object)) = (claims.expires_at, added.as_object_mut()) {
         object.insert("expirationTime".to_owned(), expires_at.saturating_mul(1000).to_string().into());
     }
-    session.record(Change::Created, Entity::Token, claims.subject.as_str(), json!({"added": added}));
+    let (subject, data) = (claims.subject.as_str().to_owned(), json!({"added": added}));
+    if handout.persisted {
+        return session.record(Change::Created, Entity::Token, &subject, data);
+    }
+    match session.write_line(Change::Created, Entity::Token, &subject, data) {
+        Recorded::Written => {}
+        Recorded::Kept(lines) => {
+            let said = format!("the audit log of this node can't be written; {lines} lines wait in memory");
+            handout.warning = Some(match handout.warning.take() {
+                Some(warning) => format!("{warning}; {said}"),
+                None => said,
+            });
+        }
+        Recorded::LeftOut => session.admit_kept()?,
+    }
+    Ok(())
 }

@@ -89,7 +89,7 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
         "scope": record.scope.as_str(),
         "repeated": replay,
     }});
-    session.record(Change::Updated, Entity::Token, record.subject.as_str(), data);
+    session.record(Change::Updated, Entity::Token, record.subject.as_str(), data)?;
     Ok(handout)
 }
 

@@ -80,6 +80,8 @@ fn presented_token(claims: Claims, key: KeyId) -> Option<PresentedToken> {
 
 async fn decide(session: &Session<'_>, target: RevokeTarget) -> Result<Option<Ended>, Failure> {
     let actor = session.actor()?;
+    // Not asked whether it can be audited: a token that must go is worth more than the line about it, which waits in
+    // memory, or in the node's own log if it must.
     let action = Action::RevokeToken(Box::new(RevokeToken { target }));
     let decided =
         session.cluster.decide(actor, action).await.map_err(|error| refusal::unavailable(&error))?;
@@ -99,7 +101,12 @@ fn ended(session: &Session<'_>, revoked: Revoked, index: u64) -> Ended {
     if !revoked.already {
         let ids: Vec<String> = revoked.ids.iter().map(ToString::to_string).collect();
         let name = ids.first().cloned().unwrap_or_else(|| "refresh-token".to_owned());
-        session.record(Change::Deleted, Entity::Token, &name, json!({"removed": {"ids": ids, "note": note}}));
+        session.write_line(
+            Change::Deleted,
+            Entity::Token,
+            &name,
+            json!({"removed": {"ids": ids, "note": note}}),
+        );
     }
     Ended { ids: revoked.ids, already: revoked.already, note, index }
 }

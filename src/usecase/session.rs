@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::failure::{Code, Failure};
 use super::{reading, refusal};
-use crate::audit::{Audit, Change, Entity, Line};
+use crate::audit::{Audit, Change, Entity, Line, OnFailure, Recorded, Refused};
 use crate::authenticate::Caller;
 use crate::cluster::Cluster;
 use crate::password::Passwords;
@@ -84,6 +84,7 @@ impl Session<'_> {
 
     /// Has the cluster decide for this actor.
     pub(crate) async fn decide_as(&self, actor: Actor, action: Action) -> Result<Decided, Failure> {
+        self.admit_write()?;
         let decided =
             self.cluster.decide(actor, action).await.map_err(|error| refusal::unavailable(&error))?;
         match decided.outcome {
@@ -92,21 +93,70 @@ impl Session<'_> {
         }
     }
 
-    /// Writes an audit line.
-    pub(crate) fn record(&self, change: Change, entity: Entity, entity_name: &str, data: Value) {
-        if !self.published().view.config().audit_enabled {
-            return;
+    /// Refuses what would change something while its audit line can't be written, unless the operator wants it to go
+    /// on. Asked before the cluster decides; revoking doesn't ask.
+    pub(crate) fn admit_write(&self) -> Result<(), Failure> {
+        if self.is_audited() { self.audit.admit_write().map_err(not_audited) } else { Ok(()) }
+    }
+
+    /// The same for what the log doesn't decide, whose line may wait in memory for a while.
+    pub(crate) fn admit_kept(&self) -> Result<(), Failure> {
+        if self.is_audited() { self.audit.admit_kept().map_err(not_audited) } else { Ok(()) }
+    }
+
+    /// Writes the audit line of something that was decided. An error says that it was, but that its line is not in
+    /// the file, which the operator wants no caller to be told as a success.
+    pub(crate) fn record(
+        &self,
+        change: Change,
+        entity: Entity,
+        entity_name: &str,
+        data: Value,
+    ) -> Result<(), Failure> {
+        match self.write_line(change, entity, entity_name, data) {
+            Recorded::Written => Ok(()),
+            Recorded::Kept(_) | Recorded::LeftOut if self.audit.on_failure() == OnFailure::Continue => Ok(()),
+            Recorded::Kept(_) | Recorded::LeftOut => Err(Failure::unavailable(
+                "audit_failed",
+                "the request was carried out, but its line in the audit log of this node could not be written",
+            )
+            .with_detail("look what is there before you ask again, or ask another node")),
         }
-        let principal = self.caller.principal();
+    }
+
+    /// Writes an audit line, or has it wait in memory.
+    pub(crate) fn write_line(
+        &self,
+        change: Change,
+        entity: Entity,
+        entity_name: &str,
+        data: Value,
+    ) -> Recorded {
+        if !self.is_audited() {
+            return Recorded::Written;
+        }
         self.audit.record(&Line {
             request_id: self.request_id,
             address: Some(self.address),
             user: self.caller.name(),
-            principal,
+            principal: self.caller.principal(),
             entity_name,
             change,
             entity,
             data,
-        });
+        })
     }
+
+    fn is_audited(&self) -> bool {
+        self.published().view.config().audit_enabled
+    }
+}
+
+/// 503: nothing was changed, since it could not be recorded.
+fn not_audited(refused: Refused) -> Failure {
+    Failure::unavailable(
+        "audit_unavailable",
+        "nothing was changed: the audit log of this node can't be written",
+    )
+    .with_detail(format!("{refused}; see to the disk of the node, or ask another node"))
 }

@@ -63,7 +63,7 @@ pub(crate) async fn add(
         "file": action.file_name,
     }});
     let decided = session.decide(Action::TrustIssuer(Box::new(action))).await?;
-    session.record(Change::Created, Entity::Trust, issuer.as_str(), data);
+    session.record(Change::Created, Entity::Trust, issuer.as_str(), data)?;
     tracing::info!(%kid, %issuer, "issuer trusted");
     Ok((session.published(), kid, decided.index))
 }
@@ -83,7 +83,7 @@ pub(crate) async fn remove(session: &Session<'_>, named: &str) -> Result<u64, Fa
         }
         index = Some(decided.index);
         let data = json!({"removed": {"kid": kid.as_str(), "serviceId": issuer.issuer.as_str()}});
-        session.record(Change::Deleted, Entity::Trust, issuer.issuer.as_str(), data);
+        session.record(Change::Deleted, Entity::Trust, issuer.issuer.as_str(), data)?;
         tracing::info!(%kid, issuer = %issuer.issuer, "issuer distrusted");
     }
     index.ok_or_else(|| unknown(named))

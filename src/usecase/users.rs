@@ -127,7 +127,7 @@ pub(crate) async fn put(
         .await
         .map_err(|failure| if failure.reason() == "unknown_group" { failure.of_input() } else { failure })?;
     let (change, key) = if existed { (Change::Updated, "changed") } else { (Change::Created, "added") };
-    session.record(change, Entity::User, name.as_str(), json!({key: changed}));
+    session.record(change, Entity::User, name.as_str(), json!({key: changed}))?;
     Ok(Written { view: session.published(), index: decided.index, created: !existed })
 }
 
@@ -138,7 +138,12 @@ pub(crate) async fn delete(session: &Session<'_>, name: UserName) -> Result<u64,
     if matches!(decided.outcome, Outcome::NotFound { .. }) {
         return Err(unknown(&name));
     }
-    session.record(Change::Deleted, Entity::User, name.as_str(), json!({"removed": {"name": name.as_str()}}));
+    session.record(
+        Change::Deleted,
+        Entity::User,
+        name.as_str(),
+        json!({"removed": {"name": name.as_str()}}),
+    )?;
     Ok(decided.index)
 }
 

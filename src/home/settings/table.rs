@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::values::{
-    flag, host_and_port, log_format, name, networks, number, path, socket_address, text, tls, url,
+    count, flag, host_and_port, log_format, name, networks, number, on_failure, path, socket_address, text,
+    tls, url,
 };
 use super::{LogFormat, Network, TlsChoice};
 
@@ -54,6 +55,7 @@ pub(super) struct Raw {
     pub(super) trusted_proxies: Vec<Network>,
     pub(super) trust_poll: Duration,
     pub(super) shutdown_grace: Duration,
+    pub(super) audit: crate::audit::Settings,
     pub(super) raft: circlet_raft::Settings,
     pub(super) log_level: String,
     pub(super) log_format: LogFormat,
@@ -75,6 +77,7 @@ impl Default for Raw {
             trusted_proxies: Vec::new(),
             trust_poll: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(10),
+            audit: crate::audit::Settings::default(),
             raft: circlet_raft::Settings::default(),
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -121,6 +124,12 @@ settings! {
         raw, v => raw.trust_poll = Duration::from_millis(number(v, HOUR_MS)?);
     "shutdown-grace-ms", "10000", "How long requests under way may take when the node stops, in milliseconds.",
         raw, v => raw.shutdown_grace = Duration::from_millis(number(v, HOUR_MS)?);
+    "audit.on-failure", "refuse", "What happens while the audit log can't be written: refuse (writes are refused, except revokes) or continue.",
+        raw, v => raw.audit.on_failure = on_failure(v)?;
+    "audit.rotate-bytes", "67108864", "The audit log is put aside before it would exceed this, in bytes.",
+        raw, v => raw.audit.rotation.bytes_max = number(v, 1 << 40)?;
+    "audit.rotate-kept", "10", "So many audit logs that were put aside are kept, as access-security-audit.log.1 and so on.",
+        raw, v => raw.audit.rotation.kept = count(v, 1000)?;
     "raft.heartbeat-ms", "50", "How often a leader shows that it lives, in milliseconds.",
         raw, v => raw.raft.heartbeat_ms = number(v, MINUTE_MS)?;
     "raft.election-min-ms", "250", "How long a follower hears nothing before it may stand for election, in milliseconds.",

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::{LogFormat, Network, TlsChoice};
+use crate::audit::OnFailure;
 
 pub(super) fn text(value: &Value) -> Result<String, String> {
     match value {
@@ -45,6 +46,19 @@ pub(super) fn number(value: &Value, max: u64) -> Result<u64, String> {
     match number {
         Some(number) if (1..=max).contains(&number) => Ok(number),
         _ => Err(format!("expected a whole number from 1 to {max}, found {value}")),
+    }
+}
+
+/// A whole number from 0 to `max`.
+pub(super) fn count(value: &Value, max: u16) -> Result<usize, String> {
+    let number = match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    match number.and_then(|number| u16::try_from(number).ok()) {
+        Some(number) if number <= max => Ok(usize::from(number)),
+        _ => Err(format!("expected a whole number from 0 to {max}, found {value}")),
     }
 }
 
@@ -103,5 +117,13 @@ pub(super) fn log_format(value: &Value) -> Result<LogFormat, String> {
         Value::String(text) if text == "text" => Ok(LogFormat::Text),
         Value::String(text) if text == "json" => Ok(LogFormat::Json),
         other => Err(format!("expected text or json, found {other}")),
+    }
+}
+
+pub(super) fn on_failure(value: &Value) -> Result<OnFailure, String> {
+    match value {
+        Value::String(text) if text == "refuse" => Ok(OnFailure::Refuse),
+        Value::String(text) if text == "continue" => Ok(OnFailure::Continue),
+        other => Err(format!("expected refuse or continue, found {other}")),
     }
 }
