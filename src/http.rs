@@ -11,6 +11,7 @@ pub mod tls;
 
 mod access;
 pub(crate) mod answer;
+mod attempt;
 pub(crate) mod body;
 mod call;
 mod circlet;

@@ -1,11 +1,11 @@
 //! One request, read: what every handler starts from.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, FromRequest, Request};
+use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::http::{Method, Uri};
 use circlet_authority::State;
@@ -13,14 +13,14 @@ use circlet_raft::Published;
 use serde_json::json;
 
 use super::answer::X_CIRCLET_INDEX;
+use super::attempt::Attempt;
 use super::body::{Parameters, Reads};
 use super::edge::Edge;
 use super::errors::Shape;
 use super::receive::receive;
 use super::request_id::RequestId;
-use crate::audit::{Change, Entity, Line};
+use crate::audit::{Change, Entity};
 use crate::authenticate::Caller;
-use crate::authenticate::credential::Credential;
 use crate::authenticate::tokens::Rules;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::issue::IDEMPOTENCY_KEY_BYTES_MAX;
@@ -28,9 +28,6 @@ use crate::usecase::{Session, reading};
 
 /// How long a request waits for the index that it asks for.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// So much of a name that could not log in goes into the audit log: no user's is longer.
-const LOGIN_CHARS_MAX: usize = 255;
 
 /// One request, read.
 pub(crate) struct Call {
@@ -42,14 +39,19 @@ pub(crate) struct Call {
     pub(crate) address: IpAddr,
     request_id: RequestId,
     shape: Shape,
+    attempt: Attempt,
 }
 
 /// What the edge notes on every request before it is routed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) request_id: RequestId,
     /// How this endpoint's clients read errors, and so which API it belongs to.
     pub(crate) shape: Shape,
+    /// Where the client is, as far as trusted proxies say.
+    pub(crate) address: IpAddr,
+    /// Takes what becomes known of the request.
+    pub(crate) attempt: Attempt,
 }
 
 impl FromRequest<Arc<Edge>> for Call {
@@ -58,19 +60,16 @@ impl FromRequest<Arc<Edge>> for Call {
     /// Reads the whole request, and waits until there is a view as new as it asks for.
     async fn from_request(request: Request, edge: &Arc<Edge>) -> Result<Self, Failure> {
         let (mut head, body) = request.into_parts();
-        let Asked { request_id, shape } =
+        let Asked { request_id, shape, address, attempt } =
             head.extensions.remove::<Asked>().expect("the edge notes it on every request");
-        let ConnectInfo(peer) = head
-            .extensions
-            .remove::<ConnectInfo<SocketAddr>>()
-            .expect("the server notes it on every request");
+        attempt.took(head.extensions.remove());
         let body = match head.method {
             Method::GET | Method::HEAD => Bytes::new(),
             _ => receive(&head.headers, body).await?,
         };
-        let address = edge.client_address(&head.headers, peer);
         let edge = Arc::clone(edge);
-        let call = Self { edge, uri: head.uri, headers: head.headers, body, address, request_id, shape };
+        let (uri, headers) = (head.uri, head.headers);
+        let call = Self { edge, uri, headers, body, address, request_id, shape, attempt };
         call.wait_for_view().await?;
         Ok(call)
     }
@@ -85,8 +84,12 @@ impl Call {
     /// Who asks, judged by these rules.
     pub(crate) async fn caller(&self, rules: Rules<'_>) -> Result<Caller, Failure> {
         let found = self.judged_by(rules).await.and_then(|caller| self.password_allowed(caller));
-        if let Err(failure) = &found {
-            self.record_refused(failure);
+        match &found {
+            Ok(caller) => {
+                self.attempt.known(caller);
+                self.record_login(caller);
+            }
+            Err(_) => self.attempt.refused(&self.headers),
         }
         found
     }
@@ -94,6 +97,15 @@ impl Call {
     /// Who asks, judged by these rules; a refusal is not noted.
     pub(crate) async fn judged_by(&self, rules: Rules<'_>) -> Result<Caller, Failure> {
         self.edge.authenticator.authenticate(&self.headers, self.address, rules).await
+    }
+
+    /// A password that was right is a login. The line may wait in memory, as nothing has changed.
+    fn record_login(&self, caller: &Caller) {
+        if matches!(caller, Caller::User(_)) {
+            let data = json!({"added": {"by": "password"}});
+            let session = self.session_of(caller.clone());
+            session.write_line(Change::Created, Entity::Login, caller.name(), data);
+        }
     }
 
     /// The Access API takes passwords only where `token.allow-basic-auth` says so (contract section 1.2, 2).
@@ -149,31 +161,6 @@ impl Call {
                 ),
             )
         })
-    }
-
-    /// An audit line for a credential that was refused. Expired tokens are left out: clients that hammer with one
-    /// would fill the disk and tell nothing.
-    fn record_refused(&self, failure: &Failure) {
-        if !matches!(failure.code(), Code::Unauthorized | Code::Forbidden) || failure.reason() == "expired" {
-            return;
-        }
-        if !self.published().view.config().audit_enabled {
-            return;
-        }
-        let name = match Credential::read(&self.headers) {
-            Ok(Credential::Basic { name, .. }) => name.chars().take(LOGIN_CHARS_MAX).collect(),
-            _ => "token".to_owned(),
-        };
-        self.edge.audit.record(&Line {
-            request_id: self.request_id.as_str(),
-            address: Some(self.address),
-            user: &name,
-            principal: "UNKNOWN",
-            entity_name: &name,
-            change: Change::Refused,
-            entity: Entity::Login,
-            data: json!({"refused": {"reason": failure.reason()}}),
-        });
     }
 
     /// The parameters of the body.

@@ -2,13 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{ALLOW, HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 
+use super::attempt::Attempt;
 use super::call::Asked;
 use super::path;
 use super::request_id::{RequestId, X_REQUEST_ID};
@@ -46,17 +48,21 @@ impl Edge {
     }
 
     /// Where the client is, as far as trusted proxies say.
-    pub(super) fn client_address(&self, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
+    fn client_address(&self, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
         client_address(&self.settings.trusted_proxies, headers, peer)
     }
 }
 
 /// Lies around all routes. Whatever happens, the answer is JSON in the shape of the path's API, and has an id.
-pub(super) async fn answer(mut request: Request, next: Next) -> Response {
+pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     path::fold_slashes(request.uri_mut());
     let request_id = RequestId::of(request.headers());
     let shape = path::shape(request.uri().path());
-    request.extensions_mut().insert(Asked { request_id: request_id.clone(), shape });
+    let address = edge.client_address(request.headers(), peer(&request));
+    let method = request.method().clone();
+    let attempt = Attempt::default();
+    let asked = Asked { request_id: request_id.clone(), shape, address, attempt: attempt.clone() };
+    request.extensions_mut().insert(asked);
     let mut response = match path::readable(request.uri().path()) {
         Err(failure) => failure.into_response(),
         Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
@@ -65,12 +71,19 @@ pub(super) async fn answer(mut request: Request, next: Next) -> Response {
         },
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        attempt.failed(&edge, (&method, &request_id, address), &failure, failure.status(shape));
         let allow = response.headers_mut().remove(ALLOW);
         response = failure.answer(shape, &request_id);
         response.headers_mut().extend(allow.map(|methods| (ALLOW, spaced(&methods))));
     }
     response.headers_mut().insert(X_REQUEST_ID, request_id.header());
     response
+}
+
+fn peer(request: &Request) -> SocketAddr {
+    let ConnectInfo(peer) =
+        request.extensions().get::<ConnectInfo<SocketAddr>>().expect("the server notes it on every request");
+    *peer
 }
 
 fn panicked(request_id: &RequestId) -> Failure {

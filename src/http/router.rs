@@ -15,8 +15,8 @@ use crate::usecase::failure::{Code, Failure};
 /// The routes are the fallback of a router around them, whose layer so comes before the choice of a route: it folds
 /// slashes, and also says what went wrong where nothing is.
 pub(super) fn app(edge: Arc<Edge>) -> Router {
-    let routes: Router = routes().with_state(edge);
-    Router::new().fallback_service(routes).layer(middleware::from_fn(edge::answer))
+    let routes: Router = routes().with_state(Arc::clone(&edge));
+    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(edge, edge::answer))
 }
 
 fn routes() -> Router<Arc<Edge>> {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on says so by panicking")]
 
+mod audit;
 mod auth;
 mod bad_input;
 mod legacy;

@@ -1,7 +1,7 @@
 //! A node of a cluster of one, as a process.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,11 @@ pub(crate) struct Server {
 impl Server {
     /// Makes a home, starts a node on it, and waits until it is ready.
     pub(crate) fn start() -> Self {
+        Self::start_after(|_home| ())
+    }
+
+    /// The same; `prepare` is shown the home before the node starts on it.
+    pub(crate) fn start_after(prepare: impl FnOnce(&Path)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let password = home.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
@@ -35,6 +40,7 @@ impl Server {
             .output()
             .unwrap();
         assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+        prepare(&root);
         let log = std::fs::File::create(home.path().join("log")).unwrap();
         let mut process = circlet()
             .args(["serve", "--home"])
@@ -53,8 +59,12 @@ impl Server {
 
     /// The audit log so far.
     pub(crate) fn audit_log(&self) -> String {
-        let path = self.home.path().join("home/logs/access-security-audit.log");
-        std::fs::read_to_string(path).unwrap()
+        std::fs::read_to_string(self.audit_path()).unwrap()
+    }
+
+    /// Where the audit log is.
+    pub(crate) fn audit_path(&self) -> PathBuf {
+        self.home.path().join("home/logs/access-security-audit.log")
     }
 
     /// The certificate of the token key, in PEM.

@@ -211,7 +211,8 @@ impl<'a> Transcript<'a> {
         self.redact(&shown)
     }
 
-    fn redact(&self, text: &str) -> String {
+    /// The text with the names of what differs between runs.
+    pub(crate) fn redact(&self, text: &str) -> String {
         // The latest name goes first: a value may be contained in a later one.
         let named =
             self.known.iter().rev().fold(text.to_owned(), |text, (value, name)| text.replace(value, name));

@@ -128,7 +128,7 @@ settings! {
         raw, v => raw.audit.on_failure = on_failure(v)?;
     "audit.rotate-bytes", "67108864", "The audit log is put aside before it would exceed this, in bytes.",
         raw, v => raw.audit.rotation.bytes_max = number(v, 1 << 40)?;
-    "audit.rotate-kept", "10", "So many audit logs that were put aside are kept, as access-security-audit.log.1 and so on.",
+    "audit.rotate-keep", "10", "So many audit logs that were put aside are kept, as access-security-audit.log.1 and so on.",
         raw, v => raw.audit.rotation.kept = count(v, 1000)?;
     "raft.heartbeat-ms", "50", "How often a leader shows that it lives, in milliseconds.",
         raw, v => raw.raft.heartbeat_ms = number(v, MINUTE_MS)?;
