@@ -189,7 +189,7 @@ fn cut_text(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn line<'a>(name: &'a str, data: Value) -> Line<'a> {
+    fn line(name: &str, data: Value) -> Line<'_> {
         Line {
             request_id: "269cdf00fb8d37bc",
             address: None,
