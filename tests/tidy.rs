@@ -16,6 +16,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("circlet-raft", &[]),
     ("circlet", &["circlet-authority", "circlet-raft", "circlet-token"]),
     ("circlet-sim", &["circlet-authority", "circlet-raft", "circlet-token"]),
+    ("circlet-torture", &["circlet-authority", "circlet-sim", "circlet-token"]),
     ("circlet-bench", &["circlet-token"]),
 ];
 

@@ -1,0 +1,79 @@
+//! Nodes that don't hear each other.
+
+use std::sync::Arc;
+
+use super::Chaos;
+use crate::lab::Node;
+
+impl Chaos {
+    fn others(&self, than: &Node) -> Vec<Arc<Node>> {
+        self.lab.nodes.iter().filter(|node| node.number != than.number).cloned().collect()
+    }
+
+    async fn between(&self, what: &str, from: &Node, to: &Node) {
+        self.lab.must(&self.judge, &[what, &from.number.to_string(), &to.number.to_string()]).await;
+    }
+
+    async fn mend(&self) {
+        self.lab.must(&self.judge, &["mend"]).await;
+    }
+
+    /// A node is cut off from the others, often the leader.
+    pub(super) async fn cut(&self, victim: &Arc<Node>) {
+        let _network = self.network.lock().await;
+        let leader = if self.dice.percent(50) { self.leader().await } else { None };
+        let victim = leader.as_ref().unwrap_or(victim);
+        self.judge.fault("two-way cut", format!("node {} is cut off", victim.number));
+        for other in self.others(victim) {
+            self.between("cut", victim, &other).await;
+        }
+        self.wait_ms(1_000, 5_000).await;
+        self.mend().await;
+    }
+
+    /// What a node sends is lost, or what is sent to it.
+    pub(super) async fn one_way(&self, victim: &Arc<Node>) {
+        let _network = self.network.lock().await;
+        let leader = if self.dice.percent(50) { self.leader().await } else { None };
+        let victim = leader.as_ref().unwrap_or(victim);
+        let is_deaf = self.dice.percent(50);
+        let how = if is_deaf { "hears nothing" } else { "is heard by nobody" };
+        self.judge.fault("one-way cut", format!("node {} {how}", victim.number));
+        for other in self.others(victim) {
+            let (from, to) = if is_deaf { (&other, victim) } else { (victim, &other) };
+            self.between("deafen", from, to).await;
+        }
+        self.wait_ms(1_000, 5_000).await;
+        self.mend().await;
+    }
+
+    /// Two nodes don't reach each other; whoever else there is reaches both.
+    pub(super) async fn bridge(&self, victim: &Arc<Node>) {
+        let _network = self.network.lock().await;
+        let Some(other) = self.dice.pick(&self.others(victim)).cloned() else { return };
+        let (one, two) = (victim.number, other.number);
+        self.judge.fault("bridge", format!("nodes {one} and {two} don't reach each other"));
+        self.between("cut", victim, &other).await;
+        self.wait_ms(1_000, 4_000).await;
+        self.mend().await;
+    }
+
+    /// A node dies, and when it is back it is alone: it vouches for nothing.
+    pub(super) async fn start_alone(&self, victim: &Arc<Node>) {
+        let _network = self.network.lock().await;
+        let Ok(_breaking) = victim.breaking.try_lock() else { return };
+        self.judge.fault("start alone", format!("node {} starts while it is cut off", victim.number));
+        self.end(victim).await;
+        for other in self.others(victim) {
+            self.between("cut", victim, &other).await;
+        }
+        self.start(victim).await;
+        victim.note(|known| known.alone_since_start = true);
+        for _ in 0..12 {
+            self.wait_ms(100, 250).await;
+            self.workload.verify(victim).await;
+        }
+        victim.note(|known| known.alone_since_start = false);
+        self.mend().await;
+    }
+}

@@ -1,0 +1,76 @@
+//! Processes that are killed, stopped in their tracks, or lose their power.
+
+use std::sync::Arc;
+
+use circlet_sim::history::Event;
+
+use super::Chaos;
+use crate::lab::Node;
+
+impl Chaos {
+    /// A process is killed, and started again later.
+    pub(super) async fn kill(&self, victim: &Arc<Node>) {
+        let Ok(_breaking) = victim.breaking.try_lock() else { return };
+        self.judge.fault("kill", format!("node {} is killed", victim.number));
+        self.end(victim).await;
+        self.wait_ms(20, 3_000).await;
+        self.start(victim).await;
+    }
+
+    /// The leader is killed and is back at once.
+    pub(super) async fn bounce_leader(&self) {
+        let Some(leader) = self.leader().await else { return };
+        let Ok(_breaking) = leader.breaking.try_lock() else { return };
+        self.judge.fault("leader bounced", format!("leader {} dies and comes back at once", leader.number));
+        self.end(&leader).await;
+        self.start(&leader).await;
+    }
+
+    /// A process is stopped in its tracks for a while, often the leader.
+    pub(super) async fn pause(&self, victim: &Arc<Node>) {
+        let leader = if self.dice.percent(50) { self.leader().await } else { None };
+        let victim = leader.as_ref().unwrap_or(victim);
+        let Ok(_breaking) = victim.breaking.try_lock() else { return };
+        if !victim.condition().runs {
+            return;
+        }
+        self.judge.fault("pause", format!("node {} is paused", victim.number));
+        victim.note(|known| known.paused = true);
+        let number = victim.number.to_string();
+        // It may have stopped itself a moment ago: then the supervisor finds it.
+        if self.lab.run(&["pause", &number]).await.is_ok() {
+            self.wait_ms(500, 4_500).await;
+            self.lab.must(&self.judge, &["resume", &number]).await;
+        }
+        victim.note(|known| known.paused = false);
+    }
+
+    /// Machines lose power at once, and with it what they hadn't synced.
+    pub(super) async fn power_cut(&self, victims: &[Arc<Node>]) {
+        let kind = if victims.len() == 1 { "power cut" } else { "power cut of all" };
+        let mut breaking = Vec::new();
+        for victim in victims {
+            breaking.push(victim.breaking.lock().await);
+        }
+        let numbers: Vec<String> = victims.iter().map(|victim| victim.number.to_string()).collect();
+        self.judge.fault(kind, format!("power cut at {}", numbers.join(", ")));
+        for victim in victims {
+            victim.note(|known| (known.runs, known.ready) = (false, false));
+        }
+        let arguments: Vec<&str> =
+            std::iter::once("power-cut").chain(numbers.iter().map(String::as_str)).collect();
+        self.lab.must(&self.judge, &arguments).await;
+        for victim in victims {
+            self.judge.tell(&Event::Killed { node: victim.number, lost: 0 });
+            self.wait_ms(5, 300).await;
+            self.start(victim).await;
+        }
+    }
+
+    /// Kills a process.
+    pub(super) async fn end(&self, victim: &Node) {
+        victim.note(|known| (known.runs, known.ready) = (false, false));
+        self.lab.must(&self.judge, &["kill", &victim.number.to_string()]).await;
+        self.judge.tell(&Event::Killed { node: victim.number, lost: 0 });
+    }
+}

@@ -1,0 +1,138 @@
+//! Afterwards nothing is wrong any more: then there is one leader, all nodes know the same, writes work everywhere, and
+//! everything that was acknowledged is there.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::client::Shown;
+use crate::workload::verifying::BOUND_MS;
+use crate::workload::{Held, Workload};
+
+/// How long the cluster may take to recover once nothing is wrong any more.
+const RECOVERY: Duration = Duration::from_secs(90);
+
+/// So many tokens of each kind are looked at in the end, the newest.
+const LOOKED_AT_MAX: usize = 150;
+
+/// How far a new token's time may be from ours, in seconds: what a leader's clock may be off, twice, and a little.
+const TIME_OFF_SECS_MAX: u64 = 15;
+
+/// A clean-up of the tokens' states by the clock of one node can't be seen by the others sooner.
+const CLOCKS_SETTLE: Duration = Duration::from_millis(2_500);
+
+/// Looks whether all is well, now that nothing is wrong any more. The clients have stopped.
+pub(crate) async fn look(workload: &Arc<Workload>) {
+    tokio::time::sleep(CLOCKS_SETTLE).await;
+    let deadline = tokio::time::Instant::now() + RECOVERY;
+    loop {
+        match healthy(workload).await {
+            Ok(()) => break,
+            Err(why) if tokio::time::Instant::now() > deadline => {
+                workload.judge.accuse("liveness", format!("{} s without faults: {why}", RECOVERY.as_secs()));
+                return;
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+    for node in &workload.lab.nodes {
+        workload.read_fresh(node).await;
+        workload.issue(node).await;
+    }
+    same_lists(workload).await;
+    tokio::time::sleep(Duration::from_millis(BOUND_MS + 100)).await;
+    living_and_ended(workload).await;
+    right_time(workload);
+}
+
+/// One leader that all nodes name, the same index on all of them, each fresh.
+async fn healthy(workload: &Workload) -> Result<(), String> {
+    let mut seen: Vec<(Value, Value)> = Vec::new();
+    for node in &workload.lab.nodes {
+        let url = format!("{}/readyz?consistency=strong", node.url);
+        let answer = workload.client.send(Method::GET, url, Shown::Nothing, None).await;
+        let answer = answer.ok_or_else(|| {
+            format!("node {} does not answer; its log ends: {}", node.number, workload.lab.last_words(node))
+        })?;
+        if answer.status != 200 || answer.body["ready"] != true {
+            return Err(format!("node {} is not ready: {}", node.number, answer.body));
+        }
+        seen.push((answer.body["leader"].clone(), answer.body["applied_index"].clone()));
+    }
+    seen.dedup();
+    match seen.as_slice() {
+        [(leader, _)] if !leader.is_null() => Ok(()),
+        _ => Err(format!("leader and index differ: {seen:?}")),
+    }
+}
+
+/// Every node lists the same tokens, and the same users.
+async fn same_lists(workload: &Workload) {
+    let mut tokens = Vec::new();
+    let mut users = Vec::new();
+    for node in &workload.lab.nodes {
+        tokens.push(workload.listed(node, "").await);
+        let url = format!("{}/access/api/v2/users?consistency=strong", node.url);
+        let answer = workload.client.send(Method::GET, url, Shown::Token(&workload.admin), None).await;
+        users.push(answer.map(|answer| answer.body["users"].clone()));
+    }
+    tokens.dedup();
+    users.dedup();
+    if tokens.len() > 1 || tokens.iter().any(Option::is_none) {
+        let counts: Vec<_> =
+            tokens.iter().map(|list| list.as_ref().map(std::collections::BTreeSet::len)).collect();
+        workload.judge.accuse("agreement", format!("the nodes list different tokens: {counts:?}"));
+    }
+    if users.len() > 1 {
+        workload.judge.accuse("agreement", format!("the nodes list different users: {users:?}"));
+    }
+    let Some(Some(listed)) = tokens.first() else { return };
+    let held = workload.held().clone();
+    for lost in held.iter().filter(|held| workload.is_untouched(held) && !listed.contains(&held.id)) {
+        workload.judge.accuse("listed", format!("token {} was acknowledged and is gone", lost.id));
+    }
+}
+
+/// What nobody tried to end is accepted by every node, and what was ended by none.
+async fn living_and_ended(workload: &Workload) {
+    let held = workload.held().clone();
+    let newest = |wanted: &dyn Fn(&Held) -> bool| -> Vec<Held> {
+        held.iter().rev().filter(|held| wanted(held)).take(LOOKED_AT_MAX).cloned().collect()
+    };
+    let living = newest(&|held| workload.is_untouched(held));
+    let ended = newest(&|held| workload.is_ended(held));
+    for node in &workload.lab.nodes {
+        for token in &living {
+            if workload.judge_by(node, token).await == Some(false) {
+                let said =
+                    format!("token {} of nobody's ending is refused by node {}", token.id, node.number);
+                workload.judge.accuse("acknowledged", said);
+            }
+        }
+        for token in &ended {
+            // That it is refused is for the invariants to say.
+            workload.judge_by(node, token).await;
+        }
+    }
+    workload.judge.note("tokens living in the end", living.len());
+    workload.judge.note("tokens ended in the end", ended.len());
+}
+
+/// No clock has carried the cluster's time away.
+fn right_time(workload: &Workload) {
+    let held = workload.held();
+    let Some(newest) = held.last() else { return };
+    let Some(issued_at) = newest.issued_at() else { return };
+    let now = wall_secs();
+    if issued_at.abs_diff(now) > TIME_OFF_SECS_MAX + RECOVERY.as_secs() {
+        let said = format!("the newest token was issued at {issued_at}, and it is {now}");
+        workload.judge.accuse("time", said);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the judge's own clock is what the nodes' are compared with")]
+fn wall_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,148 @@
+//! The nodes, and what can be done to them: `scripts/lab` does it, this knows what was done.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::process::Command;
+
+use crate::judge::Judge;
+
+/// After a wall clock is right again, nodes remember for ten seconds what it had shown.
+pub(crate) const CLOCK_REMEMBERED: u64 = 14_000_000_000;
+
+/// What is known of a node.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each may be so or not")]
+pub(crate) struct Condition {
+    /// It was started and not killed since.
+    pub(crate) runs: bool,
+    /// It was seen ready since its start.
+    pub(crate) ready: bool,
+    /// It is stopped in its tracks.
+    pub(crate) paused: bool,
+    /// Its disk is full or failing: it may stop itself.
+    pub(crate) bad_disk: bool,
+    /// It has been cut off from all others since before its start: it can't have proved freshness.
+    pub(crate) alone_since_start: bool,
+    /// Its wall clock is wrong, or was until then, in nanoseconds.
+    pub(crate) wrong_clock_until: u64,
+    /// How often it was started.
+    pub(crate) life: u64,
+}
+
+/// One node.
+pub(crate) struct Node {
+    /// 1, 2, 3...
+    pub(crate) number: u64,
+    /// Where it serves.
+    pub(crate) url: String,
+    condition: Mutex<Condition>,
+    /// Held by whoever breaks it.
+    pub(crate) breaking: tokio::sync::Mutex<()>,
+}
+
+impl Node {
+    /// What is known of it.
+    pub(crate) fn condition(&self) -> Condition {
+        *self.lock()
+    }
+
+    /// Notes what was done to it.
+    pub(crate) fn note(&self, note: impl FnOnce(&mut Condition)) {
+        note(&mut self.lock());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Condition> {
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing about it excuses a refused plain token: it runs, was ready, and its disk and clock are right.
+    pub(crate) fn is_sound(&self, now: u64) -> bool {
+        let known = self.condition();
+        known.runs && known.ready && !known.paused && !known.bad_disk && now > known.wrong_clock_until
+    }
+
+    /// Whether its clock is right, and long enough.
+    pub(crate) fn tells_time(&self, now: u64) -> bool {
+        now > self.condition().wrong_clock_until
+    }
+}
+
+/// All nodes, and the script that breaks them.
+pub(crate) struct Lab {
+    script: PathBuf,
+    folder: PathBuf,
+    /// The nodes, by number.
+    pub(crate) nodes: Vec<Arc<Node>>,
+}
+
+impl Lab {
+    /// The lab that this process runs in, as `scripts/lab run` made it.
+    pub(crate) async fn here(script: PathBuf) -> Result<Self, String> {
+        let folder = std::env::var_os("LAB")
+            .ok_or("there is no lab here\n\nhint: scripts/torture makes one and runs this program in it")?;
+        let mut lab = Self { script, folder: folder.into(), nodes: Vec::new() };
+        for number in lab.run(&["nodes"]).await?.split_whitespace() {
+            let url = lab.run(&["url", number]).await?;
+            let condition = Condition { runs: true, ready: true, life: 1, ..Condition::default() };
+            lab.nodes.push(Arc::new(Node {
+                number: number.parse().map_err(|error| format!("{number}: {error}"))?,
+                url: url.trim().to_owned(),
+                condition: Mutex::new(condition),
+                breaking: tokio::sync::Mutex::default(),
+            }));
+        }
+        Ok(lab)
+    }
+
+    /// Has the script do something; gives what it printed.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(&self.script).args(arguments).kill_on_drop(true).output().await;
+        let output = output.map_err(|error| format!("{}: {error}", self.script.display()))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("lab {}: {}", arguments.join(" "), said.trim()))
+    }
+
+    /// The same, where failing is a defect of the lab: it is said, and the run counts as broken.
+    pub(crate) async fn must(&self, judge: &Judge, arguments: &[&str]) {
+        if let Err(why) = self.run(arguments).await {
+            judge.accuse("lab", why);
+        }
+    }
+
+    /// Nodes that run, as far as is known.
+    pub(crate) fn running(&self) -> Vec<Arc<Node>> {
+        self.nodes.iter().filter(|node| node.condition().runs).cloned().collect()
+    }
+
+    /// Whether the process of a node is there.
+    pub(crate) fn is_alive(&self, node: &Node) -> bool {
+        let file = self.folder.join(format!("node-{}", node.number)).join("pid");
+        let Ok(pid) = std::fs::read_to_string(file) else { return false };
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        // The state follows the name, which is in parentheses; one that is dead and not yet buried is gone.
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    }
+
+    /// The end of a node's log.
+    pub(crate) fn last_words(&self, node: &Node) -> String {
+        let file = self.folder.join(format!("node-{}", node.number)).join("serve.log");
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().rev().take(3).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
+
+    /// Copies the nodes' logs somewhere that outlives the lab.
+    pub(crate) fn keep_logs(&self, to: &std::path::Path) -> std::io::Result<()> {
+        std::fs::create_dir_all(to)?;
+        for node in &self.nodes {
+            let name = format!("node-{}", node.number);
+            std::fs::copy(self.folder.join(&name).join("serve.log"), to.join(format!("{name}.log")))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! Revoking, by id and by value.
+
+use std::sync::Arc;
+
+use circlet_sim::history::Event;
+use circlet_token::TokenId;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Reply, TOKENS, Workload, Write};
+use crate::client::Shown;
+use crate::lab::Node;
+
+impl Workload {
+    /// An administrator revokes a token by its id, by its value, or by its refresh token's value.
+    pub(super) async fn revoke(self: &Arc<Self>, node: &Arc<Node>) {
+        let Some(held) = self.some_token() else { return };
+        let family = held.refresh.as_ref().map(|(family, ..)| *family);
+        self.touched.tokens([held.id]);
+        if let Some(family) = family {
+            self.touched.family(family);
+        }
+        let (what, path, body, is_access): (_, _, Option<Value>, bool) =
+            match (&held.refresh, self.dice.between(0, 9)) {
+                (Some((.., refresh)), 0..=2) => (
+                    "revoke by refresh token",
+                    format!("{TOKENS}/revoke"),
+                    Some(json!({"token": &**refresh})),
+                    false,
+                ),
+                (_, 3..=5) => {
+                    ("revoke by value", format!("{TOKENS}/revoke"), Some(json!({"token": &*held.text})), true)
+                }
+                _ => ("revoke by id", format!("{TOKENS}/{}", held.id), None, true),
+            };
+        let write = Write {
+            method: Method::DELETE,
+            path,
+            shown: Shown::Token(&self.admin),
+            body: body.as_ref(),
+            idempotency_key: None,
+        };
+        // What can't be revoked is refused; what nobody knows any more is not found.
+        let Reply::Done(answer, index) = self.write(node, what, write, &[400, 404, 409]).await else {
+            return;
+        };
+        self.judge.tell(&Event::Revoked { id: None, family, index });
+        let named = answer.text("revoked_token_id").and_then(|text| TokenId::parse(text).ok());
+        for id in named.into_iter().chain(is_access.then_some(held.id)) {
+            self.note_end(id, index);
+        }
+        if is_access && self.dice.percent(35) {
+            drop(tokio::spawn(Arc::clone(self).hunt(held)));
+        }
+    }
+}

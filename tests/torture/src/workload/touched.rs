@@ -1,0 +1,97 @@
+//! What somebody tried to end, whatever was answered: of those tokens nobody can say that they live.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use circlet_authority::FamilyId;
+use circlet_token::TokenId;
+
+use super::Held;
+
+/// A removal of which nobody knows whether it was done may still be done for so long, in nanoseconds.
+const LATE: u64 = 30_000_000_000;
+
+/// Tokens, families, and users.
+#[derive(Debug, Default)]
+pub(crate) struct Touched(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    ids: BTreeSet<TokenId>,
+    families: BTreeSet<FamilyId>,
+    /// For each user: how many removals began, and until when one may be under way.
+    removals: BTreeMap<String, (u64, u64)>,
+}
+
+impl Touched {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody tried to end this token.
+    pub(crate) fn holds(&self, held: &Held) -> bool {
+        let inner = self.lock();
+        let family = held.refresh.as_ref().map(|(family, ..)| family);
+        inner.ids.contains(&held.id) || family.is_some_and(|family| inner.families.contains(family))
+    }
+
+    /// Somebody is about to end these tokens.
+    pub(crate) fn tokens(&self, ids: impl IntoIterator<Item = TokenId>) {
+        self.lock().ids.extend(ids);
+    }
+
+    /// Somebody is about to end this family.
+    pub(crate) fn family(&self, family: FamilyId) {
+        self.lock().families.insert(family);
+    }
+
+    /// Whether the token is about to be used up for the first time.
+    pub(crate) fn first(&self, id: TokenId) -> bool {
+        self.lock().ids.insert(id)
+    }
+
+    /// Somebody is about to remove this user.
+    pub(crate) fn removing(&self, user: &str) {
+        let mut inner = self.lock();
+        let (began, until) = inner.removals.entry(user.to_owned()).or_default();
+        (*began, *until) = (*began + 1, u64::MAX);
+    }
+
+    /// The removal was decided, or nobody knows.
+    pub(crate) fn removed(&self, user: &str, decided: bool, now: u64) {
+        let mut inner = self.lock();
+        if let Some((_, until)) = inner.removals.get_mut(user) {
+            *until = if decided { now } else { now.saturating_add(LATE) };
+        }
+    }
+
+    /// What is to be given to [`Self::spared`] when a token of the user has been issued; `None` while a removal may be
+    /// under way.
+    pub(crate) fn before_issue(&self, user: &str, now: u64) -> Option<u64> {
+        let (began, until) = self.lock().removals.get(user).copied().unwrap_or_default();
+        (now > until || until == 0).then_some(began)
+    }
+
+    /// Whether no removal of the user began since then.
+    pub(crate) fn spared(&self, user: &str, before: Option<u64>) -> bool {
+        before == Some(self.lock().removals.get(user).copied().unwrap_or_default().0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LATE, Touched};
+
+    #[test]
+    fn a_token_issued_while_its_user_may_be_removed_is_not_spared() {
+        let touched = Touched::default();
+        let before = touched.before_issue("alice", 5);
+        assert!(touched.spared("alice", before));
+        touched.removing("alice");
+        assert!(!touched.spared("alice", before));
+        assert!(!touched.spared("alice", touched.before_issue("alice", 6)));
+        touched.removed("alice", false, 7);
+        assert_eq!(touched.before_issue("alice", LATE), None);
+        assert!(touched.spared("alice", touched.before_issue("alice", LATE + 8)));
+    }
+}

@@ -1,0 +1,79 @@
+//! Showing tokens to nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use circlet_sim::history::Event;
+use reqwest::Method;
+
+use super::{Held, Workload};
+use crate::client::{Answer, Shown};
+use crate::lab::Node;
+
+/// The bound within which every node refuses, in milliseconds.
+pub(crate) const BOUND_MS: u64 = 2_000;
+
+/// After a revoke its token is shown again this much later than the bound, in milliseconds.
+const LATER_MS: [u64; 6] = [5, 60, 150, 300, 600, 1_200];
+
+impl Workload {
+    /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it.
+    pub(super) async fn hunt(self: Arc<Self>, held: Held) {
+        let begun = tokio::time::Instant::now();
+        for later_ms in LATER_MS {
+            tokio::time::sleep_until(begun + Duration::from_millis(BOUND_MS + later_ms)).await;
+            for node in self.lab.running() {
+                let (this, held) = (Arc::clone(&self), held.clone());
+                drop(tokio::spawn(async move { this.judge_by(&node, &held).await }));
+            }
+        }
+    }
+
+    /// Shows some token to a node.
+    pub(crate) async fn verify(&self, node: &Arc<Node>) {
+        if let Some(held) = self.some_token() {
+            self.judge_by(node, &held).await;
+        }
+    }
+
+    /// Has a node judge a token, and tells what it said; `Some(true)` is accepted.
+    pub(crate) async fn judge_by(&self, node: &Arc<Node>, held: &Held) -> Option<bool> {
+        let (before, sent) = (node.condition(), self.judge.now());
+        let answer = self.show(node, &held.text).await;
+        let after = node.condition();
+        let accepted = match answer.as_ref().map(|answer| answer.status) {
+            Some(200) => true,
+            Some(401) => false,
+            None | Some(503 | 429) => {
+                self.judge.count("verify unanswered");
+                return None;
+            }
+            Some(status) => {
+                self.judge.accuse("answers", format!("verify at node {}: {status}", node.number));
+                return None;
+            }
+        };
+        self.judge.count(if accepted { "verify accepted" } else { "verify refused" });
+        // Alone since before it started, all the while: it can't have proved freshness.
+        let alone = before.alone_since_start && after.alone_since_start && before.life == after.life;
+        self.judge.tell(&Event::Verified {
+            node: node.number,
+            id: held.id,
+            subject: held.subject,
+            index: held.index,
+            sent,
+            accepted,
+            proved: !alone,
+            revocable: held.revocable,
+        });
+        if accepted {
+            self.gaps.success("verify", self.judge.now());
+        }
+        Some(accepted)
+    }
+
+    pub(super) async fn show(&self, node: &Node, token: &str) -> Option<Answer> {
+        let url = format!("{}/circlet/v1/verify", node.url);
+        self.client.send(Method::GET, url, Shown::Token(token), None).await
+    }
+}
