@@ -137,7 +137,7 @@ impl Keys {
 
     /// Opens everything that the view holds sealed, so that a wrong key shows at the start and not at first use.
     pub fn check(&self, view: &State) -> Result<(), KeyUnavailable> {
-        for key in view.keyring() {
+        for key in view.keyring().filter(|key| key.private_key.is_some()) {
             self.signing_key(view, &key.kid)?;
         }
         self.refresh_secret(view)?;

@@ -8,8 +8,8 @@ mod people;
 mod tokens;
 
 pub use cluster::{
-    AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, MintJoinToken, Purge, RotateKey,
-    SetConfig, TrustIssuer,
+    AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, MintJoinToken, NewKey, Purge,
+    RotateKey, SetConfig, TrustIssuer,
 };
 pub use people::{DeleteGroup, DeleteUser, PasswordChange, PutGroup, PutMode, PutUser};
 pub use tokens::{

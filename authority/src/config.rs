@@ -48,6 +48,9 @@ pub struct Config {
     pub join_tokens_max: i64,
     pub nodes_max: i64,
     pub text_bytes_max: i64,
+    pub keys_max: i64,
+    pub key_overlap: i64,
+    pub key_rotation_interval: i64,
 }
 
 /// Why a configuration, or a change of one setting, is not accepted.

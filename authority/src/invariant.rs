@@ -48,6 +48,19 @@ fn keys(state: &State, found: &mut Findings) {
     found.require(state.active.as_ref() == active.first().copied(), || {
         "the signing key is not the active one".to_owned()
     });
+    let next = state.keyring().filter(|key| key.state == KeyState::Published).count();
+    found.require(next <= 1, || format!("{next} keys are published"));
+    for key in state.keyring() {
+        let forgotten = key.private_key.is_none();
+        found.require(forgotten == (key.state == KeyState::Retired), || {
+            format!("key {} is {}, its private half is forgotten: {forgotten}", key.kid, key.state.as_str())
+        });
+        let leaked =
+            state.keyring().any(|one| one.spki_der == key.spki_der && one.state == KeyState::Tainted);
+        found.require(!leaked || key.state != KeyState::Active, || {
+            format!("key {} signs, and leaked", key.kid)
+        });
+    }
     for other in state.circle() {
         found.require(!state.is_us(&other.issuer), || format!("{} speaks for this cluster", other.kid));
         let ours = state.keyring().any(|key| key.spki_der == other.spki_der || key.kid == other.kid);
@@ -80,7 +93,9 @@ fn tokens(state: &State, found: &mut Findings) {
         let listed = state.revocations.is_listed(&record.id, record.expiry());
         let unseen = state.revocations.unseen_until(&record.id).is_some();
         found.require(!listed || unseen, || format!("token {} is recorded and revoked", record.id));
-        found.require(state.key(&record.kid).is_some(), || format!("token {} has an unknown key", record.id));
+        let key = state.key(&record.kid);
+        let verifies = key.is_some_and(|key| key.state != KeyState::Retired);
+        found.require(verifies, || format!("token {} has a key that is unknown or retired", record.id));
         let expiry = record.lifetime.expires_at(record.issued_at);
         found.require(record.expires_at == expiry, || {
             format!("token {} expires at {:?}", record.id, record.expires_at)
@@ -92,7 +107,8 @@ fn tokens(state: &State, found: &mut Findings) {
     }
     let count = state.tokens.len();
     let derived = state.tokens.derived_sizes();
-    let wanted = (by_user, count, owned, references);
+    let signed = u64::try_from(count).unwrap_or(u64::MAX);
+    let wanted = (by_user, count, owned, references, signed);
     found.require(derived == wanted, || format!("derived sizes of tokens are {derived:?}, not {wanted:?}"));
     let (lately, order) = state.revocations.lately_sizes();
     found.require(lately == order, || format!("{lately} lately revoked ids, {order} in order"));

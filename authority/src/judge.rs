@@ -120,7 +120,9 @@ impl State {
         let revocable = self.revocable(facts);
         let verdict = match (self.keyring.get(facts.key), self.circle.get(facts.key)) {
             (Some(key), _) => match key.state {
-                KeyState::Published | KeyState::Active => self.judge_own(facts, revocable),
+                KeyState::Published | KeyState::Active | KeyState::Retiring => {
+                    self.judge_own(facts, revocable)
+                }
                 KeyState::Tainted => Err(Revocation::KeyTainted { key: facts.key.clone() }),
                 KeyState::Retired => return Judgement::Distrusted { kid: facts.key.clone() },
             },

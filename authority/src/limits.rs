@@ -12,6 +12,8 @@ pub const RECORDED_TOKENS_MAX: i64 = 5_000_000;
 pub const RECORDED_TOKENS_PER_OWNER_MAX: i64 = 500_000;
 /// Trusted issuers.
 pub const TRUSTED_ISSUERS_MAX: i64 = 1_000;
+/// Signing keys, retired ones included.
+pub const KEYS_MAX: i64 = 1_000;
 /// The text of a scope.
 pub const SCOPE_BYTES_MAX: i64 = 500;
 /// The text of an audience.

@@ -10,7 +10,7 @@ use circlet_token::{TokenId, UserName};
 use crate::{
     command::{
         Action, Actor, PasswordChange, PutUser, RefreshOverrides, RefreshToken, RevokeTarget, RevokeToken,
-        TokenActor, Whom,
+        RotateKey, TokenActor, Whom,
     },
     judge::{Facts, Judgement},
     record::TokenRecord,
@@ -43,6 +43,10 @@ impl State {
             Action::Bootstrap(_) | Action::AdmitNode(_) | Action::Purge(_) => match actor {
                 Actor::System | Actor::Operator => Ok(()),
                 _ => Err(forbidden(action.name(), "only the node itself does that")),
+            },
+            Action::RotateKey(rotate) if matches!(**rotate, RotateKey::Confirm { .. }) => match actor {
+                Actor::System => Ok(()),
+                _ => Err(forbidden("confirming a key", "only the node itself does that")),
             },
             _ => administrators_or(false, &rights, action),
         }

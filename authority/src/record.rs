@@ -5,7 +5,7 @@ mod node;
 mod people;
 mod token;
 
-pub use key::{IssuerLimits, Key, KeyState, Sealed, SealedKind, TrustedIssuer};
+pub use key::{IssuerLimits, Key, KeyOrigin, KeyState, Sealed, SealedKind, TrustedIssuer};
 pub use node::{JoinToken, Node, NodeRecord, NodeRole, Redeemed};
 pub use people::{Group, INTERNAL_REALM, User, UserStatus};
 pub use token::{Family, FamilyId, Generation, Replay, TokenRecord, Watermark};

@@ -117,6 +117,14 @@ pub enum Refusal {
     Taken { what: String } = 50,
     #[error("{what} must not be empty")]
     Empty { what: String } = 51,
+    #[error(
+        "key {kid} is published and not active yet; wait for it, or give it up with `circlet key rotate --cancel`"
+    )]
+    RotationUnderWay { kid: KeyId } = 52,
+    #[error("key {kid} can't sign yet: {why}")]
+    KeyNotReady { kid: KeyId, why: String } = 53,
+    #[error("key {kid} can't retire yet: {why}")]
+    KeyNeeded { kid: KeyId, why: String } = 54,
 }
 wire_enum!(Refusal {
     1 => NotBootstrapped,
@@ -170,4 +178,7 @@ wire_enum!(Refusal {
     49 => MarkTooYoung { elapsed_ms, needed_ms },
     50 => Taken { what },
     51 => Empty { what },
+    52 => RotationUnderWay { kid },
+    53 => KeyNotReady { kid, why },
+    54 => KeyNeeded { kid, why },
 });

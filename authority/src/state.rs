@@ -1,6 +1,7 @@
 //! What the cluster has decided. A state is an immutable view once it is published: cloning it costs a constant.
 
 mod families;
+mod keyring;
 mod list;
 mod read;
 mod revocations;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use circlet_authority::{
-    Action, Actor, Bootstrap, ClusterCa, Command, Config, FirstAdministrator, NodeRecord, Outcome,
+    Action, Actor, Bootstrap, ClusterCa, Command, Config, FirstAdministrator, KeyOrigin, NodeRecord, Outcome,
     PasswordChange, PutMode, PutUser, SealedKind,
 };
 use circlet_raft::{MemberError, OpenError, ProposeError, Raft};
@@ -236,6 +236,7 @@ struct TokenPair {
     key_id: KeyId,
     algorithm: Algorithm,
     public_key: Vec<u8>,
+    origin: KeyOrigin,
     pair: KeyAndCertificate,
 }
 
@@ -246,7 +247,7 @@ impl TokenPair {
                 let service_id = service_id.cloned().unwrap_or_else(new_service_id);
                 let pair = certificates::token_issuer(*kind, service_id.as_str(), clock::wall_ms())?;
                 let made = Path::new("the new certificate");
-                Self::read(made, made, pair, Some(&service_id))
+                Self::read(made, made, pair, KeyOrigin::Made, Some(&service_id))
             }
             TokenKey::Adopt { certificate, private_key } => {
                 let text = home::read_secret(private_key, "it holds the private key to adopt")?;
@@ -263,7 +264,7 @@ impl TokenPair {
                     certificate: der,
                     private_key: Secret::new(key.to_pkcs8_der().to_vec()),
                 };
-                Self::read(certificate, private_key, pair, service_id)
+                Self::read(certificate, private_key, pair, KeyOrigin::Adopted, service_id)
             }
         }
     }
@@ -272,6 +273,7 @@ impl TokenPair {
         certificate: &Path,
         private_key: &Path,
         pair: KeyAndCertificate,
+        origin: KeyOrigin,
         service_id: Option<&ServiceId>,
     ) -> Result<Self, FoundingError> {
         let adopted = |source| FoundingError::Adopted { file: certificate.to_owned(), source };
@@ -289,6 +291,7 @@ impl TokenPair {
             key_id: facts.key_id,
             algorithm: facts.algorithm,
             public_key: facts.spki_der,
+            origin,
             pair,
         })
     }
@@ -310,6 +313,7 @@ impl TokenPair {
             certificate_der: self.pair.certificate.clone(),
             spki_der: self.public_key.clone(),
             private_key: seal(SealedKind::TokenKey(self.key_id.clone()), &self.pair.private_key),
+            origin: self.origin,
             cluster_ca: ClusterCa {
                 certificate_der: ca.certificate.clone(),
                 private_key: seal(SealedKind::ClusterCa, &ca.private_key),

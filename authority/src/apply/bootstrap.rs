@@ -38,9 +38,14 @@ impl State {
             algorithm: first.algorithm,
             certificate_der: first.certificate_der.clone(),
             spki_der: first.spki_der.clone(),
-            private_key: first.private_key.clone(),
+            private_key: Some(first.private_key.clone()),
+            origin: first.origin,
             state: KeyState::Active,
             since_index: self.index,
+            since_ms: self.now_ms,
+            overlap_secs: 0,
+            confirmed: std::collections::BTreeSet::new(),
+            plain_until: 0,
         };
         self.keyring.insert(first.kid.clone(), Arc::new(key));
         self.users.insert(first.administrator.name.clone(), Arc::new(self.first_administrator(first)));

@@ -14,6 +14,7 @@ impl State {
         set.config.validate().map_err(|why| Refusal::ConfigInvalid { why: why.to_string() })?;
         if set.config != *self.config {
             self.keep_unseen_horizon();
+            self.keep_plain_horizon();
             self.config = Arc::new(set.config.clone());
             self.config_version = current.saturating_add(1);
         }

@@ -5,7 +5,7 @@ use circlet_token::{Algorithm, KeyId, ServiceId, UserName};
 use crate::{
     codec::{wire_enum, wire_struct},
     config::Config,
-    record::{IssuerLimits, NodeRecord, Sealed},
+    record::{IssuerLimits, KeyOrigin, NodeRecord, Sealed},
 };
 
 /// The first entry of a cluster. Repeating it changes nothing.
@@ -25,6 +25,8 @@ pub struct Bootstrap {
     pub spki_der: Vec<u8>,
     /// The token key, sealed.
     pub private_key: Sealed,
+    /// Where the token key comes from.
+    pub origin: KeyOrigin,
     /// The authority behind the nodes' TLS certificates.
     pub cluster_ca: ClusterCa,
     /// The key of refresh tokens' MACs, sealed.
@@ -46,6 +48,7 @@ wire_struct!(Bootstrap {
     certificate_der,
     spki_der,
     private_key,
+    origin,
     cluster_ca,
     refresh_secret,
     master_key_fingerprint,
@@ -180,38 +183,77 @@ wire_enum!(Purge {
     2 => Remove { mark, elapsed_ms },
 });
 
-/// Move one of the cluster's signing keys through its life.
+/// A signing key as the edge hands it in: taken apart and sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// From its certificate.
+    pub kid: KeyId,
+    /// What it signs with.
+    pub algorithm: Algorithm,
+    /// The root certificate.
+    pub certificate_der: Vec<u8>,
+    /// The public key, as the certificate holds it.
+    pub spki_der: Vec<u8>,
+    /// The private key, sealed.
+    pub private_key: Sealed,
+    /// Where it comes from.
+    pub origin: KeyOrigin,
+}
+wire_struct!(NewKey { kid, algorithm, certificate_der, spki_der, private_key, origin });
+
+/// Move one of the cluster's signing keys through its life: published, active, retiring, retired; or tainted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RotateKey {
-    /// Add a key that verifies but does not sign yet.
+    /// Add the key that shall sign next. It verifies at once.
     Publish {
-        /// From its certificate.
-        kid: KeyId,
-        /// What it signs with.
-        algorithm: Algorithm,
-        /// The root certificate.
-        certificate_der: Vec<u8>,
-        /// The public key, as the certificate holds it.
-        spki_der: Vec<u8>,
-        /// The private key, sealed.
-        private_key: Sealed,
+        /// The key.
+        key: Box<NewKey>,
+        /// The key that the proposer believes to be active: of two changes at once the first in the log wins.
+        replaces: KeyId,
+        /// For how many seconds it is shown at least before it signs; by default `key.overlap`.
+        overlap_secs: Option<u64>,
     } = 1,
-    /// Sign with this published key from now on; the one before goes on verifying.
+    /// Sign with the published key from now on, once every node has unsealed it; the one before goes on verifying.
     Activate {
         /// The key to sign with.
         kid: KeyId,
-        /// The key that the proposer believes to be active: of two changes at once the first in the log wins.
+        /// The key that the proposer believes to be active.
         replaces: KeyId,
     } = 2,
-    /// Refuse whatever this key signed, at once and for ever. The active key cannot be tainted before another is active.
+    /// Refuse whatever this key signed, at once and for ever. If it is the active one, the published key signs in its
+    /// place, or else `next`.
     Taint {
         /// The key that leaked.
         kid: KeyId,
+        /// What signs from now on, if the active key is tainted and none is published.
+        next: Option<Box<NewKey>>,
     } = 3,
+    /// A node has unsealed the published key, and would verify what it signs.
+    Confirm {
+        /// The key.
+        kid: KeyId,
+        /// The node.
+        node: u64,
+    } = 4,
+    /// Give up the published key before it has signed anything.
+    Cancel {
+        /// The key.
+        kid: KeyId,
+    } = 5,
+    /// Forget a key whose last token is gone.
+    Retire {
+        /// The key.
+        kid: KeyId,
+        /// The operator vouches that no token lives from before the key was adopted.
+        vouched: bool,
+    } = 6,
 }
 wire_enum!(RotateKey {
-    1 => Publish { kid, algorithm, certificate_der, spki_der, private_key },
+    1 => Publish { key, replaces, overlap_secs },
     2 => Activate { kid, replaces },
-    3 => Taint { kid },
+    3 => Taint { kid, next },
+    4 => Confirm { kid, node },
+    5 => Cancel { kid },
+    6 => Retire { kid, vouched },
 });

@@ -199,6 +199,9 @@ pub(super) static TABLE: &[Setting] = &[
     number!(32, join_tokens_max, "limits.join-tokens-max", Count, limits::JOIN_TOKENS_MAX, 1, "Join tokens that can be redeemed"),
     number!(33, nodes_max, "limits.nodes-max", Count, limits::NODES_MAX, 1, "Nodes, admitted ones included"),
     number!(34, text_bytes_max, "limits.text-bytes-max", Bytes, limits::TEXT_BYTES_MAX, 1, "Any other text: names, addresses"),
+    number!(60, keys_max, "limits.keys-max", Count, limits::KEYS_MAX, 1, "Signing keys, retired ones included"),
+    number!(61, key_overlap, "key.overlap", Seconds, 0, 0, "How long a new signing key is shown at least before it signs, so that other clusters can be given its certificate"),
+    number!(62, key_rotation_interval, "key.rotation-interval", Seconds, 0, 0, "How old the signing key gets before the cluster replaces it by a new one; 0: never by itself"),
 ];
 
 /// Overwritten field by field with the defaults of the table.
@@ -237,4 +240,7 @@ pub(super) const BLANK: Config = Config {
     join_tokens_max: 0,
     nodes_max: 0,
     text_bytes_max: 0,
+    keys_max: 0,
+    key_overlap: 0,
+    key_rotation_interval: 0,
 };

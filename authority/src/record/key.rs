@@ -38,20 +38,23 @@ pub enum SealedKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum KeyState {
-    /// Verifies; does not sign.
+    /// Verifies; does not sign yet. At most one key is published.
     Published = 1,
     /// Verifies and signs; exactly one key is active.
     Active = 2,
-    /// Neither verifies nor signs: its last token is gone.
+    /// Neither verifies nor signs: its last token is gone. Its private half has been forgotten.
     Retired = 3,
     /// Whatever it signed is refused.
     Tainted = 4,
+    /// Verifies, as long as tokens of it may live; signs no more.
+    Retiring = 5,
 }
 wire_enum!(KeyState {
     1 => Published,
     2 => Active,
     3 => Retired,
     4 => Tainted,
+    5 => Retiring,
 });
 
 impl KeyState {
@@ -63,6 +66,32 @@ impl KeyState {
             Self::Active => "active",
             Self::Retired => "retired",
             Self::Tainted => "tainted",
+            Self::Retiring => "retiring",
+        }
+    }
+}
+
+/// Where a signing key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum KeyOrigin {
+    /// Made by this cluster: it has signed what the cluster knows of, and nothing else.
+    Made = 1,
+    /// Brought by an operator: tokens of an earlier life may exist that nobody here has recorded.
+    Adopted = 2,
+}
+wire_enum!(KeyOrigin {
+    1 => Made,
+    2 => Adopted,
+});
+
+impl KeyOrigin {
+    /// The word used in messages and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::Adopted => "adopted",
         }
     }
 }
@@ -78,14 +107,37 @@ pub struct Key {
     pub certificate_der: Vec<u8>,
     /// The public key, as the certificate holds it.
     pub spki_der: Vec<u8>,
-    /// The private half, sealed.
-    pub private_key: Sealed,
+    /// The private half, sealed; `None` once the key has retired.
+    pub private_key: Option<Sealed>,
+    /// Where it comes from.
+    pub origin: KeyOrigin,
     /// Where it is in its life.
     pub state: KeyState,
     /// The log index at which it got there.
     pub since_index: u64,
+    /// The state's time at which it got there, milliseconds.
+    pub since_ms: u64,
+    /// For how many seconds it is shown at least before it signs.
+    pub overlap_secs: u64,
+    /// The nodes that have unsealed it.
+    pub confirmed: BTreeSet<u64>,
+    /// Until when tokens of it may live that nobody recorded, in seconds; settled when it signs no more.
+    pub plain_until: u64,
 }
-wire_struct!(Key { kid, algorithm, certificate_der, spki_der, private_key, state, since_index });
+wire_struct!(Key {
+    kid,
+    algorithm,
+    certificate_der,
+    spki_der,
+    private_key,
+    origin,
+    state,
+    since_index,
+    since_ms,
+    overlap_secs,
+    confirmed,
+    plain_until,
+});
 
 /// What the tokens of a trusted issuer may do here. By default all that the guide allows, except admin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

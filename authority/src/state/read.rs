@@ -59,7 +59,7 @@ impl State {
     #[must_use]
     pub fn sealed(&self, which: &SealedKind) -> Option<&Sealed> {
         match which {
-            SealedKind::TokenKey(kid) => self.keyring.get(kid).map(|key| &key.private_key),
+            SealedKind::TokenKey(kid) => self.keyring.get(kid).and_then(|key| key.private_key.as_ref()),
             SealedKind::ClusterCa => self.cluster.as_ref().map(|cluster| &cluster.ca.private_key),
             SealedKind::RefreshSecret => self.cluster.as_ref().map(|cluster| &cluster.refresh_secret),
         }

@@ -146,7 +146,10 @@ impl Revocations {
 
     pub(crate) fn remember(&mut self, id: TokenId, lately: Lately) {
         self.lately_order.insert(lately.order, id);
-        self.lately.insert(id, lately);
+        // The same id may be listed once more, with another expiry.
+        if let Some(before) = self.lately.insert(id, lately) {
+            self.lately_order.remove(&before.order);
+        }
     }
 
     /// The sizes of `lately` and its derived order, for the invariants.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use circlet_token::{TokenId, UserName};
+use circlet_token::{KeyId, TokenId, UserName};
 use imbl::{OrdMap, OrdSet};
 
 use crate::record::TokenRecord;
@@ -16,6 +16,7 @@ pub(crate) struct Tokens {
     by_expiry: OrdSet<(u64, TokenId)>,
     owned: OrdMap<UserName, u64>,
     references: OrdMap<[u8; 32], TokenId>,
+    signed: OrdMap<KeyId, u64>,
 }
 
 impl Tokens {
@@ -44,6 +45,10 @@ impl Tokens {
         self.owned.get(name).copied().unwrap_or(0)
     }
 
+    pub(crate) fn signed_by(&self, kid: &KeyId) -> u64 {
+        self.signed.get(kid).copied().unwrap_or(0)
+    }
+
     pub(crate) fn by_reference(&self, hash: &[u8; 32]) -> Option<TokenId> {
         self.references.get(hash).copied()
     }
@@ -65,6 +70,8 @@ impl Tokens {
         if let Some(hash) = record.reference {
             self.references.insert(hash, record.id);
         }
+        let count = self.signed_by(&record.kid).saturating_add(1);
+        self.signed.insert(record.kid.clone(), count);
         self.by_expiry.insert((record.expiry(), record.id));
         self.records.insert(record.id, Arc::new(record));
     }
@@ -83,14 +90,20 @@ impl Tokens {
         if let Some(hash) = record.reference {
             self.references.remove(&hash);
         }
+        match self.signed_by(&record.kid).saturating_sub(1) {
+            0 => self.signed.remove(&record.kid),
+            count => self.signed.insert(record.kid.clone(), count),
+        };
         self.by_expiry.remove(&(record.expiry(), record.id));
         Some(record)
     }
 
-    /// The sizes of the derived maps, for the invariants: by user, by expiry, owned in all, references.
-    pub(crate) fn derived_sizes(&self) -> (usize, usize, u64, usize) {
-        let owned = self.owned.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
-        (self.by_user.len(), self.by_expiry.len(), owned, self.references.len())
+    /// The sizes of the derived maps, for the invariants: by user, by expiry, owned in all, references, signed in all.
+    pub(crate) fn derived_sizes(&self) -> (usize, usize, u64, usize, u64) {
+        let total = |count: u64, more: &u64| count.saturating_add(*more);
+        let owned = self.owned.values().fold(0, total);
+        let signed = self.signed.values().fold(0, total);
+        (self.by_user.len(), self.by_expiry.len(), owned, self.references.len(), signed)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use circlet_authority::{
-    Action, Actor, Bootstrap, ClusterCa, Command, Config, FamilyId, FirstAdministrator, NodeRecord, Outcome,
-    Sealed, Stamp, State, TokenActor, TokenRecord,
+    Action, Actor, Bootstrap, ClusterCa, Command, Config, FamilyId, FirstAdministrator, KeyOrigin, NewKey,
+    NodeRecord, Outcome, Sealed, Stamp, State, TokenActor, TokenRecord,
 };
 use circlet_token::{Algorithm, Claims, KeyId, ServiceId, TokenId, UserName, Verified};
 use sha2::{Digest, Sha256};
@@ -47,6 +47,18 @@ pub(crate) fn sealed(label: &str) -> Sealed {
     Sealed { nonce: [7; 24], ciphertext: label.as_bytes().to_vec() }
 }
 
+/// A signing key of that label, on its own public key or on that of another label.
+pub(crate) fn new_key(label: &str, public_key: &str, origin: KeyOrigin) -> NewKey {
+    NewKey {
+        kid: kid(label),
+        algorithm: Algorithm::EdDsa,
+        certificate_der: format!("certificate {label}").into_bytes(),
+        spki_der: format!("public key {public_key}").into_bytes(),
+        private_key: sealed(label),
+        origin,
+    }
+}
+
 pub(crate) fn bootstrap() -> Bootstrap {
     Bootstrap {
         service_id: service(OURS),
@@ -56,6 +68,7 @@ pub(crate) fn bootstrap() -> Bootstrap {
         certificate_der: b"certificate k1".to_vec(),
         spki_der: b"public key k1".to_vec(),
         private_key: sealed("private key k1"),
+        origin: KeyOrigin::Made,
         cluster_ca: ClusterCa { certificate_der: b"ca".to_vec(), private_key: sealed("ca key") },
         refresh_secret: sealed("refresh secret"),
         master_key_fingerprint: [9; 32],

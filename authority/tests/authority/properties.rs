@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use circlet_authority::{
     Action, Actor, AdmitNode, Command, DeleteGroup, DeleteUser, DistrustIssuer, FamilyId, Generation, Group,
-    IssueToken, IssuerLimits, Judgement, MintJoinToken, Outcome, PresentedToken, Purge, PutGroup, PutMode,
-    PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetConfig,
-    Stamp, State, TokenActor, TokenRecord, TrustIssuer, UserStatus, Whom, invariant,
+    IssueToken, IssuerLimits, Judgement, KeyOrigin, MintJoinToken, Outcome, PresentedToken, Purge, PutGroup,
+    PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget, RevokeToken, RotateKey,
+    SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer, UserStatus, Whom, invariant,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject, TokenId, Verified};
 use proptest::{collection::vec, prelude::*};
 
 use crate::house::{
-    OURS, START_MS, THEIRS, bootstrap, family_id, hash, kid, name, sealed, service, token_id,
+    OURS, START_MS, THEIRS, bootstrap, family_id, hash, kid, name, new_key, service, token_id,
 };
 
 /// One step; numbers pick among what there is.
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_u8..3, any::<bool>()).prop_map(|(group, admin)| Step::PutGroup { group, admin }),
         1 => (0_u8..3).prop_map(|group| Step::DeleteGroup { group }),
         2 => (0_u8..8, 0_u8..6).prop_map(|(setting, value)| Step::SetConfig { setting, value }),
-        2 => (0_u8..4, 0_u8..3).prop_map(|(key, how)| Step::Rotate { key, how }),
+        2 => (0_u8..4, 0_u8..7).prop_map(|(key, how)| Step::Rotate { key, how }),
         1 => (0_u8..6, any::<bool>()).prop_map(|(key, distrust)| Step::Trust { key, distrust }),
         1 => (0_u8..4).prop_map(|node| Step::Join { node }),
         1 => Just(Step::PurgeMark),
@@ -213,7 +213,7 @@ impl World {
                 (admin, Action::SetConfig(Box::new(SetConfig { config, if_version: None })))
             }
             Step::Rotate { key, how } => {
-                (Actor::Operator, Action::RotateKey(Box::new(self.rotate(*key, *how)?)))
+                (Actor::System, Action::RotateKey(Box::new(self.rotate(*key, *how)?)))
             }
             Step::Trust { key, distrust } => (admin, Self::trust(*key, *distrust)),
             Step::Join { node } => (Actor::System, self.join(*node)),
@@ -312,16 +312,22 @@ impl World {
 
     fn rotate(&self, key: u8, how: u8) -> Option<RotateKey> {
         let label = format!("k{key}");
+        let kid = kid(&label);
         Some(match how {
             0 => RotateKey::Publish {
-                kid: kid(&label),
-                algorithm: Algorithm::EdDsa,
-                certificate_der: label.clone().into_bytes(),
-                spki_der: format!("public key {label}").into_bytes(),
-                private_key: sealed(&label),
+                key: Box::new(new_key(&label, &format!("k{}", key % 3), KeyOrigin::Made)),
+                replaces: self.state.active_key()?.kid.clone(),
+                overlap_secs: Some(u64::from(key)),
             },
-            1 => RotateKey::Activate { kid: kid(&label), replaces: self.state.active_key()?.kid.clone() },
-            _ => RotateKey::Taint { kid: kid(&label) },
+            1 => RotateKey::Activate { kid, replaces: self.state.active_key()?.kid.clone() },
+            2 => RotateKey::Taint { kid, next: None },
+            3 => {
+                let next = format!("k{}", key + 4);
+                RotateKey::Taint { kid, next: Some(Box::new(new_key(&next, &next, KeyOrigin::Made))) }
+            }
+            4 => RotateKey::Confirm { kid, node: 1 },
+            5 => RotateKey::Cancel { kid },
+            _ => RotateKey::Retire { kid, vouched: false },
         })
     }
 

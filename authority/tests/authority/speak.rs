@@ -1,20 +1,22 @@
 //! The words of the scripts: one line in, one outcome out.
 
+mod keys;
+
 use std::{collections::BTreeSet, error::Error};
 
 use circlet_authority::{
     Action, Actor, AdmitNode, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group, IssueRequest,
     IssueToken, IssuerLimits, Judgement, MintJoinToken, Outcome, PasswordChange, PresentedToken, Purge,
     PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget, RevokeToken,
-    RotateKey, SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus, Whom,
+    SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Claims, Lifetime, Scope, Subject};
 use goldenscript::{ArgumentConsumer, Command};
 
 use crate::{
     house::{
-        Held, House, OURS, OURS_AS_ACCESS, START_MS, THEIRS, family_id, hash, kid, name, node, sealed,
-        service, token_id,
+        Held, House, OURS, OURS_AS_ACCESS, START_MS, THEIRS, family_id, hash, kid, name, node, service,
+        token_id,
     },
     tell::{describe, tell},
 };
@@ -66,7 +68,9 @@ impl House {
             }
             "set-config" => self.set_config(args),
             "config" => Ok(self.state.config().get(next(args)?)?),
-            "publish" | "activate" | "taint" => self.rotate(&command.name, args),
+            "publish" | "activate" | "taint" | "confirm" | "cancel" | "retire" => {
+                self.rotate(&command.name, args)
+            }
             "trust" => self.trust(args),
             "distrust" => {
                 let action = Action::DistrustIssuer(DistrustIssuer { kid: kid(next(args)?) });
@@ -81,6 +85,7 @@ impl House {
             "purge" => self.purge(args),
             "list" => self.list(args),
             "holds" => Ok(self.holds()),
+            "keys" => Ok(self.keys()),
             other => Err(format!("no such word: {other}").into()),
         }?;
         args.reject_next()?;
@@ -336,29 +341,6 @@ impl House {
         }
         let outcome = self.apply(actor, Action::SetConfig(Box::new(SetConfig { config, if_version })));
         Ok(tell(&outcome))
-    }
-
-    fn rotate(&mut self, word: &str, args: &mut ArgumentConsumer<'_>) -> Said {
-        let label = next(args)?;
-        let kid_ = kid(label);
-        let public_key = args.take_key("public-key").unwrap_or(label);
-        let rotate = match word {
-            "publish" => {
-                self.labels.push((kid_.to_string(), format!("<{label}>")));
-                RotateKey::Publish {
-                    kid: kid_,
-                    algorithm: Algorithm::EdDsa,
-                    certificate_der: format!("certificate {label}").into_bytes(),
-                    spki_der: format!("public key {public_key}").into_bytes(),
-                    private_key: sealed(label),
-                }
-            }
-            "activate" => {
-                RotateKey::Activate { kid: kid_, replaces: kid(args.take_key("replaces").unwrap_or("k1")) }
-            }
-            _ => RotateKey::Taint { kid: kid_ },
-        };
-        self.act(args, Action::RotateKey(Box::new(rotate)))
     }
 
     fn trust(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {

@@ -5,15 +5,15 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use circlet_authority::{
     Action, Actor, AdmitNode, Command, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group,
-    IssueToken, IssuerLimits, MintJoinToken, Outcome, PasswordChange, PresentedToken, Purge, PutGroup,
-    PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, RevokeBefore, RevokeNote, RevokeTarget,
-    RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer,
-    UserStatus, Whom,
+    IssueToken, IssuerLimits, KeyOrigin, MintJoinToken, Outcome, PasswordChange, PresentedToken, Purge,
+    PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, RevokeBefore, RevokeNote,
+    RevokeTarget, RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord,
+    TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject};
 
 use crate::house::{
-    House, OURS, START_MS, THEIRS, bootstrap, family_id, hash, kid, name, node, sealed, service, token_id,
+    House, OURS, START_MS, THEIRS, bootstrap, family_id, hash, kid, name, new_key, node, service, token_id,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -154,13 +154,8 @@ fn trust() -> TrustIssuer {
 }
 
 fn publish() -> RotateKey {
-    RotateKey::Publish {
-        kid: kid("k2"),
-        algorithm: Algorithm::Rs256,
-        certificate_der: vec![1],
-        spki_der: vec![2],
-        private_key: sealed("k2"),
-    }
+    let key = Box::new(new_key("k2", "k2", KeyOrigin::Adopted));
+    RotateKey::Publish { key, replaces: kid("k1"), overlap_secs: Some(60) }
 }
 
 fn admit() -> AdmitNode {
@@ -207,7 +202,10 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("purge-remove", Action::Purge(Purge::Remove { mark: 9, elapsed_ms: 3_600_000 })),
         ("rotate-key-publish", rotate(publish())),
         ("rotate-key-activate", rotate(RotateKey::Activate { kid: kid("k2"), replaces: kid("k1") })),
-        ("rotate-key-taint", rotate(RotateKey::Taint { kid: kid("k1") })),
+        ("rotate-key-taint", rotate(RotateKey::Taint { kid: kid("k1"), next: None })),
+        ("rotate-key-confirm", rotate(RotateKey::Confirm { kid: kid("k2"), node: 7 })),
+        ("rotate-key-cancel", rotate(RotateKey::Cancel { kid: kid("k2") })),
+        ("rotate-key-retire", rotate(RotateKey::Retire { kid: kid("k1"), vouched: true })),
     ]
 }
 
@@ -362,6 +360,9 @@ fn refusals_about_the_cluster() -> Vec<Refusal> {
         Refusal::MarkTooYoung { elapsed_ms: 5, needed_ms: 6 },
         Refusal::Taken { what: text() },
         Refusal::Empty { what: text() },
+        Refusal::RotationUnderWay { kid: kid() },
+        Refusal::KeyNotReady { kid: kid(), why: text() },
+        Refusal::KeyNeeded { kid: kid(), why: text() },
     ]
 }
 

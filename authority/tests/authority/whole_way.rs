@@ -1,15 +1,15 @@
 //! The whole way of a token with real keys: decided here, signed outside, verified with the view's key set, judged.
 
 use circlet_authority::{
-    Action, Actor, Bootstrap, Generation, IssueToken, Judgement, Outcome, PresentedToken, RevokeTarget,
-    RevokeToken, RotateKey, TokenRecord, TrustIssuer,
+    Action, Actor, Bootstrap, Generation, IssueToken, Judgement, KeyOrigin, NewKey, Outcome, PresentedToken,
+    RevokeTarget, RevokeToken, RotateKey, TokenRecord, TrustIssuer,
 };
 use circlet_token::{
     Algorithm, Audience, AudienceRule, Check, Claims, ExpiryRule, KeyId, Lifetime, Reject, Scope, SigningKey,
     Subject, Verified, mint, verify,
 };
 
-use crate::house::{House, OURS, THEIRS, bootstrap, kid, name, sealed, service, token_id};
+use crate::house::{House, OURS, THEIRS, bootstrap, kid, name, new_key, service, token_id};
 
 fn key(number: u8) -> SigningKey {
     SigningKey::from_ed25519_seed(&[number; 32])
@@ -60,13 +60,12 @@ fn check(house: &House, token: &str) -> Result<Verified, Reject> {
 }
 
 fn publish(house: &mut House, label: &str, key: &SigningKey) {
-    let publish = RotateKey::Publish {
-        kid: kid(label),
+    let new = NewKey {
         algorithm: key.algorithm(),
-        certificate_der: Vec::new(),
         spki_der: key.spki_der(),
-        private_key: sealed(label),
+        ..new_key(label, label, KeyOrigin::Made)
     };
+    let publish = RotateKey::Publish { key: Box::new(new), replaces: kid("k1"), overlap_secs: None };
     assert_eq!(house.apply(admin(), Action::RotateKey(Box::new(publish))), Outcome::Done);
 }
 
@@ -111,7 +110,7 @@ fn the_next_key_verifies_before_it_signs_and_the_last_one_after() {
     assert_eq!(new.kid, kid("k2"));
     let new = mint(&new.claims(&service(OURS)), &new.kid, &key(2));
     assert!(check(&house, &old).is_ok() && check(&house, &new).is_ok());
-    house.apply(admin(), Action::RotateKey(Box::new(RotateKey::Taint { kid: kid("k1") })));
+    house.apply(admin(), Action::RotateKey(Box::new(RotateKey::Taint { kid: kid("k1"), next: None })));
     let verified = check(&house, &old).unwrap();
     assert!(matches!(house.state.judge(&verified, house.now_secs()), Judgement::Revoked(_)));
 }

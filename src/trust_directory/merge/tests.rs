@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use circlet_authority::{
     Action, Actor, Bootstrap, ClusterCa, Command, Config, DistrustIssuer, FirstAdministrator, IssuerLimits,
-    NodeRecord, Outcome, Sealed, Stamp, State, TrustIssuer,
+    KeyOrigin, NodeRecord, Outcome, Sealed, Stamp, State, TrustIssuer,
 };
 use circlet_token::{CertificateFacts, KeyId, Lifetime, ServiceId, UserName, read_certificate};
 
@@ -42,6 +42,7 @@ impl Case {
             certificate_der: own.der,
             spki_der: own.spki_der,
             private_key: sealed(),
+            origin: KeyOrigin::Made,
             cluster_ca: ClusterCa { certificate_der: Vec::new(), private_key: sealed() },
             refresh_secret: sealed(),
             master_key_fingerprint: [0; 32],

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use circlet_authority::{
-    Action, Bootstrap, ClusterCa, Config, FirstAdministrator, NodeRecord, PasswordChange, PutMode, PutUser,
-    Sealed,
+    Action, Bootstrap, ClusterCa, Config, FirstAdministrator, KeyOrigin, NodeRecord, PasswordChange, PutMode,
+    PutUser, Sealed,
 };
 use circlet_raft::Peer;
 use circlet_token::{Algorithm, KeyId, ServiceId, SigningKey, Subject, UserName};
@@ -56,6 +56,7 @@ pub fn bootstrap(founder: &Peer) -> Action {
         certificate_der: CERTIFICATE.to_vec(),
         spki_der: SIGNER.spki_der(),
         private_key: sealed(),
+        origin: KeyOrigin::Made,
         cluster_ca: ClusterCa { certificate_der: b"ca".to_vec(), private_key: sealed() },
         refresh_secret: sealed(),
         master_key_fingerprint: [9; 32],
