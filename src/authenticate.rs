@@ -23,6 +23,7 @@ use crate::password::{Attempt, Passwords, Verdict};
 use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::{reading, users};
+use crate::watched::Watched;
 use credential::Credential;
 use signatures::Signatures;
 use tokens::Rules;
@@ -100,12 +101,13 @@ pub(crate) struct Authenticator {
     cluster: Cluster,
     passwords: Passwords,
     signatures: Signatures,
+    watched: Arc<Watched>,
 }
 
 impl Authenticator {
     /// Judges by the views of this cluster; what it remembers starts empty.
-    pub(crate) fn new(cluster: Cluster, passwords: Passwords) -> Self {
-        Self { cluster, passwords, signatures: Signatures::new() }
+    pub(crate) fn new(cluster: Cluster, passwords: Passwords, watched: Arc<Watched>) -> Self {
+        Self { cluster, passwords, signatures: Signatures::new(), watched }
     }
 
     /// Finds out who asks. No credential is nobody; one that doesn't count is an error, never nobody.

@@ -45,6 +45,12 @@ pub enum CertificateProblem {
     /// The library refused.
     #[error("the certificate could not be made")]
     Making(#[from] rcgen::Error),
+    /// What was made can't be read.
+    #[error("the certificate can't be read: {0}")]
+    Reading(#[from] circlet_token::CertificateError),
+    /// The program is ending.
+    #[error("making the certificate was broken off")]
+    BrokenOff,
     /// Not a certificate, or no PEM.
     #[error("not a PEM certificate: {0}")]
     NotPem(String),

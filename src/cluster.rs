@@ -11,14 +11,12 @@ use circlet_raft::{Instants, MemberError, NodeId, NotReached, Peer, ProposeError
 use crate::clock::{self, Now};
 use crate::keys::Keys;
 use crate::machine::Authority;
-use crate::trust_directory::Look;
 
 /// The cluster as this node takes part in it. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Cluster {
     raft: Raft<Authority>,
     keys: Arc<Keys>,
-    trusted: Arc<Look>,
 }
 
 /// What the cluster has decided; this node's view holds it.
@@ -59,7 +57,7 @@ impl Cluster {
     /// The bridge to an open node of the log.
     #[must_use]
     pub fn new(raft: Raft<Authority>, keys: Keys) -> Self {
-        Self { raft, keys: Arc::new(keys), trusted: Arc::default() }
+        Self { raft, keys: Arc::new(keys) }
     }
 
     /// The present view with its index and freshness: one value, loaded once per decision.
@@ -72,11 +70,6 @@ impl Cluster {
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
-    }
-
-    /// The directory of trusted certificates, for one more look before a key counts as unknown.
-    pub(crate) fn trusted(&self) -> &Look {
-        &self.trusted
     }
 
     /// The node's time: the later of the wall clock and the newest time in the log.

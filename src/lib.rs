@@ -28,7 +28,13 @@ pub mod usecase;
 
 // The process.
 pub mod node;
+
+// What the node keeps by itself: keys on their way, files that an operator changes.
+pub mod announce;
+pub mod key_directory;
+pub mod rotation;
 pub mod trust_directory;
+pub mod watched;
 
 // The command line.
 pub mod cli;

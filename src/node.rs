@@ -7,7 +7,6 @@ pub(crate) mod bootstrap_credentials;
 mod observe;
 mod purge;
 mod ready;
-mod root_certificate;
 mod stop;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +28,7 @@ use crate::keys::{KeyUnavailable, Keys};
 use crate::machine::Authority;
 use crate::password::Passwords;
 use crate::seal::hex;
-use crate::{http, trust_directory};
+use crate::{http, key_directory, rotation, trust_directory};
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
 /// has just joined has none, and serves 503 until its peers have sent it.
@@ -189,19 +188,18 @@ impl Node {
             .map_err(|source| ServeError::System { doing: "open the audit log", source })?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(audit.clone().keep_trying()));
         let edge = Arc::new(self.edge(audit.clone()));
+        let watched = Arc::clone(&edge.watched);
         tasks.spawn(http::server::serve(listener, tls, edge, stop.clone()));
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
         let (cluster, paths) = (&self.cluster, &self.home.paths);
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
-        tasks.spawn(
-            stop.clone().run_until_cancelled_owned(root_certificate::run(cluster.clone(), paths.clone())),
-        );
-        tasks.spawn(stop.clone().run_until_cancelled_owned(trust_directory::run(
-            cluster.clone(),
-            paths.clone(),
-            self.settings.trust_poll,
-            audit,
-        )));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(rotation::run(cluster.clone(), audit.clone())));
+        let poll = self.settings.trust_poll;
+        let keys =
+            key_directory::run(cluster.clone(), paths.clone(), poll, audit.clone(), Arc::clone(&watched));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(keys));
+        let trusted = trust_directory::run(cluster.clone(), paths.clone(), poll, audit, watched);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(trusted));
         let ready = ready::Ready {
             cluster: cluster.clone(),
             file: self.serving.ready_file.clone(),

@@ -5,9 +5,7 @@
 //! (what is there, what this node last saw and wrote, what the cluster decided) and says what to do, and this module
 //! does it. What the node did not see happen is not an intention: see `merge::plan`.
 
-mod announce;
 mod flapping;
-mod look;
 mod manifest;
 mod merge;
 mod scan;
@@ -18,17 +16,16 @@ use std::time::{Duration, Instant};
 
 use circlet_authority::{Action, Actor, DistrustIssuer, Outcome, State, TrustIssuer, TrustedIssuer};
 use circlet_token::{CertificateFacts, KeyId, ServiceId};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::announce::Announcer;
 use crate::audit::{self, Audit, Change, Entity, Line};
 use crate::certificates;
 use crate::cluster::Cluster;
 use crate::home::{self, Paths};
-use announce::Announcer;
+use crate::watched::{self, Watched};
 use flapping::Flapping;
-pub(crate) use look::Look;
 use manifest::Manifest;
 use merge::{Seen, Step};
 use scan::Scan;
@@ -41,10 +38,10 @@ const LOOK: Duration = Duration::from_millis(500);
 const ASIDE: &str = "distrusted";
 
 /// Keeps directory and circle the same. Never returns.
-pub(crate) async fn run(cluster: Cluster, paths: Paths, poll: Duration, audit: Audit) {
+pub(crate) async fn run(cluster: Cluster, paths: Paths, poll: Duration, audit: Audit, watched: Arc<Watched>) {
     let changed = Arc::new(Notify::new());
     // Kept as long as the loop runs; without it, as on some file systems, polling alone must do.
-    let _watcher = watch(&paths.trusted(), &changed);
+    let _watcher = watched::watch(&paths.trusted(), &changed);
     let mut keeper = Keeper {
         announcer: Announcer::new(cluster.clone(), paths.clone()),
         manifest: Manifest::read(&paths.trust_manifest()),
@@ -59,32 +56,17 @@ pub(crate) async fn run(cluster: Cluster, paths: Paths, poll: Duration, audit: A
     loop {
         let is_due = scanned.is_none_or(|at: Instant| at.elapsed() >= poll) || keeper.circle_has_changed();
         if is_due {
-            keeper.cluster.trusted().begin();
+            watched.trusted.begin();
             keeper.keep().await;
-            keeper.cluster.trusted().end();
+            watched.trusted.end();
             scanned = Some(Instant::now());
         }
         tokio::select! {
             () = changed.notified() => scanned = None,
-            () = keeper.cluster.trusted().wanted() => scanned = None,
+            () = watched.trusted.wanted() => scanned = None,
             () = tokio::time::sleep(LOOK.min(poll)) => {}
         }
     }
-}
-
-fn watch(directory: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
-    let wake = Arc::clone(changed);
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading is an event too, and would wake the reader for ever.
-        if event.map_or(true, |event| !event.kind.is_access()) {
-            wake.notify_one();
-        }
-    });
-    let watching = watcher.and_then(|mut watcher| {
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    watching.inspect_err(|error| tracing::info!(%error, "the trusted directory is polled, not watched")).ok()
 }
 
 /// One node's side of the circle of trust.

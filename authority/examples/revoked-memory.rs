@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, error::Error, fs};
 
 use circlet_authority::{
-    Action, Actor, Bootstrap, ClusterCa, Command, Config, FirstAdministrator, NodeRecord, Outcome,
+    Action, Actor, Bootstrap, ClusterCa, Command, Config, FirstAdministrator, KeyOrigin, NodeRecord, Outcome,
     PresentedToken, RevokeTarget, RevokeToken, Sealed, Stamp, State,
 };
 use circlet_token::{Algorithm, KeyId, ServiceId, Subject, TokenId, UserName};
@@ -67,6 +67,7 @@ fn bootstrap(service: &ServiceId, key: &KeyId) -> Result<Bootstrap, Box<dyn Erro
         certificate_der: Vec::new(),
         spki_der: Vec::new(),
         private_key: sealed(),
+        origin: KeyOrigin::Made,
         cluster_ca: ClusterCa { certificate_der: Vec::new(), private_key: sealed() },
         refresh_secret: sealed(),
         master_key_fingerprint: [0; 32],

@@ -54,7 +54,7 @@ impl Authenticator {
         let mut vouched = vouch(&here, opinion).await;
         // Its certificate may have been dropped into the trusted directory a moment ago.
         if matches!(vouched, Err(Unvouched::Refused(Reject::UnknownKey { .. })))
-            && self.cluster.trusted().again().await
+            && self.watched.trusted.again().await
         {
             vouched = vouch(&here, opinion).await;
         }

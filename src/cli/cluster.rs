@@ -86,7 +86,12 @@ fn for_people(status: &Value) -> String {
         table::cell(&status["applied"]),
     );
     let rows = table::rows(&status["nodes"], &["id", "name", "role", "leader", "url", "peer", "matched"]);
-    format!("{head}\n\n{}", table::table(&["ID", "NAME", "ROLE", "LEADER", "URL", "PEER", "MATCHED"], &rows))
+    let nodes = table::table(&["ID", "NAME", "ROLE", "LEADER", "URL", "PEER", "MATCHED"], &rows);
+    let problems = table::rows(&status["problems"], &["file", "problem"]);
+    let problems =
+        problems.iter().map(|problem| format!("problem on node {}: {}", status["node"], problem.join(": ")));
+    let parts: Vec<String> = [head, nodes].into_iter().chain(problems).collect();
+    parts.join("\n\n")
 }
 
 /// Remove a node from the cluster; its id never returns.

@@ -43,6 +43,8 @@ places! {
     keys = "etc/keys";
     /// The certificate of the cluster's own tokens, PEM.
     root_crt = "etc/keys/root.crt";
+    /// The key of that certificate, if an operator has placed it.
+    private_key = "etc/keys/private.key";
     /// The circle of trust: one certificate per file.
     trusted = "etc/keys/trusted";
     /// Secrets of this node and of the cluster.
@@ -63,6 +65,8 @@ places! {
     raft = "data/raft";
     /// What the node last saw and wrote in the directory of trusted certificates.
     trust_manifest = "data/trusted.json";
+    /// Which certificate the node last showed in etc/keys/root.crt.
+    key_manifest = "data/keys.json";
     /// Log files.
     logs = "logs";
 }

@@ -20,6 +20,7 @@ use crate::cluster::Cluster;
 use crate::home::Network;
 use crate::password::Passwords;
 use crate::usecase::failure::{Code, Failure};
+use crate::watched::Watched;
 
 /// What an operator sets per node for the edge.
 #[derive(Debug, Clone)]
@@ -37,14 +38,16 @@ pub struct Edge {
     pub(crate) audit: Audit,
     pub(crate) settings: Settings,
     pub(crate) authenticator: Authenticator,
+    pub(crate) watched: Arc<Watched>,
 }
 
 impl Edge {
     /// An edge on this cluster.
     #[must_use]
     pub fn new(cluster: Cluster, passwords: Passwords, audit: Audit, settings: Settings) -> Self {
-        let authenticator = Authenticator::new(cluster.clone(), passwords.clone());
-        Self { cluster, passwords, audit, settings, authenticator }
+        let watched = Arc::<Watched>::default();
+        let authenticator = Authenticator::new(cluster.clone(), passwords.clone(), Arc::clone(&watched));
+        Self { cluster, passwords, audit, settings, authenticator, watched }
     }
 
     /// Where the client is, as far as trusted proxies say.

@@ -10,6 +10,7 @@ use crate::audit::{Change, Entity};
 use crate::certificates;
 use crate::join_token::{self, JoinToken};
 use crate::secret::Secret;
+use crate::watched::Problems;
 
 /// A join token names so many nodes at most; any of them will do.
 const ADDRESSES_MAX: usize = 5;
@@ -25,7 +26,7 @@ pub(crate) struct MintedJoinToken {
 }
 
 /// What this node knows of itself and of the others, as JSON. Reading it needs no leader.
-pub(crate) async fn status(session: &Session<'_>) -> Result<Value, Failure> {
+pub(crate) async fn status(session: &Session<'_>, problems: &Problems) -> Result<Value, Failure> {
     session.require_admin("see the nodes of the cluster").await?;
     let published = session.published();
     let view = &published.view;
@@ -44,6 +45,7 @@ pub(crate) async fn status(session: &Session<'_>) -> Result<Value, Failure> {
         "view_age_ms": published.age_ms(session.cluster.instants()),
         "clock_offset_ms": status.clock_offset_ms,
         "nodes": nodes,
+        "problems": problems.all().iter().map(|(file, problem)| json!({"file": file, "problem": problem})).collect::<Vec<_>>(),
     }))
 }
 

@@ -46,7 +46,7 @@ async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write()
     a_healthy_cluster_decides(&cluster).await;
 }
 
-fn assert_kept_promises(told: &Told) {
+pub(crate) fn assert_kept_promises(told: &Told) {
     assert!(told.plain_done > 100, "the clients were at work: {}", told.plain_done);
     assert!(
         told.plain_failed.is_empty(),

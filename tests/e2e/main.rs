@@ -15,6 +15,7 @@ mod dev;
 mod eventually;
 mod failover;
 mod http;
+mod keys;
 mod lifecycle;
 mod load;
 mod node;

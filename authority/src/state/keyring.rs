@@ -47,7 +47,10 @@ impl State {
             return None;
         }
         let left = patience.saturating_sub(age_secs);
-        Some(format!("not yet unsealed by these nodes: {}; they are waited for {left} s more", missing.join(", ")))
+        Some(format!(
+            "not yet unsealed by these nodes: {}; they are waited for {left} s more",
+            missing.join(", ")
+        ))
     }
 
     /// Why a retiring key is still needed at `now_ms`, if it is.

@@ -1,4 +1,4 @@
-//! Says when every peer has applied a change of the circle, in the words that operators look for.
+//! Says when every peer has applied a change of the keys or of the circle, in the words that operators look for.
 
 use std::io::Write;
 use std::time::Duration;
@@ -18,18 +18,18 @@ const LOG_FILE: &str = "artifactory.log";
 
 /// Asks the peers.
 #[derive(Clone)]
-pub(super) struct Announcer {
+pub(crate) struct Announcer {
     cluster: Cluster,
     paths: Paths,
 }
 
 impl Announcer {
-    pub(super) fn new(cluster: Cluster, paths: Paths) -> Self {
+    pub(crate) fn new(cluster: Cluster, paths: Paths) -> Self {
         Self { cluster, paths }
     }
 
     /// Waits in the background until every peer has applied the log up to `index`, and says so for each.
-    pub(super) fn announce(&self, index: u64) {
+    pub(crate) fn announce(&self, index: u64) {
         let own = self.cluster.status().id;
         let view = &self.cluster.published().view;
         let Some(client) = client(view.cluster_ca_certificate()) else { return };
@@ -39,7 +39,7 @@ impl Announcer {
                 match tokio::time::timeout(PATIENCE, applied(&client, &url, index)).await {
                     Ok(()) => this.say(&url),
                     Err(_) => {
-                        tracing::warn!(%url, index, "a peer has not applied a change of the circle yet");
+                        tracing::warn!(%url, index, "a peer has not applied a change of the keys or the circle yet");
                     }
                 }
             });

@@ -1,4 +1,4 @@
-//! One more look into the directory, before a token is refused because nobody here knows its key.
+//! One more look into the trusted directory, before a token is refused because nobody here knows its key.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -40,15 +40,15 @@ impl Look {
     }
 
     /// Resolves when somebody wants a look.
-    pub(super) async fn wanted(&self) {
+    pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;
     }
 
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.begun.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.done.send_replace(self.begun.load(Ordering::Acquire));
     }
 }
