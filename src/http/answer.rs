@@ -32,6 +32,11 @@ pub(crate) fn json_value(status: StatusCode, value: &Value) -> Response {
     build(status, "application/json", Bytes::from(value.to_string()))
 }
 
+/// 200 with this text, which is JSON.
+pub(crate) fn json_text(body: &'static str) -> Response {
+    build(StatusCode::OK, "application/json", Bytes::from_static(body.as_bytes()))
+}
+
 /// 200 with exactly this text.
 pub(crate) fn text(body: impl Into<Bytes>) -> Response {
     build(StatusCode::OK, "text/plain", body.into())

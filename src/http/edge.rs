@@ -68,10 +68,7 @@ pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, 
     request.extensions_mut().insert(asked);
     let mut response = match path::readable(request.uri().path()) {
         Err(failure) => failure.into_response(),
-        Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-            Ok(response) => response,
-            Err(_panic) => panicked(&request_id).into_response(),
-        },
+        Ok(()) => caught(&request_id, next.run(request)).await,
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         attempt.failed(&edge, (&method, &request_id, address), &failure, failure.status(shape));
@@ -81,6 +78,14 @@ pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, 
     }
     response.headers_mut().insert(X_REQUEST_ID, request_id.header());
     response
+}
+
+/// What the handler answers; if it panics, that it did.
+async fn caught(request_id: &RequestId, handler: impl Future<Output = Response>) -> Response {
+    match AssertUnwindSafe(handler).catch_unwind().await {
+        Ok(response) => response,
+        Err(_panic) => panicked(request_id).into_response(),
+    }
 }
 
 fn peer(request: &Request) -> SocketAddr {
@@ -125,6 +130,16 @@ fn client_address(proxies: &[Network], headers: &HeaderMap, peer: SocketAddr) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::errors::Shape;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_an_internal_error_with_the_requests_id() {
+        let id = RequestId::of(&HeaderMap::new());
+        let mut response = caught(&id, async { panic!("a defect") }).await;
+        let failure = response.extensions_mut().remove::<Failure>().unwrap();
+        assert_eq!((failure.code(), failure.status(Shape::OAuth).as_u16()), (Code::Internal, 500));
+        assert!(failure.detail.unwrap().contains(id.as_str()));
+    }
 
     #[test]
     fn only_trusted_proxies_speak_for_their_clients() {

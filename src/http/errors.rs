@@ -74,6 +74,21 @@ impl Code {
     }
 }
 
+impl Code {
+    /// The statuses that this kind may have in a shape: authentication comes before the legacy token endpoints' own
+    /// errors, and has its own there.
+    pub(crate) fn statuses(self, shape: Shape) -> Vec<StatusCode> {
+        let row = self.row();
+        if shape == Shape::OAuth { vec![row.oauth.1, row.status] } else { vec![row.status] }
+    }
+
+    /// The code on the Access API, and that of the legacy token endpoints.
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
+        let row = self.row();
+        (row.code, row.oauth.0)
+    }
+}
+
 /// Reasons whose message clients compare as a whole (contract section 1.3).
 const EXACT: [&str; 6] =
     ["expired", "signature", "parse", "not_revocable", "no_credential", "bad_credentials"];
@@ -206,6 +221,24 @@ mod tests {
             object.remove("request_id");
         }
         (status, body.to_string(), challenge)
+    }
+
+    /// The transcript of every kind in every shape lies with those of the endpoints.
+    #[tokio::test]
+    async fn every_code_has_its_answer_in_every_shape() {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for code in Code::ALL {
+            let failure = Failure::new(*code, "a_word", "a sentence").with_detail("more of it");
+            for shape in [Shape::OAuth, Shape::Artifactory, Shape::Access, Shape::Circlet] {
+                let (status, body, challenge) = rendered(&failure, shape).await;
+                let challenge = challenge.map(|text| format!(" [{text}]")).unwrap_or_default();
+                writeln!(text, "{code:?} {shape:?} {status}{challenge} {body}").unwrap();
+            }
+        }
+        insta::with_settings!({snapshot_path => "../../tests/http/snapshots", prepend_module_to_snapshot => false}, {
+            insta::assert_snapshot!("error_codes", text);
+        });
     }
 
     #[tokio::test]

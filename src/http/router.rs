@@ -2,107 +2,161 @@
 
 use std::sync::Arc;
 
-use axum::http::Uri;
-use axum::routing::{delete, get, post};
+use axum::http::{StatusCode, Uri};
 use axum::{Router, middleware};
 
+use super::body::Reads::{Form, FormOrJson, Json};
 use super::edge::{self, Edge};
+use super::openapi::{self, does, tells};
+use super::routes::Routes;
 use super::{access, circlet, cluster, legacy, path, system, users_legacy, users_v2};
-use crate::usecase::failure::{Code, Failure};
+use crate::usecase::failure::Code::{self, Conflict, InvalidGrant, NotFound, RefreshUnknown, TooMuchAsked};
+use crate::usecase::failure::Failure;
+
+const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
 
 /// Everything that is served.
 ///
 /// The routes are the fallback of a router around them, whose layer so comes before the choice of a route: it folds
 /// slashes, and also says what went wrong where nothing is.
 pub(super) fn app(edge: Arc<Edge>) -> Router {
-    let routes: Router = routes().with_state(Arc::clone(&edge));
+    let routes: Router = served()
+        .into_router()
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(Arc::clone(&edge));
     Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(edge, edge::answer))
 }
 
-fn routes() -> Router<Arc<Edge>> {
-    let router = path::ACCESS.into_iter().fold(own(), |router, prefix| router.nest(prefix, access_api()));
-    path::ARTIFACTORY
-        .into_iter()
-        .fold(router, |router, prefix| router.nest(prefix, artifactory_api()))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(method_not_allowed)
+/// The table, with every alias.
+fn served() -> Routes {
+    let routes =
+        path::ACCESS.into_iter().fold(own(), |routes, prefix| routes.and(access_api().below(prefix)));
+    path::ARTIFACTORY.into_iter().fold(routes, |routes, prefix| routes.and(artifactory_api().below(prefix)))
+}
+
+/// The table, with each endpoint where it is at home.
+pub(super) fn documented() -> Routes {
+    own().and(access_api().below("/access")).and(artifactory_api().below("/artifactory/api"))
 }
 
 /// The endpoints of our own.
-fn own() -> Router<Arc<Edge>> {
-    Router::new()
-        .route("/circlet/v1/verify", get(circlet::verify))
-        .route("/circlet/v1/trust", get(circlet::list_issuers).post(circlet::add_issuer))
-        .route("/circlet/v1/trust/{issuer}", get(circlet::show_issuer).delete(circlet::remove_issuer))
-        .route("/circlet/v1/config", get(circlet::list_settings).patch(circlet::change_settings))
-        .route(
-            "/circlet/v1/config/{setting}",
-            get(circlet::show_setting).put(circlet::change_setting).delete(circlet::reset_setting),
-        )
-        .route("/circlet/v1/cluster", get(cluster::status))
-        .route("/circlet/v1/cluster/status", get(cluster::status))
-        .route("/circlet/v1/cluster/nodes", get(cluster::status))
-        .route("/circlet/v1/cluster/nodes/{node}", delete(cluster::remove))
-        .route("/circlet/v1/cluster/tokens", post(cluster::mint))
-        .route("/circlet/v1/cluster/leader", post(cluster::transfer))
-        .route("/router/api/v1/system/health", get(system::router_health))
-        .route("/healthz", get(system::healthz))
-        .route("/readyz", get(system::readyz))
+#[rustfmt::skip]
+fn own() -> Routes {
+    let nodes = |id| does(id, "What this node knows of itself and of the others").gives("ClusterStatus");
+    Routes::default()
+        .get("/circlet/v1/verify", circlet::verify, does("verify", "What the credential is worth, also in headers")
+            .query("audience", "string", "The service id to judge a token for; this cluster's if absent").gives("Worth"))
+        .get("/circlet/v1/trust", circlet::list_issuers, does("listIssuers", "The trusted issuers").gives("Issuers"))
+        .post("/circlet/v1/trust", circlet::add_issuer, does("addIssuer", "Trusts a certificate")
+            .reads(Json, "NewIssuer").creates("Issuer").may(&[Conflict]))
+        .get("/circlet/v1/trust/{issuer}", circlet::show_issuer, does("showIssuer", "Trusted certificates by key id, name or service id")
+            .gives("Issuers").may(&[NotFound]))
+        .delete("/circlet/v1/trust/{issuer}", circlet::remove_issuer, does("removeIssuer", "Distrusts by key id, name or service id")
+            .gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
+        .get("/circlet/v1/config", circlet::list_settings, does("listSettings", "The replicated settings").gives("Settings"))
+        .patch("/circlet/v1/config", circlet::change_settings, does("changeSettings", "Changes the settings named, and no others")
+            .reads(Json, "SettingChanges").gives("Settings").may(&[NotFound, Conflict]))
+        .get("/circlet/v1/config/{setting}", circlet::show_setting, does("showSetting", "One setting").gives("Setting").may(&[NotFound]))
+        .put("/circlet/v1/config/{setting}", circlet::change_setting, does("changeSetting", "Changes one setting")
+            .reads(Json, "SettingValue").gives("Setting").may(&[NotFound, Conflict]))
+        .delete("/circlet/v1/config/{setting}", circlet::reset_setting, does("resetSetting", "Sets a setting back to its default")
+            .gives("Setting").may(&[NotFound, Conflict]))
+        .get("/circlet/v1/cluster", cluster::status, nodes("cluster"))
+        .get("/circlet/v1/cluster/status", cluster::status, nodes("clusterStatus"))
+        .get("/circlet/v1/cluster/nodes", cluster::status, nodes("clusterNodes"))
+        .delete("/circlet/v1/cluster/nodes/{node}", cluster::remove, does("removeNode", "Removes a node, by name or id, for ever")
+            .gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
+        .post("/circlet/v1/cluster/tokens", cluster::mint, does("mintJoinToken", "Makes a token for one node to join with")
+            .gives("JoinToken").may(&[NotFound, Conflict]))
+        .post("/circlet/v1/cluster/leader", cluster::transfer, does("transferLeadership", "Hands the leadership to a voting node")
+            .reads(FormOrJson, "Transfer").gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
+        .get("/circlet/v1/openapi.json", openapi::serve, tells("openapi", "This document").gives("Anything"))
+        .get("/router/api/v1/system/health", system::router_health, tells("routerHealth", "The health of this node, with the service id").gives("RouterHealth"))
+        .get("/healthz", system::healthz, tells("healthz", "Whether the process answers").gives_text())
+        .get("/readyz", system::readyz, tells("readyz", "Whether this node serves, and if not, why").gives("Readiness").gives_unavailable("Readiness"))
 }
 
 /// The Access API, as it is below each of its prefixes.
-fn access_api() -> Router<Arc<Edge>> {
-    let default_expiry = get(access::default_expiry).put(access::change_default_expiry);
-    Router::new()
-        .route("/api/v1/tokens", get(access::list).post(access::create_or_refresh))
-        .route("/api/v1/tokens/{id}", get(access::show).delete(access::revoke_by_id))
-        .route("/api/v1/tokens/revoke", delete(access::revoke_by_value))
-        .route("/api/v1/tokens/default_expiry", default_expiry.clone())
-        .route("/api/v1/config/token/default_expiry", default_expiry)
-        .route("/api/v1/system/ping", get(system::ping))
-        .route("/api/v1/cert/root", get(system::root_certificate))
-        .route("/api/v1/cert/ca", get(system::cluster_certificate))
-        .route("/api/v2/users", get(users_v2::list_users).post(users_v2::create_user))
-        .route(
-            "/api/v2/users/{name}",
-            get(users_v2::read_user).patch(users_v2::change_user).delete(users_v2::delete_user),
-        )
-        .route("/api/v2/groups", get(users_v2::list_groups).post(users_v2::create_group))
-        .route(
-            "/api/v2/groups/{name}",
-            get(users_v2::read_group).patch(users_v2::change_group).delete(users_v2::delete_group),
-        )
+#[rustfmt::skip]
+fn access_api() -> Routes {
+    let expiry = |id| does(id, "The lifetime of a token that asks for none").gives("DefaultExpiry");
+    let set_expiry = |id| does(id, "Changes the lifetime of a token that asks for none")
+        .reads(FormOrJson, "NewDefaultExpiry").gives("DefaultExpiry").may(&[Conflict]);
+    Routes::default()
+        .get("/api/v1/tokens", access::list, does("listTokens", "Recorded tokens: all for administrators, the own for others")
+            .query("username", "string", "Of this user").query("description", "string", "With this description; a * at the end stands for any text")
+            .query("refreshable", "boolean", "Only those that are, or are not").query("token_id", "string", "With this id")
+            .query("order_by", "string", "created, token_id, owner, subject or expiry").query("descending_order", "boolean", "The last first")
+            .query("limit", "integer", "Tokens on a page").query("cursor", "string", "Where the page before ended").gives("Tokens"))
+        .post("/api/v1/tokens", access::create_or_refresh, does("createToken", "Creates a token, or refreshes one (grant_type=refresh_token)")
+            .reads(FormOrJson, "NewToken").gives("CreatedToken").may(&[NotFound, Conflict, TooMuchAsked, RefreshUnknown, InvalidGrant]))
+        .get("/api/v1/tokens/{id}", access::show, does("showToken", "One token; `me` is that of the request").gives("Token").may(&[NotFound]))
+        .delete("/api/v1/tokens/{id}", access::revoke_by_id, does("revokeToken", "Revokes a token; 204 if it was before")
+            .gives("RevokedById").gives_nothing(NO_CONTENT).may(&[NotFound]))
+        .delete("/api/v1/tokens/revoke", access::revoke_by_value, does("revokeTokenByValue", "Revokes a token by its value; 204 if it was before")
+            .reads(FormOrJson, "TokenValue").gives("RevokedByValue").gives_nothing(NO_CONTENT).may(&[NotFound]))
+        .get("/api/v1/tokens/default_expiry", access::default_expiry, expiry("defaultExpiry"))
+        .put("/api/v1/tokens/default_expiry", access::change_default_expiry, set_expiry("changeDefaultExpiry"))
+        .get("/api/v1/config/token/default_expiry", access::default_expiry, expiry("configuredDefaultExpiry"))
+        .put("/api/v1/config/token/default_expiry", access::change_default_expiry, set_expiry("changeConfiguredDefaultExpiry"))
+        .get("/api/v1/system/ping", system::ping, tells("accessPing", "OK, if this node serves").gives_text())
+        .get("/api/v1/cert/root", system::root_certificate, does("rootCertificate", "The certificate of the active token key: base64 of the DER")
+            .query("formatted", "boolean", "As PEM").gives_text())
+        .get("/api/v1/cert/ca", system::cluster_certificate, does("clusterCertificate", "The certificate of the cluster's CA, in PEM").gives_text())
+        .get("/api/v2/users", users_v2::list_users, does("listUsers", "All users, in pages")
+            .query("limit", "integer", "Users on a page").query("cursor", "string", "Where the page before ended").gives("Users"))
+        .post("/api/v2/users", users_v2::create_user, does("createUser", "Creates a user").reads(Json, "NewUser").creates("User").may(&[Conflict]))
+        .get("/api/v2/users/{name}", users_v2::read_user, does("showUser", "One user").gives("User").may(&[NotFound]))
+        .patch("/api/v2/users/{name}", users_v2::change_user, does("changeUser", "Changes what is named of a user")
+            .reads(Json, "UserChanges").gives("User").may(&[NotFound, Conflict]))
+        .delete("/api/v2/users/{name}", users_v2::delete_user, does("deleteUser", "Deletes a user, and ends the tokens of that name")
+            .gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
+        .get("/api/v2/groups", users_v2::list_groups, does("listGroups", "All groups, in pages")
+            .query("limit", "integer", "Groups on a page").query("cursor", "string", "Where the page before ended").gives("Groups"))
+        .post("/api/v2/groups", users_v2::create_group, does("createGroup", "Creates a group").reads(Json, "NewGroup").creates("Group").may(&[Conflict]))
+        .get("/api/v2/groups/{name}", users_v2::read_group, does("showGroup", "One group").gives("Group").may(&[NotFound]))
+        .patch("/api/v2/groups/{name}", users_v2::change_group, does("changeGroup", "Changes what is named of a group")
+            .reads(Json, "GroupChanges").gives("Group").may(&[NotFound, Conflict]))
+        .delete("/api/v2/groups/{name}", users_v2::delete_group, does("deleteGroup", "Deletes a group")
+            .gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
 }
 
 /// The older API, as it is below each of its prefixes.
-fn artifactory_api() -> Router<Arc<Edge>> {
-    Router::new()
-        .route("/security/token", get(legacy::list).post(legacy::create_or_refresh))
-        .route("/security/token/revoke", post(legacy::revoke))
-        .route("/security/users", get(users_legacy::list_users))
-        .route(
-            "/security/users/{name}",
-            get(users_legacy::read_user)
-                .put(users_legacy::create_or_update_user)
-                .post(users_legacy::update_user)
-                .delete(users_legacy::delete_user),
-        )
-        .route("/security/groups", get(users_legacy::list_groups))
-        .route(
-            "/security/groups/{name}",
-            get(users_legacy::read_group)
-                .put(users_legacy::create_or_update_group)
-                .post(users_legacy::update_group)
-                .delete(users_legacy::delete_group),
-        )
-        .route("/system/ping", get(system::ping_with_credential))
-        .route("/system/version", get(system::version))
-        .route("/system/service_id", get(system::service_id))
-        .route("/system/usage", post(system::usage).put(system::usage))
+#[rustfmt::skip]
+fn artifactory_api() -> Routes {
+    let put_user = |id, summary| does(id, summary).reads(Json, "LegacyUserChanges").gives_nothing(StatusCode::OK).may(&[NotFound, Conflict]);
+    let put_group = |id, summary| does(id, summary).reads(Json, "LegacyGroupChanges").gives_nothing(StatusCode::OK).may(&[NotFound, Conflict]);
+    Routes::default()
+        .get("/security/token", legacy::list, does("legacyListTokens", "All recorded tokens").gives("LegacyTokens"))
+        .post("/security/token", legacy::create_or_refresh, does("legacyCreateToken", "Creates a token, or refreshes one (grant_type=refresh_token)")
+            .reads(Form, "LegacyNewToken").gives("LegacyCreatedToken").may(&[NotFound, Conflict, TooMuchAsked, RefreshUnknown, InvalidGrant]))
+        .post("/security/token/revoke", legacy::revoke, does("legacyRevokeToken", "Revokes a token by its value or its id")
+            .reads(Form, "LegacyRevoke").gives_text().may(&[NotFound]))
+        .get("/security/users", users_legacy::list_users, does("legacyListUsers", "All users").gives("LegacyUsers"))
+        .get("/security/users/{name}", users_legacy::read_user, does("legacyShowUser", "One user").gives("LegacyUser").may(&[NotFound]))
+        .put("/security/users/{name}", users_legacy::create_or_update_user, put_user("legacyPutUser", "Creates or changes a user")
+            .gives_nothing(StatusCode::CREATED))
+        .post("/security/users/{name}", users_legacy::update_user, put_user("legacyChangeUser", "Changes a user"))
+        .delete("/security/users/{name}", users_legacy::delete_user, does("legacyDeleteUser", "Deletes a user, and ends the tokens of that name")
+            .gives_text().may(&[NotFound, Conflict]))
+        .get("/security/groups", users_legacy::list_groups, does("legacyListGroups", "All groups").gives("LegacyGroups"))
+        .get("/security/groups/{name}", users_legacy::read_group, does("legacyShowGroup", "One group")
+            .query("includeUsers", "boolean", "With the names of its users").gives("LegacyGroup").may(&[NotFound]))
+        .put("/security/groups/{name}", users_legacy::create_or_update_group, put_group("legacyPutGroup", "Creates or changes a group")
+            .gives_nothing(StatusCode::CREATED))
+        .post("/security/groups/{name}", users_legacy::update_group, put_group("legacyChangeGroup", "Changes a group"))
+        .delete("/security/groups/{name}", users_legacy::delete_group, does("legacyDeleteGroup", "Deletes a group")
+            .gives_text().may(&[NotFound, Conflict]))
+        .get("/system/ping", system::ping_with_credential, does("ping", "OK, if this node serves and the credential, if any, counts").gives_text())
+        .get("/system/version", system::version, does("version", "What clients choose by").gives("Version"))
+        .get("/system/service_id", system::service_id, does("serviceId", "The id of this cluster").gives_text())
+        .post("/system/usage", system::usage, tells("usage", "Takes what clients tell of themselves, and forgets it").may(&[Code::Timeout, Code::TooLarge]).gives_text())
+        .put("/system/usage", system::usage, tells("putUsage", "The same").may(&[Code::Timeout, Code::TooLarge]).gives_text())
 }
 
 async fn no_such_path(uri: Uri) -> Failure {
-    Failure::new(Code::NotFound, "no_such_path", "HTTP 404 Not Found")
+    Failure::new(NotFound, "no_such_path", "HTTP 404 Not Found")
         .with_detail(format!("nothing is served at {}", uri.path()))
 }
 

@@ -2,9 +2,21 @@
 
 use std::borrow::Cow;
 
-/// The kind of a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
+/// Defines the kinds and the list of all of them at once, so that neither can miss one.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident,)*) => {
+        /// The kind of a failure.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Code { $($(#[$doc])* $code,)* }
+
+        impl Code {
+            /// Every kind there is.
+            pub(crate) const ALL: &[Self] = &[$(Self::$code),*];
+        }
+    };
+}
+
+codes! {
     /// The request can't be understood, or asks for what can't be.
     BadRequest,
     /// The scope can't be parsed.

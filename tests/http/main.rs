@@ -6,7 +6,9 @@
 mod audit;
 mod auth;
 mod bad_input;
+mod cluster;
 mod legacy;
+mod openapi;
 mod people;
 mod routes;
 mod server;

@@ -55,6 +55,13 @@ transcript_test!(legacy_people, async |t: &mut Transcript<'_>| {
         Body::Json(json!({"email": "b@example.org", "password": "abc"})),
     )
     .await;
+    t.ask(
+        Method::POST,
+        &format!("{GROUPS}/readers"),
+        As::Admin,
+        Body::Json(json!({"description": "who reads"})),
+    )
+    .await;
     t.ask(Method::PUT, &format!("{USERS}/bob"), As::Admin, Body::Json(json!({"groups": ["ghosts"]}))).await;
     t.ask(Method::DELETE, &format!("{USERS}/admin"), As::Nobody, Body::Empty).await;
     t.ask(Method::PUT, &format!("{GROUPS}/a%2Cb"), As::Admin, Body::Json(json!({}))).await;

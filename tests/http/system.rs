@@ -27,6 +27,7 @@ transcript_test!(system_endpoints, async |t: &mut Transcript<'_>| {
         Body::Json(json!({"productId": "vault"})),
     )
     .await;
+    t.ask(Method::PUT, "/artifactory/api/system/usage", As::Nobody, Body::Empty).await;
     t.ask(Method::GET, "/artifactory/api/system/version", As::Password("admin", "wrong"), Body::Empty).await;
     t.note("the service id is for administrators");
     t.ask(Method::GET, "/artifactory/api/system/service_id", As::Nobody, Body::Empty).await;
@@ -39,6 +40,16 @@ transcript_test!(system_endpoints, async |t: &mut Transcript<'_>| {
     )
     .await;
     t.ask(Method::GET, "/access/api/v1/cert/root", As::Nobody, Body::Empty).await;
+    t.note("certificates, as base64 of DER and in PEM");
+    for (path, name) in [
+        ("/access/api/v1/cert/root", "base64"),
+        ("/access/api/v1/cert/root?formatted=true", "pem"),
+        ("/access/api/v1/cert/ca", "ca"),
+    ] {
+        let certificate = t.quietly(Method::GET, path, As::Admin, Body::Empty).await.text;
+        t.name(&certificate, name);
+        t.ask(Method::GET, path, As::Admin, Body::Empty).await;
+    }
     t.note("the default expiry, under both names and both paths");
     t.ask(Method::GET, "/access/api/v1/tokens/default_expiry", As::Admin, Body::Empty).await;
     let body = Body::Raw("application/json", b"default_expiry=7200".to_vec());
@@ -49,6 +60,13 @@ transcript_test!(system_endpoints, async |t: &mut Transcript<'_>| {
         "/access/api/v1/config/token/default_expiry",
         As::Admin,
         Body::Json(json!({"default_token_expiration": -1})),
+    )
+    .await;
+    t.ask(
+        Method::PUT,
+        "/access/api/v1/config/token/default_expiry",
+        As::Admin,
+        Body::Json(json!({"default_token_expiration": 3600})),
     )
     .await;
     t.ask(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Empty).await;

@@ -101,7 +101,7 @@ transcript_test!(config, async |t: &mut Transcript<'_>| {
     let answer = t.ask(Method::PATCH, CONFIG, As::Admin, Body::Json(body)).await;
     assert_eq!(answer.status.as_u16(), 409);
     let body = json!({"minimum-revocable-expiry": 600, "token.allow-refreshable": "false"});
-    t.quietly(Method::PATCH, CONFIG, As::Admin, Body::Json(body)).await;
+    t.ask(Method::PATCH, CONFIG, As::Admin, Body::Json(body)).await;
     t.ask(Method::GET, &format!("{CONFIG}/token.minimum-revocable-expiry"), As::Admin, Body::Empty).await;
     t.note("errors");
     t.ask(Method::GET, &format!("{CONFIG}/token.default-expriy"), As::Admin, Body::Empty).await;
