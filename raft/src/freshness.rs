@@ -24,6 +24,10 @@ use crate::watch;
 /// Rounds under way at once: one that hangs doesn't hold up the next.
 const ROUNDS_MAX: usize = 3;
 
+/// A round is given up after as many times what a request waits for one: on a busy machine an answer that comes later
+/// than one request wanted it still proves an instant that is recent enough for the next.
+const ROUND_WAITS: u32 = 2;
+
 /// What the leader answers: the nonce it was asked with, and its read index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReadIndex {
@@ -80,6 +84,11 @@ impl Prover {
         }
     }
 
+    /// How long a round may take.
+    pub(crate) fn round_timeout(&self) -> Duration {
+        self.wait * ROUND_WAITS
+    }
+
     /// Runs rounds for ever. A request starts one at once, unless one that began after it is under way.
     pub(crate) async fn run<R, V, A>(
         &self,
@@ -104,10 +113,11 @@ impl Prover {
                 (begun, due) = (asked, false);
                 nonce = nonce.wrapping_add(1);
                 let (board, clocks, leader) = (Arc::clone(&board), Arc::clone(&clocks), Arc::clone(&leader));
-                let (seen, number, wait, defects) = (begun, nonce, self.wait, self.defects);
+                let (seen, number, defects) = (begun, nonce, self.defects);
+                let timeout = self.round_timeout();
                 rounds.push(Box::pin(async move {
                     let proving = round(&board, clocks.as_ref(), leader.as_ref(), number, defects);
-                    let result = match R::timeout(wait, proving).await {
+                    let result = match R::timeout(timeout, proving).await {
                         Ok(result) => result.map(|_| ()),
                         Err(_) => Err("the leader didn't confirm in time".to_owned()),
                     };

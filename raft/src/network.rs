@@ -78,6 +78,23 @@ pub trait Dial: Send + Sync + 'static {
     fn dial(&self, target: NodeId, peer: &Peer, lane: Lane) -> BoxFuture<'static, Result<Channel, String>>;
 }
 
+/// A dial under way. Whoever waits for it may give up, and somebody else go on with it.
+pub(crate) type Dialling = BoxFuture<'static, Result<Channel, String>>;
+
+/// Dials, in time or not at all.
+pub(crate) fn dial_in_time<R: AsyncRuntime>(
+    dial: &dyn Dial,
+    target: NodeId,
+    peer: &Peer,
+    lane: Lane,
+    timeout: Duration,
+) -> Dialling {
+    let dialling = dial.dial(target, peer, lane);
+    Box::pin(async move {
+        R::timeout(timeout, dialling).await.unwrap_or_else(|_| Err("dialling took too long".to_owned()))
+    })
+}
+
 /// Runs a task that nobody waits for; it ends by itself when its connection or its replica does.
 pub(crate) fn detach<R: AsyncRuntime>(task: impl Future<Output = ()> + Send + 'static) {
     drop(R::spawn(task));

@@ -327,8 +327,7 @@ where
     S: FileMachine<R>,
 {
     async fn read_index(&self, nonce: u64) -> Result<ReadIndex, String> {
-        let wait = Duration::from_millis(self.settings.fresh_wait_ms);
-        match self.ask_leader(Ask::ReadIndex { nonce }, wait).await {
+        match self.ask_leader(Ask::ReadIndex { nonce }, self.prover.round_timeout()).await {
             Said::ReadIndex { nonce, index } => Ok(ReadIndex { nonce, index }),
             Said::NotLeader(_) => Err("no leader is known".to_owned()),
             Said::Unavailable(reason) | Said::Unknown(reason) | Said::Failed(reason) => Err(reason),

@@ -19,7 +19,7 @@ use tokio_util::bytes::Bytes;
 
 use crate::network::acknowledged::Acknowledged;
 use crate::network::wire::{Appended, decode, encode};
-use crate::network::{Channel, Dial, Lane, Network, unreachable_peer};
+use crate::network::{Channel, Dial, Dialling, Lane, Network, dial_in_time, unreachable_peer};
 use crate::types::{NodeId, Peer, Types};
 
 /// Requests under way on one connection.
@@ -47,6 +47,10 @@ pub(crate) struct Line<R: AsyncRuntime> {
     /// How long an answer may take: longer than a slow fsync, shorter than an election.
     silence: Duration,
     open: Option<Open>,
+    /// A dial whose session was given up; the next goes on with it. Heartbeats are given up after 50 ms, and on a busy
+    /// machine a handshake takes longer: begun anew each time, it would never end. Never locked: openraft wants its
+    /// clients to be `Sync`, and a future is not.
+    dialling: tokio::sync::Mutex<Option<Dialling>>,
     acknowledged: Arc<Acknowledged<R>>,
 }
 
@@ -60,21 +64,22 @@ impl<R: AsyncRuntime> Line<R> {
             dial_timeout: Duration::from_millis(network.settings.dial_timeout_ms),
             silence: Duration::from_millis(network.settings.election_max_ms),
             open: None,
+            dialling: tokio::sync::Mutex::default(),
             acknowledged: Arc::clone(&network.acknowledged),
         }
     }
 
     /// A new connection, in time or not at all.
-    pub(crate) async fn connect(&self) -> Result<Channel, RPCError<Types<R>>> {
+    pub(crate) async fn connect(&mut self) -> Result<Channel, RPCError<Types<R>>> {
         if self.acknowledged.is_set_back(self.target) {
             return Err(unreachable_peer("its log went back behind what it had acknowledged"));
         }
-        let dialling = self.dial.dial(self.target, &self.peer, self.lane);
-        match R::timeout(self.dial_timeout, dialling).await {
-            Ok(Ok(channel)) => Ok(channel),
-            Ok(Err(reason)) => Err(unreachable_peer(&reason)),
-            Err(_) => Err(unreachable_peer("dialling took too long")),
-        }
+        let Self { dial, target, peer, lane, dial_timeout, dialling, .. } = self;
+        let begin = || dial_in_time::<R>(dial.as_ref(), *target, peer, *lane, *dial_timeout);
+        let dialling = dialling.get_mut();
+        let dialled = dialling.get_or_insert_with(begin).await;
+        *dialling = None;
+        dialled.map_err(|reason| unreachable_peer(&reason))
     }
 
     /// Sends what `input` yields and gives the answers. Connects only once there is something to send: openraft

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::network::wire::{Ask, Numbered, Said, decode, encode};
-use crate::network::{Channel, Dial, FrameSink, FrameStream, Lane, detach};
+use crate::network::{Channel, Dial, Dialling, FrameSink, FrameStream, Lane, detach, dial_in_time};
 use crate::types::{NodeId, Peer};
 
 /// Frames that wait for the connection to take them.
@@ -36,7 +35,21 @@ pub(crate) struct Calls<R: AsyncRuntime> {
 }
 
 /// The connection to one peer; the lock is held while dialling, so that callers share one.
-type Slot<R> = tokio::sync::Mutex<Option<Arc<Line<R>>>>;
+type Slot<R> = tokio::sync::Mutex<Way<R>>;
+
+/// The way to one peer.
+struct Way<R: AsyncRuntime> {
+    line: Option<Arc<Line<R>>>,
+    /// A dial that its asker gave up on, and whom it dials. The next asker goes on with it: on a busy machine a
+    /// handshake takes longer than a question may wait, and would never end if each asker began anew.
+    dialling: Option<(Peer, Dialling)>,
+}
+
+impl<R: AsyncRuntime> Default for Way<R> {
+    fn default() -> Self {
+        Self { line: None, dialling: None }
+    }
+}
 
 struct Line<R: AsyncRuntime> {
     /// The key and address it was opened for.
@@ -49,6 +62,8 @@ struct Line<R: AsyncRuntime> {
 
 struct Board<R: AsyncRuntime> {
     next: u64,
+    /// Counts the answers that came.
+    heard: u64,
     askers: BTreeMap<u64, oneshot::Sender<Said<R>>>,
 }
 
@@ -59,7 +74,8 @@ impl<R: AsyncRuntime> Calls<R> {
         Self { dial, dial_timeout, peers: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Asks and waits for the answer for at most `ttl`; a connection that doesn't answer in time is dropped.
+    /// Asks and waits for the answer for at most `ttl`. A connection that was silent meanwhile is dropped; one on which
+    /// other answers came is only slow, and others wait for theirs.
     pub(crate) async fn call(
         &self,
         target: NodeId,
@@ -67,14 +83,17 @@ impl<R: AsyncRuntime> Calls<R> {
         ask: Ask<R>,
         ttl: Duration,
     ) -> Result<Said<R>, CallError> {
-        let sent = AtomicBool::new(false);
-        match R::timeout(ttl, self.exchange(target, peer, ask, &sent)).await {
-            Ok(result) => result,
-            Err(_) if sent.load(Ordering::Relaxed) => {
-                self.drop_line(target).await;
+        let mut sent = None;
+        let answered = R::timeout(ttl, self.exchange(target, peer, ask, &mut sent)).await;
+        match (answered, sent) {
+            (Ok(result), _) => result,
+            (Err(_), Some((line, heard))) => {
+                if line.heard() == heard {
+                    line.broken.cancel();
+                }
                 Err(CallError::Lost(format!("no answer within {} ms", ttl.as_millis())))
             }
-            Err(_) => Err(CallError::NotSent(format!("no connection within {} ms", ttl.as_millis()))),
+            (Err(_), None) => Err(CallError::NotSent(format!("no connection within {} ms", ttl.as_millis()))),
         }
     }
 
@@ -82,10 +101,11 @@ impl<R: AsyncRuntime> Calls<R> {
     pub(crate) fn close(&self) {
         let peers = std::mem::take(&mut *self.peers.lock().unwrap_or_else(PoisonError::into_inner));
         for slot in peers.values() {
-            if let Ok(mut slot) = slot.try_lock()
-                && let Some(line) = slot.take()
-            {
-                line.broken.cancel();
+            if let Ok(mut way) = slot.try_lock() {
+                way.dialling = None;
+                if let Some(line) = way.line.take() {
+                    line.broken.cancel();
+                }
             }
         }
     }
@@ -95,7 +115,7 @@ impl<R: AsyncRuntime> Calls<R> {
         target: NodeId,
         peer: &Peer,
         ask: Ask<R>,
-        sent: &AtomicBool,
+        sent: &mut Option<(Arc<Line<R>>, u64)>,
     ) -> Result<Said<R>, CallError> {
         let line = self.line(target, peer).await.map_err(CallError::NotSent)?;
         let (tx, rx) = oneshot::channel();
@@ -110,7 +130,7 @@ impl<R: AsyncRuntime> Calls<R> {
         let frame = encode(&Numbered { number, body: ask }).map_err(|e| CallError::NotSent(e.to_string()))?;
         let room =
             line.tx.reserve().await.map_err(|_| CallError::NotSent("the connection broke".to_owned()))?;
-        sent.store(true, Ordering::Relaxed);
+        *sent = Some((Arc::clone(&line), line.heard()));
         room.send(frame);
         let answer = match R::select2(rx, line.broken.cancelled()).await {
             openraft_rt::Select2::First(Ok(said)) => Ok(said),
@@ -125,33 +145,28 @@ impl<R: AsyncRuntime> Calls<R> {
             let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(peers.entry(target).or_default())
         };
-        let mut slot = slot.lock().await;
-        if let Some(line) = &*slot
+        let mut way = slot.lock().await;
+        if let Some(line) = &way.line
             && !line.broken.is_cancelled()
             && line.peer == *peer
         {
             return Ok(Arc::clone(line));
         }
-        let dialling = self.dial.dial(target, peer, Lane::Calls);
-        let channel = match R::timeout(self.dial_timeout, dialling).await {
-            Ok(result) => result?,
-            Err(_) => return Err("dialling took too long".to_owned()),
-        };
-        let line = Arc::new(Line::start(peer.clone(), channel));
-        *slot = Some(Arc::clone(&line));
-        Ok(line)
+        let Way { line, dialling } = &mut *way;
+        if dialling.as_ref().is_some_and(|(dialled, _)| dialled != peer) {
+            *dialling = None;
+        }
+        let begin = || (peer.clone(), self.begin_dialling(target, peer));
+        let (_, under_way) = dialling.get_or_insert_with(begin);
+        let channel = under_way.await;
+        *dialling = None;
+        let opened = Arc::new(Line::start(peer.clone(), channel?));
+        *line = Some(Arc::clone(&opened));
+        Ok(opened)
     }
 
-    async fn drop_line(&self, target: NodeId) {
-        let slot = {
-            let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-            peers.get(&target).cloned()
-        };
-        if let Some(slot) = slot
-            && let Some(line) = slot.lock().await.take()
-        {
-            line.broken.cancel();
-        }
+    fn begin_dialling(&self, target: NodeId, peer: &Peer) -> Dialling {
+        dial_in_time::<R>(self.dial.as_ref(), target, peer, Lane::Calls, self.dial_timeout)
     }
 }
 
@@ -170,7 +185,7 @@ impl<R: AsyncRuntime> Drop for Asker<R> {
 impl<R: AsyncRuntime> Line<R> {
     fn start(peer: Peer, channel: Channel) -> Self {
         let (tx, queue) = mpsc::channel(QUEUE_FRAMES_MAX);
-        let waiting = Arc::new(Mutex::new(Board { next: 0, askers: BTreeMap::new() }));
+        let waiting = Arc::new(Mutex::new(Board { next: 0, heard: 0, askers: BTreeMap::new() }));
         let broken = CancellationToken::new();
         let outgoing = write_frames(channel.tx, queue);
         let incoming = read_answers::<R>(channel.rx, Arc::clone(&waiting));
@@ -180,6 +195,11 @@ impl<R: AsyncRuntime> Line<R> {
             token.cancel();
         });
         Self { peer, tx, waiting, broken, runtime: PhantomData }
+    }
+
+    /// How many answers have come so far.
+    fn heard(&self) -> u64 {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).heard
     }
 }
 
@@ -208,10 +228,108 @@ pub(crate) async fn write_frames(mut sink: FrameSink, mut queue: mpsc::Receiver<
 async fn read_answers<R: AsyncRuntime>(mut stream: FrameStream, waiting: Waiting<R>) {
     while let Some(Ok(frame)) = stream.next().await {
         let Ok(answer) = decode::<Numbered<Said<R>>>(&frame) else { return };
-        let asker = waiting.lock().unwrap_or_else(PoisonError::into_inner).askers.remove(&answer.number);
+        let asker = {
+            let mut board = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            board.heard += 1;
+            board.askers.remove(&answer.number)
+        };
         if let Some(asker) = asker {
             // The asker may have given up meanwhile.
             let _ = asker.send(answer.body);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::channel::mpsc::unbounded;
+    use futures::future::BoxFuture;
+    use openraft_rt_tokio::TokioRuntime;
+    use tokio::sync::Semaphore;
+    use tokio_util::bytes::BytesMut;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_mins(1);
+
+    /// A peer that tells its time at once and any read index never.
+    struct Peers {
+        dialled: AtomicUsize,
+        /// A handshake takes one.
+        handshakes: Arc<Semaphore>,
+        answers: bool,
+    }
+
+    impl Dial for Peers {
+        fn dial(&self, _: NodeId, _: &Peer, _: Lane) -> BoxFuture<'static, Result<Channel, String>> {
+            self.dialled.fetch_add(1, Ordering::SeqCst);
+            let (handshakes, answers) = (Arc::clone(&self.handshakes), self.answers);
+            Box::pin(async move {
+                handshakes.acquire_owned().await.map_err(|error| error.to_string())?.forget();
+                let (asks, mut asked) = unbounded::<Bytes>();
+                let (said, heard) = unbounded::<Bytes>();
+                tokio::spawn(async move {
+                    while let Some(frame) = asked.next().await {
+                        let ask: Numbered<Ask<TokioRuntime>> = decode(&frame).unwrap();
+                        let body = Said::<TokioRuntime>::Clock { wall_ms: 7 };
+                        // Something is said to everybody, but those who want a read index wait in vain.
+                        let number = if matches!(ask.body, Ask::Clock) { ask.number } else { 0 };
+                        if answers {
+                            said.unbounded_send(encode(&Numbered { number, body }).unwrap()).unwrap();
+                        }
+                    }
+                });
+                Ok(Channel {
+                    tx: Box::pin(asks.sink_map_err(io::Error::other)),
+                    rx: Box::pin(heard.map(|frame| Ok(BytesMut::from(&frame[..])))),
+                })
+            })
+        }
+    }
+
+    fn peers(handshakes: usize, answers: bool) -> (Arc<Peers>, Calls<TokioRuntime>, Peer) {
+        let handshakes = Arc::new(Semaphore::new(handshakes));
+        let peers = Arc::new(Peers { dialled: AtomicUsize::new(0), handshakes, answers });
+        let calls = Calls::new(Arc::clone(&peers) as Arc<dyn Dial>, LONG);
+        let text = String::new;
+        let peer = Peer { name: text(), peer_address: text(), client_url: text(), public_key: [0; 32] };
+        (peers, calls, peer)
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_takes_longer_than_a_question_waits_is_gone_on_with_by_the_next() {
+        let (peers, calls, peer) = peers(0, true);
+        for _ in 0..3 {
+            let asked = calls.call(2, &peer, Ask::Clock, SOON).await;
+            assert!(matches!(asked, Err(CallError::NotSent(_))));
+        }
+        peers.handshakes.add_permits(1);
+        let asked = calls.call(2, &peer, Ask::Clock, LONG).await;
+        assert!(matches!(asked, Ok(Said::Clock { wall_ms: 7 })));
+        assert_eq!(peers.dialled.load(Ordering::SeqCst), 1, "one handshake, not one for each question");
+    }
+
+    #[tokio::test]
+    async fn a_question_without_an_answer_breaks_no_connection_on_which_others_are_answered() {
+        let (peers, calls, peer) = peers(2, true);
+        calls.call(2, &peer, Ask::Clock, LONG).await.unwrap();
+        let hung = calls.call(2, &peer, Ask::ReadIndex { nonce: 1 }, Duration::from_secs(1)).await;
+        assert!(matches!(hung, Err(CallError::Lost(_))));
+        calls.call(2, &peer, Ask::Clock, LONG).await.unwrap();
+        assert_eq!(peers.dialled.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_is_dropped() {
+        let (peers, calls, peer) = peers(2, false);
+        for dialled in 1..=2 {
+            let asked = calls.call(2, &peer, Ask::Clock, SOON).await;
+            assert!(matches!(asked, Err(CallError::Lost(_))));
+            assert_eq!(peers.dialled.load(Ordering::SeqCst), dialled);
         }
     }
 }
