@@ -11,6 +11,8 @@
 mod lines;
 #[path = "../tests/support/nodes.rs"]
 mod nodes;
+#[path = "../../tests/support/ports.rs"]
+mod ports;
 
 use std::time::{Duration, Instant};
 

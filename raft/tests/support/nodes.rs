@@ -1,7 +1,6 @@
 //! Nodes with real sockets and disks, each on a runtime of its own, so that one can be killed.
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::lines::Lines;
+use crate::ports::free_port;
 
 /// Answers with the exporter and what was asked.
 pub(crate) struct Echo;
@@ -54,10 +54,9 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(node_id: NodeId, home: &tempfile::TempDir, settings: Settings) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         Self {
             identity: identity(node_id),
-            address: port.to_string(),
+            address: format!("127.0.0.1:{}", free_port()),
             settings,
             introduced: Vec::new(),
             data: home.path().join(node_id.to_string()),
@@ -137,6 +136,19 @@ impl Node {
         self.wait(|raft| async move { raft.propose(command).await })
     }
 
+    /// Has the cluster decide, and asks again where that is not possible at the moment, or not known.
+    pub(crate) fn decide(&self, line: &str) -> Committed {
+        let mut committed = None;
+        until("the cluster decides", || {
+            committed = match self.propose(line) {
+                Err(ProposeError::Unavailable(_) | ProposeError::Unknown(_)) => None,
+                decided => Some(decided.unwrap()),
+            };
+            committed.is_some()
+        });
+        committed.unwrap()
+    }
+
     pub(crate) fn is_fresh_now(&self) -> bool {
         self.wait(|raft| async move { raft.fresh(None).await.is_ok() })
     }
@@ -162,6 +174,11 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// A leader that is late for a second, as on a busy machine, is waited for.
+pub(crate) fn patient() -> Settings {
+    Settings { election_min_ms: 1_000, election_max_ms: 1_600, ..Settings::default() }
+}
+
 /// A cluster of `count` nodes, all of them voters.
 pub(crate) fn cluster(home: &tempfile::TempDir, count: u64, settings: &Settings) -> Vec<Node> {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
@@ -176,7 +193,10 @@ pub(crate) fn cluster(home: &tempfile::TempDir, count: u64, settings: &Settings)
         nodes[joining].introduced = introduced;
         nodes[joining].start();
         let (id, peer) = (nodes[joining].id(), nodes[joining].peer());
-        nodes[0].wait(|raft| async move { raft.add_learner(id, peer).await }).unwrap();
+        until("it is a learner", || {
+            let peer = peer.clone();
+            nodes[0].wait(|raft| async move { raft.add_learner(id, peer).await }).is_ok()
+        });
     }
     until("all vote", || {
         nodes.iter().all(|node| {
@@ -204,7 +224,7 @@ pub(crate) fn leader(nodes: &[Node]) -> usize {
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !so() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "waited too long until {what}");
+        assert!(begun.elapsed() < Duration::from_mins(2), "waited too long until {what}");
         std::thread::yield_now();
         std::thread::park_timeout(Duration::from_millis(5));
     }

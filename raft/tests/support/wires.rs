@@ -14,7 +14,7 @@ use circlet_raft::network::{Channel, Dial, Lane};
 use circlet_raft::replica::{Parts, Replica};
 use circlet_raft::state_machine::StateMachine;
 use circlet_raft::storage::Storage;
-use circlet_raft::{Clocks, NodeId, Peer, Settings, SystemClocks};
+use circlet_raft::{Clocks, Committed, NodeId, Peer, ProposeError, Settings, SystemClocks};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::future::BoxFuture;
 use futures::{SinkExt, StreamExt};
@@ -151,7 +151,8 @@ pub(crate) async fn three(home: &tempfile::TempDir, wires: &Arc<Wires>) -> Vec<(
             journal: Arc::new(NoSnapshots),
             dial: Arc::new(End { wires: Arc::clone(wires), me: id }),
             clocks: Arc::clone(&clocks) as Arc<dyn Clocks>,
-            settings: Settings::default(),
+            // A leader that is late for a second, as on a busy machine, is waited for.
+            settings: Settings { election_min_ms: 1_000, election_max_ms: 1_600, ..Settings::default() },
             accept_clock: false,
             introduced: Vec::new(),
             incoming: data,
@@ -165,7 +166,7 @@ pub(crate) async fn three(home: &tempfile::TempDir, wires: &Arc<Wires>) -> Vec<(
     }
     nodes[0].0.initialize(peer(1)).await.unwrap();
     for id in 2..=3 {
-        nodes[0].0.add_learner(id, peer(id)).await.unwrap();
+        in_time(async { while nodes[0].0.add_learner(id, peer(id)).await.is_err() {} }).await;
     }
     let all_vote = || {
         let voters = |node: &Node| node.status().members.values().filter(|member| member.voter).count();
@@ -175,6 +176,36 @@ pub(crate) async fn three(home: &tempfile::TempDir, wires: &Arc<Wires>) -> Vec<(
     nodes
 }
 
+/// Has the cluster decide, and asks again where that is not possible at the moment, or not known.
+pub(crate) async fn decide(node: &Node, command: &[u8]) -> Committed {
+    let deciding = async {
+        loop {
+            match node.propose(command.to_vec()).await {
+                Err(ProposeError::Unavailable(_) | ProposeError::Unknown(_)) => {}
+                decided => return decided.unwrap(),
+            }
+        }
+    };
+    in_time(deciding).await
+}
+
+/// Waits for something that is asked for again until it succeeds.
+pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(std::time::Duration::from_mins(2), work).await.unwrap()
+}
+
+/// Who leads, as far as all know.
+pub(crate) async fn leader(nodes: &[(Arc<Node>, Arc<Skewed>)]) -> usize {
+    let mut found = 0;
+    until("one leads and all know it", || {
+        let known = nodes[0].0.status().leader;
+        found = known.map_or(0, |id| usize::try_from(id).unwrap() - 1);
+        known.is_some() && nodes.iter().all(|(node, _)| node.status().leader == known)
+    })
+    .await;
+    found
+}
+
 /// Polls until it is so.
 pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let polling = async {
@@ -182,6 +213,6 @@ pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    let done = tokio::time::timeout(std::time::Duration::from_secs(30), polling).await;
+    let done = tokio::time::timeout(std::time::Duration::from_mins(2), polling).await;
     assert!(done.is_ok(), "waited too long until {what}");
 }
