@@ -69,6 +69,10 @@ impl Server {
             .timeout(REQUEST_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("circlet/", env!("CARGO_PKG_VERSION")));
+        if is_this_machine(&base) {
+            // A proxy, which the environment may name, is on its way to nowhere.
+            builder = builder.no_proxy();
+        }
         // The TLS library wants its cryptography named once for the process; a second time changes nothing.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         if let Some(path) = ca_file {
@@ -271,6 +275,15 @@ fn base_of(url: &str) -> Result<String, Failure> {
     let base =
         ["/artifactory", "/access"].iter().find_map(|context| base.strip_suffix(context)).unwrap_or(base);
     Ok(base.trim_end_matches('/').to_owned())
+}
+
+/// Whether the address is one of this machine alone.
+fn is_this_machine(base: &str) -> bool {
+    let host = reqwest::Url::parse(base).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
