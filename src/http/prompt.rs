@@ -97,7 +97,7 @@ mod tests {
 
     use super::{PREFACE, Prompt};
 
-    const PATIENCE: Duration = Duration::from_millis(50);
+    const PATIENCE: Duration = Duration::from_millis(400);
 
     #[tokio::test]
     async fn who_does_not_say_what_it_speaks_is_hung_up_on() {
@@ -106,7 +106,8 @@ mod tests {
             client.write_all(said).await.unwrap();
             let mut heard = Vec::new();
             let error = Prompt::new(server, PATIENCE).read_to_end(&mut heard).await.unwrap_err();
-            assert_eq!((error.kind(), heard.as_slice()), (ErrorKind::TimedOut, said));
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            assert!(said.starts_with(&heard));
         }
     }
 
