@@ -1,14 +1,14 @@
 //! What the README tells a stranger to do works: its tested blocks run against a cluster that `circlet dev` started.
 
+#[path = "support/ports.rs"]
+mod ports;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a cluster may take to be ready, and a block to run, on a busy machine.
-const DEADLINE: Duration = Duration::from_mins(2);
-
-/// Where the tests of this file look for free ports, apart from those of the other tests.
-const PORTS_FROM: u16 = 29_000;
+const DEADLINE: Duration = Duration::from_mins(3);
 
 /// A cluster of three that ends with its test.
 struct Cluster {
@@ -21,8 +21,14 @@ impl Cluster {
     fn start() -> Self {
         let place = tempfile::tempdir().expect("a temporary folder");
         let ready_file = place.path().join("ready.json");
-        let dev = Command::new(env!("CARGO_BIN_EXE_circlet"))
-            .args(["dev", "--base-port", &free_ports().to_string(), "--ready-file"])
+        let mut circlet = Command::new(env!("CARGO_BIN_EXE_circlet"));
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CIRCLET_"))
+        {
+            circlet.env_remove(name);
+        }
+        let dev = circlet
+            .args(["dev", "--base-port", &ports::consecutive_ports(6).to_string(), "--ready-file"])
             .arg(&ready_file)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -33,7 +39,7 @@ impl Cluster {
         while !ready_file.exists() {
             assert!(Instant::now() < deadline, "the cluster was not ready in time");
             assert!(cluster.dev.try_wait().expect("a child").is_none(), "circlet dev ended");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(20));
         }
         let text = std::fs::read_to_string(&ready_file).expect("the ready file");
         cluster.ready = serde_json::from_str(&text).expect("the ready file is JSON");
@@ -50,6 +56,8 @@ impl Cluster {
         let output = Command::new("timeout")
             .args([&DEADLINE.as_secs().to_string(), "bash", "-eu", "-c", script])
             .current_dir(self.place.path())
+            // curl shall ask the nodes, and no proxy of whoever runs the tests.
+            .env("no_proxy", "*")
             .env("ADMIN", admin)
             .env("NODE1", self.url(0))
             .env("NODE2", self.url(1))
@@ -68,16 +76,6 @@ impl Drop for Cluster {
         let _ = Command::new("kill").args(["-TERM", &self.dev.id().to_string()]).status();
         let _ = self.dev.wait();
     }
-}
-
-/// The first of six ports in a row on which nobody listens: three for clients, three for peers.
-fn free_ports() -> u16 {
-    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let mut first = PORTS_FROM;
-    while !(first..first + 6).all(is_free) {
-        first += 6;
-    }
-    first
 }
 
 fn readme() -> String {
@@ -99,7 +97,12 @@ fn blocks(kind: &str) -> Vec<String> {
 fn the_life_of_a_token_goes_as_the_readme_says() {
     let blocks = blocks("sh tested");
     assert_eq!(blocks.len(), 3, "create, refresh and revoke");
-    let said = Cluster::start().run(&blocks.join("\n"));
+    let cluster = Cluster::start();
+    let script = blocks.join("\n");
+    // On a busy machine a node may say "not now", which who reads along answers by asking again.
+    let tries = (0..3).map(|_| cluster.run(&script));
+    let mut said = tries.skip_while(|said| !said.contains("Invalid token, revoked"));
+    let said = said.next().expect("the lines work within three tries");
     assert!(said.contains(r#""user":"ci-job""#), "the token verifies: {said}");
     assert!(said.contains(r#""revocable":true"#), "and is revocable: {said}");
     assert!(said.contains("the same bytes"), "the refresh repeats itself: {said}");

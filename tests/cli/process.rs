@@ -2,15 +2,17 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::ports::free_port;
+
 /// Nothing here takes longer unless something is wrong.
-pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Polls until `done` gives something.
@@ -70,12 +72,6 @@ pub(crate) fn run_command(command: &mut Command) -> Ended {
         stdout: String::from_utf8(output.stdout).expect("UTF-8"),
         stderr: String::from_utf8(output.stderr).expect("UTF-8"),
     }
-}
-
-/// A port that nobody uses at the moment.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has ports");
-    listener.local_addr().expect("it is bound").port()
 }
 
 /// A home and the addresses of its node.
@@ -175,16 +171,16 @@ impl Node {
         get(&self.http, path, &format!("Authorization: Bearer {token}\r\n"))
     }
 
-    /// Runs a command against this node as the administrator.
+    /// Runs a command against this node as the administrator, until the answer is another than "not now".
     pub(crate) fn ask(&self, password: &str, arguments: &[&str]) -> Ended {
         let url = self.url();
-        run_command(
-            circlet()
-                .args(["--output", "json"])
-                .args(arguments)
-                .args(["--url", &url, "--user", "admin"])
-                .env("CIRCLET_PASSWORD", password),
-        )
+        let mut command = circlet();
+        command.args(["--output", "json"]).args(arguments).args(["--url", &url, "--user", "admin"]);
+        command.env("CIRCLET_PASSWORD", password);
+        eventually("an answer other than 503", || {
+            let ended = run_command(&mut command);
+            (!ended.stderr.contains("server response: 503")).then_some(ended)
+        })
     }
 }
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import requests
 
 REQUEST_TIMEOUT_SECS = 30
-DEADLINE_SECS = 20
+DEADLINE_SECS = 90
 POLL_SECS = 0.05
 # verify.max-staleness, as it is by default, and the 200 ppm of drift that clocks are allowed.
 STALENESS_SECS_MAX = 2.0 * 1.0002
@@ -51,13 +51,18 @@ class Cluster:
         return next(self._turn)
 
     def call(self, method: str, path: str, *, token: str | None = None, **rest) -> requests.Response:
-        """One request to the node whose turn it is; with this token as bearer, or with what `rest` says."""
+        """One request to the node whose turn it is; with this token as bearer, or with what `rest` says. A node that can't
+        answer now (503), as happens on a busy machine, is asked again."""
         headers = dict(rest.pop("headers", {}))
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        return requests.request(
-            method, self.next + path, headers=headers, timeout=REQUEST_TIMEOUT_SECS, **rest
-        )
+        url = self.next + path
+        deadline = time.monotonic() + DEADLINE_SECS
+        while True:
+            answer = requests.request(method, url, headers=headers, timeout=REQUEST_TIMEOUT_SECS, **rest)
+            if answer.status_code != 503 or time.monotonic() > deadline:
+                return answer
+            time.sleep(POLL_SECS)
 
     def as_admin(self, method: str, path: str, **rest) -> requests.Response:
         """One request with the administrator's token."""

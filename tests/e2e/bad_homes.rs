@@ -2,19 +2,20 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::cluster::Cluster;
 use super::eventually::eventually;
+use super::node::program;
 use super::tokens::{LONG_SECS, create};
 
 /// A node that can't serve says so within this.
-const REFUSES_WITHIN: Duration = Duration::from_secs(30);
+const REFUSES_WITHIN: Duration = Duration::from_mins(2);
 
 /// Runs `serve`, which must fail by itself, and returns its exit code and what it said.
 async fn refused(home: &Path) -> (Option<i32>, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_circlet"))
+    let mut child = program()
         .args(["serve", "--home"])
         .arg(home)
         .stdin(Stdio::null())

@@ -23,7 +23,8 @@ async fn a_trusted_certificate_opens_the_door_for_plain_tokens_only_and_one_way_
     let certificate =
         std::fs::read_to_string(there.home(0).join("etc/keys/root.crt")).expect("a certificate");
     let body = Body::Json(json!({ "name": "there", "certificate": certificate }));
-    node.post("/circlet/v1/trust", admin, body).await.expect(201);
+    let trusted = node.post("/circlet/v1/trust", admin, body).await;
+    assert!(trusted.status == 201 || (trusted.was_repeated && trusted.status == 200), "{}", trusted.text);
     let accepted = node.verify(&plain).await;
     assert_eq!(accepted.status, 200, "{}", accepted.text);
     assert!(accepted.text.contains(&there.service_id), "{}", accepted.text);
@@ -36,8 +37,8 @@ async fn a_trusted_certificate_opens_the_door_for_plain_tokens_only_and_one_way_
     let one_way = create(node, &here.admin_token, PLAIN_SECS, false).await.member("access_token");
     assert_eq!(there.endpoint(0).verify(&one_way).await.status, 401, "trust has a direction");
 
-    let gone = node.send(Method::DELETE, "/circlet/v1/trust/there", admin, Body::Empty).await;
-    assert_eq!(gone.expect("an answer").status, 204);
+    let gone = node.ask(Method::DELETE, "/circlet/v1/trust/there", admin, Body::Empty).await;
+    assert!(gone.status == 204 || (gone.was_repeated && gone.status == 404), "{}", gone.text);
     assert_eq!(node.verify(&plain).await.status, 401, "trust has ended");
 }
 

@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use super::cluster::Cluster;
+use super::promises::READY_WITHIN;
 
 /// Runs the program as the administrator of a cluster.
 struct Shell<'a> {
@@ -24,8 +26,19 @@ impl Shell<'_> {
         self.run_with(arguments, "", &[("CIRCLET_ACCESS_TOKEN", &self.cluster.admin_token)])
     }
 
-    /// Runs with this stdin, and with no other setting than these and the server's address.
+    /// Runs with this stdin, and with no other setting than these and the server's address; again, while the answer is
+    /// "not now".
     fn run_with(&self, arguments: &[&str], stdin: &str, environment: &[(&str, &str)]) -> Ended {
+        let begun = Instant::now();
+        loop {
+            let ended = self.run_once(arguments, stdin, environment);
+            if !ended.stderr.contains("server response: 503") || begun.elapsed() > READY_WITHIN {
+                return ended;
+            }
+        }
+    }
+
+    fn run_once(&self, arguments: &[&str], stdin: &str, environment: &[(&str, &str)]) -> Ended {
         let mut child = Command::new(env!("CARGO_BIN_EXE_circlet"))
             .args(arguments)
             .env_clear()

@@ -1,7 +1,7 @@
 //! `circlet dev`: a cluster with one command, and nothing left of it afterwards.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -10,12 +10,13 @@ use serde_json::Value;
 use super::cluster::Turn;
 use super::eventually::eventually;
 use super::http::Endpoint;
+use super::node::program;
 use super::ports::consecutive_ports;
 use super::promises::READY_WITHIN;
 use super::tokens::{PLAIN_SECS, create};
 
 /// All processes are gone this long after the end was asked for.
-const GONE_WITHIN: Duration = Duration::from_secs(20);
+const GONE_WITHIN: Duration = Duration::from_mins(2);
 
 /// A running `circlet dev`.
 struct Dev {
@@ -38,7 +39,7 @@ fn pid(value: &Value) -> Pid {
 /// Starts it, and waits for what it puts into the ready file.
 async fn start(folder: &Path, port: u16, arguments: &[&str]) -> (Dev, Value) {
     let ready = folder.join("ready.json");
-    let process = Command::new(env!("CARGO_BIN_EXE_circlet"))
+    let process = program()
         .args(["dev", "--output", "json", "--base-port", &port.to_string(), "--ready-file"])
         .arg(&ready)
         .args(arguments)
@@ -115,7 +116,7 @@ async fn no_node_outlives_a_killed_parent_and_a_kept_home_is_taken_up_again() {
     drop(dev);
     all_gone(&pids).await;
     std::fs::remove_file(folder.path().join("ready.json")).expect("a killed dev leaves its ready file");
-    let elsewhere = Command::new(env!("CARGO_BIN_EXE_circlet"))
+    let elsewhere = program()
         .args(["dev", "--base-port", &consecutive_ports(2).to_string()])
         .args(arguments)
         .output()

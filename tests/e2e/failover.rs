@@ -7,10 +7,13 @@ use super::eventually::{eventually, until};
 use super::http::Auth;
 use super::load::{Load, Told};
 use super::promises::{READY_WITHIN, REVOKED_WITHIN, WRITES_BACK_WITHIN};
-use super::tokens::{LONG_SECS, Pair, TOKENS, create, refresh, refreshed, revoke};
+use super::tokens::{LONG_SECS, Pair, TOKENS, create, refresh, refreshed, revoke, revoke_once};
 
-/// How long the clients work before and after the fault.
-const WORK: Duration = Duration::from_secs(3);
+/// What the clients have done before and after the fault, at least.
+const PLAIN: usize = 60;
+const REFRESHED: usize = 6;
+const REVOKED: usize = 4;
+const REFUSED: usize = 6;
 
 #[tokio::test]
 async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write() {
@@ -19,7 +22,7 @@ async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write()
     let survivors = cluster.others(leader);
     let endpoints: Vec<_> = survivors.iter().map(|number| cluster.endpoint(*number)).collect();
     let load = Load::start(&endpoints, &cluster.admin_token);
-    until(Instant::now() + WORK).await;
+    let before = work(&load, &Done::default()).await;
 
     cluster.kill(leader);
     let killed = Instant::now();
@@ -32,7 +35,7 @@ async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write()
     })
     .await;
     println!("writes are back {} ms after the leader was killed", (back - killed).as_millis());
-    until(Instant::now() + WORK).await;
+    work(&load, &before).await;
     let told = load.stop().await;
     until(Instant::now() + REVOKED_WITHIN).await;
     assert_kept_promises(&told);
@@ -46,8 +49,36 @@ async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write()
     a_healthy_cluster_decides(&cluster).await;
 }
 
+/// How much the clients have done.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    plain: usize,
+    refreshed: usize,
+    revoked: usize,
+    refused: usize,
+}
+
+/// Waits until the clients have done enough since.
+pub(crate) async fn work(load: &Load, since: &Done) -> Done {
+    eventually(READY_WITHIN, "the clients work", || async {
+        let done = load.told(|told| Done {
+            plain: told.plain_done,
+            refreshed: told.successors.len(),
+            revoked: told.revoked.len(),
+            refused: told.refused,
+        });
+        let enough = done.plain >= since.plain + PLAIN
+            && done.refreshed >= since.refreshed + REFRESHED
+            && done.revoked >= since.revoked + REVOKED
+            && done.refused >= since.refused + REFUSED;
+        // A failure is told at the end, where it says more.
+        let failed = load.told(|told| !told.plain_failed.is_empty() || !told.wrong.is_empty());
+        (enough || failed).then_some(done)
+    })
+    .await
+}
+
 pub(crate) fn assert_kept_promises(told: &Told) {
-    assert!(told.plain_done > 100, "the clients were at work: {}", told.plain_done);
     assert!(
         told.plain_failed.is_empty(),
         "{} plain requests failed: {:#?}",
@@ -58,9 +89,6 @@ pub(crate) fn assert_kept_promises(told: &Told) {
     for (refresh_token, successors) in &told.successors {
         assert_eq!(successors.len(), 1, "one refresh token, two successors: {refresh_token} {successors:#?}");
     }
-    assert!(told.successors.len() > 10, "refreshes went on: {}", told.successors.len());
-    assert!(told.revoked.len() > 5, "revokes went on: {}", told.revoked.len());
-    assert!(told.refused > 5, "revoked tokens were tried again: {}", told.refused);
 }
 
 /// Everything that was acknowledged is known at a node, and everything that was revoked is refused there.
@@ -72,7 +100,7 @@ async fn assert_all_is_there(cluster: &Cluster, number: usize, told: &Told) {
         assert_eq!(verdict.status, 401, "revoked, at {}: {}", node.url(), verdict.text);
     }
     for id in &told.created {
-        let known = revoke(node, &cluster.admin_token, id).await.expect("an answer");
+        let known = revoke(node, &cluster.admin_token, id).await;
         assert!(matches!(known.status, 200 | 204), "created token {id} at {}: {}", node.url(), known.text);
     }
     for successors in told.successors.values() {
@@ -88,7 +116,7 @@ async fn assert_all_is_there(cluster: &Cluster, number: usize, told: &Told) {
 async fn a_healthy_cluster_decides(cluster: &Cluster) {
     for node in cluster.endpoints() {
         let pair = Pair::of(&create(node, &cluster.admin_token, LONG_SECS, true).await);
-        refreshed(&refresh(node, &pair).await.expect("an answer"));
+        refreshed(&refresh(node, &pair).await);
     }
 }
 
@@ -100,16 +128,13 @@ async fn a_leader_restarted_within_its_lease_accepts_nothing_that_was_revoked() 
         let follower = cluster.others(leader)[0];
         let token = create(cluster.endpoint(follower), &cluster.admin_token, LONG_SECS, false).await;
         let (id, access) = (token.member("token_id"), token.member("access_token"));
-        let answer = revoke(cluster.endpoint(follower), &cluster.admin_token, &id).await.expect("an answer");
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        revoke(cluster.endpoint(follower), &cluster.admin_token, &id).await.assert_revoked();
         cluster.kill(leader);
         cluster.restart(leader);
         // From its first answer on: whatever it says of this token, it is not "accepted".
         let node = cluster.endpoint(leader);
-        let path = "/circlet/v1/verify";
         eventually(READY_WITHIN, "the restarted node judges", || async {
-            let body = super::http::Body::Empty;
-            let verdict = node.send(reqwest::Method::GET, path, Auth::Token(&access), body).await.ok()?;
+            let verdict = node.verify_once(&access).await.ok()?;
             assert_ne!(
                 verdict.status, 200,
                 "a revoked token was accepted after the restart: {}",
@@ -135,21 +160,17 @@ async fn a_leader_that_slept_accepts_nothing_that_was_revoked_meanwhile() {
         assert_eq!(cluster.endpoint(sleeper).verify(&access).await.status, 200);
         cluster.pause(sleeper);
         let acknowledged = eventually(WRITES_BACK_WITHIN, "the others revoke without it", || async {
-            let answer = revoke(cluster.endpoint(others[0]), &cluster.admin_token, &id).await.ok()?;
+            let answer = revoke_once(cluster.endpoint(others[0]), &cluster.admin_token, &id).await.ok()?;
             matches!(answer.status, 200 | 204).then(Instant::now)
         })
         .await;
         until(acknowledged + REVOKED_WITHIN).await;
         // Sent while it sleeps, so that they are the first thing it sees: it still believes that it leads.
         let node = cluster.endpoint(sleeper).clone();
-        let path = "/circlet/v1/verify";
         let asked: Vec<_> = (0..8)
             .map(|_| {
                 let (node, access) = (node.clone(), access.clone());
-                tokio::spawn(async move {
-                    let auth = Auth::Token(&access);
-                    node.send(reqwest::Method::GET, path, auth, super::http::Body::Empty).await
-                })
+                tokio::spawn(async move { node.verify_once(&access).await })
             })
             .collect();
         until(Instant::now() + Duration::from_millis(200)).await;

@@ -39,7 +39,7 @@ async fn a_token_issued_on_each_node_verifies_on_every_other(cluster: &Cluster) 
 async fn refresh_works_from_every_node_and_ends_the_old_pair(cluster: &Cluster) {
     for node in cluster.endpoints() {
         let pair = Pair::of(&create(node, &cluster.admin_token, LONG_SECS, true).await);
-        let successor = refreshed(&refresh(node, &pair).await.expect("an answer"));
+        let successor = refreshed(&refresh(node, &pair).await);
         assert_ne!(successor, (pair.access.clone(), pair.refresh.clone()));
         assert_eq!(node.verify(&successor.0).await.status, 200);
         let replaced = Instant::now();
@@ -54,17 +54,17 @@ async fn refresh_works_from_every_node_and_ends_the_old_pair(cluster: &Cluster) 
 
 async fn a_repeated_refresh_gets_the_same_pair_from_every_node(cluster: &Cluster) {
     let pair = Pair::of(&create(cluster.endpoint(0), &cluster.admin_token, LONG_SECS, true).await);
-    let first = refreshed(&refresh(cluster.endpoint(0), &pair).await.expect("an answer"));
+    let first = refreshed(&refresh(cluster.endpoint(0), &pair).await);
     for node in cluster.endpoints() {
-        let again = refreshed(&refresh(node, &pair).await.expect("an answer"));
+        let again = refreshed(&refresh(node, &pair).await);
         assert_eq!(again, first, "repeated at {}", node.url());
     }
     let wrong = Pair { access: first.0.clone(), ..pair.clone() };
-    let refused = refresh(cluster.endpoint(1), &wrong).await.expect("an answer");
+    let refused = refresh(cluster.endpoint(1), &wrong).await;
     assert_eq!(refused.status, 401, "another access token is another request: {}", refused.text);
     let successor = Pair { access: first.0, refresh: first.1, ..pair.clone() };
-    refreshed(&refresh(cluster.endpoint(2), &successor).await.expect("an answer"));
-    let late = refresh(cluster.endpoint(0), &pair).await.expect("an answer");
+    refreshed(&refresh(cluster.endpoint(2), &successor).await);
+    let late = refresh(cluster.endpoint(0), &pair).await;
     assert_eq!(late.status, 401, "the successor was used, so nothing can be repeated: {}", late.text);
 }
 
@@ -73,8 +73,7 @@ async fn revoke_works_from_every_node_and_holds_everywhere_within_the_bound(clus
         let token = create(node, &cluster.admin_token, LONG_SECS, false).await;
         let (id, access) = (token.member("token_id"), token.member("access_token"));
         assert_eq!(node.verify(&access).await.status, 200);
-        let answer = revoke(node, &cluster.admin_token, &id).await.expect("an answer");
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        revoke(node, &cluster.admin_token, &id).await.assert_revoked();
         let acknowledged = Instant::now();
         assert_eq!(node.verify(&access).await.status, 401, "at the node that revoked, at once");
         until(acknowledged + REVOKED_WITHIN).await;
@@ -82,7 +81,7 @@ async fn revoke_works_from_every_node_and_holds_everywhere_within_the_bound(clus
             let verdict = other.verify(&access).await;
             assert_eq!(verdict.status, 401, "at {}: {}", other.url(), verdict.text);
         }
-        let again = revoke(node, &cluster.admin_token, &id).await.expect("an answer");
+        let again = revoke(node, &cluster.admin_token, &id).await;
         assert_eq!(again.status, 204, "{}", again.text);
     }
     let plain = create(cluster.endpoint(0), &cluster.admin_token, PLAIN_SECS, false).await;
@@ -116,7 +115,8 @@ async fn both_generations_of_the_interface_serve_the_same_tokens(cluster: &Clust
     let path = format!("{LEGACY}/revoke");
     let answer =
         cluster.endpoint(2).post(&path, Auth::Token(&cluster.admin_token), Body::Form(&revoke)).await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, "Token revoked"));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(answer.was_repeated || answer.text == "Token revoked", "{}", answer.text);
     let answer =
         cluster.endpoint(0).post(&path, Auth::Token(&cluster.admin_token), Body::Form(&revoke)).await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "Token not found"));
@@ -143,10 +143,10 @@ async fn a_single_node_is_a_whole_cluster() {
     let cluster = Cluster::start("single").await;
     let node = cluster.endpoint(0);
     let pair = Pair::of(&create(node, &cluster.admin_token, LONG_SECS, true).await);
-    refreshed(&refresh(node, &pair).await.expect("an answer"));
+    refreshed(&refresh(node, &pair).await);
     let token = create(node, &cluster.admin_token, LONG_SECS, false).await;
-    let answer = revoke(node, &cluster.admin_token, &token.member("token_id")).await.expect("an answer");
-    assert_eq!(answer.status, 200, "{}", answer.text);
+    let answer = revoke(node, &cluster.admin_token, &token.member("token_id")).await;
+    answer.assert_revoked();
     assert_eq!(node.verify(&token.member("access_token")).await.status, 401);
     let answer = node.get("/artifactory/api/system/ping", Auth::Nobody).await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "OK"));

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::eventually::until;
 use super::http::{Auth, Body, Endpoint};
 use super::promises::REVOKED_WITHIN;
-use super::tokens::{LONG_SECS, PLAIN_SECS, Pair, TOKENS, create, create_body, refresh, revoke};
+use super::tokens::{LONG_SECS, PLAIN_SECS, Pair, TOKENS, create, create_body, refresh_once, revoke_once};
 
 /// A client that was told "not now" asks again after this.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -109,8 +109,7 @@ impl Client {
                 }
             };
             for verifier in &self.nodes {
-                let path = "/circlet/v1/verify";
-                let verdict = verifier.send(Method::GET, path, Auth::Token(&token), Body::Empty).await;
+                let verdict = verifier.verify_once(&token).await;
                 match verdict {
                     Ok(verdict) if verdict.status == 200 => self.note(|told| told.plain_done += 1),
                     other => {
@@ -141,7 +140,7 @@ impl Client {
             self.note(|told| told.created.push(id.clone()));
             for attempt in turn + 1.. {
                 let node = &self.nodes[attempt % self.nodes.len()];
-                match revoke(node, &self.admin, &id).await {
+                match revoke_once(node, &self.admin, &id).await {
                     Ok(answer) if matches!(answer.status, 200 | 204) => {
                         self.note(|told| told.revoked.push((access.clone(), Instant::now())));
                         break;
@@ -168,8 +167,7 @@ impl Client {
             };
             until(acknowledged + REVOKED_WITHIN).await;
             for node in &self.nodes {
-                let path = "/circlet/v1/verify";
-                let verdict = node.send(Method::GET, path, Auth::Token(&token), Body::Empty).await;
+                let verdict = node.verify_once(&token).await;
                 match verdict {
                     Ok(verdict) if matches!(verdict.status, 401 | 503) => self.note(|told| told.refused += 1),
                     other => {
@@ -187,7 +185,7 @@ impl Client {
         for turn in 0.. {
             let one = &self.nodes[turn % self.nodes.len()];
             let other = &self.nodes[(turn + 1) % self.nodes.len()];
-            let answers = tokio::join!(refresh(one, &pair), refresh(other, &pair));
+            let answers = tokio::join!(refresh_once(one, &pair), refresh_once(other, &pair));
             for answer in [answers.0, answers.1].into_iter().flatten() {
                 if answer.status != 200 {
                     self.expect_not_now("refresh", answer.status, &answer.text);

@@ -39,7 +39,7 @@ impl Node {
         self.kill();
         let log = File::options().create(true).append(true).open(self.home.join("logs/serve.log"));
         let log = log.expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_circlet"))
+        let child = program()
             .args(["serve", "--home"])
             .arg(&self.home)
             .stdin(Stdio::null())
@@ -89,9 +89,20 @@ impl Drop for Node {
     }
 }
 
+/// The program, without the settings of whoever runs the tests.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_circlet"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CIRCLET_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Runs a command of the program in a home and returns the JSON that it printed.
 pub(crate) async fn circlet(arguments: &[&str], home: &Path) -> Value {
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_circlet"))
+    let output = tokio::process::Command::from(program())
         .args(["--output", "json"])
         .args(arguments)
         .arg("--home")

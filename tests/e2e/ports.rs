@@ -1,9 +1,13 @@
 //! Free ports in the place of those in a node's settings.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, Ordering};
+
+#[path = "../support/ports.rs"]
+mod claimed;
+
+pub(crate) use claimed::consecutive_ports;
+use claimed::free_port;
 
 const ADDRESS: &str = "127.0.0.1:";
 
@@ -28,31 +32,6 @@ impl Ports {
 
     fn port_for(&self, written: &str) -> u16 {
         *self.0.lock().expect("no panic while held").entry(written.to_owned()).or_insert_with(free_port)
-    }
-}
-
-/// The ports from here on lie below those that the system gives out by itself: a node that is down for a while finds its
-/// own one free again.
-const FIRST: u16 = 20_000;
-/// Every process of tests begins somewhere else, in steps of this.
-const STEP: u16 = 25;
-
-static TAKEN: AtomicU16 = AtomicU16::new(0);
-
-/// A port that nobody listens on at the moment.
-fn free_port() -> u16 {
-    consecutive_ports(1)
-}
-
-/// The first of several such ports in a row.
-pub(crate) fn consecutive_ports(count: u16) -> u16 {
-    let spread = u16::try_from(std::process::id() % 400).expect("below 400") * STEP;
-    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    loop {
-        let first = FIRST + spread + TAKEN.fetch_add(count, Ordering::Relaxed) % 2_000;
-        if (first..first + count).all(is_free) {
-            return first;
-        }
     }
 }
 

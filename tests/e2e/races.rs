@@ -4,10 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use reqwest::Method;
+use tokio::sync::watch;
 
 use super::cluster::Cluster;
+use super::eventually::eventually;
 use super::http::{Answer, Auth, Body, Endpoint};
-use super::tokens::{LEGACY, LONG_SECS, Pair, TOKENS, create, create_body, refresh, refreshed, revoke};
+use super::promises::READY_WITHIN;
+use super::tokens::{
+    LEGACY, LONG_SECS, Pair, TOKENS, create, create_body, refresh, refresh_once, refreshed, revoke,
+};
 
 /// How many clients at once.
 const CLIENTS: usize = 24;
@@ -15,14 +20,14 @@ const CLIENTS: usize = 24;
 /// Lets many clients do the same at once, spread over the nodes.
 async fn at_once<F>(cluster: &Cluster, act: impl Fn(Endpoint) -> F) -> Vec<Answer>
 where
-    F: Future<Output = Result<Answer, String>> + Send + 'static,
+    F: Future<Output = Answer> + Send + 'static,
 {
     let nodes: Vec<Endpoint> = cluster.endpoints().cloned().collect();
     let tasks: Vec<_> =
         nodes.iter().cycle().take(CLIENTS).map(|node| tokio::spawn(act(node.clone()))).collect();
     let mut answers = Vec::new();
     for task in tasks {
-        answers.push(task.await.expect("a client does not panic").expect("an answer"));
+        answers.push(task.await.expect("a client does not panic"));
     }
     answers
 }
@@ -50,17 +55,12 @@ async fn one_refresh_token_has_one_successor(cluster: &Cluster) {
 }
 
 async fn one_idempotency_key_makes_one_token(cluster: &Cluster) {
-    let client = reqwest::Client::new();
+    let key = [("idempotency-key", "the same for all")];
     let answers = at_once(cluster, |node| {
-        let request = client
-            .post(format!("{}{TOKENS}", node.url()))
-            .bearer_auth(&cluster.admin_token)
-            .header("idempotency-key", "the same for all")
-            .json(&create_body(LONG_SECS, true));
+        let admin = cluster.admin_token.clone();
         async move {
-            let response = request.send().await.map_err(|error| error.to_string())?;
-            let status = response.status().as_u16();
-            Ok(Answer { status, text: response.text().await.map_err(|error| error.to_string())? })
+            let body = Body::Json(create_body(LONG_SECS, true));
+            node.ask_with(&key, Method::POST, TOKENS, Auth::Token(&admin), body).await
         }
     })
     .await;
@@ -78,7 +78,10 @@ async fn a_token_is_revoked_once(cluster: &Cluster) {
     .await;
     let revoked = answers.iter().filter(|answer| answer.status == 200).count();
     let already = answers.iter().filter(|answer| answer.status == 204).count();
-    assert_eq!((revoked, already), (1, CLIENTS - 1), "{answers:#?}");
+    assert_eq!(revoked + already, CLIENTS, "{answers:#?}");
+    // The one that revoked it may not have heard so, and have found it done when it asked again.
+    let unsure = answers.iter().any(|answer| answer.was_repeated);
+    assert!(revoked == 1 || (revoked == 0 && unsure), "{answers:#?}");
 }
 
 /// Clients refresh at every node without a pause, each family with what the last refresh gave; then the family is revoked.
@@ -87,36 +90,44 @@ async fn nothing_is_refreshed_after_its_family_was_revoked(cluster: &Cluster) {
         let first = Pair::of(&create(cluster.endpoint(0), &cluster.admin_token, LONG_SECS, true).await);
         let nodes: Vec<Endpoint> = cluster.endpoints().cloned().collect();
         let start = first.clone();
+        let (succeeded, successes) = watch::channel(0);
         let refreshing = tokio::spawn(async move {
             let mut pair = start;
             let mut last_success = None;
             for turn in 0.. {
                 let sent = Instant::now();
-                let answer = refresh(&nodes[turn % nodes.len()], &pair).await.expect("an answer");
-                if answer.status != 200 {
-                    break;
+                let answer = refresh_once(&nodes[turn % nodes.len()], &pair).await.expect("an answer");
+                match answer.status {
+                    503 => continue,
+                    200 => {}
+                    _ => break,
                 }
                 let (access, refresh) = refreshed(&answer);
                 pair = Pair { access, refresh, ..pair };
                 last_success = Some(sent);
+                succeeded.send_modify(|count| *count += 1);
             }
             (pair, last_success)
         });
-        super::eventually::until(Instant::now() + std::time::Duration::from_millis(300)).await;
+        eventually(READY_WITHIN, "the family is refreshed again and again", || async {
+            (*successes.borrow() >= 5).then_some(())
+        })
+        .await;
         let form = [("token", first.refresh.as_str())];
         let revoker = cluster.endpoint(round % cluster.len());
         let auth = Auth::Token(&cluster.admin_token);
         let path = format!("{LEGACY}/revoke");
-        let answer = revoker.send(Method::POST, &path, auth, Body::Form(&form)).await.expect("an answer");
+        let answer = revoker.post(&path, auth, Body::Form(&form)).await;
         let acknowledged = Instant::now();
-        assert_eq!((answer.status, answer.text.as_str()), (200, "Token revoked"));
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert!(answer.was_repeated || answer.text == "Token revoked", "{}", answer.text);
         let (last, last_success) = refreshing.await.expect("the client does not panic");
         assert!(
             last_success.is_some_and(|sent| sent < acknowledged),
             "a refresh sent after the revoke succeeded"
         );
         for node in cluster.endpoints() {
-            let again = refresh(node, &last).await.expect("an answer");
+            let again = refresh(node, &last).await;
             assert_eq!(again.status, 401, "at {}: {}", node.url(), again.text);
         }
     }

@@ -47,13 +47,17 @@ pub(crate) fn create_body(seconds: u64, refreshable: bool) -> serde_json::Value 
 }
 
 /// Asks for the successor of a pair, the way the legacy clients do: the pair is the credential.
-pub(crate) async fn refresh(node: &Endpoint, pair: &Pair) -> Result<Answer, String> {
-    let form = [
-        ("grant_type", "refresh_token"),
-        ("refresh_token", pair.refresh.as_str()),
-        ("access_token", pair.access.as_str()),
-    ];
-    node.send(reqwest::Method::POST, LEGACY, Auth::Nobody, Body::Form(&form)).await
+pub(crate) async fn refresh(node: &Endpoint, pair: &Pair) -> Answer {
+    node.post(LEGACY, Auth::Nobody, Body::Form(&refresh_form(pair))).await
+}
+
+/// The same, asked once.
+pub(crate) async fn refresh_once(node: &Endpoint, pair: &Pair) -> Result<Answer, String> {
+    node.send(reqwest::Method::POST, LEGACY, Auth::Nobody, Body::Form(&refresh_form(pair))).await
+}
+
+fn refresh_form(pair: &Pair) -> [(&str, &str); 3] {
+    [("grant_type", "refresh_token"), ("refresh_token", &pair.refresh), ("access_token", &pair.access)]
 }
 
 /// The new pair that a legacy refresh answered with; its id is in the token.
@@ -64,6 +68,11 @@ pub(crate) fn refreshed(answer: &Answer) -> (String, String) {
 }
 
 /// Revokes by id.
-pub(crate) async fn revoke(node: &Endpoint, admin: &str, id: &str) -> Result<Answer, String> {
+pub(crate) async fn revoke(node: &Endpoint, admin: &str, id: &str) -> Answer {
+    node.ask(reqwest::Method::DELETE, &format!("{TOKENS}/{id}"), Auth::Token(admin), Body::Empty).await
+}
+
+/// The same, asked once.
+pub(crate) async fn revoke_once(node: &Endpoint, admin: &str, id: &str) -> Result<Answer, String> {
     node.send(reqwest::Method::DELETE, &format!("{TOKENS}/{id}"), Auth::Token(admin), Body::Empty).await
 }

@@ -10,6 +10,8 @@ mod cluster;
 mod legacy;
 mod openapi;
 mod people;
+#[path = "../support/ports.rs"]
+mod ports;
 mod routes;
 mod server;
 mod strangers;

@@ -1,11 +1,12 @@
 //! A node of a cluster of one, as a process.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::ports::free_port;
 
 /// The first administrator's password.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -82,16 +83,22 @@ impl Drop for Server {
 }
 
 fn circlet() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_circlet"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_circlet"));
+    // Without the settings of whoever runs the tests.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CIRCLET_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
-/// A port that was free a moment ago.
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", free_port())
 }
 
 fn wait_for(ready: &Path, process: &mut Child, log: &Path) -> String {
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(2);
     loop {
         if let Ok(content) = std::fs::read_to_string(ready)
             && !content.is_empty()
