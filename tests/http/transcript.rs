@@ -207,7 +207,7 @@ impl<'a> Transcript<'a> {
             // On a busy machine even a lone node can't decide now and then, or not prove that it is fresh.
             let not_now = status == StatusCode::SERVICE_UNAVAILABLE && !text.contains("index_not_reached");
             if !not_now || begun.elapsed() > PATIENCE {
-                return Answer { status, headers, text };
+                return Answer { status, text, headers };
             }
             tokio::time::sleep(RETRY_AFTER).await;
         }
