@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -11,14 +10,11 @@ use circlet::clock;
 use circlet_token::{KeyId, read_certificate};
 
 use super::cluster::Cluster;
-use super::eventually::{eventually, until};
-use super::failover::assert_kept_promises;
+use super::eventually::eventually;
+use super::failover::{Done, assert_kept_promises, work};
 use super::load::Load;
 use super::promises::READY_WITHIN;
 use super::tokens::{LONG_SECS, PLAIN_SECS, create};
-
-/// How long the clients work before and after.
-const WORK: Duration = Duration::from_secs(1);
 
 /// A pair as an operator makes it.
 struct Pair {
@@ -117,7 +113,7 @@ async fn a_pair_placed_on_one_running_node_is_adopted_by_all_and_no_request_fail
     let old_long =
         create(cluster.endpoint(1), &cluster.admin_token, LONG_SECS, false).await.member("access_token");
     let load = Load::start(&endpoints, &cluster.admin_token);
-    until(Instant::now() + WORK).await;
+    let before = work(&load, &Done::default()).await;
 
     let pairs = [
         Pair::new(TokenKeyKind::Rs256, &cluster.service_id),
@@ -142,7 +138,7 @@ async fn a_pair_placed_on_one_running_node_is_adopted_by_all_and_no_request_fail
         })
         .await;
     }
-    until(Instant::now() + WORK).await;
+    work(&load, &before).await;
     assert_kept_promises(&load.stop().await);
     for node in cluster.endpoints() {
         assert_eq!(node.verify(&old_plain).await.status, 200, "the old key verifies");
