@@ -8,6 +8,7 @@
 pub(crate) mod credential;
 pub(crate) mod signatures;
 pub(crate) mod tokens;
+pub(crate) mod usage;
 pub mod vouch;
 
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ use crate::watched::Watched;
 use credential::Credential;
 use signatures::Signatures;
 use tokens::Rules;
+use usage::Usage;
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -102,12 +104,13 @@ pub(crate) struct Authenticator {
     passwords: Passwords,
     signatures: Signatures,
     watched: Arc<Watched>,
+    usage: Usage,
 }
 
 impl Authenticator {
-    /// Judges by the views of this cluster; what it remembers starts empty.
-    pub(crate) fn new(cluster: Cluster, passwords: Passwords, watched: Arc<Watched>) -> Self {
-        Self { cluster, passwords, signatures: Signatures::new(), watched }
+    /// Judges by the views of this cluster, looks once more into what is watched, and notes in `usage` what was used.
+    pub(crate) fn new(cluster: Cluster, passwords: Passwords, watched: Arc<Watched>, usage: Usage) -> Self {
+        Self { cluster, passwords, signatures: Signatures::new(), watched, usage }
     }
 
     /// Finds out who asks. No credential is nobody; one that doesn't count is an error, never nobody.
@@ -176,8 +179,12 @@ impl Authenticator {
                 }
             }
         }
-        // Only who knows the password learns that the user is disabled.
-        match published.view.user(&name).map(|user| user.status) {
+        // Only who knows the password learns that the user is disabled, and only on a view that was proved fresh.
+        let status = |published: &Published<State>| published.view.user(&name).map(|user| user.status);
+        if status(&published) != Some(UserStatus::Enabled) {
+            published = reading::fresh(&self.cluster).await?;
+        }
+        match status(&published) {
             Some(UserStatus::Enabled) => Ok(Caller::User(name)),
             Some(status) => Err(Failure::new(Code::Forbidden, "user_disabled", "Forbidden")
                 .with_detail(format!("user '{name}' is {}", status.as_str()))

@@ -19,6 +19,7 @@ mod cluster;
 pub(crate) mod errors;
 mod legacy;
 mod openapi;
+mod paging;
 mod path;
 mod prompt;
 mod receive;

@@ -8,6 +8,7 @@ mod observe;
 mod purge;
 mod ready;
 mod stop;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
+use crate::authenticate::usage::Usage;
 use crate::cluster::Cluster;
 use crate::home::settings::NodeSettings;
 use crate::home::{Home, HomeError, Identity, Paths};
@@ -187,12 +189,14 @@ impl Node {
         let audit = Audit::open(&self.home.paths.logs(), self.settings.audit)
             .map_err(|source| ServeError::System { doing: "open the audit log", source })?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(audit.clone().keep_trying()));
-        let edge = Arc::new(self.edge(audit.clone()));
+        let usage = Usage::default();
+        let edge = Arc::new(self.edge(audit.clone(), usage.clone()));
         let watched = Arc::clone(&edge.watched);
         tasks.spawn(http::server::serve(listener, tls, edge, stop.clone()));
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
         let (cluster, paths) = (&self.cluster, &self.home.paths);
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(usage::run(cluster.clone(), usage)));
         tasks.spawn(stop.clone().run_until_cancelled_owned(rotation::run(cluster.clone(), audit.clone())));
         let poll = self.settings.trust_poll;
         let keys =
@@ -213,12 +217,12 @@ impl Node {
     }
 
     /// What answers clients.
-    fn edge(&self, audit: Audit) -> Edge {
+    fn edge(&self, audit: Audit, usage: Usage) -> Edge {
         let settings = http::edge::Settings {
             advertised_version: self.settings.advertised_version.clone(),
             trusted_proxies: self.settings.trusted_proxies.clone(),
         };
-        Edge::new(self.cluster.clone(), Passwords::start(), audit, settings)
+        Edge::new(self.cluster.clone(), Passwords::start(), audit, usage, settings)
     }
 
     /// Until a signal, until the node has stopped itself, or until a state arrives that is not this home's.

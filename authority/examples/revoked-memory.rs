@@ -38,7 +38,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             index: Some(1),
         };
         let target = RevokeTarget::Value(Box::new(token));
-        apply(&mut state, Actor::Operator, Action::RevokeToken(Box::new(RevokeToken { target })))?;
+        apply(
+            &mut state,
+            Actor::Operator,
+            Action::RevokeToken(Box::new(RevokeToken { target, cascade: false })),
+        )?;
         if marks.contains(&number) {
             let now = resident_bytes()?;
             let each = (now.saturating_sub(before.1)) / (number - before.0);

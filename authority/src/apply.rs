@@ -5,6 +5,7 @@
 //! changes nothing.
 
 mod bootstrap;
+mod cascade;
 mod groups;
 mod issue;
 mod keys;
@@ -14,6 +15,7 @@ mod refresh;
 mod revoke;
 mod settings;
 mod trust;
+mod usage;
 mod users;
 
 use crate::{
@@ -57,6 +59,7 @@ impl State {
             Action::AdmitNode(action) => self.admit_node(action),
             Action::Purge(action) => self.purge(action),
             Action::RotateKey(action) => self.rotate_key(action),
+            Action::NoteUse(action) => Ok(self.note_use(action)),
         }
     }
 

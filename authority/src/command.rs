@@ -13,7 +13,8 @@ pub use cluster::{
 };
 pub use people::{DeleteGroup, DeleteUser, PasswordChange, PutGroup, PutMode, PutUser};
 pub use tokens::{
-    IssueToken, PresentedToken, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget, RevokeToken, Whom,
+    IssueToken, NoteUse, PresentedToken, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget,
+    RevokeToken, Whom,
 };
 
 use circlet_token::{KeyId, ServiceId, Subject, TokenId, UserName, Verified};
@@ -147,6 +148,7 @@ pub enum Action {
     AdmitNode(Box<AdmitNode>) = 14,
     Purge(Purge) = 15,
     RotateKey(Box<RotateKey>) = 16,
+    NoteUse(NoteUse) = 30,
 }
 wire_enum!(Action {
     1 => Bootstrap(action),
@@ -165,6 +167,7 @@ wire_enum!(Action {
     14 => AdmitNode(action),
     15 => Purge(action),
     16 => RotateKey(action),
+    30 => NoteUse(action),
 });
 
 impl Action {
@@ -188,6 +191,7 @@ impl Action {
             Self::AdmitNode(_) => "admitting a node",
             Self::Purge(_) => "purging what has expired",
             Self::RotateKey(_) => "rotating a key",
+            Self::NoteUse(_) => "noting the use of tokens",
         }
     }
 }

@@ -24,6 +24,7 @@ pub struct Config {
     pub refresh_replay_window: i64,
     pub revoke_family_on_reuse: bool,
     pub allow_basic_auth: bool,
+    pub last_used_interval: i64,
     pub persistent_expiry_threshold: i64,
     pub revocable_expiry_threshold: i64,
     pub clock_leeway: i64,

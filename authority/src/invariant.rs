@@ -1,6 +1,9 @@
 //! What must hold after every command.
 
-use crate::{record::KeyState, state::State};
+use crate::{
+    record::KeyState,
+    state::{DerivedSizes, State},
+};
 
 /// A rule that does not hold, with the values that break it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,11 +88,15 @@ fn people(state: &State, found: &mut Findings) {
 }
 
 fn tokens(state: &State, found: &mut Findings) {
-    let (mut by_user, mut owned, mut references) = (0_usize, 0_u64, 0_usize);
+    let mut wanted = DerivedSizes::default();
     for record in state.tokens.iter() {
-        by_user = by_user.saturating_add(crate::state::users_of(record).count());
-        owned = owned.saturating_add(u64::from(record.owner.is_some()));
-        references = references.saturating_add(usize::from(record.reference.is_some()));
+        wanted.by_user = wanted.by_user.saturating_add(crate::state::users_of(record).count());
+        wanted.by_expiry = wanted.by_expiry.saturating_add(1);
+        wanted.by_index = wanted.by_index.saturating_add(1);
+        wanted.owned = wanted.owned.saturating_add(u64::from(record.owner.is_some()));
+        wanted.references = wanted.references.saturating_add(usize::from(record.reference.is_some()));
+        wanted.signed = wanted.signed.saturating_add(1);
+        wanted.children = wanted.children.saturating_add(usize::from(record.origin.is_some()));
         let listed = state.revocations.is_listed(&record.id, record.expiry());
         let unseen = state.revocations.unseen_until(&record.id).is_some();
         found.require(!listed || unseen, || format!("token {} is recorded and revoked", record.id));
@@ -105,10 +112,7 @@ fn tokens(state: &State, found: &mut Findings) {
         });
         found.require(record.index <= state.index(), || format!("token {} comes from the future", record.id));
     }
-    let count = state.tokens.len();
     let derived = state.tokens.derived_sizes();
-    let signed = u64::try_from(count).unwrap_or(u64::MAX);
-    let wanted = (by_user, count, owned, references, signed);
     found.require(derived == wanted, || format!("derived sizes of tokens are {derived:?}, not {wanted:?}"));
     let (lately, order) = state.revocations.lately_sizes();
     found.require(lately == order, || format!("{lately} lately revoked ids, {order} in order"));

@@ -32,6 +32,10 @@ pub const TEXT_BYTES_MAX: i64 = 1_024;
 pub const REVOKED_LATELY_IDS_MAX: usize = 100_000;
 /// What one purge step removes, so that no entry takes long to apply.
 pub const PURGE_STEP_ENTRIES_MAX: usize = 20_000;
+/// Tokens that one revoke looks at of those that were created with the revoked one, so that no entry takes long to apply.
+pub const CASCADE_STEP_ENTRIES_MAX: usize = 10_000;
+/// Tokens whose use one command notes.
+pub const USES_MAX: usize = 2_000;
 /// A page of a listing.
 pub const PAGE_ENTRIES_MAX: usize = 10_000;
 /// One record in a snapshot; larger is damage.

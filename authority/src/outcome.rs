@@ -118,8 +118,29 @@ pub struct Revoked {
     pub already: bool,
     /// What an operator should know.
     pub note: RevokeNote,
+    /// What became of the tokens that were created with it, if they were to end as well.
+    pub descendants: Descendants,
 }
-wire_struct!(Revoked { ids, already, note });
+wire_struct!(Revoked { ids, already, note, descendants });
+
+impl Revoked {
+    /// These tokens ended, and nothing else did.
+    pub(crate) fn of(ids: Vec<TokenId>, already: bool, note: RevokeNote) -> Self {
+        Self { ids, already, note, descendants: Descendants::default() }
+    }
+}
+
+/// What became of the tokens that were created with a revoked one, by one command.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Descendants {
+    /// So many are refused from now on.
+    pub ended: u64,
+    /// So many are not revocable: they are not refreshed any more, and live to their expiry.
+    pub living: u64,
+    /// There are more than one command ends; propose the same again.
+    pub more: bool,
+}
+wire_struct!(Descendants { ended, living, more });
 
 /// What an operator should know about a revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]

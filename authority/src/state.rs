@@ -10,7 +10,7 @@ mod tokens;
 pub(crate) use families::Families;
 pub use list::{TokenCursor, TokenFilter, TokenOrder, TokenPage};
 pub(crate) use revocations::{Lately, Revocations};
-pub(crate) use tokens::{Tokens, users_of};
+pub(crate) use tokens::{DerivedSizes, Order, Tokens, users_of};
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
     codec::wire_struct,
     command::ClusterCa,
     config::Config,
-    record::{Group, JoinToken, Key, KeyState, Node, Sealed, TrustedIssuer, User},
+    record::{Group, JoinToken, Key, KeyState, Node, Origin, Sealed, TrustedIssuer, User},
 };
 
 /// The replicated state. Equal logs give equal states, down to the bytes of [`State::digest`].
@@ -41,6 +41,8 @@ pub struct State {
     pub(crate) tokens: Tokens,
     pub(crate) families: Families,
     pub(crate) revocations: Revocations,
+    /// Where ending the descendants of revoked tokens has got to: the last one that was looked at.
+    pub(crate) cascades: OrdMap<Origin, Option<TokenId>>,
     pub(crate) idempotency: OrdMap<[u8; 32], Idempotent>,
     pub(crate) nodes: OrdMap<u64, Arc<Node>>,
     pub(crate) join_tokens: OrdMap<[u8; 32], Arc<JoinToken>>,
@@ -108,6 +110,7 @@ impl State {
             tokens: Tokens::default(),
             families: Families::default(),
             revocations: Revocations::default(),
+            cascades: OrdMap::new(),
             idempotency: OrdMap::new(),
             nodes: OrdMap::new(),
             join_tokens: OrdMap::new(),

@@ -58,11 +58,14 @@ impl Authenticator {
         {
             vouched = vouch(&here, opinion).await;
         }
-        vouched.map_err(|unvouched| match unvouched {
+        let bearer = vouched.map_err(|unvouched| match unvouched {
             Unvouched::Refused(reject) => failure(&reject),
             Unvouched::Stale(stale) => stale,
             Unvouched::TooSlow => reading::stale(&self.cluster, "the proof took too long"),
-        })
+        })?;
+        let now = self.cluster.now_at(&bearer.seen).secs();
+        self.usage.note(&bearer.seen.view, &bearer.verified, now);
+        Ok(bearer)
     }
 
     fn judge(

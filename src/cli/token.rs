@@ -54,6 +54,9 @@ pub struct Revoke {
     /// The ids of the tokens, or `me` for the token that you ask with
     #[arg(value_name = "TOKEN_ID", required_unless_present = "token_stdin")]
     ids: Vec<String>,
+    /// End what was created with the token as well, and what was created with that
+    #[arg(long)]
+    cascade: bool,
     /// Read the value of the token to revoke from stdin: an access, refresh or reference token
     #[arg(long, conflicts_with_all = ["ids", "access_token_stdin"])]
     token_stdin: bool,
@@ -67,13 +70,15 @@ impl Revoke {
         let mut revoked = Vec::new();
         if self.token_stdin {
             let token = secret_from_stdin("the token to revoke")?;
-            let body = json!({ "token": token.expose_text() });
+            let body = json!({ "token": token.expose_text(), "cascade": self.cascade });
             let answer = client.request(Method::DELETE, &format!("{TOKENS}/revoke"), Some(&body)).await?;
             let id = answer.json().map(|body| table::cell(&body["revoked_token_id"])).unwrap_or_default();
             revoked.push(fate(&id, &answer));
         }
+        let query = if self.cascade { "?cascade=true" } else { "" };
         for id in &self.ids {
-            let answer = client.request(Method::DELETE, &format!("{TOKENS}/{}", segment(id)), None).await?;
+            let path = format!("{TOKENS}/{}{query}", segment(id));
+            let answer = client.request(Method::DELETE, &path, None).await?;
             warn(&answer, *output);
             revoked.push(fate(id, &answer));
         }
@@ -98,6 +103,9 @@ pub struct List {
     /// Only tokens with this description; a trailing * stands for anything
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+    /// Only tokens that were created with this one
+    #[arg(long, value_name = "TOKEN_ID")]
+    parent: Option<String>,
     /// Only tokens that can, or cannot, be refreshed
     #[arg(long, value_name = "BOOL")]
     refreshable: Option<bool>,
@@ -116,6 +124,7 @@ impl List {
         let query = [
             ("username", self.username),
             ("description", self.description),
+            ("parent", self.parent),
             ("refreshable", self.refreshable.map(|value| value.to_string())),
             ("order_by", self.order_by),
             ("descending_order", self.descending.then(|| "true".to_owned())),

@@ -3,24 +3,25 @@
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
-use circlet_authority::{Generation, TokenCursor, TokenFilter, TokenOrder, TokenRecord};
-use circlet_token::{Claims, ExpiryRule, Parsed, TokenId};
+use circlet_authority::{Generation, State, TokenFilter, TokenOrder, TokenRecord};
+use circlet_token::{Claims, ExpiryRule, Parsed, ServiceId, TokenId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
+use super::paging;
 use crate::authenticate::Caller;
 use crate::authenticate::credential::Credential;
 use crate::authenticate::tokens::Rules;
-use crate::percent;
 use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::issue::{self, Handout, Order};
 use crate::usecase::list::{self, Found, ListOrder};
 use crate::usecase::refresh::{self, RefreshOrder};
-use crate::usecase::{Session, config, revoke, users};
+use crate::usecase::revoke::{self, Ended};
+use crate::usecase::{Session, config, users};
 
 pub(super) async fn create_or_refresh(call: Call) -> Result<Response, Failure> {
     let parameters = call.parameters(Reads::FormOrJson)?;
@@ -125,16 +126,11 @@ pub(super) async fn list(call: Call) -> Result<Response, Failure> {
     let order = list_order(&query)?;
     let listed = list::list(&session, order).await?;
     let view = &listed.view.view;
-    let tokens: Vec<Value> = listed
-        .tokens
-        .iter()
-        .map(|record| record_json(record, view.is_refreshable(record), issuer(view)))
-        .collect();
+    let tokens: Vec<Value> = listed.tokens.iter().map(|record| record_json(record, view)).collect();
     let mut body = json!({ "tokens": tokens });
-    if let (Some(next), Some(object)) = (listed.next, body.as_object_mut()) {
-        object.insert("cursor".to_owned(), cursor_text(&next).into());
-    }
-    Ok(answer::json(&body))
+    let Some(next) = &listed.next else { return Ok(answer::json(&body)) };
+    insert_present(&mut body, [("cursor", Some(paging::text(next).into()))]);
+    Ok(paging::with_more(answer::json(&body), listed.tokens.len(), next))
 }
 
 fn list_order(query: &Parameters) -> Result<ListOrder, Failure> {
@@ -156,22 +152,16 @@ fn list_order(query: &Parameters) -> Result<ListOrder, Failure> {
             )));
         }
     };
-    let limit = match query.whole("limit")? {
-        None => list::PAGE_ENTRIES,
-        Some(limit) => {
-            usize::try_from(limit).ok().filter(|limit| (1..=list::PAGE_ENTRIES).contains(limit)).ok_or_else(
-                || bad(format!("Invalid limit value: {limit} (1 to {} expected)", list::PAGE_ENTRIES)),
-            )?
-        }
-    };
-    let cursor = match query.text("cursor")? {
-        Some(text) => Some(read_cursor(text).ok_or_else(|| bad(format!("Invalid cursor value: {text}")))?),
+    let (limit, cursor) = paging::page(query)?;
+    let parent = match query.text("parent")? {
+        Some(text) => Some(TokenId::parse(text).map_err(|malformed| bad(malformed.to_string()))?),
         None => None,
     };
     let description = query.text("description")?.map(str::to_owned);
     let filter = TokenFilter {
         user,
         id,
+        parent,
         description,
         refreshable: query.flag("refreshable")?,
         ..TokenFilter::default()
@@ -185,17 +175,6 @@ fn list_order(query: &Parameters) -> Result<ListOrder, Failure> {
     })
 }
 
-/// Where the next page starts: the last id, then the order's key.
-fn cursor_text(cursor: &TokenCursor) -> String {
-    format!("{}.{}", cursor.id, percent::encode(&cursor.key))
-}
-
-fn read_cursor(text: &str) -> Option<TokenCursor> {
-    let (id, key) = text.split_once('.')?;
-    let key = percent::decode(key, percent::Plus::Literal).ok()?;
-    Some(TokenCursor { key, id: TokenId::parse(id).ok()? })
-}
-
 pub(super) async fn show(Path(id): Path<String>, call: Call) -> Result<Response, Failure> {
     let found = if id == "me" {
         let session = call.session_under(Rules::ABOUT_ITSELF).await?;
@@ -205,10 +184,7 @@ pub(super) async fn show(Path(id): Path<String>, call: Call) -> Result<Response,
         list::find(&session, token_id(&id)?).await?
     };
     Ok(answer::json(&match found {
-        Found::Recorded(published, record) => {
-            let view = &published.view;
-            record_json(&record, view.is_refreshable(&record), issuer(view))
-        }
+        Found::Recorded(published, record) => record_json(&record, &published.view),
         Found::Presented(claims) => claims_json(&claims),
     }))
 }
@@ -230,12 +206,9 @@ pub(super) async fn revoke_by_id(Path(id): Path<String>, call: Call) -> Result<R
         let session = call.known_session().await?;
         (session, token_id(&id)?)
     };
-    let ended = revoke::by_id(&session, id).await?.ok_or_else(|| list::unknown(&id))?;
-    if ended.already {
-        return Ok(answer::at_index(answer::empty(StatusCode::NO_CONTENT), ended.index));
-    }
-    let body = json!({"token_id": id.to_string(), "revoked": true, "note": ended.note});
-    Ok(answer::at_index(answer::json(&body), ended.index))
+    let cascade = call.query()?.flag("cascade")?.unwrap_or(false);
+    let ended = revoke::by_id(&session, id, cascade).await?.ok_or_else(|| list::unknown(&id))?;
+    Ok(revoked(&ended, json!({"token_id": id.to_string(), "revoked": true})))
 }
 
 pub(super) async fn revoke_by_value(call: Call) -> Result<Response, Failure> {
@@ -244,17 +217,24 @@ pub(super) async fn revoke_by_value(call: Call) -> Result<Response, Failure> {
     let token = parameters
         .text("token")?
         .ok_or_else(|| Failure::bad_request("missing_parameter", "token is required"))?;
-    let ended = revoke::by_value(&session, token).await?.ok_or_else(|| {
+    let cascade = parameters.flag("cascade")?.unwrap_or(false);
+    let ended = revoke::by_value(&session, token, cascade).await?.ok_or_else(|| {
         Failure::not_found("Token not found")
             .with_detail("it was not issued here, has expired, or is altered")
     })?;
-    if ended.already {
-        return Ok(answer::at_index(answer::empty(StatusCode::NO_CONTENT), ended.index));
-    }
     let id = ended.ids.first().map(ToString::to_string);
     // Two spellings are documented for the one answer (contract section 1.6).
-    let body = json!({"revoked-token-id": id, "revoked_token_id": id, "note": ended.note});
-    Ok(answer::at_index(answer::json(&body), ended.index))
+    Ok(revoked(&ended, json!({"revoked-token-id": id, "revoked_token_id": id})))
+}
+
+/// The answer to a revoke: 204 if there was nothing left to end (contract section 1.6).
+fn revoked(ended: &Ended, mut body: Value) -> Response {
+    if ended.already {
+        return answer::at_index(answer::empty(StatusCode::NO_CONTENT), ended.index);
+    }
+    let descendants = ended.descendants.map(|found| json!({"ended": found.ended, "living": found.living}));
+    insert_present(&mut body, [("note", Some(ended.note.clone().into())), ("descendants", descendants)]);
+    answer::at_index(answer::json(&body), ended.index)
 }
 
 pub(super) async fn default_expiry(call: Call) -> Result<Response, Failure> {
@@ -327,19 +307,15 @@ fn handed_out(handout: &Handout) -> Response {
     }
 }
 
-fn issuer(view: &circlet_authority::State) -> &str {
-    view.service_id().map(circlet_token::ServiceId::as_str).unwrap_or_default()
-}
-
-fn record_json(record: &TokenRecord, refreshable: bool, issuer: &str) -> Value {
+fn record_json(record: &TokenRecord, view: &State) -> Value {
     let mut item = json!({
         "token_id": record.id.to_string(),
         "subject": record.subject.as_str(),
         "issued_at": record.issued_at,
-        "issuer": issuer,
+        "issuer": view.service_id().map(ServiceId::as_str).unwrap_or_default(),
         "scope": record.scope.as_str(),
         "audience": record.audience.as_str(),
-        "refreshable": refreshable,
+        "refreshable": view.is_refreshable(record),
         "revocable": record.revocable,
         "persisted": true,
     });
@@ -348,6 +324,7 @@ fn record_json(record: &TokenRecord, refreshable: bool, issuer: &str) -> Value {
         ("description", record.description.as_deref().map(Value::from)),
         ("owner", record.owner.as_ref().map(|owner| owner.as_str().into())),
         ("parent", record.parent.map(|parent| parent.to_string().into())),
+        ("last_used", view.last_used(&record.id).map(Value::from)),
         ("username", record.subject.user_name().map(Value::from)),
     ];
     insert_present(&mut item, optional);

@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::http::header::{HeaderName, HeaderValue};
 use axum::response::Response;
-use circlet_authority::{Config, ConfigError, IssuerLimits, Setting, State, TrustedIssuer, Unit};
+use circlet_authority::{Config, ConfigError, Generation, IssuerLimits, Setting, State, TrustedIssuer, Unit};
 use circlet_token::{Lifetime, ServiceId};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -20,7 +20,7 @@ use crate::percent;
 use crate::usecase::failure::Failure;
 use crate::usecase::trust::{self, TrustOrder};
 use crate::usecase::verify::{self, Standing, Worth};
-use crate::usecase::{Session, config};
+use crate::usecase::{Session, bounds, config};
 
 /// What stays readable in a header: the characters of subjects that mean nothing to a header's reader.
 const HEADER_KEPT: &[u8] = b"/@:*+=!$&'()";
@@ -108,6 +108,34 @@ fn describe(worth: &Worth<'_>, response: &mut Response) {
     if let Some(expires_at) = worth.expires_at {
         headers.insert(X_CIRCLET_EXPIRES, HeaderValue::from(expires_at));
     }
+}
+
+/// `GET /circlet/v1/limits`: what the caller may ask for when creating a token, on either API.
+pub(super) async fn limits_of_tokens(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let (published, rights) = bounds::read(&session).await?;
+    let view = &published.view;
+    let config = view.config();
+    let api = |generation| {
+        let bounds = bounds::of(view, Some(&rights), generation);
+        json!({
+            "default_expiry": bounds.default.secs().unwrap_or(0),
+            "max_expiry": bounds.longest.secs().unwrap_or(0),
+            "revocable_from": bounds.revocable_from,
+        })
+    };
+    Ok(answer::json(&json!({
+        "admin": rights.admin,
+        "creates_tokens": !rights.foreign && !rights.transient,
+        "legacy": api(Generation::Legacy),
+        "access": api(Generation::Access),
+        "persisted_from": config.persistent_expiry_threshold.max(0),
+        "refreshable": rights.admin || config.allow_refreshable,
+        "refresh_expiry": config.refresh_expiry,
+        "scope_bytes_max": config.scope_bytes_max,
+        "audience_bytes_max": config.audience_bytes_max,
+        "description_bytes_max": config.description_bytes_max,
+    })))
 }
 
 pub(super) async fn add_issuer(call: Call) -> Result<Response, Failure> {

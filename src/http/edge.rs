@@ -16,6 +16,7 @@ use super::path;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::audit::Audit;
 use crate::authenticate::Authenticator;
+use crate::authenticate::usage::Usage;
 use crate::cluster::Cluster;
 use crate::home::Network;
 use crate::password::Passwords;
@@ -43,10 +44,16 @@ pub struct Edge {
 
 impl Edge {
     /// An edge on this cluster.
-    #[must_use]
-    pub fn new(cluster: Cluster, passwords: Passwords, audit: Audit, settings: Settings) -> Self {
+    pub(crate) fn new(
+        cluster: Cluster,
+        passwords: Passwords,
+        audit: Audit,
+        usage: Usage,
+        settings: Settings,
+    ) -> Self {
         let watched = Arc::<Watched>::default();
-        let authenticator = Authenticator::new(cluster.clone(), passwords.clone(), Arc::clone(&watched));
+        let authenticator =
+            Authenticator::new(cluster.clone(), passwords.clone(), Arc::clone(&watched), usage);
         Self { cluster, passwords, audit, settings, authenticator, watched }
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
+use super::paging;
 use crate::authenticate::Caller;
 use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
@@ -98,12 +99,13 @@ fn pair_refused(failure: Failure) -> Failure {
 pub(super) async fn list(call: Call) -> Result<Response, Failure> {
     let session = call.session().await?;
     session.require_admin("list all tokens").await.map_err(Failure::before_handler)?;
+    let (limit, cursor) = paging::page(&call.query()?)?;
     let order = ListOrder {
         filter: TokenFilter::default(),
         order: TokenOrder::Created,
         descending: false,
-        cursor: None,
-        limit: list::PAGE_ENTRIES,
+        cursor,
+        limit,
     };
     let listed = list::list(&session, order).await?;
     let view = &listed.view.view;
@@ -125,7 +127,12 @@ pub(super) async fn list(call: Call) -> Result<Response, Failure> {
             item
         })
         .collect();
-    Ok(answer::json(&json!({ "tokens": tokens })))
+    // The body has exactly the contract's keys, so a header says that there is more (section 1.5).
+    let response = answer::json(&json!({ "tokens": tokens }));
+    Ok(match &listed.next {
+        Some(next) => paging::with_more(response, tokens.len(), next),
+        None => response,
+    })
 }
 
 pub(super) async fn revoke(call: Call) -> Result<Response, Failure> {
@@ -140,14 +147,15 @@ pub(super) async fn revoke(call: Call) -> Result<Response, Failure> {
     {
         return Err(Failure::bad_request("bad_hint", format!("Token type is not supported: {hint}")));
     }
+    let cascade = parameters.flag("cascade")?.unwrap_or(false);
     let ended = match (parameters.text("token")?, parameters.text("token_id")?) {
         (Some(_), Some(_)) => {
             return Err(Failure::bad_request("both_given", "token and token_id are mutually exclusive"));
         }
         (None, None) => return Err(Failure::bad_request("none_given", "token or token_id are required")),
-        (Some(token), None) => revoke::by_value(&session, token).await?,
+        (Some(token), None) => revoke::by_value(&session, token, cascade).await?,
         (None, Some(id)) => match TokenId::parse(id) {
-            Ok(id) => revoke::by_id(&session, id).await?,
+            Ok(id) => revoke::by_id(&session, id, cascade).await?,
             Err(_) => None,
         },
     };

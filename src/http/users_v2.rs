@@ -29,7 +29,10 @@ pub(super) async fn create_user(call: Call) -> Result<Response, Failure> {
     let order = user_order(&parameters)?;
     let written = users::put(&session, name.clone(), PutMode::Create, order).await?;
     let user = users::expect(&written.view, &name)?;
-    Ok(answer::at_index(answer::json_status(StatusCode::CREATED, &user_json(user)), written.index))
+    Ok(answer::at_index(
+        answer::json_status(StatusCode::CREATED, &user_json(user, &written.view.view)),
+        written.index,
+    ))
 }
 
 pub(super) async fn change_user(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
@@ -38,14 +41,14 @@ pub(super) async fn change_user(Path(name): Path<String>, call: Call) -> Result<
     let order = user_order(&call.parameters(Reads::Json)?)?;
     let written = users::put(&session, name.clone(), PutMode::Update, order).await?;
     let user = users::expect(&written.view, &name)?;
-    Ok(answer::at_index(answer::json(&user_json(user)), written.index))
+    Ok(answer::at_index(answer::json(&user_json(user, &written.view.view)), written.index))
 }
 
 pub(super) async fn read_user(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
     let session = call.session().await?;
     let name = users::user_name(&name)?;
     let published = users::find(&session, &name).await?;
-    Ok(answer::json(&user_json(users::expect(&published, &name)?)))
+    Ok(answer::json(&user_json(users::expect(&published, &name)?, &published.view)))
 }
 
 pub(super) async fn delete_user(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
@@ -200,12 +203,12 @@ fn take_page<'a, T: 'a>(
     (page, last.filter(|_| more))
 }
 
-fn user_json(user: &User) -> Value {
+fn user_json(user: &User, view: &State) -> Value {
     json!({
         "username": user.name.as_str(),
         "email": user.email,
         "admin": user.admin,
-        "effective_admin": user.admin,
+        "effective_admin": view.is_administrator(user),
         "profile_updatable": user.profile_updatable,
         "disable_ui_access": user.disable_ui_access,
         "internal_password_disabled": user.internal_password_disabled,

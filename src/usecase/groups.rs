@@ -44,13 +44,11 @@ pub(crate) fn group_name(text: &str) -> Result<String, Failure> {
 
 /// A view that holds the group; administrators and members may read it.
 pub(crate) async fn find(session: &Session<'_>, name: &str) -> Result<Arc<Published<State>>, Failure> {
-    session.actor()?;
-    let rights = session.rights(&session.published().view);
     // Who is a user here is not for other clusters to know.
-    let member = rights.is_some_and(|rights| !rights.foreign && rights.groups.contains(name));
-    if !member {
-        session.require_admin("read groups they are not in").await?;
-    }
+    let member = |view: &State| {
+        session.rights(view).is_some_and(|rights| !rights.foreign && rights.groups.contains(name))
+    };
+    session.require_admin_or("read groups they are not in", member).await?;
     reading::holding(session.cluster, |view| view.group(name).is_some()).await?.ok_or_else(|| unknown(name))
 }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::failure::{Code, Failure};
-use super::{Session, reading, refusal, users};
+use super::{Session, bounds, reading, refusal, users};
 use crate::audit::{Change, Entity, Recorded};
 use crate::keys::{KeyUnavailable, RefreshSecret};
 use crate::refresh_token::RefreshFields;
@@ -302,20 +302,7 @@ fn lifetime(view: &State, rights: Option<&Rights>, order: &Order) -> Result<Life
             Failure::bad_request("bad_expires_in", format!("Invalid expires_in value: {secs}"))
         });
     }
-    let config = view.config();
-    let (default, max) = match order.generation {
-        Generation::Legacy => (config.legacy_default_expiry, config.non_admin_max_duration),
-        Generation::Access => (config.default_expiry, config.max_expiry),
-    };
-    let admin = rights.is_some_and(|rights| rights.admin);
-    let capped = if admin || max <= 0 {
-        default
-    } else if default == 0 {
-        max
-    } else {
-        default.min(max)
-    };
-    Ok(Lifetime::from_secs(u64::try_from(capped).unwrap_or(0)))
+    Ok(bounds::of(view, rights, order.generation).default)
 }
 
 /// Signs a plain token on the view that allowed it.

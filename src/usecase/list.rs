@@ -1,10 +1,13 @@
 //! Listing and fetching recorded tokens.
+//!
+//! A list may look at every token there is, so it is made on a thread that may block, and a few at a time.
 
 use std::sync::Arc;
 
-use circlet_authority::{State, TokenCursor, TokenFilter, TokenOrder, TokenRecord};
+use circlet_authority::{Rights, State, TokenCursor, TokenFilter, TokenOrder, TokenRecord};
 use circlet_raft::Published;
 use circlet_token::{Claims, TokenId};
+use tokio::sync::Semaphore;
 
 use super::failure::{Code, Failure};
 use super::{Session, reading};
@@ -12,6 +15,9 @@ use crate::authenticate::Caller;
 
 /// Entries on a page unless the request says otherwise: the Access API has no pages, so all that fit.
 pub(crate) const PAGE_ENTRIES: usize = 10_000;
+
+/// So many lists are made at the same time; others wait.
+static MAKING: Semaphore = Semaphore::const_new(2);
 
 /// Which tokens, in which order, from where on.
 pub(crate) struct ListOrder {
@@ -40,15 +46,15 @@ pub(crate) enum Found {
 /// Lists tokens: an administrator all of them, a user the own ones.
 pub(crate) async fn list(session: &Session<'_>, mut order: ListOrder) -> Result<Listed, Failure> {
     session.actor()?;
-    let published = reading::current(session.cluster).await?;
-    refuse_foreign(session, &published)?;
-    let rights = session.rights(&published.view);
-    let all = rights.as_ref().is_some_and(|rights| rights.admin);
-    if !all {
-        let Some(own) = rights.as_ref().and_then(|rights| rights.user.clone()) else {
-            return Err(Failure::new(Code::Forbidden, "admin_required", "Forbidden")
-                .with_detail("only administrators list all tokens, and only users their own"));
-        };
+    refuse_foreign(session, &session.published())?;
+    let lists =
+        |view: &State| session.rights(view).is_some_and(|rights| rights.admin || rights.user.is_some());
+    let published = reading::holding(session.cluster, lists).await?.ok_or_else(|| {
+        Failure::new(Code::Forbidden, "admin_required", "Forbidden")
+            .with_detail("only administrators list all tokens, and only users their own")
+    })?;
+    let rights = session.rights(&published.view).filter(|rights| !rights.admin);
+    if let Some(own) = rights.as_ref().and_then(|rights| rights.user.clone()) {
         match &order.filter.user {
             Some(user) if *user != own => {
                 return Ok(Listed { view: published, tokens: Vec::new(), next: None });
@@ -57,19 +63,20 @@ pub(crate) async fn list(session: &Session<'_>, mut order: ListOrder) -> Result<
         }
     }
     order.filter.now_secs = session.cluster.now_at(&published).secs();
-    let mut page = published.view.tokens(
-        &order.filter,
-        order.order,
-        order.descending,
-        order.cursor.as_ref(),
-        order.limit,
-    );
-    if !all {
+    let _made = MAKING.acquire().await.expect("nobody closes it");
+    let page = tokio::task::spawn_blocking(move || page(published, &order, rights.as_ref())).await;
+    page.map_err(|_stopped| Failure::new(Code::Internal, "internal", "Internal error"))
+}
+
+fn page(published: Arc<Published<State>>, order: &ListOrder, owner: Option<&Rights>) -> Listed {
+    let view = &published.view;
+    let ListOrder { filter, order, descending, cursor, limit } = order;
+    let mut page = view.tokens(filter, *order, *descending, cursor.as_ref(), *limit);
+    if let Some(owner) = owner {
         // What an earlier user of the name had is not the present one's.
-        page.tokens
-            .retain(|record| rights.as_ref().is_some_and(|rights| published.view.owns(rights, record)));
+        page.tokens.retain(|record| view.owns(owner, record));
     }
-    Ok(Listed { view: published, tokens: page.tokens, next: page.next })
+    Listed { view: published, tokens: page.tokens, next: page.next }
 }
 
 /// One token by id; to its user and to administrators.

@@ -1,7 +1,10 @@
 //! Revoking, by id or by value. What can't be revoked is refused and never reported as done.
+//!
+//! With `cascade` what was created with the token ends as well. One command ends a bounded number of tokens, so the same
+//! is decided again until none is left; only then is it answered.
 
 use circlet_authority::{
-    Action, FamilyId, Outcome, PresentedToken, Refusal, RevokeTarget, RevokeToken, Revoked,
+    Action, Descendants, FamilyId, Outcome, PresentedToken, Refusal, RevokeTarget, RevokeToken, Revoked,
 };
 use circlet_token::{Claims, KeyId, TokenId};
 use serde_json::json;
@@ -19,22 +22,32 @@ pub(crate) struct Ended {
     pub(crate) already: bool,
     /// What an operator should know, if anything.
     pub(crate) note: Option<String>,
+    /// What became of the tokens that were created with it, if that was asked for.
+    pub(crate) descendants: Option<Descendants>,
     /// The log index of the decision.
     pub(crate) index: u64,
 }
 
 /// Revokes the token with this id; `Ok(None)` if nobody knows it.
-pub(crate) async fn by_id(session: &Session<'_>, id: TokenId) -> Result<Option<Ended>, Failure> {
+pub(crate) async fn by_id(
+    session: &Session<'_>,
+    id: TokenId,
+    cascade: bool,
+) -> Result<Option<Ended>, Failure> {
     session.actor()?;
-    decide(session, RevokeTarget::Id(id)).await
+    carry_out(session, RevokeToken { target: RevokeTarget::Id(id), cascade }).await
 }
 
 /// Revokes an access token, a reference token or the family of a refresh token by its value; `Ok(None)` if it is
 /// none of ours or unknown.
-pub(crate) async fn by_value(session: &Session<'_>, text: &str) -> Result<Option<Ended>, Failure> {
+pub(crate) async fn by_value(
+    session: &Session<'_>,
+    text: &str,
+    cascade: bool,
+) -> Result<Option<Ended>, Failure> {
     session.actor()?;
     match target(session, text).await? {
-        Some(target) => decide(session, target).await,
+        Some(target) => carry_out(session, RevokeToken { target, cascade }).await,
         None => Ok(None),
     }
 }
@@ -78,15 +91,29 @@ fn presented_token(claims: Claims, key: KeyId) -> Option<PresentedToken> {
     })
 }
 
-async fn decide(session: &Session<'_>, target: RevokeTarget) -> Result<Option<Ended>, Failure> {
+/// Revokes, and goes on until nothing is left that was to end with it.
+async fn carry_out(session: &Session<'_>, revoke: RevokeToken) -> Result<Option<Ended>, Failure> {
+    let Some((first, mut index)) = decide(session, &revoke).await? else { return Ok(None) };
+    let mut found = first.descendants;
+    while found.more {
+        let Some((next, at)) = decide(session, &revoke).await? else { break };
+        found.ended = found.ended.saturating_add(next.descendants.ended);
+        found.living = found.living.saturating_add(next.descendants.living);
+        found.more = next.descendants.more;
+        index = at;
+    }
+    Ok(Some(ended(session, first, revoke.cascade.then_some(found), index)))
+}
+
+async fn decide(session: &Session<'_>, revoke: &RevokeToken) -> Result<Option<(Revoked, u64)>, Failure> {
     let actor = session.actor()?;
     // Not asked whether it can be audited: a token that must go is worth more than the line about it, which waits in
     // memory, or in the node's own log if it must.
-    let action = Action::RevokeToken(Box::new(RevokeToken { target }));
+    let action = Action::RevokeToken(Box::new(revoke.clone()));
     let decided =
         session.cluster.decide(actor, action).await.map_err(|error| refusal::unavailable(&error))?;
     match decided.outcome {
-        Outcome::Revoked(revoked) => Ok(Some(ended(session, *revoked, decided.index))),
+        Outcome::Revoked(revoked) => Ok(Some((*revoked, decided.index))),
         Outcome::NotFound { .. } => Ok(None),
         Outcome::Refused(refused) => match *refused {
             Refusal::UnknownToken { .. } | Refusal::RefreshUnknown => Ok(None),
@@ -96,17 +123,24 @@ async fn decide(session: &Session<'_>, target: RevokeTarget) -> Result<Option<En
     }
 }
 
-fn ended(session: &Session<'_>, revoked: Revoked, index: u64) -> Ended {
-    let note = Some(revoked.note.to_string()).filter(|text| !text.is_empty());
-    if !revoked.already {
+fn ended(session: &Session<'_>, revoked: Revoked, descendants: Option<Descendants>, index: u64) -> Ended {
+    let mut notes = vec![revoked.note.to_string()];
+    if let Some(Descendants { living, .. }) = descendants.filter(|found| found.living > 0) {
+        notes.push(format!(
+            "{living} of the tokens created with it are not revocable and live to their expiry"
+        ));
+    }
+    notes.retain(|text| !text.is_empty());
+    let note = Some(notes.join("; ")).filter(|text| !text.is_empty());
+    let already = revoked.already && descendants.is_none_or(|found| found.ended == 0);
+    if !already {
         let ids: Vec<String> = revoked.ids.iter().map(ToString::to_string).collect();
         let name = ids.first().cloned().unwrap_or_else(|| "refresh-token".to_owned());
-        session.write_line(
-            Change::Deleted,
-            Entity::Token,
-            &name,
-            json!({"removed": {"ids": ids, "note": note}}),
-        );
+        let mut removed = json!({"ids": ids, "note": note});
+        if let (Some(found), Some(object)) = (descendants, removed.as_object_mut()) {
+            object.insert("descendants".to_owned(), found.ended.into());
+        }
+        session.write_line(Change::Deleted, Entity::Token, &name, json!({"removed": removed}));
     }
-    Ended { ids: revoked.ids, already: revoked.already, note, index }
+    Ended { ids: revoked.ids, already, note, descendants, index }
 }

@@ -61,11 +61,18 @@ impl Session<'_> {
 
     /// Refuses everyone but administrators. A view may be behind, so it is proved fresh before a refusal counts.
     pub(crate) async fn require_admin(&self, what: &str) -> Result<(), Failure> {
+        self.require_admin_or(what, |_| false).await
+    }
+
+    /// Refuses everyone but administrators and those for whom `allowed` holds, on this view or on a fresh one.
+    pub(crate) async fn require_admin_or(
+        &self,
+        what: &str,
+        allowed: impl Fn(&State) -> bool,
+    ) -> Result<(), Failure> {
         self.actor()?;
-        if self.is_admin(&self.published().view) {
-            return Ok(());
-        }
-        if self.is_admin(&reading::fresh(self.cluster).await?.view) {
+        let holds = |view: &State| self.is_admin(view) || allowed(view);
+        if reading::holding(self.cluster, holds).await?.is_some() {
             return Ok(());
         }
         Err(Failure::new(Code::Forbidden, "admin_required", "Forbidden")

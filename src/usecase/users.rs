@@ -51,10 +51,7 @@ pub(crate) fn user_name(text: &str) -> Result<UserName, Failure> {
 
 /// One user; administrators see all, users themselves.
 pub(crate) async fn find(session: &Session<'_>, name: &UserName) -> Result<Arc<Published<State>>, Failure> {
-    session.actor()?;
-    if !session.is_self(&session.published().view, name) {
-        session.require_admin("read other users").await?;
-    }
+    session.require_admin_or("read other users", |view| session.is_self(view, name)).await?;
     reading::holding(session.cluster, |view| view.user(name).is_some()).await?.ok_or_else(|| unknown(name))
 }
 
@@ -78,9 +75,8 @@ pub(crate) async fn put(
         && order.profile_updatable.is_none()
         && order.internal_password_disabled.is_none()
         && order.disable_ui_access.is_none();
-    if !(own_profile && session.is_self(&session.published().view, &name)) {
-        session.require_admin("create or change users").await?;
-    }
+    let allowed = |view: &State| own_profile && session.is_self(view, &name);
+    session.require_admin_or("create or change users", allowed).await?;
     let existed = session.published().view.user(&name).is_some();
     let mut changed = Map::new();
     for (field, flag) in

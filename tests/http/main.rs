@@ -7,7 +7,11 @@ mod audit;
 mod auth;
 mod bad_input;
 mod cluster;
+mod entitled;
 mod legacy;
+mod lineage;
+mod listing;
+mod names;
 mod openapi;
 mod people;
 #[path = "../support/ports.rs"]

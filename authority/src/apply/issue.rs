@@ -105,6 +105,7 @@ impl State {
             owner: issue.owner.clone(),
             owner_external: owner.is_some_and(|owner| owner.is_external()),
             parent: parent_of(actor),
+            origin: parent_of(actor).map(|parent| self.origin_of(parent)),
             description: issue.description.clone(),
             family: issue.family.filter(|_| refreshable).map(|family| (family, FIRST_SEQUENCE)),
             reference: issue.reference,

@@ -23,6 +23,7 @@ impl State {
     }
 
     fn mark_expired(&mut self) -> Outcome {
+        self.go_on_ending_descendants();
         let mark = PurgeMark { index: self.index, through: self.now_secs(), at_ms: self.now_ms };
         let outcome = Outcome::Marked { mark: mark.index, through: mark.through };
         self.purge_mark = Some(mark);

@@ -5,16 +5,34 @@ use circlet_token::{Subject, TokenId, UserName};
 use super::Applied;
 use crate::{
     command::{Actor, PresentedToken, RevokeBefore, RevokeTarget, RevokeToken, Whom},
+    config::unsigned,
     judge::Facts,
     outcome::{Outcome, RevokeNote, Revoked},
-    record::{Family, FamilyId, TokenRecord, Watermark},
+    record::{Family, FamilyId, Origin, TokenRecord, Watermark},
     refusal::Refusal,
     state::State,
 };
 
 impl State {
     pub(super) fn revoke_token(&mut self, actor: &Actor, revoke: &RevokeToken) -> Applied {
-        match (&revoke.target, actor) {
+        // Read before the token goes.
+        let origin = match &revoke.target {
+            RevokeTarget::Id(id) => self.origin_of(*id),
+            RevokeTarget::Value(token) => self.origin_of(token.id),
+            RevokeTarget::Family { family, .. } => Origin::Family(*family),
+        };
+        let outcome = self.revoke_target(actor, &revoke.target)?;
+        match outcome {
+            Outcome::Revoked(revoked) if revoke.cascade => {
+                let descendants = self.end_descendants(origin);
+                Ok(Outcome::Revoked(Box::new(Revoked { descendants, ..*revoked })))
+            }
+            outcome => Ok(outcome),
+        }
+    }
+
+    fn revoke_target(&mut self, actor: &Actor, target: &RevokeTarget) -> Applied {
+        match (target, actor) {
             // A token that names itself has brought its facts along: nothing needs to be guessed.
             (RevokeTarget::Id(id), Actor::Token(token)) if token.id == Some(*id) => {
                 self.revoke_value(&PresentedToken {
@@ -85,9 +103,7 @@ impl State {
         let family = self.revocations.lately(&id).and_then(|lately| lately.family);
         match family.and_then(|family| self.end_family(family)) {
             Some(ended) => revoked(ended.ids, RevokeNote::FamilyEnded),
-            None => {
-                Outcome::Revoked(Box::new(Revoked { ids: vec![id], already: true, note: RevokeNote::None }))
-            }
+            None => Outcome::Revoked(Box::new(Revoked::of(vec![id], true, RevokeNote::None))),
         }
     }
 
@@ -99,11 +115,7 @@ impl State {
         }
         match self.end_family(id) {
             Some(ended) => Ok(Outcome::Revoked(Box::new(ended))),
-            None => Ok(Outcome::Revoked(Box::new(Revoked {
-                ids: Vec::new(),
-                already: true,
-                note: RevokeNote::None,
-            }))),
+            None => Ok(Outcome::Revoked(Box::new(Revoked::of(Vec::new(), true, RevokeNote::None)))),
         }
     }
 
@@ -113,15 +125,15 @@ impl State {
         let current = self.tokens.get(&family.current).map(|record| record.as_ref().clone());
         self.families.insert(id, Family { ended_at: Some(self.now_secs()), replay: None, ..family });
         let Some(current) = current else {
-            return Some(Revoked { ids: Vec::new(), already: false, note: RevokeNote::FamilyEnded });
+            return Some(Revoked::of(Vec::new(), false, RevokeNote::FamilyEnded));
         };
         if !current.revocable {
             let note = RevokeNote::AccessTokenLives { id: current.id, until: current.expires_at };
-            return Some(Revoked { ids: Vec::new(), already: false, note });
+            return Some(Revoked::of(Vec::new(), false, note));
         }
         self.tokens.remove(&current.id);
         self.revocations.list(current.id, current.expiry(), Some(id));
-        Some(Revoked { ids: vec![current.id], already: false, note: RevokeNote::FamilyEnded })
+        Some(Revoked::of(vec![current.id], false, RevokeNote::FamilyEnded))
     }
 
     pub(super) fn revoke_before(&mut self, revoke: &RevokeBefore) -> Outcome {
@@ -161,12 +173,16 @@ impl State {
         self.unseen_until.max(present)
     }
 
-    /// Remember how long tokens of the present configuration can live, before it changes.
+    /// Remember how long tokens of the present configuration can live, before it changes. A node that is cut off issues
+    /// them for a while longer.
     pub(super) fn keep_unseen_horizon(&mut self) {
-        self.unseen_until = self.unseen_horizon();
+        let horizon = self.unseen_horizon();
+        let some = horizon > self.unseen_until;
+        let late = if some { unsigned(self.config.issue_max_isolation) } else { 0 };
+        self.unseen_until = horizon.saturating_add(late);
     }
 }
 
 fn revoked(ids: Vec<TokenId>, note: RevokeNote) -> Outcome {
-    Outcome::Revoked(Box::new(Revoked { ids, already: false, note }))
+    Outcome::Revoked(Box::new(Revoked::of(ids, false, note)))
 }

@@ -99,8 +99,10 @@ impl RefreshOverrides {
 pub struct RevokeToken {
     /// Which one.
     pub target: RevokeTarget,
+    /// Whether to end what was created with it as well, and what was created with that.
+    pub cascade: bool,
 }
-wire_struct!(RevokeToken { target });
+wire_struct!(RevokeToken { target, cascade });
 
 /// How the token to revoke was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +145,14 @@ pub struct PresentedToken {
     pub index: Option<u64>,
 }
 wire_struct!(PresentedToken { id, subject, key, issued_at, expires_at, revocable, index });
+
+/// Note when recorded tokens were last used on one node. The later of two times stays, so a repeat changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoteUse {
+    /// Which, and when, in seconds; at most [`USES_MAX`](crate::limits::USES_MAX).
+    pub uses: Vec<(TokenId, u64)>,
+}
+wire_struct!(NoteUse { uses });
 
 /// Set a watermark: whatever was issued before this entry, to this subject or by this key, is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

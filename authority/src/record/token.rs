@@ -40,6 +40,20 @@ impl std::fmt::Display for FamilyId {
     }
 }
 
+/// What a token was created with: one token, or whichever token a family of refreshable ones has at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Origin {
+    /// A token that can't be refreshed, or that nothing recorded.
+    Token(TokenId) = 1,
+    /// A token of this family.
+    Family(FamilyId) = 2,
+}
+wire_enum!(Origin {
+    1 => Token(id),
+    2 => Family(id),
+});
+
 /// A token that the log knows: all that its bytes are made of, and what they don't tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRecord {
@@ -69,6 +83,8 @@ pub struct TokenRecord {
     pub owner_external: bool,
     /// The token with which it was created.
     pub parent: Option<TokenId>,
+    /// The same, under a name that a refresh of the parent doesn't change.
+    pub origin: Option<Origin>,
     /// Free text.
     pub description: Option<String>,
     /// Its family, and the sequence of the refresh token that was handed out with it.
@@ -94,6 +110,7 @@ wire_struct!(TokenRecord {
     owner,
     owner_external,
     parent,
+    origin,
     description,
     family,
     reference,
@@ -117,6 +134,12 @@ impl TokenRecord {
             id: Some(self.id),
             index: Some(self.index),
         }
+    }
+
+    /// What tokens that are created with this one come from.
+    #[must_use]
+    pub fn as_origin(&self) -> Origin {
+        self.family.map_or(Origin::Token(self.id), |(family, _)| Origin::Family(family))
     }
 
     /// The second at which it expires, for ordering: one that never does comes last.

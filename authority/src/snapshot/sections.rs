@@ -8,7 +8,9 @@ use super::frames::Writer;
 use crate::{
     codec::{DecodeError, Wire, decode_bare, wire_struct},
     config::Config,
-    record::{Family, FamilyId, Group, JoinToken, Key, Node, TokenRecord, TrustedIssuer, User, Watermark},
+    record::{
+        Family, FamilyId, Group, JoinToken, Key, Node, Origin, TokenRecord, TrustedIssuer, User, Watermark,
+    },
     state::{Cluster, Idempotent, Lately, PurgeMark, State},
 };
 
@@ -28,6 +30,8 @@ const KEY_MARK: u8 = 13;
 const IDEMPOTENT: u8 = 14;
 const NODE: u8 = 15;
 const JOIN_TOKEN: u8 = 16;
+const CASCADE: u8 = 20;
+const LAST_USED: u8 = 21;
 
 /// Everything there is one of.
 struct Head {
@@ -67,7 +71,9 @@ pub(super) fn write(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
     pairs(to, KEY_MARK, state.revocations.key_marks())?;
     pairs(to, IDEMPOTENT, state.idempotency.iter())?;
     each(to, NODE, state.nodes.values())?;
-    each(to, JOIN_TOKEN, state.join_tokens.values())
+    each(to, JOIN_TOKEN, state.join_tokens.values())?;
+    pairs(to, CASCADE, state.cascades.iter())?;
+    pairs(to, LAST_USED, state.tokens.uses())
 }
 
 fn head_of(state: &State) -> Head {
@@ -138,6 +144,14 @@ pub(super) fn restore(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), De
         JOIN_TOKEN => {
             let token: Arc<JoinToken> = decode_bare(bytes)?;
             state.join_tokens.insert(token.hash, token);
+        }
+        CASCADE => {
+            let (origin, after): (Origin, Option<TokenId>) = decode_bare(bytes)?;
+            state.cascades.insert(origin, after);
+        }
+        LAST_USED => {
+            let (id, at): (TokenId, u64) = decode_bare(bytes)?;
+            state.tokens.note_use(id, at);
         }
         tag => return Err(DecodeError::UnknownTag { what: "a snapshot", tag: u64::from(tag) }),
     }

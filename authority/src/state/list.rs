@@ -1,10 +1,10 @@
 //! Listing recorded tokens, page by page.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use circlet_token::{TokenId, UserName};
 
-use super::State;
+use super::{Order, State, users_of};
 use crate::{judge::Facts, limits::PAGE_ENTRIES_MAX, record::TokenRecord};
 
 /// Which tokens to list. Empty: all.
@@ -14,6 +14,8 @@ pub struct TokenFilter {
     pub user: Option<UserName>,
     /// With this id.
     pub id: Option<TokenId>,
+    /// Created with this token.
+    pub parent: Option<TokenId>,
     /// With this description; a trailing `*` stands for anything.
     pub description: Option<String>,
     /// Refreshable, or not.
@@ -62,13 +64,21 @@ impl TokenFilter {
             let found = record.description.as_deref().unwrap_or_default();
             wanted.strip_suffix('*').map_or(found == wanted, |start| found.starts_with(start))
         });
+        // Those that a filter names are all that is looked at; the rest of it holds for them as well.
+        let of_user = self.user.as_ref().is_none_or(|user| users_of(record).any(|one| one == *user));
         described
+            && of_user
+            && self.parent.is_none_or(|parent| record.parent == Some(parent))
             && self.id.is_none_or(|id| id == record.id)
             && self.refreshable.is_none_or(|wanted| state.is_refreshable(record) == wanted)
     }
 }
 
 impl TokenOrder {
+    fn place(self, record: &TokenRecord) -> TokenCursor {
+        TokenCursor { key: self.key(record), id: record.id }
+    }
+
     fn key(self, record: &TokenRecord) -> String {
         match self {
             Self::Created => format!("{:020}", record.index),
@@ -87,8 +97,10 @@ impl State {
         record.expiry() > now_secs && !self.below_watermark(&Facts::of_record(record), Some(record.index))
     }
 
-    /// A page of live recorded tokens: at most `limit`, behind `cursor`. What has expired, or lies below a watermark, is left out.
-    /// Looks at every token of the filter's user, or at every token; holds one page.
+    /// A page of live recorded tokens: at most `limit`, behind `cursor`. What has expired, or lies below a watermark, is
+    /// left out. Walks from the cursor as far as it takes where the order is that of an index (time of issue, id, expiry)
+    /// and the filter names neither user nor parent; otherwise looks at every token of these, or at every token. Holds one
+    /// page.
     #[must_use]
     pub fn tokens(
         &self,
@@ -99,36 +111,89 @@ impl State {
         limit: usize,
     ) -> TokenPage {
         let limit = limit.clamp(1, PAGE_ENTRIES_MAX);
-        let all: Box<dyn Iterator<Item = &Arc<TokenRecord>>> = match &filter.user {
-            Some(user) => Box::new(self.tokens.of_user(user)),
-            None => Box::new(self.tokens.iter()),
-        };
         let now = filter.now_secs.max(self.now_secs());
-        let mut page: BTreeMap<TokenCursor, &Arc<TokenRecord>> = BTreeMap::new();
-        for record in all.filter(|record| self.is_live(record, now) && filter.accepts(self, record)) {
-            let place = TokenCursor { key: order.key(record), id: record.id };
-            let behind =
-                cursor.is_none_or(|cursor| if descending { place < *cursor } else { place > *cursor });
-            if !behind {
-                continue;
-            }
-            page.insert(place, record);
-            // One more than the page holds tells whether there is a next one.
-            if page.len() > limit.saturating_add(1) {
-                if descending {
-                    page.pop_first()
-                } else {
-                    page.pop_last()
-                };
-            }
-        }
-        let mut rows: Vec<_> = page.into_iter().collect();
-        if descending {
-            rows.reverse();
-        }
+        let accepts = |record: &&Arc<TokenRecord>| self.is_live(record, now) && filter.accepts(self, record);
+        // One more than the page holds tells whether there is a next one.
+        let most = limit.saturating_add(1);
+        let mut rows: Vec<&Arc<TokenRecord>> = match self.candidates(filter) {
+            Some(some) => gather(some.filter(accepts), order, descending, cursor, most),
+            None => match self.walk(order, descending, cursor) {
+                Some(walk) => walk.filter(accepts).take(most).collect(),
+                None => gather(self.tokens.iter().filter(accepts), order, descending, cursor, most),
+            },
+        };
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next = rows.last().filter(|_| more).map(|(place, _)| place.clone());
-        TokenPage { tokens: rows.into_iter().map(|(_, record)| Arc::clone(record)).collect(), next }
+        let next = rows.last().filter(|_| more).map(|record| order.place(record));
+        TokenPage { tokens: rows.into_iter().map(Arc::clone).collect(), next }
     }
+
+    /// The few tokens that a filter can mean; `None` if it can mean any.
+    fn candidates<'a>(
+        &'a self,
+        filter: &TokenFilter,
+    ) -> Option<Box<dyn Iterator<Item = &'a Arc<TokenRecord>> + 'a>> {
+        if let Some(id) = filter.id {
+            return Some(Box::new(self.tokens.get(&id).into_iter()));
+        }
+        if let Some(parent) = filter.parent {
+            let children = self.tokens.created_with(self.origin_of(parent), None);
+            return Some(Box::new(children.filter_map(|id| self.tokens.get(&id))));
+        }
+        let user = filter.user.as_ref()?;
+        Some(Box::new(self.tokens.of_user(user)))
+    }
+
+    /// Every token behind the cursor, in an order that has an index.
+    fn walk<'a>(
+        &'a self,
+        order: TokenOrder,
+        descending: bool,
+        cursor: Option<&TokenCursor>,
+    ) -> Option<Box<dyn Iterator<Item = &'a Arc<TokenRecord>> + 'a>> {
+        let number = |cursor: &TokenCursor| cursor.key.parse::<u64>().ok().map(|key| (key, cursor.id));
+        let places = match order {
+            TokenOrder::Created => self.tokens.places(Order::Issue),
+            TokenOrder::Expiry => self.tokens.places(Order::Expiry),
+            TokenOrder::Id => return Some(self.tokens.behind(cursor.map(|cursor| cursor.id), descending)),
+            TokenOrder::Owner | TokenOrder::Subject => return None,
+        };
+        let place = match cursor {
+            Some(cursor) => Bound::Excluded(number(cursor)?),
+            None => Bound::Unbounded,
+        };
+        let record = |(_, id): &(u64, TokenId)| self.tokens.get(id);
+        Some(if descending {
+            Box::new(places.range((Bound::Unbounded, place)).rev().filter_map(record))
+        } else {
+            Box::new(places.range((place, Bound::Unbounded)).filter_map(record))
+        })
+    }
+}
+
+/// The first `most` behind the cursor, of records in any order.
+fn gather<'a>(
+    records: impl Iterator<Item = &'a Arc<TokenRecord>>,
+    order: TokenOrder,
+    descending: bool,
+    cursor: Option<&TokenCursor>,
+    most: usize,
+) -> Vec<&'a Arc<TokenRecord>> {
+    let mut page: BTreeMap<TokenCursor, &Arc<TokenRecord>> = BTreeMap::new();
+    for record in records {
+        let place = order.place(record);
+        let behind = cursor.is_none_or(|cursor| if descending { place < *cursor } else { place > *cursor });
+        if !behind {
+            continue;
+        }
+        page.insert(place, record);
+        if page.len() > most {
+            if descending {
+                page.pop_first()
+            } else {
+                page.pop_last()
+            };
+        }
+    }
+    if descending { page.into_values().rev().collect() } else { page.into_values().collect() }
 }

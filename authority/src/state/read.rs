@@ -156,6 +156,12 @@ impl State {
         self.tokens.get(id)
     }
 
+    /// When a recorded token was last used, in seconds and as far as the nodes have told: see `token.last-used-interval`.
+    #[must_use]
+    pub fn last_used(&self, id: &TokenId) -> Option<u64> {
+        self.tokens.last_used(id)
+    }
+
     /// How many tokens are recorded.
     #[must_use]
     pub fn token_count(&self) -> usize {

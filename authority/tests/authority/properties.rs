@@ -182,7 +182,7 @@ impl World {
             Step::RepeatRefresh => return self.last_refresh.clone(),
             Step::Revoke { token, how, actor } => {
                 let target = Self::target(pick(&self.issued, *token)?, *how)?;
-                (self.actor(*actor), Action::RevokeToken(Box::new(RevokeToken { target })))
+                (self.actor(*actor), Action::RevokeToken(Box::new(RevokeToken { target, cascade: false })))
             }
             Step::RevokeBefore { user: who } => {
                 let whom = Whom::Subject(Subject::user(&service(OURS), &user(*who)));

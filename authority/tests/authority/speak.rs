@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, error::Error};
 
 use circlet_authority::{
     Action, Actor, AdmitNode, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group, IssueRequest,
-    IssueToken, IssuerLimits, Judgement, MintJoinToken, Outcome, PasswordChange, PresentedToken, Purge,
-    PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget, RevokeToken,
-    SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus, Whom,
+    IssueToken, IssuerLimits, Judgement, MintJoinToken, NoteUse, Outcome, PasswordChange, PresentedToken,
+    Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget,
+    RevokeToken, SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Claims, Lifetime, Scope, Subject};
 use goldenscript::{ArgumentConsumer, Command};
@@ -84,6 +84,8 @@ impl House {
             "members" => self.members(args),
             "purge" => self.purge(args),
             "list" => self.list(args),
+            "use" => self.note_use(args),
+            "used" => Ok(self.used(next(args)?)),
             "holds" => Ok(self.holds()),
             "keys" => Ok(self.keys()),
             other => Err(format!("no such word: {other}").into()),
@@ -236,7 +238,8 @@ impl House {
             }
             _ => RevokeTarget::Id(token_id(label)),
         };
-        self.act(args, Action::RevokeToken(Box::new(RevokeToken { target })))
+        let cascade = flag(args, "cascade")?.unwrap_or(false);
+        self.act(args, Action::RevokeToken(Box::new(RevokeToken { target, cascade })))
     }
 
     fn revoke_before(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
@@ -414,7 +417,8 @@ impl House {
     fn list(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
         let filter = TokenFilter {
             user: args.take_key("user").map(name),
-            id: None,
+            id: args.take_key("id").map(token_id),
+            parent: args.take_key("parent").map(token_id),
             description: args.take_key("description").map(str::to_owned),
             refreshable: flag(args, "refreshable")?,
             now_secs: self.now_secs(),
@@ -438,6 +442,18 @@ impl House {
                 return Ok(pages.join(" | "));
             }
         }
+    }
+
+    fn note_use(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
+        let (id, at) = (token_id(next(args)?), number(args, "at")?.unwrap_or(0));
+        let actor = args.take_key("by").map_or(Actor::System, |user| Actor::User { name: name(user) });
+        let uses = vec![(id, START_MS / 1_000 + at)];
+        Ok(tell(&self.apply(actor, Action::NoteUse(NoteUse { uses }))))
+    }
+
+    fn used(&self, label: &str) -> String {
+        let at = self.state.last_used(&token_id(label));
+        at.map_or_else(|| "never".to_owned(), |at| format!("at +{}", at - START_MS / 1_000))
     }
 
     fn holds(&self) -> String {

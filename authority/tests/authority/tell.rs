@@ -1,6 +1,6 @@
 //! Outcomes in the words of the scripts.
 
-use circlet_authority::{Outcome, RevokeNote, TokenRecord};
+use circlet_authority::{Descendants, Outcome, RevokeNote, TokenRecord};
 
 use crate::house::kid;
 
@@ -16,7 +16,13 @@ pub(crate) fn tell(outcome: &Outcome) -> String {
             let already = if revoked.already { "already " } else { "" };
             let note =
                 if revoked.note == RevokeNote::None { String::new() } else { format!("; {}", revoked.note) };
-            format!("{already}revoked [{}]{note}", ids.join(" "))
+            let Descendants { ended, living, more } = revoked.descendants;
+            let descendants = if revoked.descendants == Descendants::default() {
+                String::new()
+            } else {
+                format!("; descendants: {ended} ended, {living} live on{}", if more { ", more" } else { "" })
+            };
+            format!("{already}revoked [{}]{note}{descendants}", ids.join(" "))
         }
         Outcome::Refused(refusal) => format!("refused: {refusal}"),
         Outcome::NotFound { what } => format!("not found: {what}"),

@@ -4,11 +4,11 @@
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use circlet_authority::{
-    Action, Actor, AdmitNode, Command, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group,
-    IssueToken, IssuerLimits, KeyOrigin, MintJoinToken, Outcome, PasswordChange, PresentedToken, Purge,
-    PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, RevokeBefore, RevokeNote,
-    RevokeTarget, RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord,
-    TrustIssuer, UserStatus, Whom,
+    Action, Actor, AdmitNode, Command, DeleteGroup, DeleteUser, Descendants, DistrustIssuer, Generation,
+    Group, IssueToken, IssuerLimits, KeyOrigin, MintJoinToken, NoteUse, Origin, Outcome, PasswordChange,
+    PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, RevokeBefore,
+    RevokeNote, RevokeTarget, RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor,
+    TokenRecord, TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject};
 
@@ -84,6 +84,7 @@ fn record() -> TokenRecord {
         owner: issue.owner,
         owner_external: false,
         parent: Some(token_id("parent")),
+        origin: Some(Origin::Family(family_id("parent"))),
         description: issue.description,
         family: Some((family_id("f"), 300)),
         reference: issue.reference,
@@ -170,7 +171,7 @@ fn admit() -> AdmitNode {
 }
 
 fn actions() -> Vec<(&'static str, Action)> {
-    let revoke = |target| Action::RevokeToken(Box::new(RevokeToken { target }));
+    let revoke = |target| Action::RevokeToken(Box::new(RevokeToken { target, cascade: false }));
     let rotate = |rotate| Action::RotateKey(Box::new(rotate));
     let config = SetConfig { config: circlet_authority::Config::default(), if_version: Some(3) };
     let group =
@@ -181,6 +182,13 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("refresh-token", Action::RefreshToken(Box::new(refresh()))),
         ("revoke-token-id", revoke(RevokeTarget::Id(token_id("t")))),
         ("revoke-token-value", revoke(RevokeTarget::Value(Box::new(presented())))),
+        (
+            "revoke-token-cascade",
+            Action::RevokeToken(Box::new(RevokeToken {
+                target: RevokeTarget::Id(token_id("t")),
+                cascade: true,
+            })),
+        ),
         ("revoke-token-family", revoke(RevokeTarget::Family { family: family_id("f"), sequence: 1 })),
         (
             "revoke-before-subject",
@@ -200,6 +208,7 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("admit-node", Action::AdmitNode(Box::new(admit()))),
         ("purge-mark", Action::Purge(Purge::Mark)),
         ("purge-remove", Action::Purge(Purge::Remove { mark: 9, elapsed_ms: 3_600_000 })),
+        ("note-use", Action::NoteUse(NoteUse { uses: vec![(token_id("t"), 1_800_000_000)] })),
         ("rotate-key-publish", rotate(publish())),
         ("rotate-key-activate", rotate(RotateKey::Activate { kid: kid("k2"), replaces: kid("k1") })),
         ("rotate-key-taint", rotate(RotateKey::Taint { kid: kid("k1"), next: None })),
@@ -243,13 +252,15 @@ fn every_action_and_actor_keeps_its_bytes() {
         names.insert(command.action.name());
         rows.push((label.to_owned(), bytes));
     }
-    assert_eq!(names.len(), 16, "an action has no vector");
+    assert_eq!(names.len(), 17, "an action has no vector");
     frozen("commands.hex", &rows);
 }
 
 fn outcomes() -> Vec<(&'static str, Outcome)> {
-    let revoked =
-        |note| Outcome::Revoked(Box::new(Revoked { ids: vec![token_id("t")], already: true, note }));
+    let descendants = Descendants { ended: 300, living: 1, more: true };
+    let revoked = |note| {
+        Outcome::Revoked(Box::new(Revoked { ids: vec![token_id("t")], already: true, note, descendants }))
+    };
     let lives = RevokeNote::AccessTokenLives { id: token_id("t"), until: Some(5) };
     vec![
         ("done", Outcome::Done),
@@ -447,9 +458,9 @@ fn a_snapshot_keeps_its_bytes() {
     config.set("token.persistency.persistent-expiry-threshold", "50000").unwrap();
     house.apply(admin(), Action::SetConfig(Box::new(SetConfig { config, if_version: None })));
     let target = RevokeTarget::Id(token_id("never seen"));
-    house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target })));
+    house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target, cascade: false })));
     let target = RevokeTarget::Id(token_id("one"));
-    house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target })));
+    house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target, cascade: false })));
     let mut bytes = Vec::new();
     house.state.encode_snapshot(&mut bytes).unwrap();
     assert_eq!(State::decode_snapshot(&mut bytes.as_slice()).unwrap().digest(), house.state.digest());

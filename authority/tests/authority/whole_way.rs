@@ -92,7 +92,7 @@ fn a_token_is_good_until_it_is_revoked() {
         revocable: claims.revocable,
         index: claims.index,
     }));
-    house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target })));
+    house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target, cascade: false })));
     assert!(matches!(house.state.judge(&verified, house.now_secs()), Judgement::Revoked(_)));
     assert_eq!(before.judge(&verified, house.now_secs()), good);
 }

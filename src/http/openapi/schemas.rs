@@ -166,6 +166,7 @@ fn tokens() -> Vec<(&'static str, Value)> {
                 ("description", text(), Maybe),
                 ("owner", text(), Maybe),
                 ("parent", text(), Maybe),
+                ("last_used", seconds(), Maybe),
                 ("username", text(), Maybe),
             ]),
         ),
@@ -175,13 +176,15 @@ fn tokens() -> Vec<(&'static str, Value)> {
 
 fn revoking_and_expiry() -> Vec<(&'static str, Value)> {
     vec![
-        ("TokenValue", object([("token", text(), Always)])),
+        ("TokenValue", object([("token", text(), Always), ("cascade", loose_flag(), Maybe)])),
+        ("Descendants", object([("ended", whole(), Always), ("living", whole(), Always)])),
         (
             "RevokedById",
             object([
                 ("token_id", text(), Always),
                 ("revoked", flag(), Always),
                 ("note", or_null("string"), Always),
+                ("descendants", reference("Descendants"), Maybe),
             ]),
         ),
         (
@@ -190,6 +193,7 @@ fn revoking_and_expiry() -> Vec<(&'static str, Value)> {
                 ("revoked-token-id", or_null("string"), Always),
                 ("revoked_token_id", or_null("string"), Always),
                 ("note", or_null("string"), Always),
+                ("descendants", reference("Descendants"), Maybe),
             ]),
         ),
         (
@@ -238,7 +242,10 @@ fn legacy_tokens() -> Vec<(&'static str, Value)> {
                 ("refresh_token", text(), Maybe),
             ]),
         ),
-        ("LegacyRevoke", object(["token", "token_id", "token_type_hint"].map(|name| (name, text(), Maybe)))),
+        ("LegacyRevoke", {
+            let texts = ["token", "token_id", "token_type_hint"].map(|name| (name, text(), Maybe));
+            object(texts.into_iter().chain([("cascade", loose_flag(), Maybe)]))
+        }),
     ]
 }
 
@@ -362,6 +369,33 @@ fn own() -> Vec<(&'static str, Value)> {
 fn node() -> Vec<(&'static str, Value)> {
     let value = || json!({"type": ["integer", "boolean", "string"]});
     vec![
+        (
+            "Lifetimes",
+            object([
+                ("default_expiry", whole(), Always),
+                ("max_expiry", whole(), Always),
+                ("revocable_from", or_null("integer"), Always),
+            ]),
+        ),
+        (
+            "TokenLimits",
+            object(
+                ["admin", "creates_tokens", "refreshable"]
+                    .map(|name| (name, flag(), Always))
+                    .into_iter()
+                    .chain(["legacy", "access"].map(|name| (name, reference("Lifetimes"), Always)))
+                    .chain(
+                        [
+                            "persisted_from",
+                            "refresh_expiry",
+                            "scope_bytes_max",
+                            "audience_bytes_max",
+                            "description_bytes_max",
+                        ]
+                        .map(|name| (name, whole(), Always)),
+                    ),
+            ),
+        ),
         (
             "Settings",
             object([

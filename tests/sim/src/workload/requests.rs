@@ -135,7 +135,7 @@ impl Workload {
             _ => RevokeTarget::Id(record.id),
         };
         let by_id = matches!(target, RevokeTarget::Id(_));
-        let action = Action::RevokeToken(Box::new(RevokeToken { target }));
+        let action = Action::RevokeToken(Box::new(RevokeToken { target, cascade: false }));
         match self.propose(computer, administrator(), action).await {
             Reply::Decided { outcome: Outcome::Revoked(revoked), index } => {
                 self.count("revoke done");

@@ -1,0 +1,125 @@
+//! What must stay bounded when there are many.
+
+use std::collections::BTreeSet;
+
+use circlet_authority::{
+    Action, Actor, Generation, IssueToken, Outcome, Purge, RevokeTarget, RevokeToken, Revoked, State,
+    TokenFilter, TokenOrder, limits::CASCADE_STEP_ENTRIES_MAX,
+};
+use circlet_token::{Audience, Lifetime, Scope, Subject, TokenId};
+
+use crate::house::{House, OURS, hash, name, service, token_id};
+
+fn admin() -> Actor {
+    Actor::User { name: name("admin") }
+}
+
+fn issue(house: &mut House, actor: Actor, id: TokenId, secs: u64) {
+    let issue = IssueToken {
+        id,
+        generation: Generation::Access,
+        subject: Subject::user(&service(OURS), &name("admin")),
+        scope: Scope::parse("applied-permissions/user").unwrap(),
+        audience: Audience::any(),
+        lifetime: Lifetime::from_secs(secs),
+        force_revocable: false,
+        description: None,
+        reference: None,
+        family: None,
+        owner: Some(name("admin")),
+        idempotency: None,
+        request_digest: hash("request"),
+    };
+    let outcome = house.apply(actor, Action::IssueToken(Box::new(issue)));
+    let Outcome::Issued(record) = outcome else { panic!("{outcome:?}") };
+    if id == token_id("root") {
+        house.hold("root", &record);
+    }
+}
+
+fn numbered(number: usize) -> TokenId {
+    TokenId(u128::try_from(number).unwrap().to_be_bytes())
+}
+
+fn revoke_root(house: &mut House) -> Revoked {
+    let action = RevokeToken { target: RevokeTarget::Id(token_id("root")), cascade: true };
+    match house.apply(admin(), Action::RevokeToken(Box::new(action))) {
+        Outcome::Revoked(revoked) => *revoked,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with_descendants(count: usize) -> House {
+    let mut house = House::new();
+    issue(&mut house, admin(), token_id("root"), 0);
+    for number in 0..count {
+        let actor = house.held["root"].actor();
+        issue(&mut house, actor, numbered(number), 0);
+    }
+    house
+}
+
+/// Through a snapshot in between, as if the cluster had been restarted.
+#[test]
+fn ending_thousands_of_descendants_takes_several_commands_and_misses_none() {
+    let count = CASCADE_STEP_ENTRIES_MAX + 50;
+    let mut house = with_descendants(count);
+    let first = revoke_root(&mut house);
+    assert!(!first.already && first.descendants.more);
+    assert_eq!(usize::try_from(first.descendants.ended), Ok(CASCADE_STEP_ENTRIES_MAX));
+    let mut bytes = Vec::new();
+    house.state.encode_snapshot(&mut bytes).unwrap();
+    house.state = State::decode_snapshot(&mut bytes.as_slice()).unwrap();
+    let second = revoke_root(&mut house);
+    assert!(second.already && !second.descendants.more);
+    assert_eq!(second.descendants.ended, 50);
+    assert_eq!(house.state.token_count(), 0);
+    assert_eq!(house.state.revoked_count(), count + 1);
+}
+
+/// Whoever revoked may have gone away after the first step.
+#[test]
+fn what_a_revoke_has_left_to_do_is_done_by_and_by() {
+    let mut house = with_descendants(CASCADE_STEP_ENTRIES_MAX + 50);
+    assert!(revoke_root(&mut house).descendants.more);
+    house.apply(Actor::System, Action::Purge(Purge::Mark));
+    assert_eq!(house.state.token_count(), 0);
+}
+
+/// Page by page, forwards and backwards, in every order and with every filter, nothing is missed or comes twice.
+#[test]
+fn every_order_walks_through_all_pages() {
+    let mut house = with_descendants(40);
+    for number in 40..60 {
+        issue(&mut house, admin(), numbered(number), 20_000 + u64::try_from(number % 7).unwrap());
+    }
+    let filters = [
+        (TokenFilter::default(), 61),
+        (TokenFilter { user: Some(name("admin")), ..TokenFilter::default() }, 61),
+        (TokenFilter { parent: Some(token_id("root")), ..TokenFilter::default() }, 40),
+    ];
+    let orders =
+        [TokenOrder::Created, TokenOrder::Id, TokenOrder::Owner, TokenOrder::Subject, TokenOrder::Expiry];
+    for (filter, count) in &filters {
+        for order in orders {
+            let forwards = pages(&house.state, filter, order, false);
+            let mut backwards = pages(&house.state, filter, order, true);
+            backwards.reverse();
+            assert_eq!(forwards, backwards, "{filter:?} {order:?}");
+            assert_eq!(forwards.iter().collect::<BTreeSet<_>>().len(), *count, "{filter:?} {order:?}");
+        }
+    }
+}
+
+fn pages(state: &State, filter: &TokenFilter, order: TokenOrder, descending: bool) -> Vec<TokenId> {
+    let (mut ids, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = state.tokens(filter, order, descending, cursor.as_ref(), 7);
+        assert!(page.tokens.len() <= 7);
+        ids.extend(page.tokens.iter().map(|record| record.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            return ids;
+        }
+    }
+}
