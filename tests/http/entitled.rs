@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::transcript::{Answer, As, Body, Transcript};
+use crate::transcript_test;
 
 const TOKENS: &str = "/access/api/v1/tokens";
 const LEGACY: &str = "/artifactory/api/security/token";
@@ -256,3 +257,8 @@ async fn the_realm_decides_what_a_removal_ends() {
         assert_eq!(refreshed.status == 200, refreshes, "{name}: {}", refreshed.text);
     }
 }
+
+transcript_test!(limits_of_tokens, async |t: &mut Transcript<'_>| {
+    t.ask(Method::GET, "/circlet/v1/limits", As::Admin, Body::Empty).await;
+    t.ask(Method::GET, "/circlet/v1/limits", As::Nobody, Body::Empty).await;
+});

@@ -25,6 +25,7 @@ pub(super) fn all() -> Value {
         .chain(people())
         .chain(legacy_people())
         .chain(own())
+        .chain(limits_of_tokens())
         .chain(node())
     {
         schemas.insert(name.to_owned(), schema);
@@ -366,8 +367,7 @@ fn own() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn node() -> Vec<(&'static str, Value)> {
-    let value = || json!({"type": ["integer", "boolean", "string"]});
+fn limits_of_tokens() -> Vec<(&'static str, Value)> {
     vec![
         (
             "Lifetimes",
@@ -396,6 +396,12 @@ fn node() -> Vec<(&'static str, Value)> {
                     ),
             ),
         ),
+    ]
+}
+
+fn node() -> Vec<(&'static str, Value)> {
+    let value = || json!({"type": ["integer", "boolean", "string"]});
+    vec![
         (
             "Settings",
             object([
