@@ -1,5 +1,7 @@
 //! User names that are hard on paths, headers and forms survive every way through.
 
+use std::fmt::Write as _;
+
 use reqwest::Method;
 use serde_json::json;
 
@@ -9,7 +11,10 @@ const TOKENS: &str = "/access/api/v1/tokens";
 const PASSWORD: &str = "long enough";
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        write!(encoded, "%{byte:02X}").unwrap();
+        encoded
+    })
 }
 
 #[tokio::test]
