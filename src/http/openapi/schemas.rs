@@ -123,7 +123,7 @@ fn tokens() -> Vec<(&'static str, Value)> {
         (
             "NewToken",
             object([
-                ("grant_type", loose_text(), Maybe),
+                ("grant_type", json!({"enum": ["client_credentials", "refresh_token", ""]}), Maybe),
                 ("username", loose_text(), Maybe),
                 ("scope", loose_text(), Maybe),
                 ("expires_in", loose_whole(), Maybe),
