@@ -4,6 +4,7 @@
 
 pub mod arguments;
 pub mod cluster;
+pub mod drill;
 pub mod failure;
 pub mod group;
 pub mod init;
@@ -52,6 +53,7 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run(output).await,
         Command::Dev(dev) => dev.run(output).await,
         Command::Cluster(cluster) => cluster.run(output).await,
+        Command::Drill(drill) => drill.run(output).await,
         Command::Token(token) => token.run(output).await,
         Command::User(user) => user.run(output).await,
         Command::Group(group) => group.run(output).await,

@@ -104,6 +104,12 @@ impl Client {
         Self { server: self.server.clone(), credential }
     }
 
+    /// The same credential for another server that is known by the same certificates.
+    pub fn at(&self, url: &str) -> Result<Self, Failure> {
+        let server = Server { base: base_of(url)?, http: self.server.http.clone() };
+        Ok(Self { server, credential: self.credential.clone() })
+    }
+
     /// Whether there is no credential.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
@@ -122,6 +128,17 @@ impl Client {
     /// Sends one request and returns the answer, whatever its status. Fails only if there is none.
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         self.exchange(method, path, None, body).await
+    }
+
+    /// The same, with one more header.
+    pub async fn ask_with(
+        &self,
+        method: Method,
+        path: &str,
+        header: Option<(&'static str, &str)>,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
+        self.exchange(method, path, header, body).await
     }
 
     /// Sends one request; anything but a 2xx is a failure.

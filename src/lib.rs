@@ -40,3 +40,4 @@ pub mod watched;
 pub mod cli;
 pub mod client;
 pub mod dev;
+pub mod drill;

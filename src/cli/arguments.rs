@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use super::output::Format;
-use super::{cluster, group, init, join, serve, token, trust, user};
+use super::{cluster, drill, group, init, join, serve, token, trust, user};
 use crate::dev;
 
 /// A highly available access-token authority.
@@ -39,6 +39,8 @@ pub enum Command {
     /// Look after the nodes of a cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Drive load at a running cluster while something happens to it, and tell what the clients noticed
+    Drill(drill::Drill),
     /// Create, refresh, revoke, list, show and verify access tokens
     #[command(subcommand)]
     Token(token::TokenCommand),

@@ -12,6 +12,7 @@ mod circle;
 mod cluster;
 mod command_line;
 mod dev;
+mod drill;
 mod eventually;
 mod failover;
 mod http;
