@@ -83,6 +83,8 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     acknowledged: Arc<Acknowledged<R>>,
     offsets: Mutex<Offsets>,
     stamper: Mutex<Stamper>,
+    /// Our clock may not stamp.
+    refused_stamp: Mutex<decide::Trouble>,
     accept_clock: bool,
     defects: Defects,
     introduced: Vec<(NodeId, Peer)>,
@@ -130,6 +132,7 @@ where
             acknowledged,
             offsets: Mutex::new(Offsets::default()),
             stamper: Mutex::new(Stamper::default()),
+            refused_stamp: Mutex::default(),
             accept_clock: parts.accept_clock,
             defects: parts.defects,
             introduced: parts.introduced,

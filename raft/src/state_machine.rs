@@ -233,8 +233,13 @@ impl<R: AsyncRuntime> RaftSnapshotBuilder<Types<R>> for SnapshotWriter<R> {
         match built {
             Ok(snapshot) => Ok(Snapshot { meta: self.meta.clone(), snapshot }),
             Err(error) => {
-                tracing::error!(%error, "snapshot can't be written; the log grows until one can");
-                let (meta, snapshot) = self.snapshots.current()?.ok_or(error)?;
+                let folder = self.snapshots.folder().display();
+                let error =
+                    io::Error::new(error.kind(), format!("no snapshot can be written in {folder}: {error}"));
+                // Raft wants a snapshot now: without an older one to give it, the node stops, and says why. The disk
+                // that takes no first snapshot will soon take no log.
+                let Some((meta, snapshot)) = self.snapshots.current()? else { return Err(error) };
+                tracing::error!(%error, "the log grows until one can be written");
                 Ok(Snapshot { meta, snapshot })
             }
         }

@@ -51,10 +51,15 @@ where
         if command.len() > self.settings.command_bytes_max {
             return Said::Refused(format!("{} bytes are too many", command.len()));
         }
-        let stamp_ms = match self.stamp().await {
+        let stamped = self.stamp().await;
+        match (&stamped, lock(&self.refused_stamp).turns(stamped.is_err())) {
+            (Err(reason), true) => tracing::error!(reason, "this node's clock may not stamp"),
+            (Ok(_), true) => tracing::info!("this node's clock may stamp again"),
+            _ => {}
+        }
+        let stamp_ms = match stamped {
             Ok(stamp_ms) => stamp_ms,
             Err(reason) => {
-                tracing::error!(reason, "this node's clock may not stamp");
                 self.hand_over().await;
                 return Said::Unavailable(reason);
             }
@@ -115,6 +120,17 @@ where
     }
 }
 
+/// Something wrong that is said once when it begins and once when it ends, however often it is met.
+#[derive(Debug, Default)]
+pub(super) struct Trouble(bool);
+
+impl Trouble {
+    /// Whether it has begun or ended just now.
+    fn turns(&mut self, now: bool) -> bool {
+        std::mem::replace(&mut self.0, now) != now
+    }
+}
+
 /// Asks whoever leads until somebody takes the command. Only "not the leader" is asked again, for as long as `search`; a
 /// question that is under way by then has its own deadline, and is waited for: what it came to is known only then.
 async fn until_taken<R, F>(search: Duration, mut ask: impl FnMut() -> F) -> Result<Committed, ProposeError>
@@ -145,6 +161,14 @@ mod tests {
     use openraft_rt_tokio::TokioRuntime;
 
     use super::*;
+
+    #[test]
+    fn trouble_is_told_when_it_begins_and_when_it_ends() {
+        let mut trouble = Trouble::default();
+        let met = [false, true, true, true, false, false, true];
+        let told: Vec<bool> = met.into_iter().map(|now| trouble.turns(now)).collect();
+        assert_eq!(told, [false, true, false, false, true, false, true]);
+    }
 
     const SEARCH: Duration = Duration::from_millis(300);
 
