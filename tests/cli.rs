@@ -10,6 +10,7 @@ mod process;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
+use circlet::certificates;
 use process::{Place, eventually, run, run_command};
 use tempfile::TempDir;
 
@@ -61,15 +62,15 @@ fn an_rs256_cluster_signs_with_rsa() {
 fn an_heir_takes_over_the_service_id_and_the_key_of_another_installation() {
     let root = root();
     let (old, _) = founded(&root, "old");
-    let pair = circlet::certificates::token_issuer(
-        circlet::certificates::TokenKeyKind::Rs256,
+    let pair = certificates::token_issuer(
+        certificates::TokenKeyKind::Rs256,
         "jfrt@01hzx3b2q5v7k9m4n6p8r0s2t4",
         1_700_000_000_000,
     )
     .unwrap();
     let (certificate, key) = (root.path().join("old.crt"), root.path().join("old.key"));
-    std::fs::write(&certificate, circlet::certificates::certificate_pem(&pair.certificate)).unwrap();
-    std::fs::write(&key, circlet::certificates::private_key_pem(&pair.private_key).expose()).unwrap();
+    std::fs::write(&certificate, certificates::certificate_pem(&pair.certificate)).unwrap();
+    std::fs::write(&key, certificates::private_key_pem(&pair.private_key).expose()).unwrap();
     let flags = ["init", "--cert", certificate.to_str().unwrap(), "--key", key.to_str().unwrap()];
 
     let mismatched = old.path("etc/keys/root.crt");
@@ -107,15 +108,15 @@ fn the_first_administrators_may_come_from_a_file_that_is_used_once() {
 #[test]
 fn no_secret_is_ever_written_in_the_clear() {
     let root = root();
-    let pair = circlet::certificates::token_issuer(
-        circlet::certificates::TokenKeyKind::EdDsa,
+    let pair = certificates::token_issuer(
+        certificates::TokenKeyKind::EdDsa,
         "jfrt@01hzx3b2q5v7k9m4n6p8r0s2t4",
         1_700_000_000_000,
     )
     .unwrap();
     let (certificate, key) = (root.path().join("old.crt"), root.path().join("old.key"));
-    std::fs::write(&certificate, circlet::certificates::certificate_pem(&pair.certificate)).unwrap();
-    std::fs::write(&key, circlet::certificates::private_key_pem(&pair.private_key).expose()).unwrap();
+    std::fs::write(&certificate, certificates::certificate_pem(&pair.certificate)).unwrap();
+    std::fs::write(&key, certificates::private_key_pem(&pair.private_key).expose()).unwrap();
     let place = Place::new(root.path(), "node1");
     let flags = ["init", "--cert", certificate.to_str().unwrap(), "--key", key.to_str().unwrap()];
     let founded = place.found(&flags).json();
@@ -430,6 +431,51 @@ fn client_traffic_is_protected_by_the_clusters_certificate() {
     });
     assert_eq!(status["role"], "leader");
     assert_eq!(ask(&[]).code, Some(2), "without the cluster's CA the certificate is not accepted");
+}
+
+#[test]
+fn a_certificate_that_changes_is_shown_to_new_connections_and_running_ones_live_on() {
+    let root = root();
+    let (place, _) = founded(&root, "node1");
+    let ca = certificates::cluster_ca("jfrt@01", circlet::clock::wall_ms()).unwrap();
+    let write = |name: &str| {
+        let hosts = vec!["127.0.0.1".to_owned()];
+        let made = certificates::client_traffic(&ca, hosts, circlet::clock::wall_ms()).unwrap();
+        let certificate = certificates::certificate_pem(&made.certificate);
+        // Whole or not at all, each of them; between the two they don't belong together.
+        for (file, content) in [
+            ("etc/site.key", certificates::private_key_pem(&made.private_key).expose()),
+            ("etc/site.crt", certificate.as_bytes()),
+        ] {
+            let next = root.path().join(name);
+            std::fs::write(&next, content).unwrap();
+            std::fs::set_permissions(&next, PermissionsExt::from_mode(0o600)).unwrap();
+            std::fs::rename(next, place.path(file)).unwrap();
+        }
+        made.certificate
+    };
+    let first = write("first");
+    let settings = std::fs::read_to_string(place.path("etc/node.yml")).unwrap();
+    let tls = "http.tls.certificate: etc/site.crt\nhttp.tls.key: etc/site.key\n";
+    place.write("etc/node.yml", &format!("{settings}\n{tls}"));
+    let node = place.serve();
+    let mut old = process::Secured::connect(&place.http, &ca.certificate);
+    assert_eq!(old.certificate(), first);
+    assert_eq!(old.ping(), 200);
+
+    let second = write("second");
+    eventually("the new certificate", || {
+        (process::Secured::connect(&place.http, &ca.certificate).certificate() == second).then_some(())
+    });
+    assert_eq!(old.ping(), 200, "a connection that was open goes on");
+    assert_eq!(old.certificate(), first);
+
+    place.write("etc/site.crt", "damaged");
+    eventually("the damage is said", || {
+        node.log().contains("the changed certificate is refused").then_some(())
+    });
+    let mut new = process::Secured::connect(&place.http, &ca.certificate);
+    assert_eq!((new.certificate(), new.ping()), (second, 200), "the one before stays in use");
 }
 
 #[test]

@@ -5,8 +5,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
 use super::ports::free_port;
@@ -203,6 +205,49 @@ fn get(address: &str, path: &str, header: &str) -> (u16, String) {
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     (status, body.to_owned())
+}
+
+/// A connection over TLS that stays open.
+pub(crate) struct Secured(StreamOwned<ClientConnection, TcpStream>);
+
+impl Secured {
+    /// Connects to an address, if its certificate was signed by this CA.
+    pub(crate) fn connect(address: &str, ca: &[u8]) -> Self {
+        let mut trusted = RootCertStore::empty();
+        trusted.add(ca.to_vec().into()).expect("a CA");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions of TLS")
+            .with_root_certificates(trusted)
+            .with_no_client_auth();
+        let address: SocketAddr = address.parse().expect("an address");
+        let mut connection =
+            ClientConnection::new(Arc::new(config), address.ip().into()).expect("a connection");
+        let mut stream = TcpStream::connect(address).expect("somebody listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a time-out can be set");
+        connection.complete_io(&mut stream).expect("a handshake");
+        Self(StreamOwned::new(connection, stream))
+    }
+
+    /// The certificate that was shown, in DER.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        let shown = self.0.conn.peer_certificates().expect("a handshake is over");
+        shown.first().expect("a certificate").to_vec()
+    }
+
+    /// The status of a ping; the connection stays open.
+    pub(crate) fn ping(&mut self) -> u16 {
+        self.0.write_all(b"GET /artifactory/api/system/ping HTTP/1.1\r\nHost: node\r\n\r\n").expect("sent");
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\r\n\r\nOK") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).expect("an answer");
+            seen.extend(byte);
+        }
+        let seen = String::from_utf8(seen).expect("UTF-8");
+        seen.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    }
 }
 
 /// Every file below a folder with what it holds.

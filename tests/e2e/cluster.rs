@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use serde_json::{Value, json};
 
@@ -137,6 +138,21 @@ impl Cluster {
         self.nodes[number].start();
     }
 
+    /// Starts it where no file can grow beyond so many bytes; returns at once.
+    pub(crate) fn restart_with_files_up_to(&mut self, number: usize, bytes: u64) {
+        self.nodes[number].start_with_files_up_to(bytes);
+    }
+
+    /// How a node ended, if it has.
+    pub(crate) fn ended(&mut self, number: usize) -> Option<ExitStatus> {
+        self.nodes[number].ended()
+    }
+
+    /// All that a node said so far.
+    pub(crate) fn said(&self, number: usize) -> String {
+        self.nodes[number].said()
+    }
+
     /// Waits until a node serves.
     pub(crate) async fn ready(&self, number: usize) {
         ready(&self.endpoints[number]).await;
@@ -193,7 +209,8 @@ async fn admin_token(endpoint: &Endpoint, admin: Auth<'_>) -> String {
     endpoint.post(TOKENS, admin, Body::Json(body)).await.member("access_token")
 }
 
-fn settings_of(name: &str) -> Vec<String> {
+/// The files of `cluster-configs/<name>`, on free ports.
+pub(crate) fn settings_of(name: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster-configs").join(name);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -36,10 +36,38 @@ impl Node {
 
     /// Starts the process.
     pub(crate) fn start(&mut self) {
+        self.run(program());
+    }
+
+    /// Starts it where no file can grow beyond so many bytes: writing more fails, as it does on a full disk.
+    pub(crate) fn start_with_files_up_to(&mut self, bytes: u64) {
+        let mut limited = Command::new("bash");
+        let script = "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"";
+        limited.args([
+            "-c",
+            script,
+            "bash",
+            &bytes.div_ceil(1024).to_string(),
+            env!("CARGO_BIN_EXE_circlet"),
+        ]);
+        self.run(limited);
+    }
+
+    /// How it ended, if it has by itself.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.as_mut()?.try_wait().expect("our child")
+    }
+
+    /// All that it said so far.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.home.join("logs/serve.log")).unwrap_or_default()
+    }
+
+    fn run(&mut self, mut program: Command) {
         self.kill();
         let log = File::options().create(true).append(true).open(self.home.join("logs/serve.log"));
         let log = log.expect("a log file");
-        let child = program()
+        let child = program
             .args(["serve", "--home"])
             .arg(&self.home)
             .stdin(Stdio::null())
@@ -74,7 +102,7 @@ impl Node {
 
     /// The end of its log, for a failed test.
     fn log_tail(&self) -> String {
-        let log = std::fs::read_to_string(self.home.join("logs/serve.log")).unwrap_or_default();
+        let log = self.said();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
