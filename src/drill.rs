@@ -3,13 +3,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`fleet`] | the nodes, asked as a load balancer asks them: one after another until one answers |
-//! | [`load`], [`writes`] | what the clients do |
-//! | [`record`] | what they were told, and when |
-//! | [`fault`], [`process`] | what happens meanwhile |
-//! | [`elections`] | who led |
-//! | [`aftermath`] | what must still be so when all is over |
-//! | [`findings`], [`timeline`] | the report, and a picture of it |
+//! | `fleet` | the nodes, asked as a load balancer asks them: one after another until one answers |
+//! | `load`, `writes` | what the clients do |
+//! | `record` | what they were told, and when |
+//! | `fault`, `process`, `partition` | what happens meanwhile |
+//! | `elections` | who led |
+//! | `aftermath` | what must still be so when all is over |
+//! | `findings`, `timeline` | the report, and a picture of it |
 
 mod aftermath;
 mod elections;
@@ -17,6 +17,7 @@ mod fault;
 mod findings;
 mod fleet;
 mod load;
+mod partition;
 mod process;
 mod record;
 mod timeline;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::failure::Failure;
 use super::output::Output;
 use super::profile::ServerArguments;
@@ -56,6 +58,10 @@ struct TroubleFlags {
     /// Stop the leader's process in its tracks for so long; it must run on this machine
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "3s", value_parser = duration)]
     pause: Option<Duration>,
+    /// Cut the leader off from its peers for so long, but not from clients; it must run on this machine, and the nodes
+    /// must have addresses of their own. Needs root, nsenter and nft
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "3s", value_parser = duration)]
+    partition: Option<Duration>,
     /// Run this with sh; it finds `CIRCLET_DRILL_LEADER` and `CIRCLET_DRILL_LEADER_URL` in its environment
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
@@ -64,7 +70,9 @@ struct TroubleFlags {
 impl TroubleFlags {
     fn chosen(self) -> Option<Trouble> {
         let kill = self.kill_leader.then_some(Trouble::KillLeader);
-        kill.or(self.pause.map(Trouble::PauseLeader)).or(self.command.map(Trouble::Command))
+        kill.or(self.pause.map(Trouble::PauseLeader))
+            .or(self.partition.map(Trouble::PartitionLeader))
+            .or(self.command.map(Trouble::Command))
     }
 }
 
@@ -86,7 +94,11 @@ impl Drill {
                 plain_failed_max: self.max_plain_failed,
             },
         };
-        let findings = drill::run(&plan, &client, *output).await?;
+        let findings = tokio::select! {
+            findings = drill::run(&plan, &client, *output) => findings?,
+            // What is paused or cut off is let go when the drill is dropped.
+            interrupted = interruption() => return Err(interrupted),
+        };
         write(self.timeline.as_deref(), || findings.picture())?;
         write(self.json_file.as_deref(), || format!("{:#}\n", findings.json()))?;
         output.result(&findings.json(), |_| findings.text())?;
@@ -95,6 +107,23 @@ impl Drill {
             missed => Err(Failure::input(format!("the drill has failed: {}", missed.join("; ")))),
         }
     }
+}
+
+/// Waits until somebody asks this process to end.
+async fn interruption() -> Failure {
+    let listen =
+        |kind| signal(kind).map_err(|error| Failure::ours("cannot listen for signals").because(error));
+    let (mut interrupt, mut terminate) =
+        match (listen(SignalKind::interrupt()), listen(SignalKind::terminate())) {
+            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+            (Err(failure), _) | (_, Err(failure)) => return failure,
+        };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Failure::input("the drill was interrupted")
+        .hint("the tokens that it has made are not revoked: their user is 'drill'")
 }
 
 fn write(file: Option<&Path>, text: impl FnOnce() -> String) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use super::elections;
 use super::fleet::{Fleet, Member};
+use super::partition::Partition;
 use super::process::Process;
 use super::record::Record;
 use crate::cli::failure::Failure;
@@ -23,6 +24,8 @@ pub enum Trouble {
     KillLeader,
     /// The leader's process is stopped in its tracks for so long.
     PauseLeader(Duration),
+    /// The leader is cut off from its peers for so long; clients still reach it.
+    PartitionLeader(Duration),
     /// A command of the operator's is run.
     Command(String),
 }
@@ -53,6 +56,7 @@ pub(super) async fn make(
     match trouble {
         Trouble::KillLeader => kill(leader, record, output).await,
         Trouble::PauseLeader(length) => pause(leader, *length, record, output).await,
+        Trouble::PartitionLeader(length) => partition(leader, *length, fleet, record, output).await,
         Trouble::Command(command) => run(command, leader, record, output).await,
     }
 }
@@ -95,7 +99,7 @@ async fn pause(
     output.say(&what);
     record.mark(what);
     process.signal(Signal::STOP).map_err(failed)?;
-    // Also if this program is told to end meanwhile.
+    // Also if the drill is interrupted meanwhile.
     let resumed = Resumed(process);
     tokio::time::sleep(length).await;
     drop(resumed);
@@ -111,6 +115,28 @@ impl Drop for Resumed {
         // It may have been killed meanwhile.
         let _ = self.0.signal(Signal::CONT);
     }
+}
+
+async fn partition(
+    leader: &Member,
+    length: Duration,
+    fleet: &Fleet,
+    record: &Record,
+    output: Output,
+) -> Result<Happened, Failure> {
+    let process = local(leader)?;
+    let what = format!("{} cut off from its peers, which led", leader.name);
+    output.say(&what);
+    record.mark(what);
+    let cut = Partition::of(leader, &process, fleet).map_err(|why| {
+        Failure::input("the leader could not be cut off")
+            .because(why)
+            .hint("that needs root, nft, and nodes with addresses of their own; or cut it off by --command or by hand")
+    })?;
+    tokio::time::sleep(length).await;
+    drop(cut);
+    record.mark(format!("{} reaches its peers again", leader.name));
+    Ok(Happened::default())
 }
 
 /// Runs the operator's command, which is told who leads; what it prints is talk.

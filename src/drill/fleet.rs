@@ -21,6 +21,8 @@ pub(super) struct Member {
     pub(super) name: String,
     /// Where it serves.
     pub(super) url: String,
+    /// Where its peers reach it.
+    pub(super) peer: String,
     client: Client,
 }
 
@@ -91,8 +93,9 @@ impl Fleet {
             .map(|node| {
                 let url = node["url"].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
                 let name = node["name"].as_str().unwrap_or_default().to_owned();
+                let peer = node["peer"].as_str().unwrap_or_default().to_owned();
                 let client = client.at(&url)?;
-                Ok(Member { id: node["id"].as_u64().unwrap_or_default(), name, url, client })
+                Ok(Member { id: node["id"].as_u64().unwrap_or_default(), name, url, peer, client })
             })
             .collect::<Result<Vec<_>, Failure>>()?;
         if members.is_empty() {

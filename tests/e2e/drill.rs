@@ -2,10 +2,13 @@
 
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::Command;
 
 use super::cluster::Cluster;
+use super::eventually::eventually;
+use super::promises::READY_WITHIN;
 
 /// Runs a drill as the administrator: its exit status, its report, its talk.
 async fn drill(cluster: &Cluster, ask: usize, arguments: &[&str]) -> (Option<i32>, Value, String) {
@@ -70,4 +73,38 @@ async fn a_drill_that_misses_an_objective_says_which_and_ends_with_1() {
     let missed = report["missed"][0].as_str().unwrap_or_default();
     assert!(missed.starts_with("longest gap of writes"), "{report:#}");
     assert!(talk.contains(missed), "{talk}");
+}
+
+#[tokio::test]
+async fn a_drill_that_is_interrupted_lets_the_paused_leader_go_on() {
+    let cluster = Cluster::start("three-node").await;
+    let leader = cluster.leader(&cluster.all()).await;
+    let survivor = cluster.others(leader)[0];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_circlet"))
+        .args(["drill", "--rate", "5", "--length", "10m", "--after", "1s", "--pause", "9m"])
+        .env("CIRCLET_URL", cluster.endpoint(survivor).url())
+        .env("CIRCLET_ACCESS_TOKEN", &cluster.admin_token)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let others = cluster.others(leader);
+    eventually(READY_WITHIN, "the others lead", || async {
+        let status = cluster.status(survivor).await?;
+        let heir =
+            others.iter().any(|number| status["leader"] == id_of(&status, cluster.endpoint(*number).url()));
+        heir.then_some(())
+    })
+    .await;
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).expect("it runs");
+    kill_process(pid, Signal::TERM).expect("it is ours");
+    assert_eq!(child.wait().await.expect("it ends").code(), Some(1));
+    cluster.ready(leader).await;
+}
+
+/// The Raft id of the node at this address.
+fn id_of(status: &Value, url: &str) -> Value {
+    let nodes = status["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    nodes.iter().find(|node| node["url"] == url).map_or(Value::from(0), |node| node["id"].clone())
 }
