@@ -12,7 +12,7 @@ mod ports;
 use std::time::Duration;
 
 use circlet_raft::{Identity, KnockError, Machine, MemberError, ProposeError, Settings, knock};
-use lines::{BOMB, Lines, NONSENSE};
+use lines::{ADMIT, BOMB, Lines, NONSENSE};
 use nodes::{Node, cluster, identity, leader, patient, until};
 
 fn home() -> tempfile::TempDir {
@@ -236,6 +236,19 @@ fn members_can_be_removed_and_leadership_moved_from_any_node() {
     nodes[first].decide("without the third");
     let unknown = nodes[first].wait(|raft| async move { raft.promote(99).await });
     assert!(matches!(unknown, Err(MemberError::Refused(_))));
+}
+
+#[test]
+fn a_node_that_was_admitted_and_never_came_can_be_removed() {
+    let home = home();
+    let nodes = cluster(&home, 1, &patient());
+    nodes[0].decide(&format!("{ADMIT}7"));
+    let admitted = || Lines::admitted(&nodes[0].raft().published().view);
+    assert_eq!(admitted().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [7]);
+    until("it is removed", || nodes[0].wait(|raft| async move { raft.remove(7).await }).is_ok());
+    assert!(admitted().is_empty(), "its key is not known any more");
+    assert_eq!(nodes[0].raft().status().members.len(), 1);
+    nodes[0].decide("life goes on");
 }
 
 #[test]

@@ -103,7 +103,15 @@ where
             }
             Change::Remove(id) => {
                 if self.peer(id).is_none() {
-                    return Said::Changed;
+                    // One that was admitted and never became a member is let go of by a membership that had it.
+                    let admitted = M::admitted(&self.board.load().view);
+                    let Some((_, peer)) = admitted.into_iter().find(|(known, _)| *known == id) else {
+                        return Said::Changed;
+                    };
+                    let added = self.raft.add_learner(id, peer, false).await;
+                    if added.is_err() {
+                        return said::<R>(added);
+                    }
                 }
                 let only = BTreeSet::from([id]);
                 let change = if self.voters().contains(&id) {

@@ -25,6 +25,9 @@ const HANDSHAKES_MAX: usize = 64;
 /// A stranger's request may take this long: the cluster has to decide.
 const ADMISSION: Duration = Duration::from_secs(15);
 
+/// So much of what a stranger calls its cluster is repeated in the log.
+const SHOWN_CHARS_MAX: usize = 64;
+
 /// A stranger's place is taken for this much longer than its request: that bounds how often strangers may ask.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -118,6 +121,14 @@ impl<D: Doorman> Listener<D> {
     }
 }
 
+/// Why a peer isn't let in.
+struct Refusal {
+    /// What it hears.
+    told: String,
+    /// What our log says.
+    noted: String,
+}
+
 /// A connection whose first frame has been read.
 struct Greeted {
     frames: Frames<TlsStream<TcpStream>>,
@@ -151,21 +162,39 @@ impl<D: Doorman> Door<D> {
         }
         let Greeted { mut frames, hello, key } = greeted;
         let refusal = self.check(&hello, key).err();
-        let welcome = refusal.clone().map_or(Welcome::Yes, Welcome::No);
+        let welcome = refusal.as_ref().map_or(Welcome::Yes, |refusal| Welcome::No(refusal.told.clone()));
         let Ok(frame) = encode(&welcome) else { return };
         let told = tokio::time::timeout(self.greeting, frames.send(frame)).await;
         match (refusal, told) {
             (None, Ok(Ok(()))) => {
                 self.doorman.serve(from, hello.lane, channel(frames, self.frame_bytes_max)).await;
             }
-            (Some(reason), _) => tracing::warn!(from, reason, "peer refused"),
+            (Some(Refusal { noted, .. }), _) => tracing::warn!(from, reason = noted, "peer refused"),
             (None, _) => tracing::debug!(from, "a peer left before it was welcomed"),
         }
     }
 
-    fn check(&self, hello: &Hello, key: [u8; 32]) -> Result<(), String> {
+    /// Who holds the key that is recorded for its id is told what is wrong; a stranger hears nothing about us.
+    fn check(&self, hello: &Hello, key: [u8; 32]) -> Result<(), Refusal> {
+        let known = match self.doorman.key_of(hello.from) {
+            Ok(recorded) if recorded == key => Ok(()),
+            Ok(_) => Err(format!("another key is recorded for node {}", hello.from)),
+            Err(reason) => Err(reason),
+        };
+        let elsewhere = self.is_meant(hello).err();
+        match (known, elsewhere) {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(reason)) => Err(Refusal { told: reason.clone(), noted: reason }),
+            (Err(told), None) => Err(Refusal { noted: told.clone(), told }),
+            (Err(told), Some(reason)) => Err(Refusal { noted: format!("{told}; {reason}"), told }),
+        }
+    }
+
+    /// Whether a greeting is for us.
+    fn is_meant(&self, hello: &Hello) -> Result<(), String> {
         if hello.service_id != self.service_id {
-            return Err(format!("this is {}, not {}", self.service_id, hello.service_id));
+            let theirs: String = hello.service_id.chars().take(SHOWN_CHARS_MAX).collect();
+            return Err(format!("this is {}, not {theirs:?}", self.service_id));
         }
         if hello.generation != self.generation {
             return Err(format!("this is generation {}, not {}", self.generation, hello.generation));
@@ -173,11 +202,7 @@ impl<D: Doorman> Door<D> {
         if hello.to != self.me {
             return Err(format!("this is node {}, not {}", self.me, hello.to));
         }
-        if self.doorman.key_of(hello.from)? == key {
-            Ok(())
-        } else {
-            Err(format!("another key is recorded for node {}", hello.from))
-        }
+        Ok(())
     }
 
     async fn let_a_stranger_ask(&self, greeted: Greeted) -> Result<(), String> {
@@ -199,5 +224,78 @@ impl<D: Doorman> Door<D> {
         }
         tokio::time::sleep(PAUSE).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Identity;
+
+    const OURS: [u8; 32] = [1; 32];
+
+    /// Knows node 2.
+    struct Knows;
+
+    impl Doorman for Knows {
+        fn key_of(&self, id: NodeId) -> Result<[u8; 32], String> {
+            if id == 2 { Ok(OURS) } else { Err(format!("node {id} is not a member")) }
+        }
+        fn serve(&self, _: NodeId, _: Lane, _: Channel) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+        fn admit(&self, _: [u8; 32], _: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+            Box::pin(std::future::ready(Err(String::new())))
+        }
+    }
+
+    fn door() -> Door<Knows> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+        let identity = Identity {
+            node_id: 1,
+            certificate_chain: vec![certificate.der().to_vec()],
+            private_key: key.serialize_der().into(),
+            service_id: "jfrt@01ours".to_owned(),
+            generation: 1,
+        };
+        let config = Credentials::new(&identity).unwrap().server().unwrap();
+        Door {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            doorman: Knows,
+            me: 1,
+            service_id: identity.service_id,
+            generation: 1,
+            frame_bytes_max: 1 << 20,
+            greeting: Duration::from_secs(1),
+            strangers: Semaphore::new(1),
+        }
+    }
+
+    fn hello(service_id: &str) -> Hello {
+        Hello { service_id: service_id.to_owned(), generation: 1, from: 2, to: 1, lane: Lane::Calls }
+    }
+
+    #[test]
+    fn a_stranger_hears_nothing_about_us_and_fills_no_log() {
+        let door = door();
+        assert!(door.check(&hello("jfrt@01ours"), OURS).is_ok());
+        let refusal = door.check(&hello(&"x".repeat(60_000)), [9; 32]).unwrap_err();
+        assert!(!refusal.told.contains("01ours"), "{}", refusal.told);
+        assert!(
+            refusal.noted.contains("01ours") && refusal.noted.len() < 300,
+            "{} bytes",
+            refusal.noted.len()
+        );
+        let refusal = door.check(&Hello { from: 3, ..hello("jfrt@01theirs") }, OURS).unwrap_err();
+        assert_eq!(refusal.told, "node 3 is not a member");
+    }
+
+    #[test]
+    fn a_member_hears_what_is_wrong() {
+        let refusal = door().check(&hello("jfrt@01theirs"), OURS).unwrap_err();
+        assert_eq!(refusal.told, "this is jfrt@01ours, not \"jfrt@01theirs\"");
+        let refusal = door().check(&Hello { generation: 2, ..hello("jfrt@01ours") }, OURS).unwrap_err();
+        assert!(refusal.told.contains("generation 1, not 2"), "{}", refusal.told);
     }
 }

@@ -12,7 +12,12 @@ use circlet_raft::{Capture, Machine, NodeId, Peer};
 pub(crate) struct Lines {
     pub(crate) lines: imbl::OrdMap<String, u64>,
     pub(crate) now_ms: u64,
+    /// Who has been a member; not in snapshots.
+    once_members: imbl::OrdSet<NodeId>,
 }
+
+/// A line that admits a node, which waits from then on until it has been a member.
+pub(crate) const ADMIT: &str = "admit ";
 
 /// A line that only fails when it is applied, not when it is tried.
 pub(crate) const BOMB: &str = "bomb";
@@ -36,11 +41,11 @@ impl Machine for Lines {
             Some((line.to_owned(), index.parse().ok()?))
         };
         let lines = lines.map(pair).collect::<Option<_>>().ok_or("no index")?;
-        Ok(Self { lines, now_ms })
+        Ok(Self { lines, now_ms, once_members: imbl::OrdSet::new() })
     }
 
     fn capture(&self) -> Capture {
-        let Self { lines, now_ms } = self.clone();
+        let Self { lines, now_ms, .. } = self.clone();
         Box::new(move |writer: &mut dyn Write| {
             writeln!(writer, "{now_ms}")?;
             lines.iter().try_for_each(|(line, index)| writeln!(writer, "{index} {line}"))
@@ -57,7 +62,9 @@ impl Machine for Lines {
         Ok(first.to_be_bytes().to_vec())
     }
 
-    fn members(&mut self, _: u64, _: &BTreeMap<NodeId, Peer>, _: &BTreeSet<NodeId>) {}
+    fn members(&mut self, _: u64, members: &BTreeMap<NodeId, Peer>, _: &BTreeSet<NodeId>) {
+        self.once_members.extend(members.keys().copied());
+    }
 
     fn view(&self) -> Arc<Self> {
         Arc::new(self.clone())
@@ -71,8 +78,15 @@ impl Machine for Lines {
         view.now_ms
     }
 
-    fn admitted(_: &Self) -> Vec<(NodeId, Peer)> {
-        Vec::new()
+    fn admitted(view: &Self) -> Vec<(NodeId, Peer)> {
+        let peer = |id| Peer {
+            name: format!("node-{id}"),
+            peer_address: "127.0.0.1:1".to_owned(),
+            client_url: "http://127.0.0.1:1".to_owned(),
+            public_key: [0; 32],
+        };
+        let ids = view.lines.keys().filter_map(|line| line.strip_prefix(ADMIT)?.parse().ok());
+        ids.filter(|id| !view.once_members.contains(id)).map(|id| (id, peer(id))).collect()
     }
 
     fn digest(view: &Self) -> [u8; 32] {
