@@ -4,11 +4,13 @@
 
 pub mod arguments;
 pub mod cluster;
+pub mod config;
 pub mod drill;
 pub mod failure;
 pub mod group;
 pub mod init;
 pub mod join;
+pub mod key;
 pub mod output;
 pub mod profile;
 pub mod serve;
@@ -58,6 +60,8 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::User(user) => user.run(output).await,
         Command::Group(group) => group.run(output).await,
         Command::Trust(trust) => trust.run(output).await,
+        Command::Key(key) => key.run(output).await,
+        Command::Config(config) => config.run(output).await,
     }
 }
 

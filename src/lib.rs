@@ -31,6 +31,7 @@ pub mod node;
 
 // What the node keeps by itself: keys on their way, files that an operator changes.
 pub mod announce;
+pub mod config_files;
 pub mod key_directory;
 pub mod rotation;
 pub mod trust_directory;

@@ -30,7 +30,7 @@ use crate::keys::{KeyUnavailable, Keys};
 use crate::machine::Authority;
 use crate::password::Passwords;
 use crate::seal::hex;
-use crate::{http, key_directory, rotation, trust_directory};
+use crate::{config_files, http, key_directory, rotation, trust_directory};
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
 /// has just joined has none, and serves 503 until its peers have sent it.
@@ -202,6 +202,9 @@ impl Node {
         let keys =
             key_directory::run(cluster.clone(), paths.clone(), poll, audit.clone(), Arc::clone(&watched));
         tasks.spawn(stop.clone().run_until_cancelled_owned(keys));
+        let config =
+            config_files::run(cluster.clone(), paths.clone(), poll, audit.clone(), Arc::clone(&watched));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(config));
         let trusted = trust_directory::run(cluster.clone(), paths.clone(), poll, audit, watched);
         tasks.spawn(stop.clone().run_until_cancelled_owned(trusted));
         let ready = ready::Ready {

@@ -10,6 +10,7 @@ pub(crate) mod config;
 pub(crate) mod failure;
 pub(crate) mod groups;
 pub(crate) mod issue;
+pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod reading;
 pub(crate) mod refresh;

@@ -52,7 +52,7 @@ impl State {
             Action::DeleteUser(action) => self.delete_user(action),
             Action::PutGroup(action) => self.put_group(action),
             Action::DeleteGroup(action) => self.delete_group(action),
-            Action::SetConfig(action) => self.set_config(action),
+            Action::SetConfig(action) => self.set_config(actor, action),
             Action::TrustIssuer(action) => self.trust_issuer(action),
             Action::DistrustIssuer(action) => Ok(self.distrust_issuer(action)),
             Action::MintJoinToken(action) => self.mint_join_token(action),

@@ -3,10 +3,12 @@
 //! One table names every setting with its unit, default and meaning; the file, the command line and the log all go through
 //! it. Numbers in the log, like tags, are never given a second meaning.
 
+mod history;
 mod settings;
 
 use crate::codec::{DecodeError, Input, Wire};
 
+pub use history::ConfigChange;
 pub use settings::{Setting, Unit};
 
 /// All settings. Durations are seconds unless the name ends in `_ms`.

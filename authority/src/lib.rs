@@ -39,7 +39,7 @@ pub use command::{
     PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget, RevokeToken,
     RotateKey, SetConfig, Stamp, TokenActor, TrustIssuer, Whom,
 };
-pub use config::{Config, ConfigError, Setting, Unit};
+pub use config::{Config, ConfigChange, ConfigError, Setting, Unit};
 pub use judge::Judgement;
 pub use outcome::{Descendants, Outcome, RevokeNote, Revoked};
 pub use plan::{IssueRequest, Plan, TokenClass};

@@ -36,6 +36,8 @@ pub const PURGE_STEP_ENTRIES_MAX: usize = 20_000;
 pub const CASCADE_STEP_ENTRIES_MAX: usize = 10_000;
 /// Tokens whose use one command notes.
 pub const USES_MAX: usize = 2_000;
+/// Changes of the configuration that are remembered.
+pub const CONFIG_CHANGES_MAX: usize = 100;
 /// A page of a listing.
 pub const PAGE_ENTRIES_MAX: usize = 10_000;
 /// One record in a snapshot; larger is damage.

@@ -20,7 +20,7 @@ use imbl::OrdMap;
 use crate::{
     codec::wire_struct,
     command::ClusterCa,
-    config::Config,
+    config::{Config, ConfigChange},
     record::{Group, JoinToken, Key, KeyState, Node, Origin, Sealed, TrustedIssuer, User},
 };
 
@@ -33,6 +33,8 @@ pub struct State {
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) config: Arc<Config>,
     pub(crate) config_version: u64,
+    /// By the version that each led to.
+    pub(crate) config_changes: OrdMap<u64, Arc<ConfigChange>>,
     pub(crate) keyring: OrdMap<KeyId, Arc<Key>>,
     pub(crate) circle: OrdMap<KeyId, Arc<TrustedIssuer>>,
     pub(crate) distrusted: OrdMap<KeyId, u64>,
@@ -102,6 +104,7 @@ impl State {
             cluster: None,
             config: Arc::default(),
             config_version: 0,
+            config_changes: OrdMap::new(),
             keyring: OrdMap::new(),
             circle: OrdMap::new(),
             distrusted: OrdMap::new(),

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use super::output::Format;
-use super::{cluster, drill, group, init, join, serve, token, trust, user};
+use super::{cluster, config, drill, group, init, join, key, serve, token, trust, user};
 use crate::dev;
 
 /// A highly available access-token authority.
@@ -53,4 +53,10 @@ pub enum Command {
     /// Add, remove and list trusted clusters
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// List, rotate, taint and retire the cluster's signing keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Show and change the access configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
 }

@@ -39,6 +39,12 @@ places! {
     node_yml = "etc/node.yml";
     /// The first administrators of a new cluster, if the operator has named them there.
     bootstrap_creds = "etc/bootstrap.creds";
+    /// A configuration that shall replace the cluster's.
+    config_import = "etc/access.config.import.yml";
+    /// Settings that shall change, while the others stay.
+    config_patch = "etc/access.config.patch.yml";
+    /// The cluster's configuration as it is, written by the node.
+    config_latest = "etc/access.config.latest.yml";
     /// Certificates of tokens.
     keys = "etc/keys";
     /// The certificate of the cluster's own tokens, PEM.

@@ -7,7 +7,9 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::http::header::{HeaderName, HeaderValue};
 use axum::response::Response;
-use circlet_authority::{Config, ConfigError, Generation, IssuerLimits, Setting, State, TrustedIssuer, Unit};
+use circlet_authority::{
+    Config, ConfigChange, ConfigError, Generation, IssuerLimits, Setting, State, TrustedIssuer, Unit,
+};
 use circlet_token::{Lifetime, ServiceId};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -15,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
+use crate::audit;
 use crate::authenticate::tokens::Rules;
 use crate::percent;
 use crate::usecase::failure::Failure;
@@ -223,6 +226,29 @@ pub(super) async fn list_settings(call: Call) -> Result<Response, Failure> {
     Ok(answer::json(&settings_json(&published.view)))
 }
 
+/// Who changed which settings, newest first.
+pub(super) async fn list_changes(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let published = config::read(&session).await?;
+    let changes = published.view.config_changes().rev().map(|change| change_json(change));
+    Ok(answer::json(&json!({ "changes": changes.collect::<Vec<_>>() })))
+}
+
+fn change_json(change: &ConfigChange) -> Value {
+    let settings: Map<String, Value> = change
+        .settings()
+        .map(|(setting, from, to)| {
+            (setting.name.to_owned(), json!({"from": typed(setting, &from), "to": typed(setting, &to)}))
+        })
+        .collect();
+    json!({
+        "version": change.version,
+        "at": audit::timestamp(change.at_ms),
+        "by": change.by,
+        "settings": settings,
+    })
+}
+
 pub(super) async fn show_setting(Path(name): Path<String>, call: Call) -> Result<Response, Failure> {
     let session = call.known_session().await?;
     let published = config::read(&session).await?;
@@ -307,6 +333,7 @@ fn setting_json(config: &Config, name: &str) -> Result<Value, ConfigError> {
         "value": typed(setting, &text),
         "default": typed(setting, &setting.default_text()),
         "unit": setting.unit.as_str(),
+        "allowed": setting.allowed(),
         "doc": setting.doc,
     }))
 }

@@ -9,7 +9,7 @@ use super::body::Reads::{Form, FormOrJson, Json};
 use super::edge::{self, Edge};
 use super::openapi::{self, does, tells};
 use super::routes::Routes;
-use super::{access, circlet, cluster, legacy, path, system, users_legacy, users_v2};
+use super::{access, circlet, cluster, keys, legacy, path, system, users_legacy, users_v2};
 use crate::usecase::failure::Code::{self, Conflict, InvalidGrant, NotFound, RefreshUnknown, TooMuchAsked};
 use crate::usecase::failure::Failure;
 
@@ -64,6 +64,17 @@ fn own() -> Routes {
             .reads(Json, "SettingValue").gives("Setting").may(&[NotFound, Conflict]))
         .delete("/circlet/v1/config/{setting}", circlet::reset_setting, does("resetSetting", "Sets a setting back to its default")
             .gives("Setting").may(&[NotFound, Conflict]))
+        .get("/circlet/v1/config/history", circlet::list_changes, does("listChanges", "Who changed which settings, newest first").gives("SettingsHistory"))
+        .get("/circlet/v1/keys", keys::list, does("listKeys", "The signing keys").gives("Keys"))
+        .post("/circlet/v1/keys", keys::rotate, does("rotateKey", "Publishes a new key, which signs once every node has unsealed it")
+            .reads(FormOrJson, "KeyRotation").creates("Key").may(&[NotFound, Conflict]))
+        .get("/circlet/v1/keys/{key}", keys::show, does("showKey", "One signing key, by its id, or as active or next").gives("Key").may(&[NotFound]))
+        .delete("/circlet/v1/keys/{key}", keys::cancel, does("cancelKey", "Gives up a published key before it signs")
+            .gives("Key").may(&[NotFound, Conflict]))
+        .post("/circlet/v1/keys/{key}/taint", keys::taint, does("taintKey", "Refuses at once whatever a key signed; another one signs in its place")
+            .gives("Key").may(&[NotFound, Conflict]))
+        .post("/circlet/v1/keys/{key}/retire", keys::retire, does("retireKey", "Lets a replaced key go, vouching for tokens from before its adoption")
+            .gives("Key").may(&[NotFound, Conflict]))
         .get("/circlet/v1/cluster", cluster::status, nodes("cluster"))
         .get("/circlet/v1/cluster/status", cluster::status, nodes("clusterStatus"))
         .get("/circlet/v1/cluster/nodes", cluster::status, nodes("clusterNodes"))

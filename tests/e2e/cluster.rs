@@ -118,6 +118,11 @@ impl Cluster {
         &self.nodes[number].home
     }
 
+    /// The administrator, whatever becomes of tokens.
+    pub(crate) fn admin(&self) -> Auth<'_> {
+        Auth::Password("admin", &self.admin_password)
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self, number: usize) {
         self.nodes[number].kill();

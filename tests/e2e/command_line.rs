@@ -93,6 +93,8 @@ async fn the_command_line_does_what_the_interface_does() {
     the_life_of_a_token(&shell);
     verifying_offline(&shell);
     trusting_another_cluster(&shell);
+    the_configuration(&shell);
+    the_signing_keys(&shell);
     whose_fault_it_was(&shell);
     where_server_and_token_come_from(&shell);
 }
@@ -186,6 +188,61 @@ fn trusting_another_cluster(shell: &Shell<'_>) {
     assert!(!shell.run(&["trust", "list"]).stdout.contains("friend"));
     let gone = shell.run(&["trust", "remove", "friend"]);
     assert!(gone.refused(1).contains("404"), "{}", gone.stderr);
+}
+
+fn the_configuration(shell: &Shell<'_>) {
+    let get = shell.run(&["config", "get", "token.refresh-expiry", "--output", "json"]).json();
+    assert_eq!(
+        (&get["value"], &get["default"], &get["unit"]),
+        (&86_400.into(), &86_400.into(), &"s".into()),
+        "{get}"
+    );
+    let set =
+        shell.run(&["config", "set", "token.minimum-revocable-expiry", "-1", "--output", "json"]).json();
+    assert_eq!(set["settings"]["token.minimum-revocable-expiry"], -1, "{set}");
+    let both = ["config", "set", "token.default-expiry=600", "token.max-expiry=900", "--output", "json"];
+    let set = shell.run(&both).json();
+    assert_eq!(set["settings"]["token.max-expiry"], 900, "{set}");
+    let listed = shell.run(&["config", "list"]);
+    assert!(
+        listed.stdout.lines().any(|line| line.starts_with("token.max-expiry ") && line.ends_with(" 900"))
+    );
+
+    let range = shell.run(&["config", "set", "token.max-expiry", "60"]);
+    assert!(range.refused(1).contains("at least token.default-expiry, which is 600"), "{}", range.stderr);
+    let range = shell.run(&["config", "set", "token.refresh-expiry", "-1"]);
+    assert!(range.refused(1).contains("it must be at least 0"), "{}", range.stderr);
+    let kind = shell.run(&["config", "set", "token.refresh-expiry", "soon"]);
+    assert!(kind.refused(1).contains("not a whole number"), "{}", kind.stderr);
+    let unknown = shell.run(&["config", "get", "token.max-expire"]);
+    assert!(unknown.refused(1).contains("the nearest is token.max-expiry"), "{}", unknown.stderr);
+
+    let history = shell.run(&["config", "history", "--output", "json"]).json();
+    let last = &history["changes"][0];
+    assert_eq!(last["by"], "admin", "{history}");
+    assert_eq!(last["settings"]["token.max-expiry"]["to"], 900, "{history}");
+    shell.run(&["config", "reset", "token.max-expiry", "--output", "json"]).json();
+    let reset = shell.run(&["config", "reset", "token.default-expiry", "--output", "json"]).json();
+    assert_eq!(reset["value"], 31_536_000, "{reset}");
+}
+
+fn the_signing_keys(shell: &Shell<'_>) {
+    let keys = || shell.run(&["key", "list", "--output", "json"]).json()["keys"].clone();
+    let first = keys()[0]["kid"].as_str().expect("a key").to_owned();
+    let next = shell.run(&["key", "rotate", "--overlap", "3600", "--output", "json"]).json();
+    assert_eq!(next["state"], "published", "{next}");
+    let listed = shell.run(&["key", "list"]);
+    assert!(listed.stdout.contains("it is shown for 3600 s before it signs"), "{}", listed.stdout);
+    let again = shell.run(&["key", "rotate"]);
+    assert!(again.refused(1).contains("not active yet"), "{}", again.stderr);
+    let cancelled = shell.run(&["key", "rotate", "--cancel", "--output", "json"]).json();
+    assert_eq!((&cancelled["kid"], &cancelled["state"]), (&next["kid"], &"retired".into()));
+    let none = shell.run(&["key", "rotate", "--cancel"]);
+    assert!(none.refused(1).contains("no signing key"), "{}", none.stderr);
+    let needed = shell.run(&["key", "retire", &first]);
+    assert!(needed.refused(1).contains("only a key that was replaced can retire"), "{}", needed.stderr);
+    let unknown = shell.run(&["key", "taint", "nobody"]);
+    assert!(unknown.refused(1).contains("no signing key has the id 'nobody'"), "{}", unknown.stderr);
 }
 
 fn whose_fault_it_was(shell: &Shell<'_>) {

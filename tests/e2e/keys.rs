@@ -8,13 +8,19 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use circlet::certificates::{self, KeyAndCertificate, TokenKeyKind, token_issuer};
 use circlet::clock;
 use circlet_token::{KeyId, read_certificate};
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::eventually::eventually;
 use super::failover::{Done, assert_kept_promises, work};
+use super::http::Body;
 use super::load::Load;
 use super::promises::READY_WITHIN;
-use super::tokens::{LONG_SECS, PLAIN_SECS, create};
+use super::tokens::{LONG_SECS, PLAIN_SECS, TOKENS, create, create_body};
+
+const KEYS: &str = "/circlet/v1/keys";
+const CONFIG: &str = "/circlet/v1/config";
 
 /// A pair as an operator makes it.
 struct Pair {
@@ -68,7 +74,7 @@ fn write(file: &Path, text: &str) {
 fn signer(token: &str) -> String {
     let header = token.split('.').next().unwrap_or_default();
     let header = URL_SAFE_NO_PAD.decode(header).expect("a token's header");
-    let header: serde_json::Value = serde_json::from_slice(&header).expect("JSON");
+    let header: Value = serde_json::from_slice(&header).expect("JSON");
     header["kid"].as_str().expect("a key id").to_owned()
 }
 
@@ -229,4 +235,128 @@ async fn of_two_pairs_at_once_one_wins_and_the_other_is_set_aside() {
     cluster.ready(2).await;
     all_sign_with(&cluster, &newer).await;
     problem(&cluster, 2, "set aside").await;
+}
+
+/// What a node says of the key with this id, or by this name.
+async fn key(cluster: &Cluster, number: usize, named: &str) -> Value {
+    cluster.endpoint(number).get(&format!("{KEYS}/{named}"), cluster.admin()).await.expect(200)
+}
+
+/// Waits until a node says so of a key.
+async fn key_until(cluster: &Cluster, number: usize, named: &str, is_so: impl Fn(&Value) -> bool) {
+    eventually(READY_WITHIN, "the key has got there", || async {
+        is_so(&key(cluster, number, named).await).then_some(())
+    })
+    .await;
+}
+
+/// Publishes a new key at a node, and returns its id.
+async fn rotate(cluster: &Cluster, number: usize, order: Value) -> String {
+    let made = cluster.endpoint(number).post(KEYS, cluster.admin(), Body::Json(order)).await.expect(201);
+    made["kid"].as_str().expect("a key id").to_owned()
+}
+
+#[tokio::test]
+async fn rotating_waits_for_every_node_and_no_request_fails() {
+    let cluster = Cluster::start("three-node").await;
+    let endpoints: Vec<_> = cluster.endpoints().collect();
+    let load = Load::start(&endpoints, &cluster.admin_token);
+    let mut done = work(&load, &Done::default()).await;
+
+    let given_up = rotate(&cluster, 0, json!({ "overlap": 3600 })).await;
+    let again = cluster.endpoint(1).post(KEYS, cluster.admin(), Body::Json(json!({}))).await;
+    assert_eq!(again.status, 409, "one at a time: {}", again.text);
+    key_until(&cluster, 2, &given_up, |key| {
+        key["unconfirmed"] == json!([]) && key["waits"].to_string().contains("it is shown for 3600 s")
+    })
+    .await;
+    let path = format!("{KEYS}/next");
+    let gone =
+        endpoints[2].send(Method::DELETE, &path, cluster.admin(), Body::Empty).await.expect("an answer");
+    assert_eq!(gone.expect(200)["state"], "retired");
+
+    for algorithm in ["rs256", "eddsa"] {
+        let next = rotate(&cluster, 1, json!({ "algorithm": algorithm })).await;
+        for number in cluster.all() {
+            key_until(&cluster, number, "active", |key| key["kid"] == next.as_str()).await;
+        }
+        done = work(&load, &done).await;
+    }
+    assert_kept_promises(&load.stop().await);
+
+    let old = create(endpoints[0], &cluster.admin_token, PLAIN_SECS, false).await.member("access_token");
+    let follower = cluster.others(cluster.leader(&cluster.all()).await)[0];
+    let asked = cluster.others(follower)[0];
+    cluster.pause(follower);
+    let next = rotate(&cluster, asked, json!({})).await;
+    key_until(&cluster, asked, &next, |key| {
+        key["unconfirmed"].as_array().is_some_and(|names| names.len() == 1)
+    })
+    .await;
+    assert_eq!(key(&cluster, asked, &next).await["state"], "published", "a node has not unsealed it");
+    let meanwhile =
+        create(endpoints[asked], &cluster.admin_token, PLAIN_SECS, false).await.member("access_token");
+    assert_eq!(signer(&meanwhile), signer(&old), "the old key goes on signing");
+    cluster.resume(follower);
+    for number in cluster.all() {
+        key_until(&cluster, number, &next, |key| key["state"] == "active").await;
+        assert_eq!(cluster.endpoint(number).verify(&meanwhile).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_a_tainted_key_are_refused_by_every_node() {
+    let cluster = Cluster::start("three-node").await;
+    let leaked = signer(&cluster.admin_token);
+    let plain =
+        create(cluster.endpoint(1), &cluster.admin_token, PLAIN_SECS, false).await.member("access_token");
+    for node in cluster.endpoints() {
+        assert_eq!(node.verify(&plain).await.status, 200);
+    }
+    let tainted =
+        cluster.endpoint(2).post(&format!("{KEYS}/active/taint"), cluster.admin(), Body::Empty).await;
+    assert_eq!(tainted.expect(200)["state"], "tainted");
+    for node in cluster.endpoints() {
+        for token in [&plain, &cluster.admin_token] {
+            eventually(READY_WITHIN, "the token is refused", || async {
+                let verdict = node.verify(token).await;
+                (verdict.status == 401 && verdict.text.contains("taint")).then_some(())
+            })
+            .await;
+        }
+        let body = create_body(PLAIN_SECS, false);
+        let new = node.post(TOKENS, cluster.admin(), Body::Json(body)).await.member("access_token");
+        assert_ne!(signer(&new), leaked, "another key signs at once");
+        for other in cluster.endpoints() {
+            assert_eq!(other.verify(&new).await.status, 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_are_replaced_on_schedule_and_retire_when_their_last_token_is_gone() {
+    let cluster = Cluster::start("single").await;
+    let first = signer(&cluster.admin_token);
+    let set = |settings: Value| async {
+        let answer =
+            cluster.endpoint(0).send(Method::PATCH, CONFIG, cluster.admin(), Body::Json(settings)).await;
+        answer.expect("an answer").expect(200)
+    };
+    // Nothing but recorded tokens, and nobody is cut off for long: what signs from now on is not needed for long after.
+    set(json!({
+        "token.persistency.persistent-expiry-threshold": 0, "verify.clock-leeway": 0,
+        "issue.max-isolation": 1, "verify.max-isolation": 1, "key.rotation-interval": 1,
+    }))
+    .await;
+    eventually(READY_WITHIN, "a key that the schedule made has retired", || async {
+        let keys = cluster.endpoint(0).get(KEYS, cluster.admin()).await;
+        let keys: Value = serde_json::from_str(&keys.text).ok()?;
+        keys["keys"].as_array()?.iter().any(|key| key["state"] == "retired").then_some(())
+    })
+    .await;
+    set(json!({ "key.rotation-interval": 0 })).await;
+    let first = key(&cluster, 0, &first).await;
+    assert_eq!(first["state"], "retiring", "the administrator's token is signed with it: {first}");
+    assert!(first["waits"].to_string().contains("recorded tokens are signed with it"), "{first}");
+    assert_eq!(cluster.endpoint(0).verify(&cluster.admin_token).await.status, 200);
 }

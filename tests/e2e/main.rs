@@ -11,6 +11,7 @@ mod bad_homes;
 mod circle;
 mod cluster;
 mod command_line;
+mod config_files;
 mod dev;
 mod drill;
 mod eventually;

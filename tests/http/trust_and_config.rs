@@ -122,6 +122,8 @@ transcript_test!(config, async |t: &mut Transcript<'_>| {
     t.ask(Method::PUT, &format!("{CONFIG}/token.default-expiry"), As::Admin, Body::Json(json!({"valu": 1})))
         .await;
     t.ask(Method::PATCH, CONFIG, As::Admin, Body::Json(json!({}))).await;
+    t.note("who changed what");
+    t.ask(Method::GET, &format!("{CONFIG}/history"), As::Admin, Body::Empty).await;
     t.ask(Method::GET, CONFIG, As::Nobody, Body::Empty).await;
     let user = json!({"username": "alice", "email": "alice@example.org", "password": "alice's own"});
     t.quietly(Method::POST, "/access/api/v2/users", As::Admin, Body::Json(user)).await;

@@ -3,10 +3,17 @@
 use std::sync::Arc;
 
 use super::Applied;
-use crate::{command::SetConfig, outcome::Outcome, refusal::Refusal, state::State};
+use crate::{
+    command::{Actor, SetConfig},
+    config::{Config, ConfigChange},
+    limits::CONFIG_CHANGES_MAX,
+    outcome::Outcome,
+    refusal::Refusal,
+    state::State,
+};
 
 impl State {
-    pub(super) fn set_config(&mut self, set: &SetConfig) -> Applied {
+    pub(super) fn set_config(&mut self, actor: &Actor, set: &SetConfig) -> Applied {
         let current = self.config_version;
         if let Some(expected) = set.if_version.filter(|expected| *expected != current) {
             return Err(Refusal::ConfigChanged { expected, current });
@@ -15,9 +22,29 @@ impl State {
         if set.config != *self.config {
             self.keep_unseen_horizon();
             self.keep_plain_horizon();
-            self.config = Arc::new(set.config.clone());
             self.config_version = current.saturating_add(1);
+            self.remember_change(actor, &set.config);
+            self.config = Arc::new(set.config.clone());
         }
         Ok(Outcome::Configured { version: self.config_version })
+    }
+
+    fn remember_change(&mut self, actor: &Actor, config: &Config) {
+        let rights = self.rights(actor);
+        let issuer = rights.principal.issuer.as_ref().filter(|_| rights.foreign);
+        let by = issuer.map_or(rights.principal.name.clone(), |issuer| {
+            format!("{issuer}/users/{}", rights.principal.name)
+        });
+        let change = ConfigChange {
+            version: self.config_version,
+            at_ms: self.now_ms,
+            by,
+            changes: ConfigChange::between(&self.config, config),
+        };
+        self.config_changes.insert(change.version, Arc::new(change));
+        while self.config_changes.len() > CONFIG_CHANGES_MAX {
+            let Some(oldest) = self.config_changes.get_min().map(|(version, _)| *version) else { break };
+            self.config_changes.remove(&oldest);
+        }
     }
 }

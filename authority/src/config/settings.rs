@@ -75,6 +75,15 @@ impl Setting {
         self.text(self.default)
     }
 
+    /// What a value may be.
+    #[must_use]
+    pub fn allowed(&self) -> String {
+        match self.unit {
+            Unit::Flag => "true or false".to_owned(),
+            _ => format!("{} to {VALUE_MAX}", self.least),
+        }
+    }
+
     pub(super) fn parse(&self, text: &str) -> Result<i64, ConfigError> {
         let text = text.trim();
         let malformed =

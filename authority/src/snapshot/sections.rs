@@ -7,7 +7,7 @@ use circlet_token::{KeyId, Subject, TokenId};
 use super::frames::Writer;
 use crate::{
     codec::{DecodeError, Wire, decode_bare, wire_struct},
-    config::Config,
+    config::{Config, ConfigChange},
     record::{
         Family, FamilyId, Group, JoinToken, Key, Node, Origin, TokenRecord, TrustedIssuer, User, Watermark,
     },
@@ -32,6 +32,7 @@ const NODE: u8 = 15;
 const JOIN_TOKEN: u8 = 16;
 const CASCADE: u8 = 20;
 const LAST_USED: u8 = 21;
+const CONFIG_CHANGE: u8 = 17;
 
 /// Everything there is one of.
 struct Head {
@@ -73,7 +74,8 @@ pub(super) fn write(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
     each(to, NODE, state.nodes.values())?;
     each(to, JOIN_TOKEN, state.join_tokens.values())?;
     pairs(to, CASCADE, state.cascades.iter())?;
-    pairs(to, LAST_USED, state.tokens.uses())
+    pairs(to, LAST_USED, state.tokens.uses())?;
+    each(to, CONFIG_CHANGE, state.config_changes.values())
 }
 
 fn head_of(state: &State) -> Head {
@@ -152,6 +154,10 @@ pub(super) fn restore(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), De
         LAST_USED => {
             let (id, at): (TokenId, u64) = decode_bare(bytes)?;
             state.tokens.note_use(id, at);
+        }
+        CONFIG_CHANGE => {
+            let change: Arc<ConfigChange> = decode_bare(bytes)?;
+            state.config_changes.insert(change.version, change);
         }
         tag => return Err(DecodeError::UnknownTag { what: "a snapshot", tag: u64::from(tag) }),
     }

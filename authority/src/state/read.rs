@@ -6,7 +6,7 @@ use circlet_token::{Algorithm, KeyId, KeySet, ServiceId, TokenId, UserName};
 
 use super::State;
 use crate::{
-    config::Config,
+    config::{Config, ConfigChange},
     record::{
         Family, FamilyId, Group, JoinToken, Key, Node, Sealed, SealedKind, TokenRecord, TrustedIssuer, User,
     },
@@ -75,6 +75,12 @@ impl State {
     #[must_use]
     pub fn config_version(&self) -> u64 {
         self.config_version
+    }
+
+    /// The last changes of the configuration, oldest first.
+    #[must_use]
+    pub fn config_changes(&self) -> impl DoubleEndedIterator<Item = &Arc<ConfigChange>> {
+        self.config_changes.values()
     }
 
     /// The cluster's signing keys, ordered by id.

@@ -68,6 +68,7 @@ impl House {
             }
             "set-config" => self.set_config(args),
             "config" => Ok(self.state.config().get(next(args)?)?),
+            "changes" => Ok(self.changes()),
             "publish" | "activate" | "taint" | "confirm" | "cancel" | "retire" => {
                 self.rotate(&command.name, args)
             }
@@ -454,6 +455,16 @@ impl House {
     fn used(&self, label: &str) -> String {
         let at = self.state.last_used(&token_id(label));
         at.map_or_else(|| "never".to_owned(), |at| format!("at +{}", at - START_MS / 1_000))
+    }
+
+    fn changes(&self) -> String {
+        let change = |change: &std::sync::Arc<circlet_authority::ConfigChange>| {
+            let settings =
+                change.settings().map(|(setting, from, to)| format!("{} {from} to {to}", setting.name));
+            let settings: Vec<String> = settings.collect();
+            format!("{} by {}: {}", change.version, change.by, settings.join(", "))
+        };
+        self.state.config_changes().map(change).collect::<Vec<_>>().join("; ")
     }
 
     fn holds(&self) -> String {

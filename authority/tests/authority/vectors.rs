@@ -475,7 +475,7 @@ fn a_snapshot_keeps_its_bytes() {
             }),
         ],
     );
-    assert_eq!(sections(&bytes).into_iter().collect::<Vec<u8>>(), (1..=16).collect::<Vec<u8>>());
+    assert_eq!(sections(&bytes).into_iter().collect::<Vec<u8>>(), (1..=17).collect::<Vec<u8>>());
     // A node that starts from it goes on as one that has been there all along.
     let mut restored = State::decode_snapshot(&mut bytes.as_slice()).unwrap();
     let again = Command { actor: admin(), action: Action::RefreshToken(Box::new(refresh())) };

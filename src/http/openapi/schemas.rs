@@ -26,6 +26,7 @@ pub(super) fn all() -> Value {
         .chain(legacy_people())
         .chain(own())
         .chain(limits_of_tokens())
+        .chain(keys())
         .chain(node())
     {
         schemas.insert(name.to_owned(), schema);
@@ -399,6 +400,22 @@ fn limits_of_tokens() -> Vec<(&'static str, Value)> {
     ]
 }
 
+fn keys() -> Vec<(&'static str, Value)> {
+    let texts =
+        ["kid", "state", "algorithm", "origin", "since", "certificate"].map(|name| (name, text(), Always));
+    let wholes = ["age", "recorded_tokens"].map(|name| (name, whole(), Always));
+    let perhaps = ["common_name", "not_after", "waits"].map(|name| (name, or_null("string"), Always));
+    let key = texts.into_iter().chain(wholes).chain(perhaps).chain([("unconfirmed", list(&text()), Always)]);
+    vec![
+        ("Key", object(key)),
+        ("Keys", object([("keys", list(&reference("Key")), Always)])),
+        (
+            "KeyRotation",
+            object([("algorithm", or_null("string"), Maybe), ("overlap", or_null("integer"), Maybe)]),
+        ),
+    ]
+}
+
 fn node() -> Vec<(&'static str, Value)> {
     let value = || json!({"type": ["integer", "boolean", "string"]});
     vec![
@@ -417,9 +434,11 @@ fn node() -> Vec<(&'static str, Value)> {
                 ("value", value(), Always),
                 ("default", value(), Maybe),
                 ("unit", text(), Maybe),
+                ("allowed", text(), Maybe),
                 ("doc", text(), Maybe),
             ]),
         ),
+        ("SettingsHistory", object([("changes", list(&json!({"type": "object"})), Always)])),
         ("SettingValue", object([("value", value(), Always)])),
         (
             "ClusterStatus",
@@ -431,6 +450,7 @@ fn node() -> Vec<(&'static str, Value)> {
                 ("leader", or_null("integer"), Always),
                 ("view_age_ms", or_null("integer"), Always),
                 ("nodes", list(&json!({"type": "object"})), Always),
+                ("problems", list(&json!({"type": "object"})), Always),
             ]),
         ),
         ("JoinToken", object([("token", text(), Always), ("expires_at", whole(), Always)])),

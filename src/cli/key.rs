@@ -1,0 +1,137 @@
+//! `circlet key`: the cluster's signing keys.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::init::Algorithm;
+use super::output::Output;
+use super::profile::ServerArguments;
+use super::table;
+use crate::client::segment;
+
+const KEYS: &str = "/circlet/v1/keys";
+
+/// `circlet key`: the cluster's signing keys.
+#[derive(clap::Subcommand)]
+pub enum KeyCommand {
+    /// List the signing keys: their state, their age, and what still depends on each
+    List(List),
+    /// Replace the signing key by a new one, without a request that fails on the way
+    Rotate(Rotate),
+    /// Refuse at once whatever a leaked key has signed; a new key signs in its place
+    Taint(Taint),
+    /// Let a replaced key of another installation's go: you vouch that no token from before its adoption is left
+    Retire(Retire),
+}
+
+impl KeyCommand {
+    /// Runs the command.
+    pub async fn run(self, output: &Output) -> Result<(), Failure> {
+        match self {
+            Self::List(list) => list.run(output).await,
+            Self::Rotate(rotate) => rotate.run(output).await,
+            Self::Taint(taint) => taint.run(output).await,
+            Self::Retire(retire) => retire.run(output).await,
+        }
+    }
+}
+
+/// List the signing keys.
+#[derive(clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl List {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let answer = self.server.client(output)?.request(Method::GET, KEYS, None).await?;
+        output.result(&answer.json()?, |list| {
+            let keys = ["kid", "state", "algorithm", "origin", "since", "recorded_tokens", "waits"];
+            table::table(
+                &["KEY ID", "STATE", "ALGORITHM", "ORIGIN", "SINCE", "RECORDED TOKENS", "WAITS"],
+                &table::rows(&list["keys"], &keys),
+            )
+        })
+    }
+}
+
+/// Replace the signing key by a new one.
+#[derive(clap::Args)]
+pub struct Rotate {
+    /// How the new key signs; by default as the present one
+    #[arg(long, value_name = "ALGORITHM")]
+    algorithm: Option<Algorithm>,
+    /// For how long the new key is shown at least before it signs, so that other clusters can be given its certificate;
+    /// by default the setting key.overlap
+    #[arg(long, value_name = "SECONDS")]
+    overlap: Option<u64>,
+    /// Give up a new key that does not sign yet
+    #[arg(long, conflicts_with_all = ["algorithm", "overlap"])]
+    cancel: bool,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl Rotate {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        if self.cancel {
+            let answer = client.request(Method::DELETE, &format!("{KEYS}/next"), None).await?;
+            return output.result(&answer.json()?, |key| format!("gave up key {}", table::cell(&key["kid"])));
+        }
+        let body = json!({ "algorithm": self.algorithm.map(Algorithm::as_str), "overlap": self.overlap });
+        let key = client.request(Method::POST, KEYS, Some(&body)).await?.json()?;
+        output.result(&key, |key| format!("published key {}", table::cell(&key["kid"])))?;
+        output.say(
+            "it signs by itself once every node has unsealed it: circlet key list; circlet key rotate --cancel \
+             gives it up",
+        );
+        Ok(())
+    }
+}
+
+/// Refuse at once whatever a leaked key has signed.
+#[derive(clap::Args)]
+pub struct Taint {
+    /// The key id, as `circlet key list` shows it, or `active`
+    #[arg(value_name = "KEY")]
+    key: String,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl Taint {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        let path = format!("{KEYS}/{}/taint", segment(&self.key));
+        let key: Value = client.request(Method::POST, &path, None).await?.json()?;
+        output.result(&key, |key| {
+            format!("tainted key {}: every token that it signed is refused", table::cell(&key["kid"]))
+        })?;
+        if client.is_anonymous() || client.token_text().is_some() {
+            output.say("if your own token was signed with it, it is refused as well: use a password for the next one");
+        }
+        Ok(())
+    }
+}
+
+/// Let a replaced key go.
+#[derive(clap::Args)]
+pub struct Retire {
+    /// The key id, as `circlet key list` shows it
+    #[arg(value_name = "KEY")]
+    key: String,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl Retire {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        let path = format!("{KEYS}/{}/retire", segment(&self.key));
+        let key: Value = client.request(Method::POST, &path, None).await?.json()?;
+        output.result(&key, |key| format!("key {} has retired", table::cell(&key["kid"])))
+    }
+}
