@@ -8,6 +8,7 @@ pub mod config;
 pub mod drill;
 pub mod failure;
 pub mod group;
+pub mod import;
 pub mod init;
 pub mod join;
 pub mod key;
@@ -62,6 +63,7 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Trust(trust) => trust.run(output).await,
         Command::Key(key) => key.run(output).await,
         Command::Config(config) => config.run(output).await,
+        Command::Import(import) => import.run(output).await,
     }
 }
 

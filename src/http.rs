@@ -17,6 +17,7 @@ mod call;
 mod circlet;
 mod cluster;
 pub(crate) mod errors;
+mod import;
 mod keys;
 mod legacy;
 mod openapi;

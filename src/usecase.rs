@@ -9,6 +9,7 @@ pub mod cluster;
 pub(crate) mod config;
 pub(crate) mod failure;
 pub(crate) mod groups;
+pub(crate) mod import;
 pub(crate) mod issue;
 pub(crate) mod keys;
 pub(crate) mod list;

@@ -7,6 +7,7 @@
 mod bootstrap;
 mod cascade;
 mod groups;
+mod import;
 mod issue;
 mod keys;
 mod nodes;
@@ -60,6 +61,7 @@ impl State {
             Action::Purge(action) => self.purge(action),
             Action::RotateKey(action) => self.rotate_key(action),
             Action::NoteUse(action) => Ok(self.note_use(action)),
+            Action::ImportTokens(action) => self.import_tokens(action),
         }
     }
 

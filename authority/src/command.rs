@@ -13,8 +13,8 @@ pub use cluster::{
 };
 pub use people::{DeleteGroup, DeleteUser, PasswordChange, PutGroup, PutMode, PutUser};
 pub use tokens::{
-    IssueToken, NoteUse, PresentedToken, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget,
-    RevokeToken, Whom,
+    ImportTokens, ImportedToken, IssueToken, NoteUse, PresentedToken, RefreshOverrides, RefreshToken,
+    RevokeBefore, RevokeTarget, RevokeToken, Whom,
 };
 
 use circlet_token::{KeyId, ServiceId, Subject, TokenId, UserName, Verified};
@@ -149,6 +149,7 @@ pub enum Action {
     Purge(Purge) = 15,
     RotateKey(Box<RotateKey>) = 16,
     NoteUse(NoteUse) = 30,
+    ImportTokens(Box<ImportTokens>) = 31,
 }
 wire_enum!(Action {
     1 => Bootstrap(action),
@@ -168,6 +169,7 @@ wire_enum!(Action {
     15 => Purge(action),
     16 => RotateKey(action),
     30 => NoteUse(action),
+    31 => ImportTokens(action),
 });
 
 impl Action {
@@ -192,6 +194,7 @@ impl Action {
             Self::Purge(_) => "purging what has expired",
             Self::RotateKey(_) => "rotating a key",
             Self::NoteUse(_) => "noting the use of tokens",
+            Self::ImportTokens(_) => "importing tokens",
         }
     }
 }

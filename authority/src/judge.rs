@@ -151,14 +151,20 @@ impl State {
         if facts.id.is_some_and(|id| self.revocations.is_listed(&id, expiry)) {
             return Err(Revocation::Listed);
         }
-        // From before the adoption of the key: there, revoking meant forgetting, and nobody here knows what was forgotten.
-        if facts.index.is_none() && revocable {
+        // From before the adoption of the key: there, revoking meant forgetting. What was not forgotten is what was imported.
+        if facts.index.is_none() && revocable && !self.was_imported(facts) {
             return Err(Revocation::Unrecorded);
         }
         if self.below_watermark(facts, facts.index) {
             return Err(Revocation::Watermark);
         }
         self.judge_user(facts)
+    }
+
+    fn was_imported(&self, facts: &Facts<'_>) -> bool {
+        facts.id.and_then(|id| self.tokens.get(&id)).is_some_and(|record| {
+            record.expires_at == facts.expires_at && record.subject.name() == facts.subject.name()
+        })
     }
 
     /// A disabled user is not spoken for; a user's live permissions need a user.

@@ -35,13 +35,13 @@ mod state;
 pub use codec::{DecodeError, FORMAT_VERSION};
 pub use command::{
     Action, Actor, AdmitNode, Bootstrap, ClusterCa, Command, DeleteGroup, DeleteUser, DistrustIssuer,
-    FirstAdministrator, IssueToken, MintJoinToken, NewKey, NoteUse, PasswordChange, PresentedToken, Purge,
-    PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget, RevokeToken,
-    RotateKey, SetConfig, Stamp, TokenActor, TrustIssuer, Whom,
+    FirstAdministrator, ImportTokens, ImportedToken, IssueToken, MintJoinToken, NewKey, NoteUse,
+    PasswordChange, PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken,
+    RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetConfig, Stamp, TokenActor, TrustIssuer, Whom,
 };
 pub use config::{Config, ConfigChange, ConfigError, Setting, Unit};
 pub use judge::Judgement;
-pub use outcome::{Descendants, Outcome, RevokeNote, Revoked};
+pub use outcome::{Descendants, Imported, Outcome, RevokeNote, Revoked};
 pub use plan::{IssueRequest, Plan, TokenClass};
 pub use record::{
     Family, FamilyId, Generation, Group, IssuerLimits, JoinToken, Key, KeyOrigin, KeyState, Node, NodeRecord,

@@ -34,6 +34,8 @@ pub const REVOKED_LATELY_IDS_MAX: usize = 100_000;
 pub const PURGE_STEP_ENTRIES_MAX: usize = 20_000;
 /// Tokens that one revoke looks at of those that were created with the revoked one, so that no entry takes long to apply.
 pub const CASCADE_STEP_ENTRIES_MAX: usize = 10_000;
+/// Tokens that one command imports.
+pub const IMPORT_ENTRIES_MAX: usize = 50;
 /// Tokens whose use one command notes.
 pub const USES_MAX: usize = 2_000;
 /// Changes of the configuration that are remembered.

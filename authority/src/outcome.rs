@@ -63,6 +63,8 @@ pub enum Outcome {
     } = 10,
     /// It was not done, and why.
     Refused(Box<Refusal>) = 11,
+    /// Tokens of another installation were recorded.
+    Imported(Imported) = 12,
 }
 wire_enum!(Outcome {
     1 => Done,
@@ -76,6 +78,7 @@ wire_enum!(Outcome {
     9 => Purged { removed, more },
     10 => WatermarkSet { index },
     11 => Refused(refusal),
+    12 => Imported(imported),
 });
 
 impl Outcome {
@@ -108,6 +111,22 @@ impl From<Refusal> for Outcome {
         Self::Refused(Box::new(refusal))
     }
 }
+
+/// What became of tokens that were to be recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// So many are recorded now.
+    pub recorded: u64,
+    /// So many had been before.
+    pub known: u64,
+    /// So many have been revoked here, and stay that.
+    pub revoked: u64,
+    /// So many have expired.
+    pub expired: u64,
+    /// So many speak for another service.
+    pub foreign: u64,
+}
+wire_struct!(Imported { recorded, known, revoked, expired, foreign });
 
 /// What a revoke ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

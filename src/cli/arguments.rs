@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use super::output::Format;
-use super::{cluster, config, drill, group, init, join, key, serve, token, trust, user};
+use super::{cluster, config, drill, group, import, init, join, key, serve, token, trust, user};
 use crate::dev;
 
 /// A highly available access-token authority.
@@ -50,6 +50,9 @@ pub enum Command {
     /// Create, delete and list groups
     #[command(subcommand)]
     Group(group::GroupCommand),
+    /// Import what an older installation lists
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Add, remove and list trusted clusters
     #[command(subcommand)]
     Trust(trust::TrustCommand),

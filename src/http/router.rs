@@ -9,7 +9,7 @@ use super::body::Reads::{Form, FormOrJson, Json};
 use super::edge::{self, Edge};
 use super::openapi::{self, does, tells};
 use super::routes::Routes;
-use super::{access, circlet, cluster, keys, legacy, path, system, users_legacy, users_v2};
+use super::{access, circlet, cluster, import, keys, legacy, path, system, users_legacy, users_v2};
 use crate::usecase::failure::Code::{self, Conflict, InvalidGrant, NotFound, RefreshUnknown, TooMuchAsked};
 use crate::usecase::failure::Failure;
 
@@ -49,6 +49,8 @@ fn own() -> Routes {
             .query("audience", "string", "The service id to judge a token for; this cluster's if absent").gives("Worth"))
         .get("/circlet/v1/limits", circlet::limits_of_tokens, does("limits", "What the caller may ask for when creating a token")
             .gives("TokenLimits"))
+        .post("/circlet/v1/import/tokens", import::tokens, does("importTokens", "Records live tokens of the installation whose key was adopted")
+            .reads(Json, "ListedTokens").gives("ImportedTokens").may(&[NotFound, Conflict]))
         .get("/circlet/v1/trust", circlet::list_issuers, does("listIssuers", "The trusted issuers").gives("Issuers"))
         .post("/circlet/v1/trust", circlet::add_issuer, does("addIssuer", "Trusts a certificate")
             .reads(Json, "NewIssuer").creates("Issuer").may(&[Conflict]))

@@ -8,6 +8,7 @@ mod auth;
 mod bad_input;
 mod cluster;
 mod entitled;
+mod heir;
 mod keys;
 mod legacy;
 mod lineage;

@@ -31,7 +31,6 @@ impl Server {
         let password = home.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
         let root = home.path().join("home");
-        let ready = home.path().join("ready");
         let init = circlet()
             .args(["--output", "json", "init", "--home"])
             .arg(&root)
@@ -42,6 +41,13 @@ impl Server {
             .unwrap();
         assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
         prepare(&root);
+        Self::serve(home)
+    }
+
+    /// A node on the home that somebody has made below `home`.
+    pub(crate) fn serve(home: TempDir) -> Self {
+        let root = home.path().join("home");
+        let ready = home.path().join("ready");
         let log = std::fs::File::create(home.path().join("log")).unwrap();
         let mut process = circlet()
             .args(["serve", "--home"])
@@ -82,7 +88,8 @@ impl Drop for Server {
     }
 }
 
-fn circlet() -> Command {
+/// The command, without the settings of whoever runs the tests.
+pub(crate) fn circlet() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_circlet"));
     // Without the settings of whoever runs the tests.
     for (name, _) in std::env::vars_os() {
@@ -93,7 +100,7 @@ fn circlet() -> Command {
     command
 }
 
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     format!("127.0.0.1:{}", free_port())
 }
 

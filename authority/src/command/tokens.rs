@@ -146,6 +146,34 @@ pub struct PresentedToken {
 }
 wire_struct!(PresentedToken { id, subject, key, issued_at, expires_at, revocable, index });
 
+/// Record live tokens of the installation whose key was adopted: of its revocable tokens only these are honoured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportTokens {
+    /// The adopted key that signed them.
+    pub kid: KeyId,
+    /// At most [`IMPORT_ENTRIES_MAX`](crate::limits::IMPORT_ENTRIES_MAX).
+    pub tokens: Vec<ImportedToken>,
+}
+wire_struct!(ImportTokens { kid, tokens });
+
+/// What the list of the other installation says of one token. Whoever presents it brings the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedToken {
+    /// Claim `jti`.
+    pub id: TokenId,
+    /// Claim `sub`, under any kind of service of this cluster's.
+    pub subject: Subject,
+    /// Claim `scp`, as far as the list says so.
+    pub scope: Scope,
+    /// Claim `iat`, seconds.
+    pub issued_at: u64,
+    /// Claim `exp`, seconds; `None` never expires.
+    pub expires_at: Option<u64>,
+    /// Free text.
+    pub description: Option<String>,
+}
+wire_struct!(ImportedToken { id, subject, scope, issued_at, expires_at, description });
+
 /// Note when recorded tokens were last used on one node. The later of two times stays, so a repeat changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoteUse {

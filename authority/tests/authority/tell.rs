@@ -31,6 +31,7 @@ pub(crate) fn tell(outcome: &Outcome) -> String {
         Outcome::Marked { mark, .. } => format!("marked at {mark}"),
         Outcome::Purged { removed, more } => format!("removed {removed}, more: {more}"),
         Outcome::WatermarkSet { index } => format!("watermark at {index}"),
+        Outcome::Imported(imported) => format!("{imported:?}"),
         Outcome::Done => "done".to_owned(),
     }
 }

@@ -1,14 +1,16 @@
 //! The frozen bytes. A line that is there must never change: logs and snapshots of running clusters hold such bytes.
 //! `UPDATE_GOLDENFILES=1` adds lines for what is new, and leaves the others alone.
 
+mod refusals;
+
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use circlet_authority::{
     Action, Actor, AdmitNode, Command, DeleteGroup, DeleteUser, Descendants, DistrustIssuer, Generation,
-    Group, IssueToken, IssuerLimits, KeyOrigin, MintJoinToken, NoteUse, Origin, Outcome, PasswordChange,
-    PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, RevokeBefore,
-    RevokeNote, RevokeTarget, RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor,
-    TokenRecord, TrustIssuer, UserStatus, Whom,
+    Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits, KeyOrigin, MintJoinToken,
+    NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup, PutMode, PutUser,
+    RefreshOverrides, RefreshToken, Refusal, RevokeBefore, RevokeNote, RevokeTarget, RevokeToken, Revoked,
+    RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject};
 
@@ -107,6 +109,18 @@ fn refresh() -> RefreshToken {
             audience: Some(Audience::any()),
         },
     }
+}
+
+fn import() -> ImportTokens {
+    let token = ImportedToken {
+        id: token_id("old"),
+        subject: Subject::user(&service(OURS), &name("alice")),
+        scope: Scope::parse("api:*").unwrap(),
+        issued_at: 1_700_000_000,
+        expires_at: None,
+        description: Some("CI".to_owned()),
+    };
+    ImportTokens { kid: kid("k1"), tokens: vec![token] }
 }
 
 fn presented() -> PresentedToken {
@@ -208,6 +222,7 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("admit-node", Action::AdmitNode(Box::new(admit()))),
         ("purge-mark", Action::Purge(Purge::Mark)),
         ("purge-remove", Action::Purge(Purge::Remove { mark: 9, elapsed_ms: 3_600_000 })),
+        ("import-tokens", Action::ImportTokens(Box::new(import()))),
         ("note-use", Action::NoteUse(NoteUse { uses: vec![(token_id("t"), 1_800_000_000)] })),
         ("rotate-key-publish", rotate(publish())),
         ("rotate-key-activate", rotate(RotateKey::Activate { kid: kid("k2"), replaces: kid("k1") })),
@@ -252,7 +267,7 @@ fn every_action_and_actor_keeps_its_bytes() {
         names.insert(command.action.name());
         rows.push((label.to_owned(), bytes));
     }
-    assert_eq!(names.len(), 17, "an action has no vector");
+    assert_eq!(names.len(), 18, "an action has no vector");
     frozen("commands.hex", &rows);
 }
 
@@ -275,6 +290,10 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         ("configured", Outcome::Configured { version: 2 }),
         ("marked", Outcome::Marked { mark: 9, through: 1_800_000_000 }),
         ("purged", Outcome::Purged { removed: 20_000, more: true }),
+        (
+            "imported",
+            Outcome::Imported(Imported { recorded: 1, known: 2, revoked: 3, expired: 4, foreign: 300 }),
+        ),
         ("watermark-set", Outcome::WatermarkSet { index: 9 }),
         (
             "refused",
@@ -295,104 +314,10 @@ fn every_outcome_keeps_its_bytes() {
     }
     assert_eq!(
         tags.into_iter().collect::<Vec<u8>>(),
-        (1..=11).collect::<Vec<u8>>(),
+        (1..=12).collect::<Vec<u8>>(),
         "an outcome has no vector"
     );
     frozen("outcomes.hex", &rows);
-}
-
-fn refusals_about_people() -> Vec<Refusal> {
-    let text = || "text".to_owned();
-    let user = || name("alice");
-    vec![
-        Refusal::NotBootstrapped,
-        Refusal::AlreadyBootstrapped { service_id: service(OURS) },
-        Refusal::Forbidden { asked: text(), allowed: text() },
-        Refusal::ActorRevoked { why: text() },
-        Refusal::ActorExpired { at: 5 },
-        Refusal::ActorUnknown { name: user() },
-        Refusal::UserDisabled { name: user() },
-        Refusal::UserUnknown { name: user() },
-        Refusal::UserExists { name: user() },
-        Refusal::GroupUnknown { name: text() },
-        Refusal::GroupExists { name: text() },
-        Refusal::LastAdministrator { name: user() },
-        Refusal::LastAdministratorGroup { name: text() },
-        Refusal::LimitReached { limit: text(), max: 5 },
-        Refusal::TooLong { what: text(), found: 6, limit: text(), max: 5 },
-    ]
-}
-
-fn refusals_about_tokens() -> Vec<Refusal> {
-    let text = || "text".to_owned();
-    let (id, asked_by) = (token_id("t"), name("alice"));
-    let by = || asked_by.clone();
-    vec![
-        Refusal::UnknownToken { id },
-        Refusal::TokenRevoked { id },
-        Refusal::NotRevocable { id, expires_at: Some(5) },
-        Refusal::ForeignToken { id, issuer: service(THEIRS), here: service(OURS) },
-        Refusal::IdTaken { id },
-        Refusal::IdempotencyConflict,
-        Refusal::RefreshUsed,
-        Refusal::RefreshUsedFamilyRevoked,
-        Refusal::RefreshUnknown,
-        Refusal::RefreshRevoked,
-        Refusal::RefreshMismatch,
-        Refusal::RefreshExpired { expired_at: 5, until: 6 },
-        Refusal::OwnerUnknown { name: by() },
-        Refusal::OnlyForSelf { asked_by: by(), requested: text() },
-        Refusal::ScopeForbidden { asked_by: by(), item: text() },
-        Refusal::NotMember { asked_by: by(), groups: text() },
-        Refusal::ExpiryTooLong { asked_by: by(), max: 5, requested: text() },
-        Refusal::InsufficientScope { scope: text() },
-        Refusal::ScopeUnaccepted { item: text(), why: text() },
-        Refusal::ForeignSubject { subject: Subject::parse(THEIRS).unwrap(), here: service(OURS) },
-    ]
-}
-
-fn refusals_about_the_cluster() -> Vec<Refusal> {
-    let text = || "text".to_owned();
-    let kid = || kid("k1");
-    vec![
-        Refusal::ConfigInvalid { why: text() },
-        Refusal::ConfigChanged { expected: 1, current: 2 },
-        Refusal::KeyUnknown { kid: kid() },
-        Refusal::KeyState { kid: kid(), state: text(), why: text() },
-        Refusal::KeyIsOurs { kid: kid() },
-        Refusal::IssuerIsUs { issuer: service(OURS) },
-        Refusal::KeyOfAnotherIssuer { kid: kid(), issuer: service(THEIRS) },
-        Refusal::IssuerUnknown { kid: kid() },
-        Refusal::JoinTokenUnknown,
-        Refusal::JoinTokenExpired { at: 5 },
-        Refusal::JoinTokenUsed,
-        Refusal::NodeTaken { node: 5, what: text() },
-        Refusal::MarkUnknown { mark: 5 },
-        Refusal::MarkTooYoung { elapsed_ms: 5, needed_ms: 6 },
-        Refusal::Taken { what: text() },
-        Refusal::Empty { what: text() },
-        Refusal::RotationUnderWay { kid: kid() },
-        Refusal::KeyNotReady { kid: kid(), why: text() },
-        Refusal::KeyNeeded { kid: kid(), why: text() },
-    ]
-}
-
-#[test]
-fn every_refusal_keeps_its_bytes() {
-    let mut rows = Vec::new();
-    let all = [refusals_about_people(), refusals_about_tokens(), refusals_about_the_cluster()].concat();
-    for (tag, refusal) in (1_u8..).zip(all) {
-        let outcome = Outcome::from(refusal.clone());
-        let bytes = outcome.encode();
-        assert_eq!(bytes[2], tag, "{refusal:?}");
-        assert_eq!(Outcome::decode(&bytes).as_ref(), Ok(&outcome));
-        assert!(!refusal.to_string().contains('\n'), "{refusal}");
-        let debug = format!("{refusal:?}");
-        rows.push((debug.split([' ', '{']).next().unwrap().to_owned(), bytes));
-    }
-    let unknown = u8::try_from(rows.len() + 1).unwrap();
-    assert!(Outcome::decode(&[1, 11, unknown]).is_err(), "a refusal has no vector");
-    frozen("refusals.hex", &rows);
 }
 
 /// The tags of a snapshot's frames.

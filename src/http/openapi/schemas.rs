@@ -25,6 +25,7 @@ pub(super) fn all() -> Value {
         .chain(people())
         .chain(legacy_people())
         .chain(own())
+        .chain(imports())
         .chain(limits_of_tokens())
         .chain(keys())
         .chain(node())
@@ -365,6 +366,15 @@ fn own() -> Vec<(&'static str, Value)> {
         ),
         ("Issuer", object(issuer)),
         ("Issuers", object([("issuers", list(&reference("Issuer")), Always)])),
+    ]
+}
+
+fn imports() -> Vec<(&'static str, Value)> {
+    let counts = ["recorded", "known", "revoked", "expired", "foreign"].map(|name| (name, whole(), Always));
+    let unreadable = object([("token_id", json!({}), Always), ("why", text(), Always)]);
+    vec![
+        ("ListedTokens", object([("tokens", list(&json!({"type": "object"})), Always)])),
+        ("ImportedTokens", object(counts.into_iter().chain([("unreadable", list(&unreadable), Always)]))),
     ]
 }
 

@@ -1,0 +1,101 @@
+//! The bytes of every refusal.
+
+use circlet_authority::{Outcome, Refusal};
+use circlet_token::Subject;
+
+use super::frozen;
+use crate::house::{OURS, THEIRS, kid, name, service, token_id};
+
+fn refusals_about_people() -> Vec<Refusal> {
+    let text = || "text".to_owned();
+    let user = || name("alice");
+    vec![
+        Refusal::NotBootstrapped,
+        Refusal::AlreadyBootstrapped { service_id: service(OURS) },
+        Refusal::Forbidden { asked: text(), allowed: text() },
+        Refusal::ActorRevoked { why: text() },
+        Refusal::ActorExpired { at: 5 },
+        Refusal::ActorUnknown { name: user() },
+        Refusal::UserDisabled { name: user() },
+        Refusal::UserUnknown { name: user() },
+        Refusal::UserExists { name: user() },
+        Refusal::GroupUnknown { name: text() },
+        Refusal::GroupExists { name: text() },
+        Refusal::LastAdministrator { name: user() },
+        Refusal::LastAdministratorGroup { name: text() },
+        Refusal::LimitReached { limit: text(), max: 5 },
+        Refusal::TooLong { what: text(), found: 6, limit: text(), max: 5 },
+    ]
+}
+
+fn refusals_about_tokens() -> Vec<Refusal> {
+    let text = || "text".to_owned();
+    let (id, asked_by) = (token_id("t"), name("alice"));
+    let by = || asked_by.clone();
+    vec![
+        Refusal::UnknownToken { id },
+        Refusal::TokenRevoked { id },
+        Refusal::NotRevocable { id, expires_at: Some(5) },
+        Refusal::ForeignToken { id, issuer: service(THEIRS), here: service(OURS) },
+        Refusal::IdTaken { id },
+        Refusal::IdempotencyConflict,
+        Refusal::RefreshUsed,
+        Refusal::RefreshUsedFamilyRevoked,
+        Refusal::RefreshUnknown,
+        Refusal::RefreshRevoked,
+        Refusal::RefreshMismatch,
+        Refusal::RefreshExpired { expired_at: 5, until: 6 },
+        Refusal::OwnerUnknown { name: by() },
+        Refusal::OnlyForSelf { asked_by: by(), requested: text() },
+        Refusal::ScopeForbidden { asked_by: by(), item: text() },
+        Refusal::NotMember { asked_by: by(), groups: text() },
+        Refusal::ExpiryTooLong { asked_by: by(), max: 5, requested: text() },
+        Refusal::InsufficientScope { scope: text() },
+        Refusal::ScopeUnaccepted { item: text(), why: text() },
+        Refusal::ForeignSubject { subject: Subject::parse(THEIRS).unwrap(), here: service(OURS) },
+    ]
+}
+
+fn refusals_about_the_cluster() -> Vec<Refusal> {
+    let text = || "text".to_owned();
+    let kid = || kid("k1");
+    vec![
+        Refusal::ConfigInvalid { why: text() },
+        Refusal::ConfigChanged { expected: 1, current: 2 },
+        Refusal::KeyUnknown { kid: kid() },
+        Refusal::KeyState { kid: kid(), state: text(), why: text() },
+        Refusal::KeyIsOurs { kid: kid() },
+        Refusal::IssuerIsUs { issuer: service(OURS) },
+        Refusal::KeyOfAnotherIssuer { kid: kid(), issuer: service(THEIRS) },
+        Refusal::IssuerUnknown { kid: kid() },
+        Refusal::JoinTokenUnknown,
+        Refusal::JoinTokenExpired { at: 5 },
+        Refusal::JoinTokenUsed,
+        Refusal::NodeTaken { node: 5, what: text() },
+        Refusal::MarkUnknown { mark: 5 },
+        Refusal::MarkTooYoung { elapsed_ms: 5, needed_ms: 6 },
+        Refusal::Taken { what: text() },
+        Refusal::Empty { what: text() },
+        Refusal::RotationUnderWay { kid: kid() },
+        Refusal::KeyNotReady { kid: kid(), why: text() },
+        Refusal::KeyNeeded { kid: kid(), why: text() },
+    ]
+}
+
+#[test]
+fn every_refusal_keeps_its_bytes() {
+    let mut rows = Vec::new();
+    let all = [refusals_about_people(), refusals_about_tokens(), refusals_about_the_cluster()].concat();
+    for (tag, refusal) in (1_u8..).zip(all) {
+        let outcome = Outcome::from(refusal.clone());
+        let bytes = outcome.encode();
+        assert_eq!(bytes[2], tag, "{refusal:?}");
+        assert_eq!(Outcome::decode(&bytes).as_ref(), Ok(&outcome));
+        assert!(!refusal.to_string().contains('\n'), "{refusal}");
+        let debug = format!("{refusal:?}");
+        rows.push((debug.split([' ', '{']).next().unwrap().to_owned(), bytes));
+    }
+    let unknown = u8::try_from(rows.len() + 1).unwrap();
+    assert!(Outcome::decode(&[1, 11, unknown]).is_err(), "a refusal has no vector");
+    frozen("refusals.hex", &rows);
+}
