@@ -4,6 +4,7 @@ pub mod founding;
 pub(crate) mod opening;
 
 pub(crate) mod bootstrap_credentials;
+mod generated_token;
 mod observe;
 mod purge;
 mod ready;
@@ -30,6 +31,7 @@ use crate::keys::{KeyUnavailable, Keys};
 use crate::machine::Authority;
 use crate::password::Passwords;
 use crate::seal::hex;
+use crate::watched::Watched;
 use crate::{config_files, http, key_directory, rotation, trust_directory};
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
@@ -194,19 +196,11 @@ impl Node {
         let watched = Arc::clone(&edge.watched);
         tasks.spawn(http::server::serve(listener, tls, edge, stop.clone()));
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
-        let (cluster, paths) = (&self.cluster, &self.home.paths);
+        let cluster = &self.cluster;
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(usage::run(cluster.clone(), usage)));
         tasks.spawn(stop.clone().run_until_cancelled_owned(rotation::run(cluster.clone(), audit.clone())));
-        let poll = self.settings.trust_poll;
-        let keys =
-            key_directory::run(cluster.clone(), paths.clone(), poll, audit.clone(), Arc::clone(&watched));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(keys));
-        let config =
-            config_files::run(cluster.clone(), paths.clone(), poll, audit.clone(), Arc::clone(&watched));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(config));
-        let trusted = trust_directory::run(cluster.clone(), paths.clone(), poll, audit, watched);
-        tasks.spawn(stop.clone().run_until_cancelled_owned(trusted));
+        self.keep_files(stop, tasks, &audit, &watched);
         let ready = ready::Ready {
             cluster: cluster.clone(),
             file: self.serving.ready_file.clone(),
@@ -217,6 +211,30 @@ impl Node {
         };
         tasks.spawn(stop.clone().run_until_cancelled_owned(ready.announce()));
         Ok(())
+    }
+
+    /// The tasks around the files that an operator changes.
+    fn keep_files(
+        &self,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+        audit: &Audit,
+        watched: &Arc<Watched>,
+    ) {
+        let here = || (self.cluster.clone(), self.home.paths.clone());
+        let poll = self.settings.trust_poll;
+        let (cluster, paths) = here();
+        let keys = key_directory::run(cluster, paths, poll, audit.clone(), Arc::clone(watched));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(keys));
+        let (cluster, paths) = here();
+        let config = config_files::run(cluster, paths, poll, audit.clone(), Arc::clone(watched));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(config));
+        let (cluster, paths) = here();
+        let trusted = trust_directory::run(cluster, paths, poll, audit.clone(), Arc::clone(watched));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(trusted));
+        let (cluster, paths) = here();
+        let token = generated_token::run(cluster, paths, audit.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(token));
     }
 
     /// What answers clients.

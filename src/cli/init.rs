@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use circlet_token::{ServiceId, UserName};
+use circlet_token::{ServiceId, UserName, read_certificate};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -11,7 +11,9 @@ use super::output::Output;
 use crate::certificates::TokenKeyKind;
 use crate::home::{self, Paths};
 use crate::node::bootstrap_credentials;
-use crate::node::founding::{Administrator, Founded, Founding, FoundingError, TokenKey, found};
+use crate::node::founding::{
+    Administrator, Founded, Founding, FoundingError, TokenKey, found, new_service_id,
+};
 use crate::secret::Secret;
 
 /// Without `l`, `o`, `0`, `1` and the like, so that it can be read out: 5 bits a character.
@@ -166,8 +168,17 @@ impl Init {
     }
 
     fn founding(self, administrators: Vec<Administrator>) -> Result<Founding, Failure> {
+        // A pair that was placed in etc/keys beforehand is the cluster's.
+        let placed = Paths::new(&self.home);
         let token_key = match (self.key, self.cert) {
-            (Some(private_key), Some(certificate)) => TokenKey::Adopt { certificate, private_key },
+            (Some(private_key), Some(certificate)) => {
+                TokenKey::Adopt { certificate, private_key, named: true }
+            }
+            _ if placed.private_key().exists() => TokenKey::Adopt {
+                certificate: placed.root_crt(),
+                private_key: placed.private_key(),
+                named: false,
+            },
             _ => TokenKey::Generate(match self.algorithm {
                 Algorithm::Eddsa => TokenKeyKind::EdDsa,
                 Algorithm::Rs256 => TokenKeyKind::Rs256,
@@ -179,8 +190,16 @@ impl Init {
                 .because(error)
                 .hint("a service id is a kind, `@` and a ULID, such as jfrt@01hzx3b2q5v7k9m4n6p8r0s2t4")
         })?;
+        let service_id = service_id.or_else(|| nameless(&token_key).then(new_service_id));
         Ok(Founding { home: self.home, chosen: self.node.chosen(), token_key, service_id, administrators })
     }
+}
+
+/// Whether a pair that is adopted leaves it to the cluster what it is called. What can't be read is told later, by name.
+fn nameless(token_key: &TokenKey) -> bool {
+    let TokenKey::Adopt { certificate, named: false, .. } = token_key else { return false };
+    let facts = std::fs::read(certificate).ok().and_then(|bytes| read_certificate(&bytes).ok());
+    facts.is_some_and(|facts| facts.issuer.is_none())
 }
 
 fn describe(founded: &Founded) -> Value {

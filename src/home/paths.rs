@@ -51,6 +51,10 @@ places! {
     root_crt = "etc/keys/root.crt";
     /// The key of that certificate, if an operator has placed it.
     private_key = "etc/keys/private.key";
+    /// Asks for a first token without a credential.
+    generate_token = "etc/keys/generate.token.json";
+    /// That token, for a minute.
+    generated_token = "etc/keys/token.json";
     /// The circle of trust: one certificate per file.
     trusted = "etc/keys/trusted";
     /// Secrets of this node and of the cluster.

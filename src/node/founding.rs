@@ -50,6 +50,8 @@ pub enum TokenKey {
         certificate: PathBuf,
         /// The private key's file.
         private_key: PathBuf,
+        /// Whether it must say whose key it is: it is another installation's, and not one made for this cluster.
+        named: bool,
     },
 }
 
@@ -249,7 +251,7 @@ impl TokenPair {
                 let made = Path::new("the new certificate");
                 Self::read(made, made, pair, KeyOrigin::Made, Some(&service_id))
             }
-            TokenKey::Adopt { certificate, private_key } => {
+            TokenKey::Adopt { certificate, private_key, .. } => {
                 let text = home::read_secret(private_key, "it holds the private key to adopt")?;
                 let key = text.expose_text().ok_or("it is not PEM".to_owned());
                 let key = key.and_then(|text| SigningKey::from_pem(text).map_err(|error| error.to_string()));
@@ -332,7 +334,7 @@ impl TokenPair {
 }
 
 /// `jfrt@` and a lower-case ULID: 48 bits of time, 80 random ones, in Crockford's base 32.
-fn new_service_id() -> ServiceId {
+pub(crate) fn new_service_id() -> ServiceId {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut random = [0_u8; 16];
     rand::fill(&mut random);

@@ -8,6 +8,7 @@
 )]
 
 mod bad_homes;
+mod bootstrap;
 mod circle;
 mod cluster;
 mod command_line;
