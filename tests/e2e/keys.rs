@@ -360,3 +360,35 @@ async fn keys_are_replaced_on_schedule_and_retire_when_their_last_token_is_gone(
     assert!(first["waits"].to_string().contains("recorded tokens are signed with it"), "{first}");
     assert_eq!(cluster.endpoint(0).verify(&cluster.admin_token).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_swap_of_links_is_one_change_and_the_links_stay() {
+    let cluster = Cluster::start("single").await;
+    let home = cluster.home(0);
+    let keys = home.join("etc/keys");
+    let link = |to: &str, name: &str| {
+        let aside = keys.join(format!("..{name}"));
+        std::os::unix::fs::symlink(to, &aside).expect("a link");
+        std::fs::rename(&aside, keys.join(name)).expect("a link in its place");
+    };
+    for turn in ["..first", "..second"] {
+        let pair = Pair::new(TokenKeyKind::EdDsa, &cluster.service_id);
+        std::fs::create_dir(keys.join(turn)).expect("a folder");
+        write(&keys.join(turn).join("root.crt"), &pair.certificate);
+        write(&keys.join(turn).join("private.key"), &pair.private_key);
+        // As volumes are mounted: two links into a folder that is itself a link, which is swapped.
+        link(turn, "..data");
+        for name in ["private.key", "root.crt"] {
+            if keys.join(name).symlink_metadata().is_ok_and(|found| !found.is_symlink()) || turn == "..first"
+            {
+                link(&format!("..data/{name}"), name);
+            }
+        }
+        all_sign_with(&cluster, &pair).await;
+        no_problem(&cluster, 0).await;
+        assert!(
+            private_key(home).is_symlink() && root_crt(home).is_symlink(),
+            "they belong to somebody else"
+        );
+    }
+}
