@@ -19,7 +19,7 @@ use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::issue::{self, Handout, Order};
 use crate::usecase::list::{self, Found, ListOrder};
-use crate::usecase::refresh::{self, RefreshOrder};
+use crate::usecase::refresh::{self, PAIR_PARAMETERS, RefreshOrder};
 use crate::usecase::revoke::{self, Ended};
 use crate::usecase::{Session, config, users};
 
@@ -67,6 +67,11 @@ async fn refresh_pair(call: &Call, parameters: &Parameters) -> Result<Response, 
         reference: parameters.flag("include_reference_token")?.unwrap_or(false),
     };
     let session = refreshing(call, &mut order).await?;
+    // What of the token shall differ is for the cluster to allow; the rest changes nothing and is no user's to send.
+    let judged = |name: &str| matches!(name, "expires_in" | "scope" | "audience");
+    if parameters.asked().any(|name| !PAIR_PARAMETERS.contains(&name) && !judged(name)) {
+        session.require_admin("send more than the token pair with a refresh").await?;
+    }
     let handout = refresh::refresh(&session, &order).await?;
     Ok(handed_out(&handout))
 }

@@ -141,6 +141,16 @@ impl Parameters {
         self.0.keys().map(String::as_str)
     }
 
+    /// The names of those that ask for something: some clients send every field, empty or false.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &str> {
+        let asks = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => false,
+            Value::String(text) => !text.is_empty(),
+            _ => true,
+        };
+        self.0.iter().filter(move |(_, value)| asks(value)).map(|(name, _)| name.as_str())
+    }
+
     /// Refuses names outside `known`: for the endpoints of our own, where a typing mistake should not pass unseen.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), BadBody> {
         match self.names().find(|name| !known.contains(name)) {

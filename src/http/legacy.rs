@@ -15,11 +15,8 @@ use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::issue::{self, Handout, Order};
 use crate::usecase::list::{self, ListOrder};
-use crate::usecase::refresh::{self, RefreshOrder};
+use crate::usecase::refresh::{self, PAIR_PARAMETERS, RefreshOrder};
 use crate::usecase::{Session, revoke};
-
-/// The only parameters with which a refresh needs no other credential.
-const PAIR: [&str; 3] = ["access_token", "grant_type", "refresh_token"];
 
 pub(super) async fn create_or_refresh(call: Call) -> Result<Response, Failure> {
     let parameters = call.parameters(Reads::Form)?;
@@ -74,11 +71,11 @@ async fn refresh_pair(call: &Call, parameters: &Parameters) -> Result<Response, 
 
 /// The pair alone needs nobody; with a new expiry it needs a credential, with anything else an administrator's.
 async fn refreshing<'a>(call: &'a Call, parameters: &Parameters) -> Result<Session<'a>, Failure> {
-    if parameters.names().all(|name| PAIR.contains(&name)) {
+    if parameters.asked().all(|name| PAIR_PARAMETERS.contains(&name)) {
         return Ok(call.session_of(Caller::Anonymous));
     }
     let session = call.known_session().await?;
-    if parameters.names().any(|name| !PAIR.contains(&name) && name != "expires_in") {
+    if parameters.asked().any(|name| !PAIR_PARAMETERS.contains(&name) && name != "expires_in") {
         session.require_admin("send more than the token pair and expires_in with a refresh").await?;
     }
     Ok(session)

@@ -20,6 +20,10 @@ use crate::authenticate::tokens;
 use crate::reference_token;
 use crate::refresh_token::RefreshFields;
 
+/// What a refresh may bring without a credential beyond the pair; clients send the last two out of habit.
+pub(crate) const PAIR_PARAMETERS: [&str; 5] =
+    ["access_token", "grant_type", "refresh_token", "refreshable", "include_reference_token"];
+
 /// What a refresh brings and asks for.
 pub(crate) struct RefreshOrder {
     pub(crate) refresh_token: String,

@@ -262,3 +262,47 @@ transcript_test!(limits_of_tokens, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, "/circlet/v1/limits", As::Admin, Body::Empty).await;
     t.ask(Method::GET, "/circlet/v1/limits", As::Nobody, Body::Empty).await;
 });
+
+/// The pair is enough, also with what clients send out of habit; anything else needs an administrator, whose credential
+/// with the refresh token is enough in turn.
+#[tokio::test]
+async fn a_refresh_takes_more_than_the_pair_from_administrators_only() {
+    let server = crate::server::Server::start();
+    let t = Transcript::of(&server);
+    people(&t).await;
+    for path in [LEGACY, TOKENS] {
+        let form = if path == LEGACY {
+            "username=alice&refreshable=true"
+        } else {
+            "expires_in=30000&refreshable=true"
+        };
+        let mut pair = t.quietly(Method::POST, path, alice(), Body::Form(form.to_owned())).await;
+        assert_eq!(pair.status, 200, "{}", pair.text);
+        for (more, nobody, user, admin) in [
+            ("", 200, 200, 200),
+            ("&refreshable=true", 200, 200, 200),
+            ("&include_reference_token=true", 200, 200, 200),
+            ("&username=", 200, 200, 200),
+            ("&username=alice", 401, 403, 200),
+            ("&description=x", 401, 403, 200),
+            ("&scope=member-of-groups:writers", 401, 403, 200),
+        ] {
+            let callers = [(As::Nobody, nobody), (alice(), user), (As::Admin, admin)];
+            for (who, expected) in callers {
+                let form = format!(
+                    "grant_type=refresh_token&refresh_token={}&access_token={}{more}",
+                    pair.field("refresh_token"),
+                    pair.field("access_token")
+                );
+                let answer = t.quietly(Method::POST, path, who.clone(), Body::Form(form)).await;
+                assert_eq!(answer.status, expected, "{path} {more} {who:?}: {}", answer.text);
+                if answer.status == 200 {
+                    pair = answer;
+                }
+            }
+        }
+        let alone = format!("grant_type=refresh_token&refresh_token={}", pair.field("refresh_token"));
+        let answer = t.quietly(Method::POST, TOKENS, As::Admin, Body::Form(alone)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+    }
+}
