@@ -136,8 +136,17 @@ impl List {
         let path = if query.is_empty() { TOKENS.to_owned() } else { format!("{TOKENS}?{}", query.join("&")) };
         let list = self.server.client(output)?.list(&path, "tokens").await?;
         output.result(&list, |list| {
-            let keys = ["token_id", "subject", "issued_at", "expiry", "refreshable", "scope", "description"];
-            let headings = ["TOKEN", "SUBJECT", "ISSUED", "EXPIRY", "REFRESHABLE", "SCOPE", "DESCRIPTION"];
+            let columns = [
+                ("token_id", "TOKEN"),
+                ("subject", "SUBJECT"),
+                ("issued_at", "ISSUED"),
+                ("expiry", "EXPIRY"),
+                ("last_used", "LAST USED"),
+                ("refreshable", "REFRESHABLE"),
+                ("scope", "SCOPE"),
+                ("description", "DESCRIPTION"),
+            ];
+            let (keys, headings) = (columns.map(|(key, _)| key), columns.map(|(_, heading)| heading));
             table::table(&headings, &table::rows(&list["tokens"], &keys))
         })
     }

@@ -73,7 +73,9 @@ impl State {
             return Err(Refusal::ForeignToken { id, issuer: token.subject.service().clone(), here });
         }
         if let Some(record) = self.tokens.get(&id).map(|record| record.as_ref().clone()) {
-            return self.revoke_recorded(&record);
+            // One that was imported may say of itself what its list did not.
+            let revocable = record.revocable || self.revocable(&Facts::of_presented(token));
+            return self.revoke_recorded(&TokenRecord { revocable, ..record });
         }
         let expiry = token.expires_at.unwrap_or(u64::MAX);
         if self.revocations.is_listed(&id, expiry) {

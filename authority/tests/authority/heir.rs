@@ -1,8 +1,8 @@
 //! The heir of another installation: what it honours of the tokens that were issued with the key before.
 
 use circlet_authority::{
-    Action, Actor, ImportTokens, Imported, ImportedToken, Judgement, KeyOrigin, Outcome, RevokeTarget,
-    RevokeToken, State, TokenFilter, TokenOrder, invariant, limits::IMPORT_ENTRIES_MAX,
+    Action, Actor, ImportTokens, Imported, ImportedToken, Judgement, KeyOrigin, Outcome, PresentedToken,
+    RevokeTarget, RevokeToken, State, TokenFilter, TokenOrder, invariant, limits::IMPORT_ENTRIES_MAX,
 };
 use circlet_token::{Audience, Claims, Lifetime, Scope, Subject};
 
@@ -96,6 +96,32 @@ fn revocable_tokens_of_before_are_honoured_only_if_they_are_on_the_list() {
     let mut bytes = Vec::new();
     house.state.encode_snapshot(&mut bytes).unwrap();
     assert_eq!(State::decode_snapshot(&mut bytes.as_slice()).unwrap().digest(), house.state.digest());
+}
+
+/// A list does not say which short tokens were made revocable; whoever holds the token does.
+#[test]
+fn a_short_token_that_says_it_is_revocable_is_on_the_list_and_can_be_revoked_by_its_value() {
+    let mut house = heir();
+    old(&mut house, "forced", OURS, 3_600);
+    house.held.get_mut("forced").unwrap().verified.claims.revocable = Some(true);
+    assert!(!is_good(&house, "forced"));
+    let list = vec![listed(&house, "forced")];
+    import(&mut house, list);
+    assert!(is_good(&house, "forced"));
+    let (claims, key) = (house.held["forced"].verified.claims.clone(), kid("k1"));
+    let target = RevokeTarget::Value(Box::new(PresentedToken {
+        id: token_id("forced"),
+        subject: claims.subject,
+        key,
+        issued_at: claims.issued_at,
+        expires_at: claims.expires_at,
+        revocable: claims.revocable,
+        index: claims.index,
+    }));
+    let action = RevokeToken { target, cascade: false };
+    let outcome = house.apply(admin(), Action::RevokeToken(Box::new(action)));
+    assert!(matches!(outcome, Outcome::Revoked(_)), "{outcome:?}");
+    assert!(!is_good(&house, "forced"));
 }
 
 #[test]
