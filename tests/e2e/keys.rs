@@ -293,6 +293,11 @@ async fn rotating_waits_for_every_node_and_no_request_fails() {
         key["unconfirmed"].as_array().is_some_and(|names| names.len() == 1)
     })
     .await;
+    // However much the others do meanwhile.
+    let awake: Vec<_> = cluster.others(follower).into_iter().map(|number| cluster.endpoint(number)).collect();
+    let load = Load::start(&awake, &cluster.admin_token);
+    work(&load, &Done::default()).await;
+    assert_kept_promises(&load.stop().await);
     assert_eq!(key(&cluster, asked, &next).await["state"], "published", "a node has not unsealed it");
     let meanwhile =
         create(endpoints[asked], &cluster.admin_token, PLAIN_SECS, false).await.member("access_token");
