@@ -7,6 +7,7 @@
 //! | [`defects`] | what a simulator plants |
 //! | [`log_store`] | Raft's log and vote over an engine |
 //! | [`blocking`] | where work goes that would hold up the runtime |
+//! | [`folder`] | the folder of snapshots, as the store needs it |
 //! | [`snapshot`] | snapshots as files, the last two of them |
 //! | [`state_machine`] | the machine under openraft |
 //! | [`storage`] | a data folder, opened as a whole |
@@ -32,6 +33,7 @@ pub mod damage;
 pub mod defects;
 pub mod engine;
 pub mod failure;
+pub mod folder;
 mod freshness;
 pub mod journal;
 pub mod log_store;

@@ -212,7 +212,7 @@ fn parts<M: Machine>(
         settings: options.settings,
         accept_clock: options.accept_clock,
         introduced: options.introduced,
-        incoming: storage.snapshots.folder().to_owned(),
+        incoming: storage.snapshots.folder(),
         blocking: Arc::new(Threads),
         salt: now.wall_ms.rotate_left(20) ^ now.boot_ms,
         defects: Defects::default(),

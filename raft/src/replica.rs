@@ -6,7 +6,6 @@ mod members;
 mod status;
 mod upkeep;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use crate::blocking::Blocking;
 use crate::clock_watch::{Clocks, Instants, Offsets, Stamper};
 use crate::defects::Defects;
 use crate::failure::{NotFresh, OpenError};
+use crate::folder::Folder;
 use crate::freshness::{AskLeader, Prover, ReadIndex};
 use crate::journal::Journal;
 use crate::machine::Machine;
@@ -61,7 +61,7 @@ pub struct Parts<M: Machine, L, S> {
     /// The peers that we were told of when we joined.
     pub introduced: Vec<(NodeId, Peer)>,
     /// Where snapshots are received.
-    pub incoming: PathBuf,
+    pub incoming: Arc<dyn Folder>,
     /// Where received snapshots are checked.
     pub blocking: Arc<dyn Blocking>,
     /// Where the nonces of this run begin; different for each run.
@@ -88,7 +88,7 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     accept_clock: bool,
     defects: Defects,
     introduced: Vec<(NodeId, Peer)>,
-    incoming: PathBuf,
+    incoming: Arc<dyn Folder>,
     blocking: Arc<dyn Blocking>,
     /// Ends every task.
     stop: CancellationToken,
@@ -174,7 +174,7 @@ where
     /// Serves a connection of a member until it ends.
     pub async fn serve(self: Arc<Self>, from: NodeId, lane: Lane, channel: Channel) {
         let inbox = Inbox {
-            folder: self.incoming.clone(),
+            folder: Arc::clone(&self.incoming),
             silence: Duration::from_millis(self.settings.snapshot_silence_ms),
             blocking: Arc::clone(&self.blocking),
         };

@@ -8,11 +8,11 @@
 //! The log may be purged only up to the older of the two, so that one damaged file costs nothing but time.
 
 use std::cmp::Reverse;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::folder::{Folder, RealFolder};
 use crate::log_store::PurgeBound;
 use crate::log_store::record::Meta;
 use crate::machine::{Capture, Machine};
@@ -23,13 +23,14 @@ mod format;
 /// Snapshots kept; the log reaches back to the oldest of them.
 const KEPT: usize = 2;
 const PREFIX: &str = "snapshot-";
+const PART: &str = ".part";
 
 /// The folder of snapshots; clones are handles to the same.
 #[derive(Clone)]
 pub struct SnapshotStore(Arc<Inner>);
 
 struct Inner {
-    folder: PathBuf,
+    folder: Arc<dyn Folder>,
     bound: PurgeBound,
     /// Newest first.
     kept: Mutex<Vec<Kept>>,
@@ -37,29 +38,31 @@ struct Inner {
 
 struct Kept {
     meta: Meta,
-    path: PathBuf,
+    name: String,
 }
 
 impl SnapshotStore {
+    /// Opens the folder at `path`, as [`open_in`](Self::open_in) does.
+    pub fn open(path: &Path, bound: PurgeBound) -> io::Result<Self> {
+        Self::open_in(Arc::new(RealFolder::open(path.to_owned())?), bound)
+    }
+
     /// Opens the folder, checks every snapshot in it, sets damaged ones aside with a loud message, and clears
     /// leftovers. Blocks as long as reading all of it takes.
-    pub fn open(folder: &Path, bound: PurgeBound) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+    pub fn open_in(folder: Arc<dyn Folder>, bound: PurgeBound) -> io::Result<Self> {
         let mut kept = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.extension().is_some_and(|kind| kind == "part") {
-                fs::remove_file(&path)?;
+        for name in folder.names()? {
+            if name.ends_with(PART) {
+                folder.remove(&name)?;
             } else if is_snapshot(&name) {
-                match check(&path) {
-                    Ok(meta) => kept.push(Kept { meta, path }),
-                    Err(error) => set_aside(folder, &path, &error)?,
+                match folder.open(&name).and_then(check) {
+                    Ok(meta) => kept.push(Kept { meta, name }),
+                    Err(error) => set_aside(folder.as_ref(), &name, &error)?,
                 }
             }
         }
         kept.sort_by_key(|kept| Reverse(kept.meta.last_log_id));
-        let store = Self(Arc::new(Inner { folder: folder.to_owned(), bound, kept: Mutex::new(kept) }));
+        let store = Self(Arc::new(Inner { folder, bound, kept: Mutex::new(kept) }));
         store.prune()?;
         Ok(store)
     }
@@ -68,7 +71,8 @@ impl SnapshotStore {
     pub(crate) fn current(&self) -> io::Result<Option<(Meta, SnapshotFile)>> {
         let kept = self.kept();
         let Some(newest) = kept.first() else { return Ok(None) };
-        Ok(Some((newest.meta.clone(), SnapshotFile::kept(newest.path.clone())?)))
+        let file = SnapshotFile::kept(Arc::clone(&self.0.folder), newest.name.clone())?;
+        Ok(Some((newest.meta.clone(), file)))
     }
 
     /// The index of the last entry in the newest snapshot.
@@ -86,19 +90,19 @@ impl SnapshotStore {
     /// The size of the newest snapshot; 0 before the first.
     #[must_use]
     pub fn newest_bytes(&self) -> u64 {
-        let path = self.kept().first().map(|newest| newest.path.clone());
-        path.and_then(|path| fs::metadata(path).ok()).map_or(0, |data| data.len())
+        let name = self.kept().first().map(|newest| newest.name.clone());
+        name.and_then(|name| self.0.folder.bytes(&name).ok()).unwrap_or(0)
     }
 
     /// A new file here to receive a snapshot into. [`check_received`] it before Raft is told to install it.
-    pub fn incoming(&self) -> io::Result<(SnapshotFile, File)> {
+    pub fn incoming(&self) -> io::Result<(SnapshotFile, Box<dyn Write + Send>)> {
         SnapshotFile::incoming(&self.0.folder)
     }
 
-    /// The folder, for messages.
+    /// The folder: snapshots are received there too.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.0.folder
+    pub fn folder(&self) -> Arc<dyn Folder> {
+        Arc::clone(&self.0.folder)
     }
 
     /// Writes what was captured and keeps it. Blocks.
@@ -106,39 +110,41 @@ impl SnapshotStore {
         let (incoming, file) = self.incoming()?;
         let mut writer = format::Writer::start(file, meta)?;
         capture(&mut writer)?;
-        let file = writer.finish()?;
-        self.keep(incoming, &file, meta)
+        writer.finish()?.flush()?;
+        self.keep(incoming, meta)
     }
 
     /// Reads a machine out of a snapshot, then keeps the file if it isn't one of ours already. Blocks.
     pub(crate) fn install<M: Machine>(&self, meta: &Meta, file: SnapshotFile) -> io::Result<M> {
-        let machine = restore(file.path(), meta)?;
-        if self.kept().iter().any(|kept| kept.path == file.path()) {
+        let machine = restore(&file, meta)?;
+        let here = file.is_in(&self.0.folder);
+        if here && self.kept().iter().any(|kept| kept.name == file.name()) {
             return Ok(machine);
         }
-        let file = if file.path().parent() == Some(&self.0.folder) { file } else { self.copy(&file)? };
-        let data = File::open(file.path())?;
-        self.keep(file, &data, meta)?;
+        let file = if here { file } else { self.copy(&file)? };
+        self.keep(file, meta)?;
         Ok(machine)
     }
 
     fn copy(&self, from: &SnapshotFile) -> io::Result<SnapshotFile> {
         let (copy, mut file) = self.incoming()?;
-        let bytes = io::copy(&mut File::open(from.path())?, &mut file)?;
+        let bytes = io::copy(&mut from.open()?, &mut file)?;
+        file.flush()?;
         Ok(copy.received(bytes))
     }
 
     /// Makes a complete file durable, then its name, and lets go of the oldest.
-    fn keep(&self, incoming: SnapshotFile, file: &File, meta: &Meta) -> io::Result<SnapshotFile> {
-        file.sync_all()?;
+    fn keep(&self, incoming: SnapshotFile, meta: &Meta) -> io::Result<SnapshotFile> {
+        let folder = &self.0.folder;
+        folder.sync(incoming.name())?;
         let next = meta.last_log_id.map_or(0, |last| last.index() + 1);
-        let path = self.0.folder.join(format!("{PREFIX}{next:020}"));
-        let named = incoming.rename_to(&path)?;
-        sync_folder(&self.0.folder)?;
+        let name = format!("{PREFIX}{next:020}");
+        let named = incoming.rename_to(name.clone())?;
+        folder.sync_names()?;
         {
             let mut kept = self.kept();
-            kept.retain(|kept| kept.path != path);
-            kept.push(Kept { meta: meta.clone(), path });
+            kept.retain(|kept| kept.name != name);
+            kept.push(Kept { meta: meta.clone(), name });
             kept.sort_by_key(|kept| Reverse(kept.meta.last_log_id));
         }
         self.prune()?;
@@ -156,9 +162,9 @@ impl SnapshotStore {
             dropped
         };
         for old in &dropped {
-            fs::remove_file(&old.path)?;
+            self.0.folder.remove(&old.name)?;
         }
-        sync_folder(&self.0.folder)
+        self.0.folder.sync_names()
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
@@ -167,8 +173,8 @@ impl SnapshotStore {
 }
 
 /// Reads a whole snapshot file and checks it; returns what it holds. Blocks.
-pub(crate) fn check(path: &Path) -> io::Result<Meta> {
-    let reader = format::Reader::start(File::open(path)?)?;
+fn check(file: impl Read) -> io::Result<Meta> {
+    let reader = format::Reader::start(file)?;
     let meta = reader.meta().clone();
     reader.drain()?;
     Ok(meta)
@@ -179,7 +185,7 @@ pub type SnapshotMeta = Meta;
 
 /// Reads a whole received file and checks it against what its sender said that it holds. Blocks.
 pub fn check_received(file: &SnapshotFile, meta: &SnapshotMeta) -> io::Result<()> {
-    let found = check(file.path())?;
+    let found = check(file.open()?)?;
     if found == *meta {
         return Ok(());
     }
@@ -188,9 +194,9 @@ pub fn check_received(file: &SnapshotFile, meta: &SnapshotMeta) -> io::Result<()
 }
 
 /// The machine in a snapshot. Every byte is checked on the way, and none may be left over.
-fn restore<M: Machine>(path: &Path, meta: &Meta) -> io::Result<M> {
-    let name = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let mut reader = format::Reader::start(File::open(path)?).map_err(name)?;
+fn restore<M: Machine>(file: &SnapshotFile, meta: &Meta) -> io::Result<M> {
+    let name = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.place()));
+    let mut reader = file.open().and_then(format::Reader::start).map_err(name)?;
     if reader.meta() != meta {
         let what = format!("holds {}, not {meta}", reader.meta());
         return Err(name(io::Error::new(io::ErrorKind::InvalidData, what)));
@@ -209,14 +215,10 @@ fn is_snapshot(name: &str) -> bool {
 }
 
 /// Renames a damaged snapshot, in place of an earlier one, so that it is never read again but can be looked at.
-fn set_aside(folder: &Path, path: &Path, error: &io::Error) -> io::Result<()> {
+fn set_aside(folder: &dyn Folder, name: &str, error: &io::Error) -> io::Result<()> {
     tracing::error!(
-        file = %path.display(), %error,
+        folder = folder.place(), file = name, %error,
         "snapshot is damaged and skipped; the older one and the log take its place. Check this disk"
     );
-    fs::rename(path, folder.join("snapshot.damaged"))
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    folder.rename(name, "snapshot.damaged")
 }

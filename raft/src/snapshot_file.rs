@@ -1,39 +1,39 @@
 //! A complete snapshot in a file: what the state machine hands to the network, and the network to it.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use openraft::AsyncRuntime;
 use openraft::storage::RaftStateMachine;
 
 use crate::types::Types;
+use crate::folder::Folder;
 
 /// A snapshot file; one that was received and not taken over is removed when dropped.
-#[derive(Debug)]
 pub struct SnapshotFile {
-    path: PathBuf,
+    folder: Arc<dyn Folder>,
+    name: String,
     bytes: u64,
     /// Received, and nobody's yet.
     incoming: bool,
 }
 
 impl SnapshotFile {
-    /// A snapshot that its owner keeps at `path`.
-    pub fn kept(path: PathBuf) -> io::Result<Self> {
-        let bytes = fs::metadata(&path)?.len();
-        Ok(Self { path, bytes, incoming: false })
+    /// A snapshot that its owner keeps in `folder` under this name.
+    pub fn kept(folder: Arc<dyn Folder>, name: String) -> io::Result<Self> {
+        let bytes = folder.bytes(&name)?;
+        Ok(Self { folder, name, bytes, incoming: false })
     }
 
     /// A new empty file in `folder`, to receive a snapshot into.
-    pub fn incoming(folder: &Path) -> io::Result<(Self, File)> {
+    pub fn incoming(folder: &Arc<dyn Folder>) -> io::Result<(Self, Box<dyn Write + Send>)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        fs::create_dir_all(folder)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("incoming-{}-{number}.part", std::process::id()));
-        let file = File::options().write(true).create(true).truncate(true).open(&path)?;
-        Ok((Self { path, bytes: 0, incoming: true }, file))
+        let name = format!("incoming-{}-{number}.part", std::process::id());
+        let file = folder.create(&name)?;
+        Ok((Self { folder: Arc::clone(folder), name, bytes: 0, incoming: true }, file))
     }
 
     /// Notes the size once everything has been received.
@@ -43,10 +43,21 @@ impl SnapshotFile {
         self
     }
 
-    /// Where the file is.
+    /// Reads it from its beginning.
+    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        self.folder.open(&self.name)
+    }
+
+    /// Its name in its folder.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is, for messages.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}/{}", self.folder.place(), self.name)
     }
 
     /// Its size.
@@ -55,11 +66,25 @@ impl SnapshotFile {
         self.bytes
     }
 
-    /// Moves a received file to its place; the caller makes both file and folder durable.
-    pub fn rename_to(mut self, place: &Path) -> io::Result<Self> {
-        fs::rename(&self.path, place)?;
+    /// Whether it lies in this folder.
+    pub(crate) fn is_in(&self, folder: &Arc<dyn Folder>) -> bool {
+        Arc::ptr_eq(&self.folder, folder)
+    }
+
+    /// Gives a received file its name; the caller makes both file and name durable.
+    pub fn rename_to(mut self, name: String) -> io::Result<Self> {
+        self.folder.rename(&self.name, &name)?;
         self.incoming = false;
-        Self::kept(place.to_owned())
+        Self::kept(Arc::clone(&self.folder), name)
+    }
+}
+
+impl fmt::Debug for SnapshotFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotFile")
+            .field("place", &self.place())
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,7 +92,7 @@ impl Drop for SnapshotFile {
     fn drop(&mut self) {
         if self.incoming {
             // A leftover only costs room, and the next start clears it.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.folder.remove(&self.name);
         }
     }
 }

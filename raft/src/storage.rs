@@ -100,7 +100,7 @@ fn check_reach<R>(log: &LogStore<R>, snapshots: &SnapshotStore) -> io::Result<()
     }
     let what =
         format!("the log begins after {purged:?}, but the newest readable snapshot ends at {newest:?}");
-    Err(Damage::new(snapshots.folder().display().to_string(), what).into())
+    Err(Damage::new(snapshots.folder().place(), what).into())
 }
 
 /// Notes beside the log that it exists, or finds it empty although it was noted.

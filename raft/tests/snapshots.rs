@@ -165,7 +165,7 @@ async fn an_installed_snapshot_replaces_log_and_machine_and_is_published_at_once
     follower.log.save_vote(&VoteOf::<Rt>::new(1, 1)).await.unwrap();
     append(&mut follower, 0).await;
     let (received, mut file) = follower.snapshots.incoming().unwrap();
-    let bytes = io::copy(&mut fs::File::open(snapshot.snapshot.path()).unwrap(), &mut file).unwrap();
+    let bytes = io::copy(&mut fs::File::open(snapshot.snapshot.place()).unwrap(), &mut file).unwrap();
     let received = received.received(bytes);
     check_received(&received, &snapshot.meta).unwrap();
     follower.machine.install_snapshot(&snapshot.meta, received).await.unwrap();
@@ -187,8 +187,8 @@ async fn a_snapshot_damaged_on_its_way_is_refused() {
     let snapshot = leader.machine.get_current_snapshot().await.unwrap().unwrap();
     let follower = Store::open(to.path()).unwrap();
     let (received, _) = follower.snapshots.incoming().unwrap();
-    let bytes = fs::copy(snapshot.snapshot.path(), received.path()).unwrap();
-    flip_a_byte(received.path());
+    let bytes = fs::copy(snapshot.snapshot.place(), received.place()).unwrap();
+    flip_a_byte(received.place());
     check_received(&received.received(bytes), &snapshot.meta).unwrap_err();
     assert_eq!(snapshot_files(to.path()).len(), 0, "what was refused is removed");
 }

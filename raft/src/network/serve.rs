@@ -1,7 +1,6 @@
 //! The other end of the connections: what peers send is handed to openraft and to the replica.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use openraft::raft::{AppendEntriesRequest, StreamAppendError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::blocking::{Blocking, unblock};
+use crate::folder::Folder;
 use crate::network::calls::{QUEUE_FRAMES_MAX, write_frames};
 use crate::network::snapshot;
 use crate::network::wire::{Appended, Ask, Numbered, Said, SnapshotSaid, decode, encode};
@@ -34,7 +34,7 @@ pub(crate) trait Answer<R: AsyncRuntime>: Send + Sync + 'static {
 
 /// Where snapshots come in.
 pub(crate) struct Inbox {
-    pub(crate) folder: PathBuf,
+    pub(crate) folder: Arc<dyn Folder>,
     pub(crate) silence: Duration,
     pub(crate) blocking: Arc<dyn Blocking>,
 }

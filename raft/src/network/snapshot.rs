@@ -1,8 +1,7 @@
 //! A snapshot on its way: a head, raw chunks, and word from the receiver while it installs.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
@@ -12,6 +11,7 @@ use openraft::errors::{NetworkError, StreamingError};
 use openraft::raft::SnapshotResponse;
 use tokio_util::bytes::Bytes;
 
+use crate::folder::Folder;
 use crate::network::wire::{SnapshotHead, SnapshotSaid, decode, encode};
 use crate::network::{Channel, FrameStream};
 use crate::snapshot_file::SnapshotFile;
@@ -37,7 +37,7 @@ async fn send_file<R: AsyncRuntime>(
     snapshot: SnapshotOf<Types<R>, SnapshotFile>,
     silence: Duration,
 ) -> io::Result<VoteOf<Types<R>>> {
-    let mut file = File::open(snapshot.snapshot.path())?;
+    let mut file = snapshot.snapshot.open()?;
     let bytes = snapshot.snapshot.bytes();
     let head = encode(&SnapshotHead::<R> { vote, meta: snapshot.meta, bytes })?;
     in_time::<R, _, _>(silence, channel.tx.send(head)).await??;
@@ -62,7 +62,7 @@ async fn send_file<R: AsyncRuntime>(
 /// Receives a snapshot into a file of `folder`.
 pub(crate) async fn receive<R: AsyncRuntime>(
     rx: &mut FrameStream,
-    folder: &Path,
+    folder: &Arc<dyn Folder>,
     silence: Duration,
 ) -> io::Result<(SnapshotHead<R>, SnapshotFile)> {
     let head: SnapshotHead<R> = decode(&next_frame::<R>(rx, silence).await?)?;
@@ -79,6 +79,7 @@ pub(crate) async fn receive<R: AsyncRuntime>(
         }
         file.write_all(&chunk)?;
     }
+    file.flush()?;
     Ok((head, snapshot.received(got)))
 }
 

@@ -155,7 +155,7 @@ pub(crate) async fn three(home: &tempfile::TempDir, wires: &Arc<Wires>) -> Vec<(
             settings: Settings { election_min_ms: 1_000, election_max_ms: 1_600, ..Settings::default() },
             accept_clock: false,
             introduced: Vec::new(),
-            incoming: data,
+            incoming: storage.snapshots.folder(),
             blocking: Arc::new(Threads),
             salt: id,
             defects: Defects::default(),

@@ -1,34 +1,40 @@
-//! The computers of a cluster, and the cluster's beginning.
+//! The computers of a cluster, their starts and ends.
 
-use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use circlet_authority::{Action, Actor, AdmitNode, Command, MintJoinToken, Outcome};
+use circlet_authority::{Action, Actor, Command, Outcome};
 use circlet_raft::blocking::Blocking;
+use circlet_raft::folder::Folder;
 use circlet_raft::log_store::PurgeBound;
 use circlet_raft::replica::{Parts, Replica};
 use circlet_raft::snapshot::SnapshotStore;
 use circlet_raft::storage::Storage;
 use circlet_raft::{NodeId, Peer, Settings};
 use openraft_rt::AsyncRuntime;
-use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::dice::Dice;
-use crate::disk::{Disk, DiskEngine};
+use crate::disk::{Disk, DiskEngine, DiskFolder};
+use crate::fault::{Fault, Faults};
 use crate::history::{Event, History};
-use crate::house;
 use crate::machine::Member;
 use crate::plant::Plant;
 use crate::runtime::NodeRuntime;
 use crate::scope::{Scope, lock};
 use crate::wires::{Plug, Wires};
 
+mod membership;
+
 /// What blocks is done on the spot.
-struct OnTheSpot;
+struct OnTheSpot(Arc<Faults>);
 
 impl Blocking for OnTheSpot {
-    fn run(&self, _: &'static str, job: Box<dyn FnOnce() + Send>) -> std::io::Result<()> {
+    fn run(&self, name: &'static str, job: Box<dyn FnOnce() + Send>) -> std::io::Result<()> {
+        // Only what came over the network is checked.
+        if name == "check" {
+            self.0.count(Fault::SnapshotInstalled);
+        }
         job();
         Ok(())
     }
@@ -40,13 +46,14 @@ pub struct Computer {
     pub id: NodeId,
     /// How the others know it.
     pub peer: Peer,
-    /// Where the log is.
+    /// Where log and snapshots are.
     pub disk: Arc<Disk>,
     /// Its clocks, which go on while it is down.
     pub clock: Arc<Mutex<Clock>>,
-    folder: PathBuf,
     introduced: Vec<(NodeId, Peer)>,
     running: Mutex<Running>,
+    /// The node is being removed, and stops itself when it hears of it.
+    leaving: AtomicBool,
 }
 
 #[derive(Default)]
@@ -60,6 +67,11 @@ impl Computer {
     pub fn node(&self) -> Option<(Arc<Scope>, Arc<Member>)> {
         lock(&self.running).node.clone()
     }
+
+    /// Whether its node may stop itself.
+    fn may_stop(&self) -> bool {
+        self.disk.is_hurt() || self.leaving.load(Ordering::SeqCst)
+    }
 }
 
 /// The whole of it.
@@ -68,25 +80,25 @@ pub struct Cluster {
     pub history: Arc<History>,
     /// Between the computers.
     pub wires: Arc<Wires>,
+    /// What went wrong so far.
+    pub faults: Arc<Faults>,
     dice: Dice,
     settings: Settings,
     computers: Mutex<Vec<Arc<Computer>>>,
-    home: tempfile::TempDir,
 }
 
 impl Cluster {
     /// A cluster without computers.
     #[must_use]
     pub fn new(history: Arc<History>, dice: &Dice, settings: Settings) -> Arc<Self> {
-        let memory = std::path::Path::new("/dev/shm");
-        let home = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let faults = Arc::new(Faults::default());
         Arc::new(Self {
             history,
-            wires: Wires::new(dice.split()),
+            wires: Wires::new(dice.split(), Arc::clone(&faults)),
+            faults,
             dice: dice.split(),
             settings,
             computers: Mutex::default(),
-            home: home.expect("a folder for snapshots can be made"),
         })
     }
 
@@ -107,7 +119,7 @@ impl Cluster {
         })
     }
 
-    fn add(&self, id: NodeId, name: &str, introduced: Vec<(NodeId, Peer)>) -> Arc<Computer> {
+    fn add(&self, id: NodeId, peer: Peer, introduced: Vec<(NodeId, Peer)>) -> Arc<Computer> {
         let drift = self.dice.between(0, 400);
         let off_ms = i64::try_from(self.dice.between(0, 1_000)).unwrap_or(0) - 500;
         let disk = Arc::new(Disk::default());
@@ -115,12 +127,12 @@ impl Cluster {
         disk.set(|habits| habits.acknowledges_early = early);
         let computer = Arc::new(Computer {
             id,
-            peer: peer(name),
+            peer,
             disk,
             clock: Arc::new(Mutex::new(Clock::new(999_800 + drift, off_ms))),
-            folder: self.home.path().join(name),
             introduced,
             running: Mutex::default(),
+            leaving: AtomicBool::new(false),
         });
         lock(&self.computers).push(Arc::clone(&computer));
         computer
@@ -146,20 +158,19 @@ impl Cluster {
                 let stopped = member.stopped();
                 lock(&computer.running).node = Some((Arc::clone(&scope), member));
                 let (this, computer) = (Arc::clone(self), Arc::clone(computer));
-                let watching = async move {
-                    let why = stopped.await;
-                    let expected = computer.disk.fails();
-                    this.history.tell(&Event::Stopped { node: computer.id, why, expected });
-                };
+                let watching = async move { this.tell_stopped(&computer, stopped.await) };
                 scope.enter(|| drop(NodeRuntime::spawn(watching)));
             }
             Ok(Err(why)) => {
-                let expected = computer.disk.fails();
-                self.history.tell(&Event::Stopped { node: computer.id, why, expected });
+                self.tell_stopped(computer, why);
                 scope.kill();
             }
             Err(_) => scope.kill(),
         }
+    }
+
+    fn tell_stopped(&self, computer: &Computer, why: String) {
+        self.history.tell(&Event::Stopped { node: computer.id, why, expected: computer.may_stop() });
     }
 
     fn open(
@@ -169,14 +180,16 @@ impl Cluster {
         life: u64,
     ) -> impl Future<Output = Result<Arc<Member>, String>> + Send + 'static {
         let (wires, settings, dice) = (Arc::clone(&self.wires), self.settings.clone(), self.dice.split());
-        let defects = self.history.plant().defects();
+        let (defects, faults) = (self.history.plant().defects(), Arc::clone(&self.faults));
         async move {
             let failed = |error: std::io::Error| error.to_string();
             let bound = PurgeBound::none();
             let engine = DiskEngine::open(Arc::clone(&computer.disk), dice);
-            let snapshots = SnapshotStore::open(&computer.folder, bound.clone()).map_err(failed)?;
-            let storage =
-                Storage::assemble(Arc::new(engine), snapshots, bound, Arc::new(OnTheSpot)).map_err(failed)?;
+            let folder: Arc<dyn Folder> = Arc::new(DiskFolder(Arc::clone(&computer.disk)));
+            let snapshots = SnapshotStore::open_in(Arc::clone(&folder), bound.clone()).map_err(failed)?;
+            let blocking: Arc<dyn Blocking> = Arc::new(OnTheSpot(faults));
+            let storage = Storage::assemble(Arc::new(engine), snapshots, bound, Arc::clone(&blocking))
+                .map_err(failed)?;
             let parts = Parts {
                 id: computer.id,
                 journal: storage.journal(),
@@ -188,8 +201,8 @@ impl Cluster {
                 settings,
                 accept_clock: false,
                 introduced: computer.introduced.clone(),
-                incoming: computer.folder.clone(),
-                blocking: Arc::new(OnTheSpot),
+                incoming: folder,
+                blocking,
                 salt: (computer.id << 32) + (life << 20),
                 defects,
             };
@@ -197,69 +210,18 @@ impl Cluster {
         }
     }
 
-    /// Kills a node as a power cut does: what its disk had not synced is lost, fully or in part.
+    /// Kills a node as a power cut does: what its disk had not synced is lost, fully or in part. Its disk is good
+    /// again when it starts next.
     pub fn kill(&self, computer: &Computer) {
         let node = lock(&computer.running).node.take();
         let Some((scope, member)) = node else { return };
         self.wires.unplug(computer.id);
         scope.kill();
         drop(member);
-        let lost = computer.disk.crash(&self.dice);
+        let (lost, tail) = computer.disk.crash(&self.dice);
+        tail.into_iter().for_each(|fault| self.faults.count(fault));
+        computer.disk.begin_life();
         self.history.tell(&Event::Killed { node: computer.id, lost });
-    }
-
-    /// Founds the cluster and has `count` nodes join.
-    pub async fn found(self: &Arc<Self>, count: u64) -> Result<(), String> {
-        let founder = self.add(1, "n1", Vec::new());
-        self.start(&founder).await;
-        let peer = founder.peer.clone();
-        ask(&founder, |member| async move { member.initialize(peer).await.map_err(|e| e.to_string()) })
-            .await
-            .ok_or("the founder died")??;
-        decide(&founder, Actor::System, house::bootstrap(&founder.peer)).await?;
-        for action in house::furniture() {
-            decide(&founder, Actor::Operator, action).await?;
-        }
-        for number in 2..=count {
-            self.join(&founder, &format!("n{number}")).await?;
-        }
-        for _ in 0..600 {
-            NodeRuntime::sleep(std::time::Duration::from_millis(50)).await;
-            let voters = |computer: &Arc<Computer>| {
-                let members = computer.node().map(|(_, member)| member.status().members).unwrap_or_default();
-                members.values().filter(|member| member.voter).count() as u64
-            };
-            if self.computers().iter().all(|computer| voters(computer) == count) {
-                return Ok(());
-            }
-        }
-        Err("not all nodes got a vote".to_owned())
-    }
-
-    /// Lets one more node join, with the help of a running one.
-    pub async fn join(self: &Arc<Self>, through: &Arc<Computer>, name: &str) -> Result<(), String> {
-        let secret = digest(&[b"join ", name.as_bytes()]);
-        let mint = Action::MintJoinToken(MintJoinToken { hash: secret });
-        decide(through, Actor::Operator, mint).await?;
-        let peer = peer(name);
-        let admit = Action::AdmitNode(Box::new(AdmitNode {
-            join_token: secret,
-            name: peer.name.clone(),
-            peer_address: peer.peer_address.clone(),
-            client_url: peer.client_url.clone(),
-            public_key: peer.public_key,
-        }));
-        let Outcome::Joined { node } = decide(through, Actor::System, admit).await? else {
-            return Err(format!("{name} was not admitted"));
-        };
-        let computer = self.add(node, name, vec![(through.id, through.peer.clone())]);
-        self.wires.learn_key(node, peer.public_key);
-        self.start(&computer).await;
-        ask(through, move |member| async move {
-            member.add_learner(node, peer).await.map_err(|error| error.to_string())
-        })
-        .await
-        .ok_or("the helper died")?
     }
 
     /// Ends everything, so that nothing holds on to anything.
@@ -294,17 +256,4 @@ pub async fn decide(computer: &Computer, actor: Actor, action: Action) -> Result
         Some(refusal) => Err(refusal.to_string()),
         None => Ok(outcome),
     }
-}
-
-fn peer(name: &str) -> Peer {
-    Peer {
-        name: name.to_owned(),
-        peer_address: format!("{name}:7000"),
-        client_url: format!("https://{name}"),
-        public_key: digest(&[b"key of ", name.as_bytes()]),
-    }
-}
-
-fn digest(parts: &[&[u8]]) -> [u8; 32] {
-    parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize().into()
 }

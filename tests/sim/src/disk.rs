@@ -1,4 +1,4 @@
-//! A simulated disk under the log: what isn't synced is lost with the node, fully or in part.
+//! A simulated disk: what isn't synced is lost with the node, fully or in part.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -10,21 +10,34 @@ use openraft_rt::AsyncRuntime;
 use tokio::sync::Notify;
 
 use crate::dice::Dice;
+use crate::fault::Fault;
 use crate::runtime::NodeRuntime;
 use crate::scope::lock;
+
+mod files;
+
+pub use files::{DiskFolder, Files};
 
 /// How long a batch that nobody waits for may stay in memory, as in the real flusher.
 const LAZY_FLUSH: Duration = Duration::from_millis(100);
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What survives a crash.
+/// What survives a crash: the log's records, and the files of snapshots.
 #[derive(Debug, Default)]
 pub struct Disk {
     synced: Mutex<Records>,
     /// Written in this order since the last sync; a crash keeps a prefix of them.
     unsynced: Mutex<Vec<Vec<Change>>>,
+    files: Mutex<Files>,
     habits: Mutex<Habits>,
+}
+
+/// What a disk holds, to set it back to later.
+#[derive(Clone, Debug)]
+pub struct Image {
+    synced: Records,
+    files: Files,
 }
 
 /// How the disk behaves.
@@ -36,52 +49,134 @@ pub struct Habits {
     pub sync_us_max: u64,
     /// Every sync fails.
     pub fails: bool,
+    /// Nothing more can be written.
+    pub full: bool,
+    /// Something went wrong in this life of the node that may stop it.
+    pub hurt: bool,
     /// Planted: batches are reported durable before they are.
     pub acknowledges_early: bool,
 }
 
 impl Default for Habits {
     fn default() -> Self {
-        Self { sync_us_min: 100, sync_us_max: 600, fails: false, acknowledges_early: false }
+        Self {
+            sync_us_min: 100,
+            sync_us_max: 600,
+            fails: false,
+            full: false,
+            hurt: false,
+            acknowledges_early: false,
+        }
+    }
+}
+
+impl Habits {
+    /// Why nothing can be written or synced, if so.
+    fn failure(self) -> Option<io::Error> {
+        if self.full {
+            return Some(io::Error::new(io::ErrorKind::StorageFull, "no space left on the simulated disk"));
+        }
+        self.fails.then(|| io::Error::other("the simulated disk failed"))
     }
 }
 
 impl Disk {
     /// Changes how it behaves.
     pub fn set(&self, change: impl FnOnce(&mut Habits)) {
-        change(&mut lock(&self.habits));
+        let mut habits = lock(&self.habits);
+        change(&mut habits);
+        habits.hurt |= habits.fails || habits.full;
     }
 
-    /// Whether it fails every sync.
+    /// Whether anything happened to it since the node was started that may make the node stop.
     #[must_use]
-    pub fn fails(&self) -> bool {
-        lock(&self.habits).fails
+    pub fn is_hurt(&self) -> bool {
+        lock(&self.habits).hurt
     }
 
-    /// Loses a part of what isn't synced: everything from a random batch on. Returns how many batches were lost.
-    pub fn crash(&self, dice: &Dice) -> usize {
+    /// A node begins to run on it.
+    pub fn begin_life(&self) {
+        self.set(|habits| habits.hurt = false);
+    }
+
+    fn habits(&self) -> Habits {
+        *lock(&self.habits)
+    }
+
+    /// Loses a part of what isn't synced, from a random byte on. A batch that is cut in two is dropped, as the real
+    /// engine drops one whose checksum is wrong. Returns how many batches were
+    /// lost, and what happened if anything wasn't synced.
+    pub fn crash(&self, dice: &Dice) -> (usize, Option<Fault>) {
+        lock(&self.files).crash(dice);
         let unsynced = std::mem::take(&mut *lock(&self.unsynced));
-        let kept = match dice.between(0, 2) {
+        let sizes: Vec<u64> = unsynced.iter().map(|batch| bytes_of(batch)).collect();
+        let all: u64 = sizes.iter().sum();
+        let cut = match dice.between(0, 4) {
             0 => 0,
-            1 => unsynced.len(),
-            _ => usize::try_from(dice.between(0, unsynced.len() as u64)).unwrap_or(0),
+            1 => all,
+            _ => dice.between(0, all),
         };
-        let lost = unsynced.len() - kept;
+        let ends = sizes.iter().scan(0, |end, size| {
+            *end += size;
+            Some(*end)
+        });
+        let (mut kept, mut whole) = (0, 0);
+        for end in ends.take_while(|end| *end <= cut) {
+            (kept, whole) = (kept + 1, end);
+        }
+        let count = unsynced.len();
         let mut synced = lock(&self.synced);
         unsynced.into_iter().take(kept).for_each(|changes| apply(&mut synced, changes));
-        lost
+        let tail = match (count, kept) {
+            (0, _) => None,
+            _ if kept == count => Some(Fault::TailKept),
+            _ if cut > whole => Some(Fault::TailTorn),
+            (_, 0) => Some(Fault::TailLost),
+            _ => Some(Fault::TailPartlyLost),
+        };
+        (count - kept, tail)
     }
 
-    /// Flips a bit in a random value. False if there is nothing to damage.
-    pub fn damage(&self, dice: &Dice) -> bool {
+    /// Everything on it, as it is.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        Image { synced: lock(&self.synced).clone(), files: lock(&self.files).clone() }
+    }
+
+    /// Goes back to what it held. The node must be down.
+    pub fn set_back(&self, to: &Image) {
+        lock(&self.synced).clone_from(&to.synced);
+        lock(&self.files).clone_from(&to.files);
+    }
+
+    /// How many records it holds.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        lock(&self.synced).len()
+    }
+
+    /// Flips a bit in a random record of the log. The node must be down. False if there is none.
+    pub fn damage_log(&self, dice: &Dice) -> bool {
+        self.set(|habits| habits.hurt = true);
         let mut synced = lock(&self.synced);
         let keys: Vec<Vec<u8>> = synced.keys().cloned().collect();
-        let Some(value) = dice.pick(&keys).and_then(|key| synced.get_mut(key)) else { return false };
-        let at = usize::try_from(dice.between(0, value.len().saturating_sub(1) as u64)).unwrap_or(0);
-        value.get_mut(at).is_some_and(|byte| {
-            *byte ^= 1 << dice.between(0, 7);
-            true
-        })
+        dice.pick(&keys).and_then(|key| synced.get_mut(key)).is_some_and(|value| flip_a_bit(value, dice))
+    }
+
+    /// Flips a bit in a random snapshot. False if there is none.
+    pub fn damage_snapshot(&self, dice: &Dice) -> bool {
+        lock(&self.files).damage(dice)
+    }
+
+    /// The power goes at the snapshot file operation that comes after so many others.
+    pub fn arm(&self, operations: Option<u64>) {
+        lock(&self.files).arm(operations);
+    }
+
+    /// Whether the power went where it had been armed.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        lock(&self.files).is_halted()
     }
 
     fn write(&self, batches: &[Vec<Change>]) {
@@ -95,6 +190,26 @@ impl Disk {
             apply(&mut synced, changes);
         }
     }
+}
+
+/// How much room a batch takes, with a checksum.
+fn bytes_of(batch: &[Change]) -> u64 {
+    let bytes: usize = batch
+        .iter()
+        .map(|change| match change {
+            Change::Put(key, value) => key.len() + value.len(),
+            Change::Remove(key) => key.len(),
+        })
+        .sum();
+    bytes as u64 + 8
+}
+
+fn flip_a_bit(bytes: &mut [u8], dice: &Dice) -> bool {
+    let at = usize::try_from(dice.between(0, bytes.len().saturating_sub(1) as u64)).unwrap_or(0);
+    bytes.get_mut(at).is_some_and(|byte| {
+        *byte ^= 1 << dice.between(0, 7);
+        true
+    })
 }
 
 fn apply(records: &mut Records, changes: Vec<Change>) {
@@ -112,7 +227,6 @@ fn apply(records: &mut Records, changes: Vec<Change>) {
 
 /// An [`Engine`] on a [`Disk`], for one life of a node.
 pub struct DiskEngine {
-    disk: Arc<Disk>,
     shared: Arc<Shared>,
 }
 
@@ -131,10 +245,10 @@ impl DiskEngine {
     #[must_use]
     pub fn open(disk: Arc<Disk>, dice: Dice) -> Self {
         let shared = Arc::new(Shared::default());
-        shared.records.lock().expect("nobody else has it yet").clone_from(&lock(&disk.synced));
-        let (flushed, flushing) = (Arc::clone(&disk), Arc::clone(&shared));
-        drop(NodeRuntime::spawn(async move { flushing.run(&flushed, &dice).await }));
-        Self { disk, shared }
+        lock(&shared.records).clone_from(&lock(&disk.synced));
+        let flushing = Arc::clone(&shared);
+        drop(NodeRuntime::spawn(async move { flushing.run(&disk, &dice).await }));
+        Self { shared }
     }
 }
 
@@ -157,10 +271,13 @@ impl Shared {
     }
 
     async fn flush(&self, disk: &Disk, dice: &Dice, round: Vec<(Batch, Option<Done>)>) {
-        let habits = *lock(&disk.habits);
+        let habits = disk.habits();
         let (batches, waiting): (Vec<_>, Vec<_>) =
             round.into_iter().map(|(batch, done)| (batch.into_changes(), done)).unzip();
         let mut waiting: Vec<Done> = waiting.into_iter().flatten().collect();
+        if habits.full {
+            lock(&self.failure).get_or_insert_with(|| "no space left on the simulated disk".to_owned());
+        }
         if lock(&self.failure).is_none() {
             disk.write(&batches);
             let mut records = lock(&self.records);
@@ -174,7 +291,7 @@ impl Shared {
         let wait = dice.between(habits.sync_us_min, habits.sync_us_max);
         NodeRuntime::sleep(Duration::from_micros(wait)).await;
         if habits.fails {
-            lock(&self.failure).get_or_insert_with(|| "the disk failed".to_owned());
+            lock(&self.failure).get_or_insert_with(|| "the simulated disk failed".to_owned());
         }
         let failure = lock(&self.failure).clone();
         if failure.is_none() {
@@ -217,7 +334,6 @@ impl Engine for DiskEngine {
     }
 
     fn file(&self) -> String {
-        let _ = &self.disk;
         "the simulated disk".to_owned()
     }
 }

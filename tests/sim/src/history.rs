@@ -24,7 +24,7 @@ pub enum Event {
     Unsound { node: NodeId, index: u64, what: String },
     /// A node began to run.
     Started { node: NodeId, life: u64 },
-    /// A node was killed.
+    /// A node was killed; so many batches that weren't synced were lost.
     Killed { node: NodeId, lost: usize },
     /// A node stopped itself.
     Stopped { node: NodeId, why: String, expected: bool },

@@ -6,6 +6,7 @@
 //! | [`run`] | one run: faults for a while, then none |
 //! | [`workload`] | what clients do meanwhile |
 //! | [`chaos`] | what is done to them |
+//! | [`fault`] | what can go wrong, by kind |
 //! | [`history`] | what happened, in one order |
 //! | [`invariant`] | what must hold, one file each |
 //! | [`plant`] | bugs that can be planted, to prove that they would be caught |
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod cluster;
 pub mod dice;
 pub mod disk;
+pub mod fault;
 pub mod history;
 pub mod house;
 pub mod invariant;

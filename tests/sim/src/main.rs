@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use circlet_sim::fault::Fault;
 use circlet_sim::plant::Plant;
 use circlet_sim::run::{Plan, Report, run};
 use clap::Parser;
@@ -144,18 +145,18 @@ struct Sums {
     steps: u64,
     simulated_ms: u64,
     operations: BTreeMap<&'static str, u64>,
-    faults: BTreeMap<&'static str, u64>,
+    faults: BTreeMap<Fault, u64>,
 }
 
 impl Sums {
     fn add(&mut self, report: &Report) {
         self.steps += report.steps;
         self.simulated_ms += report.simulated_ms;
-        for (sum, counts) in [(&mut self.operations, &report.operations), (&mut self.faults, &report.faults)]
-        {
-            for (what, count) in counts {
-                *sum.entry(what).or_default() += count;
-            }
+        for (what, count) in &report.operations {
+            *self.operations.entry(what).or_default() += count;
+        }
+        for (fault, count) in &report.faults {
+            *self.faults.entry(*fault).or_default() += count;
         }
     }
 
@@ -164,11 +165,13 @@ impl Sums {
         let (whole, part) = (per_hundred_seconds / 100, per_hundred_seconds % 100);
         writeln!(out, "{done} seeds in {} s, {whole}.{part:02} a second", took.as_secs())?;
         writeln!(out, "{} steps in {} simulated seconds", self.steps, self.simulated_ms / 1_000)?;
-        for (name, counts) in [("operations", &self.operations), ("faults", &self.faults)] {
-            writeln!(out, "{name}:")?;
-            counts.iter().try_for_each(|(what, count)| writeln!(out, "  {count:>9} {what}"))?;
-        }
-        Ok(())
+        writeln!(out, "operations:")?;
+        self.operations.iter().try_for_each(|(what, count)| writeln!(out, "  {count:>9} {what}"))?;
+        writeln!(out, "faults:")?;
+        Fault::ALL.iter().try_for_each(|fault| {
+            let count = self.faults.get(fault).copied().unwrap_or(0);
+            writeln!(out, "  {count:>9} {}", fault.name())
+        })
     }
 }
 
@@ -206,7 +209,7 @@ fn prove(arguments: &Arguments, out: &mut impl Write) -> io::Result<ExitCode> {
     let mut escaped = false;
     writeln!(out, "| planted | seeds until caught | by |\n|---|---|---|")?;
     for (plant, name) in Plant::ALL {
-        let found = search(arguments, plant, false, out)?;
+        let found = search(arguments, *plant, false, out)?;
         let broken = found.failed.and_then(|(_, report)| report.violation);
         escaped |= broken.is_none();
         let by = broken.map_or("nothing", |violation| violation.invariant);

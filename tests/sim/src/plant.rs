@@ -36,11 +36,13 @@ pub enum Plant {
     LocalClock,
     /// A request whose fate is unknown is reported as done.
     UnknownIsDone,
+    /// A node that lost its disk comes back under the id that it had.
+    ReusedId,
 }
 
 impl Plant {
     /// All of them with their names and what they do.
-    pub const ALL: [(Self, &'static str); 11] = [
+    pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::EarlyAcknowledgement, "early-acknowledgement"),
         (Self::NoFreshnessCheck, "no-freshness-check"),
         (Self::NoProofAfterStart, "no-proof-after-start"),
@@ -52,6 +54,7 @@ impl Plant {
         (Self::RefreshTwice, "refresh-twice"),
         (Self::LocalClock, "local-clock"),
         (Self::UnknownIsDone, "unknown-is-done"),
+        (Self::ReusedId, "reused-id"),
     ];
 
     /// The bug of this name.

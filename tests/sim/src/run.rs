@@ -11,6 +11,7 @@ use openraft_rt::AsyncRuntime;
 use crate::chaos::Chaos;
 use crate::cluster::{Cluster, ask};
 use crate::dice::Dice;
+use crate::fault::Fault;
 use crate::history::{Event, History, Violation};
 use crate::machine::tell_whole;
 use crate::plant::Plant;
@@ -32,7 +33,7 @@ pub struct Report {
     /// Requests by kind and result.
     pub operations: BTreeMap<&'static str, u64>,
     /// Faults by kind.
-    pub faults: BTreeMap<&'static str, u64>,
+    pub faults: BTreeMap<Fault, u64>,
     /// The events as text, if they were asked for.
     pub lines: Vec<String>,
 }
@@ -77,9 +78,9 @@ pub fn run(plan: Plan) -> Report {
 }
 
 fn settings(dice: &Dice) -> Settings {
-    let snapshot_log_bytes = match dice.between(0, 2) {
-        0 => 8 << 10,
-        1 => 40 << 10,
+    let snapshot_log_bytes = match dice.between(0, 4) {
+        0 | 1 => 8 << 10,
+        2 | 3 => 40 << 10,
         _ => 64 << 20,
     };
     Settings { snapshot_log_bytes, ..Settings::default() }
@@ -112,7 +113,7 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     workload.stop();
     report.simulated_ms = global_nanos() / 1_000_000;
     report.operations = workload.counts();
-    report.faults = chaos.counts();
+    report.faults = cluster.faults.counts();
     cluster.end();
     report
 }
@@ -151,6 +152,9 @@ async fn healthy(cluster: &Arc<Cluster>, history: &History) -> Result<(), String
         let status = member.status();
         if let Some(stopped) = status.stopped {
             return Err(format!("node {id} has stopped itself: {stopped}"));
+        }
+        if !cluster.knows_all(&computer) {
+            return Err(format!("node {id} knows other voters than there are: {:?}", status.members.keys()));
         }
         leaders.push(status.leader);
         let sent = global_nanos();

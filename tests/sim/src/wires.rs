@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::bytes::{Bytes, BytesMut};
 
 use crate::dice::Dice;
+use crate::fault::{Fault, Faults};
 use crate::machine::Member;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::{self, Scope, lock};
@@ -34,12 +35,24 @@ pub struct Weather {
     pub slow_us_max: u64,
     /// So many frames of ten thousand break their connection.
     pub breaks_per_myriad: u64,
+    /// So many questions and answers of a thousand arrive twice. Entries don't: they are told apart by their order on a
+    /// connection, which TCP and TLS keep, so that doubling one would be a bug of theirs.
+    pub doubles_per_mille: u64,
+    /// So many questions and answers of a thousand don't wait for those before them.
+    pub overtakes_per_mille: u64,
 }
 
 impl Weather {
     /// A quiet local network.
-    pub const CALM: Self =
-        Self { delay_us_min: 50, delay_us_max: 400, slow_per_mille: 0, slow_us_max: 0, breaks_per_myriad: 0 };
+    pub const CALM: Self = Self {
+        delay_us_min: 50,
+        delay_us_max: 400,
+        slow_per_mille: 0,
+        slow_us_max: 0,
+        breaks_per_myriad: 0,
+        doubles_per_mille: 0,
+        overtakes_per_mille: 0,
+    };
 }
 
 struct Station {
@@ -57,13 +70,14 @@ pub struct Wires {
     lag: Mutex<BTreeMap<(NodeId, NodeId), u64>>,
     mended: Notify,
     weather: Mutex<Weather>,
+    faults: Arc<Faults>,
     dice: Dice,
 }
 
 impl Wires {
     /// A network without nodes.
     #[must_use]
-    pub fn new(dice: Dice) -> Arc<Self> {
+    pub fn new(dice: Dice, faults: Arc<Faults>) -> Arc<Self> {
         Arc::new(Self {
             stations: Mutex::default(),
             keys: Mutex::default(),
@@ -71,6 +85,7 @@ impl Wires {
             lag: Mutex::default(),
             mended: Notify::new(),
             weather: Mutex::new(Weather::CALM),
+            faults,
             dice,
         })
     }
@@ -143,12 +158,47 @@ impl Wires {
         }
     }
 
-    fn pipe(self: &Arc<Self>, from: NodeId, to: NodeId) -> (PipeEnd, mpsc::UnboundedReceiver<Bytes>) {
+    fn pipe(
+        self: &Arc<Self>,
+        from: NodeId,
+        to: NodeId,
+        lane: Lane,
+    ) -> (PipeEnd, mpsc::UnboundedReceiver<Bytes>) {
         let (tx, frames) = mpsc::unbounded_channel();
         let (out, rx) = mpsc::unbounded_channel();
+        // Only what is numbered can do without the order of its connection.
+        let aside = (lane == Lane::Calls).then(|| out.downgrade());
         let carrying = Arc::clone(self).carry(from, to, frames, out);
         scope::outside(|| drop(NodeRuntime::spawn(carrying)));
-        (PipeEnd { wires: Arc::clone(self), ends: (from, to), tx: Some(tx), due: 0 }, rx)
+        (PipeEnd { wires: Arc::clone(self), ends: (from, to), tx: Some(tx), aside, due: 0 }, rx)
+    }
+
+    /// Whether something happens that happens to so many frames of a thousand.
+    fn happens(&self, per_mille: u64, fault: Fault) -> bool {
+        let happens = per_mille > 0 && self.dice.between(0, 999) < per_mille;
+        if happens {
+            self.faults.count(fault);
+        }
+        happens
+    }
+
+    /// Carries one frame beside the others of its connection; it is lost if the way is cut or the connection closed.
+    fn carry_aside(
+        self: &Arc<Self>,
+        (from, to): (NodeId, NodeId),
+        out: &mpsc::WeakUnboundedSender<Bytes>,
+        frame: Bytes,
+    ) {
+        let (this, out) = (Arc::clone(self), out.clone());
+        let delay = Duration::from_nanos(self.delay_nanos(from, to) * self.dice.between(1, 20));
+        let carrying = async move {
+            NodeRuntime::sleep(delay).await;
+            if let Some(out) = out.upgrade().filter(|_| !this.is_cut(from, to)) {
+                // Nobody may wait for it any more.
+                let _ = out.send(frame);
+            }
+        };
+        scope::outside(|| drop(NodeRuntime::spawn(carrying)));
     }
 
     /// Carries frames in order, each when it is due.
@@ -168,11 +218,16 @@ impl Wires {
             NodeRuntime::sleep(Duration::from_nanos(due.saturating_sub(global_nanos()))).await;
             if self.is_cut(from, to) && !self.outlasts_cut(from, to).await {
                 // Nobody tells either side: the connection hangs until it is given up.
+                self.faults.count(Fault::ConnectionHung);
                 drop(frame);
                 out.closed().await;
                 return;
             }
-            if self.breaks() || out.send(frame).is_err() {
+            if self.breaks() {
+                self.faults.count(Fault::ConnectionBroken);
+                return;
+            }
+            if out.send(frame).is_err() {
                 return;
             }
         }
@@ -202,6 +257,8 @@ struct PipeEnd {
     wires: Arc<Wires>,
     ends: (NodeId, NodeId),
     tx: Option<mpsc::UnboundedSender<(u64, Bytes)>>,
+    /// Where frames arrive that don't keep the order.
+    aside: Option<mpsc::WeakUnboundedSender<Bytes>>,
     due: u64,
 }
 
@@ -214,6 +271,16 @@ impl Sink<Bytes> for PipeEnd {
 
     fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> io::Result<()> {
         let (from, to) = self.ends;
+        if let Some(aside) = &self.aside {
+            let weather = *lock(&self.wires.weather);
+            if self.wires.happens(weather.overtakes_per_mille, Fault::FrameOvertaken) {
+                self.wires.carry_aside(self.ends, aside, frame);
+                return Ok(());
+            }
+            if self.wires.happens(weather.doubles_per_mille, Fault::FrameDoubled) {
+                self.wires.carry_aside(self.ends, aside, frame.clone());
+            }
+        }
         self.due = self.due.max(global_nanos() + self.wires.delay_nanos(from, to));
         let due = self.due;
         let tx = self.tx.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
@@ -273,8 +340,8 @@ impl Dial for Plug {
             if Some(member.key_of(me)?) != ours {
                 return Err("refused: another key is recorded".to_owned());
             }
-            let (to, their_rx) = wires.pipe(me, target);
-            let (back, our_rx) = wires.pipe(target, me);
+            let (to, their_rx) = wires.pipe(me, target, lane);
+            let (back, our_rx) = wires.pipe(target, me, lane);
             let serving = member.serve(me, lane, channel(back, their_rx));
             scope.enter(|| drop(NodeRuntime::spawn(serving)));
             wires.travel(target, me).await;

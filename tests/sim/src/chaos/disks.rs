@@ -1,0 +1,166 @@
+//! What is done to disks.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openraft_rt::AsyncRuntime;
+
+use super::Chaos;
+use crate::cluster::Computer;
+use crate::fault::Fault;
+use crate::runtime::{NodeRuntime, global_nanos};
+use crate::scope::lock;
+use crate::wires::Weather;
+
+impl Chaos {
+    pub(super) async fn slow_disk(&self, victim: Arc<Computer>) {
+        let most = self.dice.between(2_000, 120_000);
+        self.note(Fault::SlowDisk, format!("syncs of {} take up to {most} us", victim.id));
+        victim.disk.set(|habits| habits.sync_us_max = most);
+        self.wait_ms(200, 4_000).await;
+        victim.disk.set(|habits| habits.sync_us_max = 600);
+    }
+
+    /// A disk that fails makes its node stop; it is replaced by a good one with what had been synced.
+    pub(super) async fn failing_disk(&self, victim: Arc<Computer>) {
+        self.note(Fault::FailingSync, format!("syncs of {} fail", victim.id));
+        victim.disk.set(|habits| habits.fails = true);
+        self.wait_ms(500, 2_500).await;
+        victim.disk.set(|habits| habits.fails = false);
+        self.restart(&victim).await;
+    }
+
+    /// A disk without room makes its node stop when it writes to the log; a snapshot that finds no room does not.
+    pub(super) async fn full_disk(&self, victim: Arc<Computer>) {
+        self.note(Fault::FullDisk, format!("the disk of {} is full", victim.id));
+        victim.disk.set(|habits| habits.full = true);
+        self.wait_ms(100, 2_500).await;
+        victim.disk.set(|habits| habits.full = false);
+        let stopped = victim.node().is_none_or(|(_, member)| member.status().stopped.is_some());
+        if stopped {
+            self.restart(&victim).await;
+        }
+    }
+
+    async fn restart(&self, victim: &Arc<Computer>) {
+        self.cluster.kill(victim);
+        self.wait_ms(20, 500).await;
+        self.cluster.start(victim).await;
+    }
+
+    /// The power goes while a snapshot is written, named, or an old one removed.
+    pub(super) async fn cut_snapshot(&self, victim: Arc<Computer>) {
+        victim.disk.arm(Some(self.dice.between(0, 12)));
+        for _ in 0..600 {
+            NodeRuntime::sleep(Duration::from_millis(5)).await;
+            if victim.disk.is_halted() {
+                self.note(Fault::SnapshotCut, format!("{} crashes while it writes a snapshot", victim.id));
+                return self.restart(&victim).await;
+            }
+        }
+        victim.disk.arm(None);
+    }
+
+    /// A bit of a log flips. A node that finds it doesn't start, and is replaced.
+    pub(super) async fn damage_log(&self, victim: Arc<Computer>) {
+        if !self.begin_move() {
+            return;
+        }
+        self.cluster.kill(&victim);
+        if victim.disk.damage_log(&self.dice) {
+            self.note(Fault::LogDamaged, format!("the log of {} is damaged", victim.id));
+        }
+        self.wait_ms(20, 500).await;
+        self.cluster.start(&victim).await;
+        let runs = victim.node().is_some_and(|(_, member)| member.status().stopped.is_none());
+        if !runs {
+            self.replace(&victim).await;
+        }
+        self.end_move();
+    }
+
+    /// A bit of a snapshot flips, while its node runs or before it starts: the older one and the log take its place.
+    pub(super) async fn damage_snapshot(&self, victim: Arc<Computer>) {
+        if victim.disk.damage_snapshot(&self.dice) {
+            self.note(Fault::SnapshotDamaged, format!("a snapshot of {} is damaged", victim.id));
+            if self.dice.percent(60) {
+                self.restart(&victim).await;
+            }
+        }
+    }
+
+    /// A disk goes back to an older state, and its node starts from it: its leader notices, as long as it leads, and
+    /// the node is replaced. Nothing else is wrong meanwhile: what two nodes forget at once is lost, as the product says.
+    pub(super) async fn set_back(&self, victim: Arc<Computer>) {
+        if self.quiet.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        if self.is_calm().await && self.begin_move() {
+            self.set_back_alone(&victim).await;
+            self.end_move();
+        }
+        self.quiet.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits until no other fault is under way, and ends what lasts.
+    async fn is_calm(&self) -> bool {
+        for _ in 0..80 {
+            if self.under_way.load(Ordering::SeqCst) == 1 {
+                self.cluster.wires.mend();
+                self.cluster.wires.set_weather(Weather::CALM);
+                self.cluster.computers().iter().for_each(|one| lock(&one.clock).set_right(global_nanos()));
+                let mut wrong = lock(&self.wrong_clock);
+                if wrong.1.is_none() {
+                    wrong.1 = Some(global_nanos());
+                }
+                return true;
+            }
+            self.wait_ms(100, 100).await;
+        }
+        false
+    }
+
+    async fn set_back_alone(&self, victim: &Arc<Computer>) {
+        let image = victim.disk.image();
+        self.wait_ms(500, 2_500).await;
+        let reign = self.reign();
+        let (Some(reign), Some((_, member))) = (reign, victim.node()) else { return };
+        if reign.0 == victim.id || !self.all_hold(member.published().index).await {
+            return;
+        }
+        let held = member.published().index;
+        drop(member);
+        if !self.all_hold(held).await {
+            return;
+        }
+        self.cluster.kill(victim);
+        victim.disk.set_back(&image);
+        victim.disk.set(|habits| habits.hurt = true);
+        self.note(Fault::DiskSetBack, format!("the disk of {} goes back to an older state", victim.id));
+        self.cluster.start(victim).await;
+        NodeRuntime::sleep(Duration::from_secs(3)).await;
+        self.replace(victim).await;
+    }
+
+    /// Who leads, and in which term.
+    fn reign(&self) -> Option<(u64, u64)> {
+        let leader = self.cluster.leader()?;
+        let (_, member) = leader.node()?;
+        Some((leader.id, member.status().term))
+    }
+
+    /// Waits until every node holds an index; false if that takes long.
+    async fn all_hold(&self, index: u64) -> bool {
+        for _ in 0..40 {
+            let holds = |computer: &Arc<Computer>| {
+                computer.node().is_some_and(|(_, member)| member.published().index >= index)
+            };
+            if self.cluster.computers().iter().all(holds) {
+                return true;
+            }
+            NodeRuntime::sleep(Duration::from_millis(50)).await;
+        }
+        false
+    }
+}

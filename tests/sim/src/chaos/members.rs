@@ -1,0 +1,63 @@
+//! Nodes that come, go, and are replaced; one at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Chaos;
+use crate::cluster::Computer;
+use crate::fault::Fault;
+
+/// The cluster has so many nodes at least.
+const NODES_MIN: usize = 3;
+/// And at most so many.
+const NODES_MAX: usize = 7;
+
+impl Chaos {
+    /// Takes the right to change who belongs to the cluster. False if somebody has it.
+    pub(super) fn begin_move(&self) -> bool {
+        !self.moving.swap(true, Ordering::SeqCst)
+    }
+
+    pub(super) fn end_move(&self) {
+        self.moving.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) async fn let_join(&self) {
+        if self.cluster.computers().len() >= NODES_MAX || !self.begin_move() {
+            return;
+        }
+        let name = format!("extra{}", self.dice.between(0, u64::from(u32::MAX)));
+        self.note(Fault::Join, format!("{name} joins"));
+        let joined = self.cluster.join(&name, 0).await;
+        self.say(format!("{name} has joined as {}", joined.id));
+        self.end_move();
+    }
+
+    /// A node is removed, runs on for a while, and is switched off.
+    pub(super) async fn let_leave(&self, victim: Arc<Computer>) {
+        if self.cluster.computers().len() <= NODES_MIN || !self.begin_move() {
+            return;
+        }
+        self.note(Fault::Leave, format!("{} leaves", victim.id));
+        self.cluster.remove(&victim).await;
+        self.wait_ms(0, 3_000).await;
+        self.cluster.discard(&victim);
+        self.say(format!("{} has left", victim.id));
+        self.end_move();
+    }
+
+    /// A computer is lost with its disk; another takes its place.
+    pub(super) async fn lose(&self, victim: Arc<Computer>) {
+        if self.begin_move() {
+            self.replace(&victim).await;
+            self.end_move();
+        }
+    }
+
+    /// Has a computer replaced; needs the right to.
+    pub(super) async fn replace(&self, victim: &Arc<Computer>) {
+        self.note(Fault::Replacement, format!("{} is lost, another takes its place", victim.id));
+        self.cluster.replace(victim).await;
+        self.say(format!("{} has been replaced", victim.id));
+    }
+}

@@ -1,0 +1,177 @@
+//! How a cluster begins, and how nodes come and go.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use circlet_authority::{Action, Actor, AdmitNode, MintJoinToken, Outcome};
+use circlet_raft::{NodeId, Peer};
+use openraft_rt::AsyncRuntime;
+use sha2::{Digest, Sha256};
+
+use super::{Cluster, Computer, ask, decide};
+use crate::history::Event;
+use crate::house;
+use crate::plant::Plant;
+use crate::runtime::NodeRuntime;
+use crate::scope::lock;
+
+/// Between two attempts at the same step.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// One attempt at one step takes this long at most.
+const STEP: Duration = Duration::from_secs(4);
+
+impl Cluster {
+    /// Founds the cluster and has `count` nodes join.
+    pub async fn found(self: &Arc<Self>, count: u64) -> Result<(), String> {
+        let founder = self.add(1, peer("n1", 0), Vec::new());
+        self.start(&founder).await;
+        let peer = founder.peer.clone();
+        ask(&founder, |member| async move { member.initialize(peer).await.map_err(|e| e.to_string()) })
+            .await
+            .ok_or("the founder died")??;
+        decide(&founder, Actor::System, house::bootstrap(&founder.peer)).await?;
+        for action in house::furniture() {
+            decide(&founder, Actor::Operator, action).await?;
+        }
+        for number in 2..=count {
+            let name = format!("n{number}");
+            let joining = NodeRuntime::timeout(Duration::from_secs(60), self.join(&name, 0));
+            joining.await.map_err(|_| format!("{name} can't join"))?;
+        }
+        for _ in 0..600 {
+            NodeRuntime::sleep(Duration::from_millis(50)).await;
+            if self.computers().iter().all(|computer| self.knows_all(computer)) {
+                return Ok(());
+            }
+        }
+        Err("not all nodes got a vote".to_owned())
+    }
+
+    /// Whether a node runs that knows exactly the nodes of our computers as voters.
+    pub fn knows_all(&self, computer: &Computer) -> bool {
+        let Some((_, member)) = computer.node() else { return false };
+        let members = member.status().members;
+        let computers = self.computers();
+        let known = |computer: &Arc<Computer>| members.get(&computer.id).is_some_and(|member| member.voter);
+        members.len() == computers.len() && computers.iter().all(known)
+    }
+
+    /// Repeats a step through one running node after the other until it succeeds.
+    async fn persist<T, F>(&self, step: impl Fn(Arc<Computer>) -> F) -> T
+    where
+        F: Future<Output = Result<T, String>> + Send,
+        T: Send,
+    {
+        loop {
+            if let Some(through) = self.dice.pick(&self.running()).cloned() {
+                let node = through.id;
+                let why = match NodeRuntime::timeout(STEP, step(through)).await {
+                    Ok(Ok(done)) => return done,
+                    Ok(Err(why)) => why,
+                    Err(_) => "it took too long".to_owned(),
+                };
+                self.history.tell(&Event::Fault { what: format!("no change through {node}: {why}") });
+            }
+            NodeRuntime::sleep(RETRY).await;
+        }
+    }
+
+    /// Lets one more node join. `attempt` counts those of this name that were there before.
+    pub async fn join(self: &Arc<Self>, name: &str, attempt: u64) -> Arc<Computer> {
+        let peer = peer(name, attempt);
+        let id = self.admit(&peer).await;
+        let introduced = self.computers().iter().map(|known| (known.id, known.peer.clone())).collect();
+        let computer = self.add(id, peer, introduced);
+        self.bring_in(&computer).await;
+        computer
+    }
+
+    /// Redeems a join token for a node. Both steps may be repeated.
+    async fn admit(&self, peer: &Peer) -> NodeId {
+        let secret = digest(&[b"join ", &peer.public_key]);
+        let admit = Action::AdmitNode(Box::new(AdmitNode {
+            join_token: secret,
+            name: peer.name.clone(),
+            peer_address: peer.peer_address.clone(),
+            client_url: peer.client_url.clone(),
+            public_key: peer.public_key,
+        }));
+        self.persist(|through| {
+            let admit = admit.clone();
+            async move {
+                let mint = Action::MintJoinToken(MintJoinToken { hash: secret });
+                // Refused once it has been redeemed; then the redeeming is repeated.
+                let _ = decide(&through, Actor::Operator, mint).await;
+                match decide(&through, Actor::System, admit).await? {
+                    Outcome::Joined { node } => Ok(node),
+                    other => Err(format!("not admitted: {other:?}")),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Starts an admitted node, and has it taken into the membership.
+    async fn bring_in(self: &Arc<Self>, computer: &Arc<Computer>) {
+        self.wires.learn_key(computer.id, computer.peer.public_key);
+        self.start(computer).await;
+        let (id, peer) = (computer.id, &computer.peer);
+        self.persist(|through| {
+            let peer = peer.clone();
+            async move {
+                let added = ask(&through, move |member| async move { member.add_learner(id, peer).await });
+                added.await.ok_or("the helper died")?.map_err(|error| error.to_string())
+            }
+        })
+        .await;
+    }
+
+    /// Takes a node out of the membership. It may go on running, and then notices.
+    pub async fn remove(&self, computer: &Computer) {
+        computer.leaving.store(true, Ordering::SeqCst);
+        let id = computer.id;
+        self.persist(|through| async move {
+            if through.id == id {
+                return Err("a node doesn't remove itself".to_owned());
+            }
+            let removed = ask(&through, move |member| async move { member.remove(id).await });
+            removed.await.ok_or("the helper died")?.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    /// The computer is thrown away, with its disk.
+    pub fn discard(&self, computer: &Computer) {
+        self.kill(computer);
+        lock(&self.computers).retain(|known| known.id != computer.id);
+    }
+
+    /// A computer is lost with its disk; another one takes its place in the cluster, under a new id.
+    pub async fn replace(self: &Arc<Self>, lost: &Arc<Computer>) {
+        self.discard(lost);
+        let (name, attempt) = (lost.peer.name.clone(), lost.id);
+        if self.history.plant() == Plant::ReusedId {
+            let introduced = self.computers().iter().map(|known| (known.id, known.peer.clone())).collect();
+            let computer = self.add(lost.id, lost.peer.clone(), introduced);
+            return self.bring_in(&computer).await;
+        }
+        self.remove(lost).await;
+        self.join(&name, attempt).await;
+    }
+}
+
+/// How the others know a node; each attempt has a key of its own.
+fn peer(name: &str, attempt: u64) -> Peer {
+    Peer {
+        name: name.to_owned(),
+        peer_address: format!("{name}:7000"),
+        client_url: format!("https://{name}"),
+        public_key: digest(&[b"key of ", name.as_bytes(), &attempt.to_be_bytes()]),
+    }
+}
+
+fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize().into()
+}

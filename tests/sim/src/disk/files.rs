@@ -1,0 +1,223 @@
+//! The files of snapshots on a simulated disk: bytes and names are durable only once they are synced.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use circlet_raft::folder::Folder;
+
+use super::{Disk, flip_a_bit};
+use crate::dice::Dice;
+use crate::scope::{self, lock};
+
+/// A file's number, whatever it is called.
+type Inode = u64;
+
+/// All files of one disk.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    inodes: BTreeMap<Inode, Content>,
+    next: Inode,
+    names: BTreeMap<String, Inode>,
+    synced_names: BTreeMap<String, Inode>,
+    /// Changes of names since they were synced, in order; a crash keeps a prefix of them.
+    unsynced_names: Vec<Renaming>,
+    /// Operations until the power goes.
+    armed: Option<u64>,
+    halted: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    bytes: Vec<u8>,
+    synced: usize,
+}
+
+/// One change of the folder: a name that comes, and one that goes, at once.
+#[derive(Clone, Debug)]
+struct Renaming {
+    comes: Option<(String, Inode)>,
+    goes: Option<String>,
+}
+
+impl Renaming {
+    fn apply(self, names: &mut BTreeMap<String, Inode>) {
+        if let Some(name) = self.goes {
+            names.remove(&name);
+        }
+        if let Some((name, inode)) = self.comes {
+            names.insert(name, inode);
+        }
+    }
+}
+
+impl Files {
+    /// Loses a part of what isn't synced: the end of each file, and the later changes of names.
+    pub(super) fn crash(&mut self, dice: &Dice) {
+        (self.armed, self.halted) = (None, false);
+        let kept = dice.between(0, self.unsynced_names.len() as u64);
+        let kept = usize::try_from(kept).unwrap_or(0);
+        for renaming in std::mem::take(&mut self.unsynced_names).into_iter().take(kept) {
+            renaming.apply(&mut self.synced_names);
+        }
+        self.names.clone_from(&self.synced_names);
+        let named: Vec<Inode> = self.names.values().copied().collect();
+        self.inodes.retain(|inode, _| named.contains(inode));
+        for content in self.inodes.values_mut() {
+            let (synced, whole) = (content.synced as u64, content.bytes.len() as u64);
+            let length = usize::try_from(dice.between(synced, whole)).unwrap_or(content.synced);
+            content.bytes.truncate(length);
+            if dice.percent(30) {
+                // The file grew, and what it grew by never arrived.
+                content.bytes.resize(usize::try_from(whole).unwrap_or(length), 0);
+            }
+            content.synced = content.bytes.len();
+        }
+    }
+
+    pub(super) fn damage(&mut self, dice: &Dice) -> bool {
+        let names: Vec<Inode> = self.names.values().copied().collect();
+        let content = dice.pick(&names).and_then(|inode| self.inodes.get_mut(inode));
+        content.is_some_and(|content| flip_a_bit(&mut content.bytes, dice))
+    }
+
+    pub(super) fn arm(&mut self, operations: Option<u64>) {
+        self.armed = operations;
+    }
+
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted
+    }
+
+    fn inode(&self, name: &str) -> io::Result<Inode> {
+        self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn content(&self, name: &str) -> io::Result<&Content> {
+        self.inodes.get(&self.inode(name)?).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn rename(&mut self, renaming: Renaming) {
+        renaming.clone().apply(&mut self.names);
+        self.unsynced_names.push(renaming);
+    }
+
+    /// Lets an operation begin, unless the power is gone or goes now.
+    fn begin(&mut self) -> io::Result<()> {
+        match &mut self.armed {
+            Some(0) => self.halted = true,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        if !self.halted {
+            return Ok(());
+        }
+        if let Some(scope) = scope::current() {
+            // Nothing of this node happens any more; it is killed soon.
+            scope.freeze();
+        }
+        Err(io::Error::other("the power is gone"))
+    }
+}
+
+/// A [`Folder`] on a [`Disk`].
+#[derive(Clone)]
+pub struct DiskFolder(pub Arc<Disk>);
+
+impl DiskFolder {
+    /// Changes the files, if the disk takes changes now.
+    fn change<T>(&self, change: impl FnOnce(&mut Files) -> io::Result<T>) -> io::Result<T> {
+        let mut files = lock(&self.0.files);
+        files.begin()?;
+        match self.0.habits().failure() {
+            Some(failure) => Err(failure),
+            None => change(&mut files),
+        }
+    }
+}
+
+impl Folder for DiskFolder {
+    fn names(&self) -> io::Result<Vec<String>> {
+        Ok(lock(&self.0.files).names.keys().cloned().collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn Write + Send>> {
+        self.change(|files| {
+            files.next += 1;
+            let inode = files.next;
+            files.inodes.insert(inode, Content::default());
+            files.rename(Renaming { comes: Some((name.to_owned(), inode)), goes: None });
+            Ok(Box::new(Appending { folder: self.clone(), inode }) as Box<dyn Write + Send>)
+        })
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        let bytes = lock(&self.0.files).content(name)?.bytes.clone();
+        Ok(Box::new(io::Cursor::new(bytes)))
+    }
+
+    fn bytes(&self, name: &str) -> io::Result<u64> {
+        Ok(lock(&self.0.files).content(name)?.bytes.len() as u64)
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        self.change(|files| {
+            let inode = files.inode(name)?;
+            if let Some(content) = files.inodes.get_mut(&inode) {
+                content.synced = content.bytes.len();
+            }
+            Ok(())
+        })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.change(|files| {
+            let inode = files.inode(from)?;
+            files.rename(Renaming { comes: Some((to.to_owned(), inode)), goes: Some(from.to_owned()) });
+            Ok(())
+        })
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut files = lock(&self.0.files);
+        files.begin()?;
+        files.inode(name)?;
+        files.rename(Renaming { comes: None, goes: Some(name.to_owned()) });
+        Ok(())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.change(|files| {
+            for renaming in std::mem::take(&mut files.unsynced_names) {
+                renaming.apply(&mut files.synced_names);
+            }
+            let named: Vec<Inode> = files.names.values().copied().collect();
+            files.inodes.retain(|inode, _| named.contains(inode));
+            Ok(())
+        })
+    }
+
+    fn place(&self) -> String {
+        "the simulated disk".to_owned()
+    }
+}
+
+/// The end of a file.
+struct Appending {
+    folder: DiskFolder,
+    inode: Inode,
+}
+
+impl Write for Appending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.folder.change(|files| {
+            let content = files.inodes.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
+            content.bytes.extend_from_slice(bytes);
+            Ok(bytes.len())
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

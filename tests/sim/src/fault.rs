@@ -1,0 +1,115 @@
+//! What can go wrong, by kind, and how often it did. A kind that never happens in many seeds proves nothing: a test looks.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use crate::scope::lock;
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $fault:ident = $name:literal),* $(,)?) => {
+        /// A kind of fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault {
+            $($(#[$doc])* $fault),*
+        }
+
+        impl Fault {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$fault),*];
+
+            /// What it is called in summaries.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$fault => $name),* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// A node is killed and comes back later.
+    Crash = "crash",
+    /// The leader is killed and comes back within its lease.
+    LeaderBounced = "leader bounced",
+    /// All nodes are killed at once.
+    PowerCut = "power cut of all",
+    /// A crash kept everything that was written.
+    TailKept = "unsynced tail kept",
+    /// A crash lost everything that wasn't synced.
+    TailLost = "unsynced tail lost",
+    /// A crash lost the later of the unsynced writes.
+    TailPartlyLost = "unsynced tail partly lost",
+    /// A crash tore a write in two.
+    TailTorn = "unsynced tail torn",
+    /// A crash in the middle of writing, naming or removing a snapshot.
+    SnapshotCut = "crash while a snapshot is written",
+    /// A bit of the log flips.
+    LogDamaged = "log damaged",
+    /// A bit of a snapshot flips.
+    SnapshotDamaged = "snapshot damaged",
+    /// A disk goes back to what it held some time ago.
+    DiskSetBack = "disk set back",
+    /// Syncs take long.
+    SlowDisk = "slow disk",
+    /// Syncs fail.
+    FailingSync = "failing sync",
+    /// There is no room on a disk.
+    FullDisk = "full disk",
+    /// A cut in both directions.
+    Cut = "cut",
+    /// A cut in one direction.
+    CutOneWay = "cut one way",
+    /// A cut with a node that both sides reach.
+    CutWithBridge = "cut with a bridge",
+    /// What a node hears is late, then it is cut off.
+    LagThenCut = "lag, then cut",
+    /// The network becomes slow and lossy.
+    Storm = "storm",
+    /// A connection breaks, and what was under way on it is lost.
+    ConnectionBroken = "connection broken",
+    /// A connection hangs and is given up.
+    ConnectionHung = "connection hung",
+    /// A frame arrives twice.
+    FrameDoubled = "frame doubled",
+    /// A frame arrives after a later one.
+    FrameOvertaken = "frame overtaken",
+    /// A process is stopped for a while; its clocks go on.
+    Pause = "pause",
+    /// A machine is suspended for a while; its monotonic clock stands.
+    Suspension = "suspension",
+    /// A wall clock is set off by seconds.
+    ClockBySeconds = "clock set off by seconds",
+    /// A wall clock is set off by days.
+    ClockByDays = "clock set off by days",
+    /// A wall clock is set off by years.
+    ClockByYears = "clock set off by years",
+    /// Clocks go faster or slower than they did.
+    Drift = "clock drift",
+    /// Leadership is handed over.
+    Transfer = "leadership handed over",
+    /// A node joins.
+    Join = "node joins",
+    /// A node leaves.
+    Leave = "node leaves",
+    /// A node is lost with its disk, and another takes its place.
+    Replacement = "node replaced",
+    /// A node that lags behind is sent a snapshot.
+    SnapshotInstalled = "snapshot installed",
+}
+
+/// How often each kind happened in one run.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<BTreeMap<Fault, u64>>);
+
+impl Faults {
+    /// One more.
+    pub fn count(&self, fault: Fault) {
+        *lock(&self.0).entry(fault).or_default() += 1;
+    }
+
+    /// How often each happened.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<Fault, u64> {
+        lock(&self.0).clone()
+    }
+}
