@@ -6,6 +6,7 @@
 //! that a later view might not make counts only on a view that was proved fresh.
 
 pub(crate) mod credential;
+pub mod judge;
 pub(crate) mod signatures;
 pub(crate) mod tokens;
 pub(crate) mod usage;

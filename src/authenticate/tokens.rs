@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use circlet_authority::{Judgement, State};
+use circlet_authority::State;
 use circlet_raft::{Instants, Published};
-use circlet_token::{
-    AudienceRule, Check, ExpiryRule, KeySet, Parsed, Reject, Revocation, ServiceId, Verified, verify_claims,
-    verify_signature,
-};
+use circlet_token::{AudienceRule, ExpiryRule, KeySet, Parsed, Reject, Revocation, ServiceId, Verified};
 
+pub(crate) use super::judge::Rules;
+use super::judge::{self, Good};
 use super::signatures::{self, TokenDigest};
 use super::vouch::{Opinion, Unvouched, Witness, vouch};
 use super::{Authenticator, Bearer};
@@ -17,21 +16,7 @@ use crate::reference_token;
 use crate::usecase::failure::Failure;
 use crate::usecase::reading;
 
-/// What a token must be good for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules<'a> {
-    /// Whether it may have expired.
-    pub(crate) expiry: ExpiryRule,
-    /// Whether it must be meant for the service that asks.
-    pub(crate) audience: AudienceRule,
-    /// The service that asks, if it is not this cluster.
-    pub(crate) service: Option<&'a ServiceId>,
-}
-
 impl Rules<'_> {
-    /// A token that acts here, now.
-    pub(crate) const HERE: Self =
-        Self { expiry: ExpiryRule::Enforce, audience: AudienceRule::Enforce, service: None };
     /// A token that asks about itself: its audience may be others (contract section 1.6, `me`).
     pub(crate) const ABOUT_ITSELF: Self =
         Self { expiry: ExpiryRule::Enforce, audience: AudienceRule::Ignore, service: None };
@@ -47,8 +32,11 @@ impl Authenticator {
     pub(super) async fn accept(&self, text: &str, rules: Rules<'_>) -> Result<Bearer, Failure> {
         let digest = signatures::digest(text);
         let opinion = |published: &Arc<Published<State>>| match self.judge(published, text, &digest, rules) {
-            Ok(good) => Opinion::Good { found: good.bearer, needs_freshness: good.needs_freshness },
-            Err(why) => Opinion::Refused { may_change: may_change(&why), why },
+            Ok(Good { verified, revocable, needs_freshness }) => {
+                let seen = Arc::clone(published);
+                Opinion::Good { found: Bearer { verified, revocable, seen }, needs_freshness }
+            }
+            Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why },
         };
         let here = Here(&self.cluster);
         let mut vouched = vouch(&here, opinion).await;
@@ -75,34 +63,14 @@ impl Authenticator {
         digest: &TokenDigest,
         rules: Rules<'_>,
     ) -> Result<Good, Reject> {
-        let view = &published.view;
-        let own = view.service_id().ok_or(Reject::Stale { age_ms: None, max_ms: 0 })?;
         let now = self.cluster.now_at(published).secs();
-        let keys = view.key_set();
-        let verified = if reference_token::looks_like_one(text) {
-            Arc::new(resolve(view, own, text)?)
-        } else {
-            self.signed(keys, text, digest)?
-        };
-        let check = Check {
-            now,
-            leeway: u64::try_from(view.config().clock_leeway).unwrap_or(0),
-            audience: rules.service.unwrap_or(own),
-            expiry: rules.expiry,
-            audience_rule: rules.audience,
-        };
-        verify_claims(&verified.claims, &check)?;
-        match view.judge(&verified, now) {
-            Judgement::Good { needs_freshness, revocable } => {
-                let seen = Arc::clone(published);
-                Ok(Good { needs_freshness, bearer: Bearer { verified, revocable, seen } })
+        judge::judge(&published.view, now, rules, |own, keys| {
+            if reference_token::looks_like_one(text) {
+                Ok(Arc::new(resolve(&published.view, own, text)?))
+            } else {
+                self.signed(keys, text, digest)
             }
-            Judgement::Revoked(why) => Err(Reject::Revoked { why }),
-            Judgement::Distrusted { kid } => Err(Reject::UnknownKey {
-                kid: Some(kid.as_str().to_owned()),
-                issuer: verified.claims.issuer.clone(),
-            }),
-        }
+        })
     }
 
     /// The signature's result, from memory if this token was seen under the same keys.
@@ -110,10 +78,7 @@ impl Authenticator {
         if let Some(verified) = self.signatures.recall(digest, keys) {
             return Ok(verified);
         }
-        let parsed = Parsed::parse(text)?;
-        let key = verify_signature(&parsed, keys)?;
-        let algorithm = keys.get(key.as_str()).expect("the key that fits is in the set").algorithm();
-        let verified = Arc::new(Verified { key, algorithm, claims: parsed.into_claims() });
+        let verified = Arc::new(judge::check_signature(text, keys)?);
         self.signatures.remember(*digest, keys, Arc::clone(&verified));
         Ok(verified)
     }
@@ -138,11 +103,6 @@ impl Witness for Here<'_> {
     }
 }
 
-struct Good {
-    bearer: Bearer,
-    needs_freshness: bool,
-}
-
 /// The token behind a reference token. Unknown is told apart from unreadable: a fresh view may know it.
 fn resolve(view: &State, own: &ServiceId, text: &str) -> Result<Verified, Reject> {
     let unknown = || Reject::Revoked { why: Revocation::Unrecorded };
@@ -153,27 +113,6 @@ fn resolve(view: &State, own: &ServiceId, text: &str) -> Result<Verified, Reject
     }
     let algorithm = view.key(&record.kid).ok_or_else(unknown)?.algorithm;
     Ok(Verified { claims: record.claims(own), key: record.kid.clone(), algorithm })
-}
-
-/// Whether a later view might accept what this one refuses.
-fn may_change(reject: &Reject) -> bool {
-    match reject {
-        Reject::UnknownKey { .. } | Reject::Stale { .. } | Reject::Issuer { .. } => true,
-        Reject::Revoked { why } => matches!(
-            why,
-            Revocation::Unrecorded
-                | Revocation::UserDisabled
-                | Revocation::IssuerLimits { .. }
-                | Revocation::ForeignRevocable { .. }
-        ),
-        Reject::Parse { .. }
-        | Reject::Subject { .. }
-        | Reject::Algorithm { .. }
-        | Reject::Signature
-        | Reject::Expired { .. }
-        | Reject::NotYetValid { .. }
-        | Reject::Audience { .. } => false,
-    }
 }
 
 /// A rejected token as a failure: the word that clients match, the reason for programs, and why.

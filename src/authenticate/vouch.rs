@@ -88,6 +88,13 @@ pub fn may_read(published: &Published<State>, now: Instants) -> bool {
     published.age_ms(now).is_some_and(|age_ms| age_ms <= most_ms)
 }
 
+/// Whether a plain token may be issued from this view: a node that is cut off for long doesn't.
+#[must_use]
+pub fn may_issue(published: &Published<State>, now: Instants) -> bool {
+    let most_ms = unsigned(published.view.config().issue_max_isolation).saturating_mul(1_000);
+    published.age_ms(now).is_some_and(|age_ms| age_ms <= most_ms)
+}
+
 /// Whether this view is young enough to vouch for what can be revoked.
 #[must_use]
 pub fn is_fresh(published: &Published<State>, now: Instants) -> bool {

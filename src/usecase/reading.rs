@@ -28,18 +28,12 @@ pub(crate) fn may_read(cluster: &Cluster, published: &Published<State>) -> bool 
 
 /// Whether a plain token may be issued from this view: a node that is cut off for long doesn't.
 pub(crate) fn may_issue(cluster: &Cluster, published: &Published<State>) -> bool {
-    let most_ms = millis(published.view.config().issue_max_isolation);
-    published.age_ms(cluster.instants()).is_some_and(|age_ms| age_ms <= most_ms)
+    vouch::may_issue(published, cluster.instants())
 }
 
 /// Whether this view is young enough, at this moment, to vouch for a revocable token.
 pub(crate) fn is_fresh(cluster: &Cluster, published: &Published<State>) -> bool {
     vouch::is_fresh(published, cluster.instants())
-}
-
-/// A setting in seconds as milliseconds.
-fn millis(secs: i64) -> u64 {
-    u64::try_from(secs).unwrap_or(0).saturating_mul(1000)
 }
 
 /// A view that was proved fresh after this call began, or 503 with the reason.
