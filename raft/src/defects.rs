@@ -18,4 +18,6 @@ pub struct Defects {
     pub answer_unseen: bool,
     /// A leader stamps whatever its clock shows.
     pub blind_stamps: bool,
+    /// A change of the voters that a lost leader had begun is left as it is.
+    pub half_done_changes: bool,
 }

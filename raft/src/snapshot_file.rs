@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use openraft::AsyncRuntime;
 use openraft::storage::RaftStateMachine;
 
-use crate::types::Types;
 use crate::folder::Folder;
+use crate::types::Types;
 
 /// A snapshot file; one that was received and not taken over is removed when dropped.
 pub struct SnapshotFile {

@@ -96,7 +96,7 @@ where
                 self.raft.add_learner(id, peer, false).await
             }
             Change::Promote(id) => {
-                if self.voters().contains(&id) {
+                if self.votes_in_every_set(id) {
                     return Said::Changed;
                 }
                 self.raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), false).await
@@ -123,6 +123,14 @@ where
             }
         };
         said::<R>(written)
+    }
+
+    /// During a change two sets of voters decide together; a vote is safe once it is in both.
+    fn votes_in_every_set(&self, id: NodeId) -> bool {
+        self.metrics(|metrics| {
+            let sets = metrics.membership_config.membership().get_joint_config();
+            sets.iter().all(|set| set.contains(&id))
+        })
     }
 
     pub(super) fn voters(&self) -> BTreeSet<NodeId> {

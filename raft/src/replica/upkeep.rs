@@ -1,9 +1,10 @@
 //! What a replica does unasked: compare clocks, give caught-up learners their vote, take snapshots, purge.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use openraft::AsyncRuntime;
+use openraft::{AsyncRuntime, ChangeMembers};
 
 use crate::machine::Machine;
 use crate::network::wire::{Ask, Change, Said};
@@ -25,6 +26,9 @@ const LAG_ENTRIES_MAX: u64 = 100;
 
 /// A snapshot that has not come after so many looks, a minute, was not written, and is asked for again.
 const SNAPSHOT_LOOKS: u32 = 240;
+
+/// A change of the voters is taken for abandoned after so many looks, two seconds.
+const HALF_DONE_LOOKS: u32 = 8;
 
 /// The log is purged in steps of this many entries: one large purge stalls the store.
 const PURGE_STEP: u64 = 2_000;
@@ -69,11 +73,36 @@ where
 
     pub(super) async fn keep_up(&self) {
         let mut asked = Asked::default();
+        let mut half_done = HalfDone::default();
         loop {
             R::sleep(UPKEEP).await;
+            self.finish_change(&mut half_done).await;
             self.promote_caught_up().await;
             self.take_snapshot(&mut asked).await;
             self.purge().await;
+        }
+    }
+
+    /// Finishes a change of the voters whose leader was lost between its two entries. Until somebody does, two sets of
+    /// voters decide together, and a node that was to get a vote, or to lose it, is stuck in between.
+    async fn finish_change(&self, half_done: &mut HalfDone) {
+        let joint = self.metrics(|metrics| {
+            let stored = &metrics.membership_config;
+            let leads = metrics.current_leader == Some(self.id);
+            let two_sets = stored.membership().get_joint_config().len() > 1;
+            let committed = stored.log_id().as_ref() <= metrics.last_applied.as_ref();
+            let at = stored.log_id().as_ref().map(|log_id| log_id.index);
+            at.filter(|_| leads && two_sets && committed)
+        });
+        if !half_done.is_stuck(joint) || self.defects.half_done_changes {
+            return;
+        }
+        let nobody = ChangeMembers::AddVoterIds(BTreeSet::new());
+        match self.raft.change_membership(nobody, false).await {
+            Ok(_) => tracing::info!("finished a change of the voters that a lost leader had begun"),
+            Err(error) => {
+                tracing::warn!(%error, "a change of the voters that was begun can't be finished yet")
+            }
         }
     }
 
@@ -121,6 +150,24 @@ where
     }
 }
 
+/// A change of the voters that may be half done.
+#[derive(Default)]
+struct HalfDone {
+    /// The index of its first entry.
+    at: Option<u64>,
+    /// How often it was seen so.
+    looks: u32,
+}
+
+impl HalfDone {
+    /// Whether nobody is working on it: seen for as long as the change itself may take.
+    fn is_stuck(&mut self, at: Option<u64>) -> bool {
+        self.looks = if at.is_some() && at == self.at { self.looks.saturating_add(1) } else { 0 };
+        self.at = at;
+        self.looks >= HALF_DONE_LOOKS
+    }
+}
+
 /// The last snapshot that was asked for.
 #[derive(Default)]
 struct Asked {
@@ -146,7 +193,18 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, SNAPSHOT_LOOKS};
+    use super::{Asked, HALF_DONE_LOOKS, HalfDone, SNAPSHOT_LOOKS};
+
+    #[test]
+    fn a_change_is_abandoned_when_its_first_entry_has_long_been_the_last() {
+        let mut half_done = HalfDone::default();
+        let looks =
+            |half_done: &mut HalfDone, at| (0..=HALF_DONE_LOOKS).filter(|_| half_done.is_stuck(at)).count();
+        assert_eq!(looks(&mut half_done, Some(7)), 1, "the last of them");
+        assert!(!half_done.is_stuck(Some(9)), "another change");
+        assert!(!half_done.is_stuck(None));
+        assert_eq!(looks(&mut half_done, None), 0);
+    }
 
     #[test]
     fn a_snapshot_is_asked_for_once_and_again_when_it_came_or_failed() {

@@ -34,6 +34,8 @@ pub struct Chaos {
     quiet: AtomicBool,
     /// Nodes come or go: one change at a time.
     moving: AtomicBool,
+    /// What began last that changes who belongs to the cluster.
+    waits_for: Mutex<Option<&'static str>>,
     /// Whose wall clock is or was wrong, and since when it is right again.
     wrong_clock: Mutex<(Option<NodeId>, Option<u64>)>,
 }
@@ -49,6 +51,7 @@ impl Chaos {
             under_way: AtomicU64::new(0),
             quiet: AtomicBool::new(false),
             moving: AtomicBool::new(false),
+            waits_for: Mutex::default(),
             wrong_clock: Mutex::default(),
         })
     }
@@ -135,7 +138,9 @@ impl Chaos {
             }
             self.wait_ms(100, 100).await;
         }
-        let why = format!("a node that was to come or go didn't in {MOVE_MS_MAX} ms without faults");
+        let waits = lock(&self.waits_for).unwrap_or("nothing");
+        let states: Vec<String> = self.cluster.computers().iter().map(state_of).collect();
+        let why = format!("{waits} didn't end in {MOVE_MS_MAX} ms without faults: {}", states.join("; "));
         self.cluster.history.accuse("liveness", why);
     }
 
@@ -191,4 +196,22 @@ impl Chaos {
         // Whether it succeeds is seen by who leads.
         let _ = ask(&leader, move |member| async move { member.transfer(id).await.is_ok() }).await;
     }
+}
+
+/// A node's condition in a few words.
+fn state_of(computer: &Arc<Computer>) -> String {
+    let Some((_, member)) = computer.node() else { return format!("{} is down", computer.id) };
+    let status = member.status();
+    let members: Vec<String> = status
+        .members
+        .iter()
+        .map(|(id, member)| {
+            let voice = if member.voter { "" } else { " (no vote)" };
+            format!("{id}{voice} matched {:?} set back {}", member.matched, member.set_back)
+        })
+        .collect();
+    format!(
+        "{} follows {:?} in term {}, log {:?}, applied {:?}, stopped {:?}, members {members:?}",
+        computer.id, status.leader, status.term, status.last_log, status.applied, status.stopped
+    )
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use circlet_authority::{Action, Actor, Command, Outcome};
 use circlet_raft::blocking::Blocking;
@@ -11,6 +12,7 @@ use circlet_raft::replica::{Parts, Replica};
 use circlet_raft::snapshot::SnapshotStore;
 use circlet_raft::storage::Storage;
 use circlet_raft::{NodeId, Peer, Settings};
+use futures::future::BoxFuture;
 use openraft_rt::AsyncRuntime;
 
 use crate::clock::Clock;
@@ -21,10 +23,13 @@ use crate::history::{Event, History};
 use crate::machine::Member;
 use crate::plant::Plant;
 use crate::runtime::NodeRuntime;
-use crate::scope::{Scope, lock};
+use crate::scope::{self, Scope, lock};
 use crate::wires::{Plug, Wires};
 
 mod membership;
+
+/// How soon a node that stopped itself is started again.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// What blocks is done on the spot.
 struct OnTheSpot(Arc<Faults>);
@@ -54,6 +59,8 @@ pub struct Computer {
     running: Mutex<Running>,
     /// The node is being removed, and stops itself when it hears of it.
     leaving: AtomicBool,
+    /// It was thrown away, and never starts again.
+    gone: AtomicBool,
 }
 
 #[derive(Default)]
@@ -133,6 +140,7 @@ impl Cluster {
             introduced,
             running: Mutex::default(),
             leaving: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
         });
         lock(&self.computers).push(Arc::clone(&computer));
         computer
@@ -142,7 +150,7 @@ impl Cluster {
     pub async fn start(self: &Arc<Self>, computer: &Arc<Computer>) {
         let life = {
             let mut running = lock(&computer.running);
-            if running.node.is_some() {
+            if running.node.is_some() || computer.gone.load(Ordering::SeqCst) {
                 return;
             }
             running.lives += 1;
@@ -158,7 +166,10 @@ impl Cluster {
                 let stopped = member.stopped();
                 lock(&computer.running).node = Some((Arc::clone(&scope), member));
                 let (this, computer) = (Arc::clone(self), Arc::clone(computer));
-                let watching = async move { this.tell_stopped(&computer, stopped.await) };
+                let watching = async move {
+                    this.tell_stopped(&computer, stopped.await);
+                    scope::outside(|| drop(NodeRuntime::spawn(this.supervise(computer, life))));
+                };
                 scope.enter(|| drop(NodeRuntime::spawn(watching)));
             }
             Ok(Err(why)) => {
@@ -167,6 +178,18 @@ impl Cluster {
             }
             Err(_) => scope.kill(),
         }
+    }
+
+    /// Starts a node again that stopped itself, unless somebody else did.
+    fn supervise(self: Arc<Self>, computer: Arc<Computer>, life: u64) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            NodeRuntime::sleep(RESTART).await;
+            let same = lock(&computer.running).lives == life && !computer.leaving.load(Ordering::SeqCst);
+            if same {
+                self.kill(&computer);
+                self.start(&computer).await;
+            }
+        })
     }
 
     fn tell_stopped(&self, computer: &Computer, why: String) {

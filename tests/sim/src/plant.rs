@@ -38,6 +38,8 @@ pub enum Plant {
     UnknownIsDone,
     /// A node that lost its disk comes back under the id that it had.
     ReusedId,
+    /// A change of the voters that a lost leader had begun is left half done.
+    HalfDoneChanges,
 }
 
 impl Plant {
@@ -55,6 +57,7 @@ impl Plant {
         (Self::LocalClock, "local-clock"),
         (Self::UnknownIsDone, "unknown-is-done"),
         (Self::ReusedId, "reused-id"),
+        (Self::HalfDoneChanges, "half-done-changes"),
     ];
 
     /// The bug of this name.
@@ -78,6 +81,7 @@ impl Plant {
             lease_reads: self == Self::LeaseReads,
             answer_unseen: self == Self::AnswerUnseen,
             blind_stamps: self == Self::BlindStamps,
+            half_done_changes: self == Self::HalfDoneChanges,
         }
     }
 }

@@ -51,6 +51,9 @@ impl Chaos {
 
     /// The power goes while a snapshot is written, named, or an old one removed.
     pub(super) async fn cut_snapshot(&self, victim: Arc<Computer>) {
+        if victim.node().is_none() {
+            return;
+        }
         victim.disk.arm(Some(self.dice.between(0, 12)));
         for _ in 0..600 {
             NodeRuntime::sleep(Duration::from_millis(5)).await;
@@ -64,7 +67,7 @@ impl Chaos {
 
     /// A bit of a log flips. A node that finds it doesn't start, and is replaced.
     pub(super) async fn damage_log(&self, victim: Arc<Computer>) {
-        if !self.begin_move() {
+        if !self.begin_move("a replacement after damage") {
             return;
         }
         self.cluster.kill(&victim);
@@ -96,7 +99,7 @@ impl Chaos {
         if self.quiet.swap(true, Ordering::SeqCst) {
             return;
         }
-        if self.is_calm().await && self.begin_move() {
+        if self.is_calm().await && self.begin_move("a replacement after a set-back") {
             self.set_back_alone(&victim).await;
             self.end_move();
         }

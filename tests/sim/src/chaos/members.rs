@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Chaos;
 use crate::cluster::Computer;
 use crate::fault::Fault;
+use crate::scope::lock;
 
 /// The cluster has so many nodes at least.
 const NODES_MIN: usize = 3;
@@ -14,28 +15,34 @@ const NODES_MAX: usize = 7;
 
 impl Chaos {
     /// Takes the right to change who belongs to the cluster. False if somebody has it.
-    pub(super) fn begin_move(&self) -> bool {
-        !self.moving.swap(true, Ordering::SeqCst)
+    pub(super) fn begin_move(&self, what: &'static str) -> bool {
+        let begins = !self.moving.swap(true, Ordering::SeqCst);
+        if begins {
+            *lock(&self.waits_for) = Some(what);
+        }
+        begins
     }
 
     pub(super) fn end_move(&self) {
         self.moving.store(false, Ordering::SeqCst);
+        *lock(&self.waits_for) = None;
     }
 
     pub(super) async fn let_join(&self) {
-        if self.cluster.computers().len() >= NODES_MAX || !self.begin_move() {
+        if self.cluster.computers().len() >= NODES_MAX || !self.begin_move("a join") {
             return;
         }
         let name = format!("extra{}", self.dice.between(0, u64::from(u32::MAX)));
         self.note(Fault::Join, format!("{name} joins"));
         let joined = self.cluster.join(&name, 0).await;
+        self.cluster.votes(&joined).await;
         self.say(format!("{name} has joined as {}", joined.id));
         self.end_move();
     }
 
     /// A node is removed, runs on for a while, and is switched off.
     pub(super) async fn let_leave(&self, victim: Arc<Computer>) {
-        if self.cluster.computers().len() <= NODES_MIN || !self.begin_move() {
+        if self.cluster.computers().len() <= NODES_MIN || !self.begin_move("a leave") {
             return;
         }
         self.note(Fault::Leave, format!("{} leaves", victim.id));
@@ -48,7 +55,7 @@ impl Chaos {
 
     /// A computer is lost with its disk; another takes its place.
     pub(super) async fn lose(&self, victim: Arc<Computer>) {
-        if self.begin_move() {
+        if self.begin_move("a replacement") {
             self.replace(&victim).await;
             self.end_move();
         }

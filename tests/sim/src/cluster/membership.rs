@@ -88,6 +88,17 @@ impl Cluster {
         computer
     }
 
+    /// Waits until the leader counts a node's vote.
+    pub async fn votes(&self, computer: &Computer) {
+        let counts = |leader: Arc<Computer>| {
+            let members = leader.node().map(|(_, member)| member.status().members).unwrap_or_default();
+            members.get(&computer.id).is_some_and(|member| member.voter)
+        };
+        while !self.leader().is_some_and(counts) {
+            NodeRuntime::sleep(RETRY).await;
+        }
+    }
+
     /// Redeems a join token for a node. Both steps may be repeated.
     async fn admit(&self, peer: &Peer) -> NodeId {
         let secret = digest(&[b"join ", &peer.public_key]);
@@ -144,6 +155,7 @@ impl Cluster {
 
     /// The computer is thrown away, with its disk.
     pub fn discard(&self, computer: &Computer) {
+        computer.gone.store(true, Ordering::SeqCst);
         self.kill(computer);
         lock(&self.computers).retain(|known| known.id != computer.id);
     }
@@ -158,7 +170,9 @@ impl Cluster {
             return self.bring_in(&computer).await;
         }
         self.remove(lost).await;
-        self.join(&name, attempt).await;
+        // One that is lost before the next one votes could be one too many.
+        let next = self.join(&name, attempt).await;
+        self.votes(&next).await;
     }
 }
 
