@@ -188,7 +188,7 @@ async fn a_snapshot_damaged_on_its_way_is_refused() {
     let follower = Store::open(to.path()).unwrap();
     let (received, _) = follower.snapshots.incoming().unwrap();
     let bytes = fs::copy(snapshot.snapshot.place(), received.place()).unwrap();
-    flip_a_byte(received.place());
+    flip_a_byte(Path::new(&received.place()));
     check_received(&received.received(bytes), &snapshot.meta).unwrap_err();
     assert_eq!(snapshot_files(to.path()).len(), 0, "what was refused is removed");
 }

@@ -101,7 +101,7 @@ where
         match self.raft.change_membership(nobody, false).await {
             Ok(_) => tracing::info!("finished a change of the voters that a lost leader had begun"),
             Err(error) => {
-                tracing::warn!(%error, "a change of the voters that was begun can't be finished yet")
+                tracing::warn!(%error, "a change of the voters that was begun can't be finished yet");
             }
         }
     }

@@ -133,7 +133,7 @@ impl Chaos {
         }
         // Nodes that were to come or go do so now that nothing is in their way.
         for _ in 0..MOVE_MS_MAX / 100 {
-            if self.under_way.load(Ordering::SeqCst) == 0 {
+            if !self.moving.load(Ordering::SeqCst) {
                 return;
             }
             self.wait_ms(100, 100).await;

@@ -66,6 +66,8 @@ pub struct Computer {
 #[derive(Default)]
 struct Running {
     lives: u64,
+    /// It is being started.
+    opens: bool,
     node: Option<(Arc<Scope>, Arc<Member>)>,
 }
 
@@ -150,16 +152,20 @@ impl Cluster {
     pub async fn start(self: &Arc<Self>, computer: &Arc<Computer>) {
         let life = {
             let mut running = lock(&computer.running);
-            if running.node.is_some() || computer.gone.load(Ordering::SeqCst) {
+            if running.node.is_some() || running.opens || computer.gone.load(Ordering::SeqCst) {
                 return;
             }
+            running.opens = true;
             running.lives += 1;
             running.lives
         };
         self.history.tell(&Event::Started { node: computer.id, life });
         let scope = Scope::new(computer.id, Arc::clone(&computer.clock), Arc::clone(&self.history));
         let opening = self.open(Arc::clone(computer), Arc::clone(&scope), life);
-        match scope.enter(|| NodeRuntime::spawn(opening)).await {
+        let opened = scope.enter(|| NodeRuntime::spawn(opening)).await;
+        lock(&computer.running).opens = false;
+        match opened {
+            Ok(Ok(_)) if computer.gone.load(Ordering::SeqCst) => scope.kill(),
             Ok(Ok(member)) => {
                 let key = computer.peer.public_key;
                 self.wires.plug(computer.id, Arc::clone(&scope), Arc::clone(&member), key);
@@ -242,7 +248,9 @@ impl Cluster {
         scope.kill();
         drop(member);
         let (lost, tail) = computer.disk.crash(&self.dice);
-        tail.into_iter().for_each(|fault| self.faults.count(fault));
+        if let Some(fault) = tail {
+            self.faults.count(fault);
+        }
         computer.disk.begin_life();
         self.history.tell(&Event::Killed { node: computer.id, lost });
     }

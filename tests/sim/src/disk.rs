@@ -42,6 +42,7 @@ pub struct Image {
 
 /// How the disk behaves.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 pub struct Habits {
     /// A sync takes at least this long, in microseconds.
     pub sync_us_min: u64,
@@ -53,6 +54,8 @@ pub struct Habits {
     pub full: bool,
     /// Something went wrong in this life of the node that may stop it.
     pub hurt: bool,
+    /// Something on it was damaged, which its node may find at any start.
+    pub damaged: bool,
     /// Planted: batches are reported durable before they are.
     pub acknowledges_early: bool,
 }
@@ -65,6 +68,7 @@ impl Default for Habits {
             fails: false,
             full: false,
             hurt: false,
+            damaged: false,
             acknowledges_early: false,
         }
     }
@@ -88,10 +92,11 @@ impl Disk {
         habits.hurt |= habits.fails || habits.full;
     }
 
-    /// Whether anything happened to it since the node was started that may make the node stop.
+    /// Whether anything happened to it that may make its node stop.
     #[must_use]
     pub fn is_hurt(&self) -> bool {
-        lock(&self.habits).hurt
+        let habits = self.habits();
+        habits.hurt || habits.damaged
     }
 
     /// A node begins to run on it.
@@ -111,17 +116,21 @@ impl Disk {
         let unsynced = std::mem::take(&mut *lock(&self.unsynced));
         let sizes: Vec<u64> = unsynced.iter().map(|batch| bytes_of(batch)).collect();
         let all: u64 = sizes.iter().sum();
+        let ends: Vec<u64> = sizes
+            .iter()
+            .scan(0, |end, size| {
+                *end += size;
+                Some(*end)
+            })
+            .collect();
         let cut = match dice.between(0, 4) {
             0 => 0,
             1 => all,
+            2 => dice.pick(&ends).copied().unwrap_or(0),
             _ => dice.between(0, all),
         };
-        let ends = sizes.iter().scan(0, |end, size| {
-            *end += size;
-            Some(*end)
-        });
         let (mut kept, mut whole) = (0, 0);
-        for end in ends.take_while(|end| *end <= cut) {
+        for end in ends.into_iter().take_while(|end| *end <= cut) {
             (kept, whole) = (kept + 1, end);
         }
         let count = unsynced.len();
@@ -157,7 +166,7 @@ impl Disk {
 
     /// Flips a bit in a random record of the log. The node must be down. False if there is none.
     pub fn damage_log(&self, dice: &Dice) -> bool {
-        self.set(|habits| habits.hurt = true);
+        self.set(|habits| habits.damaged = true);
         let mut synced = lock(&self.synced);
         let keys: Vec<Vec<u8>> = synced.keys().cloned().collect();
         dice.pick(&keys).and_then(|key| synced.get_mut(key)).is_some_and(|value| flip_a_bit(value, dice))
@@ -165,7 +174,9 @@ impl Disk {
 
     /// Flips a bit in a random snapshot. False if there is none.
     pub fn damage_snapshot(&self, dice: &Dice) -> bool {
-        lock(&self.files).damage(dice)
+        let damaged = lock(&self.files).damage(dice);
+        self.set(|habits| habits.damaged |= damaged);
+        damaged
     }
 
     /// The power goes at the snapshot file operation that comes after so many others.

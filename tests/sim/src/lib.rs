@@ -17,7 +17,7 @@
 //! | [`disk`] | the disks |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
-//! | [`authority`], [`vouch`] | the product's own: the machine, and the rule of freshness |
+//! | [`authority`], [`judge`], [`vouch`] | the product's own: the machine, what a view says of a token, the rule of freshness |
 //! | [`dice`] | where chance comes from |
 
 pub mod chaos;
@@ -39,5 +39,7 @@ pub mod workload;
 
 #[path = "../../../src/machine.rs"]
 pub mod authority;
+#[path = "../../../src/authenticate/judge.rs"]
+pub mod judge;
 #[path = "../../../src/authenticate/vouch.rs"]
 pub mod vouch;

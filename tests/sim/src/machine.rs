@@ -70,7 +70,12 @@ impl Machine for Watched {
     }
 
     fn capture(&self) -> Capture {
-        self.0.capture()
+        let whole = self.0.capture();
+        Box::new(move |out| {
+            let mut state = Vec::new();
+            whole(&mut state)?;
+            out.write_all(&plant::in_snapshot(state))
+        })
     }
 
     fn apply(&mut self, index: u64, stamp_ms: u64, command: &[u8]) -> Result<Vec<u8>, String> {

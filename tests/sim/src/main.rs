@@ -14,6 +14,9 @@ use circlet_sim::plant::Plant;
 use circlet_sim::run::{Plan, Report, run};
 use clap::Parser;
 
+/// Every kind of fault happens in so many seeds, or proves nothing.
+const SEEDS_FOR_ALL_FAULTS: u64 = 200;
+
 /// Runs whole clusters on simulated networks, disks and clocks; one seed decides everything.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -59,6 +62,10 @@ fn main() -> io::Result<ExitCode> {
     }
     let found = search(&arguments, plant, true, &mut out)?;
     match found.failed {
+        None if !found.absent.is_empty() => {
+            writeln!(out, "\nnever happened in {} seeds: {}", found.done, found.absent.join(", "))?;
+            Ok(ExitCode::from(1))
+        }
         None => Ok(ExitCode::SUCCESS),
         Some((seed, report)) => {
             show(&arguments, plant, seed, &report, &mut out)?;
@@ -72,6 +79,8 @@ fn main() -> io::Result<ExitCode> {
 struct Found {
     done: u64,
     failed: Option<(u64, Report)>,
+    /// Kinds of faults that should have happened by now.
+    absent: Vec<&'static str>,
 }
 
 /// Runs seeds until one fails; of several at once the first counts.
@@ -134,6 +143,10 @@ fn gather(
         }
     }
     over.store(true, Ordering::SeqCst);
+    if found.done >= SEEDS_FOR_ALL_FAULTS {
+        let absent = Fault::ALL.iter().filter(|fault| !sums.faults.contains_key(fault));
+        found.absent = absent.map(|fault| fault.name()).collect();
+    }
     if talks {
         sums.print(found.done, begun.elapsed(), out)?;
     }

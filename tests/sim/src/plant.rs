@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use circlet_authority::{Action, Command, State};
 use circlet_raft::Clocks;
 use circlet_raft::defects::Defects;
+use sha2::{Digest, Sha256};
 
 use crate::scope;
 
@@ -40,6 +41,10 @@ pub enum Plant {
     ReusedId,
     /// A change of the voters that a lost leader had begun is left half done.
     HalfDoneChanges,
+    /// Snapshots are written without watermarks.
+    ForgottenWatermark,
+    /// Nothing that is written about snapshots is synced.
+    UnsyncedSnapshots,
 }
 
 impl Plant {
@@ -58,6 +63,8 @@ impl Plant {
         (Self::UnknownIsDone, "unknown-is-done"),
         (Self::ReusedId, "reused-id"),
         (Self::HalfDoneChanges, "half-done-changes"),
+        (Self::ForgottenWatermark, "forgotten-watermark"),
+        (Self::UnsyncedSnapshots, "unsynced-snapshots"),
     ];
 
     /// The bug of this name.
@@ -103,4 +110,39 @@ fn used_again(view: &State, command: &[u8]) -> Option<Vec<u8>> {
     let family = view.family(&refresh.family)?;
     (refresh.sequence, refresh.access) = (family.sequence, Some(family.current));
     Some(command.encode())
+}
+
+/// The tag of a subject's watermark among the records of a state.
+const SUBJECT_MARK: u8 = 12;
+/// What stands before the records: a word and a version.
+const HEAD_BYTES: usize = 14;
+
+/// The bytes of a state without its watermarks, where their loss is planted. The layout is the one that the authority's
+/// snapshots document: records of length, tag and content, an empty one, a checksum.
+pub(crate) fn in_snapshot(state: Vec<u8>) -> Vec<u8> {
+    let planted = scope::current().is_some_and(|scope| scope.history().plant() == Plant::ForgottenWatermark);
+    if planted { without_marks(&state).unwrap_or(state) } else { state }
+}
+
+fn without_marks(state: &[u8]) -> Option<Vec<u8>> {
+    let (head, mut rest) = state.split_at_checked(HEAD_BYTES)?;
+    let mut kept = head.to_vec();
+    loop {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        let bytes = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        if bytes == 0 {
+            kept.extend_from_slice(length);
+            break;
+        }
+        // The length counts the tag, which comes first.
+        let (record, next) = after.split_at_checked(bytes)?;
+        if record.first() != Some(&SUBJECT_MARK) {
+            kept.extend_from_slice(length);
+            kept.extend_from_slice(record);
+        }
+        rest = next;
+    }
+    let sum = Sha256::digest(&kept);
+    kept.extend_from_slice(&sum);
+    Some(kept)
 }

@@ -74,22 +74,29 @@ impl Chaos {
         if victim.disk.damage_log(&self.dice) {
             self.note(Fault::LogDamaged, format!("the log of {} is damaged", victim.id));
         }
-        self.wait_ms(20, 500).await;
-        self.cluster.start(&victim).await;
-        let runs = victim.node().is_some_and(|(_, member)| member.status().stopped.is_none());
-        if !runs {
-            self.replace(&victim).await;
+        self.restart_or_replace(&victim).await;
+        self.end_move();
+    }
+
+    /// A bit of a snapshot flips while its node runs, and the node finds it when it starts next: the older one and the
+    /// log take its place. A node that has but one, because it was sent it, is replaced.
+    pub(super) async fn damage_snapshot(&self, victim: Arc<Computer>) {
+        if !self.begin_move("a replacement after damage") {
+            return;
+        }
+        if victim.disk.damage_snapshot(&self.dice) {
+            self.note(Fault::SnapshotDamaged, format!("a snapshot of {} is damaged", victim.id));
+            self.wait_ms(0, 3_000).await;
+            self.restart_or_replace(&victim).await;
         }
         self.end_move();
     }
 
-    /// A bit of a snapshot flips, while its node runs or before it starts: the older one and the log take its place.
-    pub(super) async fn damage_snapshot(&self, victim: Arc<Computer>) {
-        if victim.disk.damage_snapshot(&self.dice) {
-            self.note(Fault::SnapshotDamaged, format!("a snapshot of {} is damaged", victim.id));
-            if self.dice.percent(60) {
-                self.restart(&victim).await;
-            }
+    /// Starts a node on a damaged disk. One that finds the damage doesn't start.
+    async fn restart_or_replace(&self, victim: &Arc<Computer>) {
+        self.restart(victim).await;
+        if victim.node().is_none() {
+            self.replace(victim).await;
         }
     }
 

@@ -37,7 +37,7 @@ impl Cluster {
         }
         for number in 2..=count {
             let name = format!("n{number}");
-            let joining = NodeRuntime::timeout(Duration::from_secs(60), self.join(&name, 0));
+            let joining = NodeRuntime::timeout(Duration::from_mins(1), self.join(&name, 0));
             joining.await.map_err(|_| format!("{name} can't join"))?;
         }
         for _ in 0..600 {

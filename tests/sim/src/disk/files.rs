@@ -8,6 +8,7 @@ use circlet_raft::folder::Folder;
 
 use super::{Disk, flip_a_bit};
 use crate::dice::Dice;
+use crate::plant::Plant;
 use crate::scope::{self, lock};
 
 /// A file's number, whatever it is called.
@@ -125,6 +126,11 @@ impl Files {
 pub struct DiskFolder(pub Arc<Disk>);
 
 impl DiskFolder {
+    /// Whether syncing does nothing, because that was planted.
+    fn forgets_to_sync() -> bool {
+        scope::current().is_some_and(|scope| scope.history().plant() == Plant::UnsyncedSnapshots)
+    }
+
     /// Changes the files, if the disk takes changes now.
     fn change<T>(&self, change: impl FnOnce(&mut Files) -> io::Result<T>) -> io::Result<T> {
         let mut files = lock(&self.0.files);
@@ -163,6 +169,9 @@ impl Folder for DiskFolder {
     fn sync(&self, name: &str) -> io::Result<()> {
         self.change(|files| {
             let inode = files.inode(name)?;
+            if Self::forgets_to_sync() {
+                return Ok(());
+            }
             if let Some(content) = files.inodes.get_mut(&inode) {
                 content.synced = content.bytes.len();
             }
@@ -188,6 +197,9 @@ impl Folder for DiskFolder {
 
     fn sync_names(&self) -> io::Result<()> {
         self.change(|files| {
+            if Self::forgets_to_sync() {
+                return Ok(());
+            }
             for renaming in std::mem::take(&mut files.unsynced_names) {
                 renaming.apply(&mut files.synced_names);
             }

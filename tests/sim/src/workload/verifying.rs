@@ -1,18 +1,17 @@
-//! Verifying, by the product's own rule of freshness.
+//! Verifying, by the product's own judgement and its own rule of freshness.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Judgement, State};
+use circlet_authority::State;
 use circlet_raft::{Clocks, Instants, Published};
-use circlet_token::{
-    Check, Parsed, Reject, Revocation, ServiceId, Verified, verify_claims, verify_signature,
-};
+use circlet_token::{KeySet, ServiceId};
 use openraft_rt::AsyncRuntime;
 
 use super::{Held, PATIENCE, Workload, subject_number};
 use crate::cluster::{Computer, ask};
 use crate::history::Event;
+use crate::judge::{self, Rules, check_signature};
 use crate::machine::Member;
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
@@ -62,43 +61,19 @@ enum Verdict {
 async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
     let Some(scope) = scope::current() else { return Verdict::Stale };
     let node = Node { member, scope };
-    let judge = |published: &Arc<Published<State>>| {
+    let opinion = |published: &Arc<Published<State>>| {
         let now = node.scope.wall_ms().max(published.view.now_ms()) / 1_000;
-        match opinion(&published.view, &text, now) {
-            Ok(needs_freshness) => Opinion::Good { found: (), needs_freshness },
-            Err(why) => Opinion::Refused { may_change: may_change(&why), why },
+        let signed = |_: &ServiceId, keys: &Arc<KeySet>| check_signature(&text, keys).map(Arc::new);
+        match judge::judge(&published.view, now, Rules::HERE, signed) {
+            Ok(good) => Opinion::Good { found: (), needs_freshness: good.needs_freshness },
+            Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why },
         }
     };
-    match vouch(&node, judge).await {
+    match vouch(&node, opinion).await {
         Ok(()) => Verdict::Accepted { proved: node.member.published().fresh_as_of.is_some() },
         Err(Unvouched::Refused(_)) => Verdict::Refused,
         Err(Unvouched::Stale(_) | Unvouched::TooSlow) => Verdict::Stale,
     }
-}
-
-/// Whether the token is good on this view, and if so whether only a fresh one may say so.
-fn opinion(view: &State, text: &str, now: u64) -> Result<bool, Reject> {
-    let own: &ServiceId = view.service_id().ok_or(Reject::Stale { age_ms: None, max_ms: 0 })?;
-    let parsed = Parsed::parse(text)?;
-    let key = verify_signature(&parsed, view.key_set())?;
-    let algorithm = view.key_set().get(key.as_str()).ok_or(Reject::Signature)?.algorithm();
-    let verified = Verified { key, algorithm, claims: parsed.into_claims() };
-    verify_claims(&verified.claims, &Check::new(now, own))?;
-    match view.judge(&verified, now) {
-        Judgement::Good { needs_freshness, .. } => Ok(needs_freshness),
-        Judgement::Revoked(why) => Err(Reject::Revoked { why }),
-        Judgement::Distrusted { .. } => Err(Reject::Signature),
-    }
-}
-
-fn may_change(why: &Reject) -> bool {
-    matches!(
-        why,
-        Reject::UnknownKey { .. }
-            | Reject::Stale { .. }
-            | Reject::Issuer { .. }
-            | Reject::Revoked { why: Revocation::UserDisabled }
-    )
 }
 
 /// After a revoke its token is shown again this much later than the bound, in milliseconds.
