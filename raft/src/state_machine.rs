@@ -233,7 +233,7 @@ impl<R: AsyncRuntime> RaftSnapshotBuilder<Types<R>> for SnapshotWriter<R> {
         match built {
             Ok(snapshot) => Ok(Snapshot { meta: self.meta.clone(), snapshot }),
             Err(error) => {
-                let folder = self.snapshots.folder().display();
+                let folder = self.snapshots.folder().place();
                 let error =
                     io::Error::new(error.kind(), format!("no snapshot can be written in {folder}: {error}"));
                 // Raft wants a snapshot now: without an older one to give it, the node stops, and says why. The disk
