@@ -87,6 +87,10 @@ where
     }
 
     async fn change_as_leader(&self, change: Change) -> Said<R> {
+        // What the members are after a change that isn't committed may never come true: it answers no question.
+        if !matches!(change, Change::Transfer(_)) && !self.members_are_committed() {
+            return Said::Unavailable("another change of the members is under way".to_owned());
+        }
         let written = match change {
             Change::Transfer(to) => return self.transfer_to(to).await,
             Change::AddLearner(id, peer) => {
@@ -123,6 +127,11 @@ where
             }
         };
         said::<R>(written)
+    }
+
+    /// Whether the members that we go by are decided, and not only written to our own log.
+    fn members_are_committed(&self) -> bool {
+        self.metrics(|metrics| metrics.membership_config.log_id().as_ref() <= metrics.last_applied.as_ref())
     }
 
     /// During a change two sets of voters decide together; a vote is safe once it is in both.

@@ -9,6 +9,7 @@ use circlet_raft::{Capture, Machine, NodeId, Peer};
 
 /// The lines, where they came, and the time of the last.
 #[derive(Clone, Default)]
+#[allow(clippy::struct_field_names, reason = "lines are what it is about")]
 pub(crate) struct Lines {
     pub(crate) lines: imbl::OrdMap<String, u64>,
     pub(crate) now_ms: u64,

@@ -53,6 +53,10 @@ pub enum Event {
         proved: bool,
         revocable: bool,
     },
+    /// Somebody asked for more than the policy allows; `done` says whether it was done.
+    Overreached { what: &'static str, done: bool, index: u64 },
+    /// A node took over who belongs to the cluster: ids, and the beginning of each one's key.
+    Members { node: NodeId, index: u64, keys: Vec<(NodeId, u64)> },
     /// A node gave a view that it had proved fresh.
     Fresh { node: NodeId, index: u64, sent: u64 },
 }

@@ -8,7 +8,9 @@ mod acknowledged;
 mod agreement;
 mod fresh_after_start;
 mod issued_once;
+mod node_ids;
 mod one_successor;
+mod policy;
 mod revoked_actor;
 mod revoked_bound;
 mod revoked_family;
@@ -36,6 +38,8 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<revoked_bound::RevokedBound>::default(),
         Box::<revoked_actor::RevokedActor>::default(),
         Box::<fresh_after_start::FreshAfterStart>::default(),
+        Box::<policy::Policy>::default(),
+        Box::<node_ids::NodeIds>::default(),
         Box::<time::Time>::default(),
         Box::<sound_state::SoundState>::default(),
     ]

@@ -89,6 +89,10 @@ impl Machine for Watched {
         self.0.members(index, peers, voters);
         let ids: Vec<u8> = peers.keys().chain(voters).flat_map(|id| id.to_be_bytes()).collect();
         self.tell(index, &[&ids]);
+        if let Some(scope) = scope::current() {
+            let keys = peers.iter().map(|(id, peer)| (*id, first_word(&peer.public_key))).collect();
+            scope.history().tell(&Event::Members { node: scope.node(), index, keys });
+        }
     }
 
     fn view(&self) -> Arc<State> {

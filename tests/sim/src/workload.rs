@@ -20,6 +20,7 @@ use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 
+mod overreaching;
 mod reading;
 mod requests;
 mod verifying;
@@ -102,7 +103,8 @@ impl Workload {
                 18..=33 => self.refresh(&computer).await,
                 34..=43 => self.revoke(&computer).await,
                 44 => self.set_watermark(&computer).await,
-                45..=52 => self.read_fresh(&computer).await,
+                45 => self.overreach(&computer).await,
+                46..=52 => self.read_fresh(&computer).await,
                 _ => self.verify(&computer).await,
             }
         }

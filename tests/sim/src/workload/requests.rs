@@ -42,7 +42,7 @@ impl Workload {
         self.issue_by(computer, &actor, order, Some(held.record.id)).await;
     }
 
-    fn order(&self, user: &str, owner: &str, lifetime: Lifetime) -> IssueToken {
+    pub(super) fn order(&self, user: &str, owner: &str, lifetime: Lifetime) -> IssueToken {
         let id = TokenId(self.dice.bytes());
         IssueToken {
             id,
