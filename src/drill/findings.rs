@@ -107,6 +107,9 @@ impl Findings {
         let mut missed = Vec::new();
         missed.extend(still_alive.map(|pid| format!("process {pid} should have been killed and lives")));
         let none = |what: &str, count: u64| (count > 0).then(|| format!("{what}: {count}, must be 0"));
+        if self.left.asked_for == 0 {
+            missed.push("no node could be asked for what was acknowledged".to_owned());
+        }
         missed.extend(none("lost acknowledgements", self.left.lost_acks));
         missed.extend(none("revoked tokens accepted after the bound", self.stale_accepts));
         missed.extend(none("refresh tokens used twice", self.double_refreshes));
@@ -266,7 +269,7 @@ mod tests {
             operations,
             stale_accepts,
             double_refreshes,
-            left: Left { lost_acks, ..Left::default() },
+            left: Left { lost_acks, asked_for: 10, ..Left::default() },
             problems: Vec::new(),
             missed: Vec::new(),
         }
@@ -279,6 +282,8 @@ mod tests {
         for broken in [found(1, 0, 0), found(0, 1, 0), found(0, 0, 1)] {
             assert_eq!(broken.judge(&none, None).len(), 1);
         }
+        let unasked = Findings { left: Left::default(), ..found(0, 0, 0) };
+        assert_eq!(unasked.judge(&none, None).len(), 1);
         assert_eq!(found(0, 0, 0).judge(&none, Some(7)), ["process 7 should have been killed and lives"]);
     }
 
