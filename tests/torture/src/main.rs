@@ -32,8 +32,8 @@ use report::Report;
 use workload::Workload;
 use workload::issuing::USERS;
 
-/// So many clients at once, and how long each rests at most between two requests, in milliseconds.
-const CLIENTS_REST_MS: [u64; 6] = [20, 40, 40, 60, 80, 120];
+/// How long each client rests at most between two requests, in milliseconds. Many wait for a node that is cut off.
+const CLIENTS_REST_MS: [u64; 12] = [20, 40, 40, 60, 60, 80, 80, 100, 100, 120, 120, 150];
 
 /// Breaks the nodes of a lab while clients are at work, and judges what they were told.
 #[derive(Debug, Parser)]
