@@ -70,7 +70,10 @@ async fn a_first_snapshot_that_cannot_be_written_stops_the_node_which_says_why_a
     assert_eq!(code, Some(2), "{said}");
     let last = said.lines().rev().take(10).collect::<Vec<_>>().join("\n");
     assert!(last.contains("the node has stopped itself"), "{last}");
-    assert!(last.contains("data/snapshots") && last.contains("Not a directory"), "the cause is named: {last}");
+    assert!(
+        last.contains("data/snapshots") && last.contains("Not a directory"),
+        "the cause is named: {last}"
+    );
     assert!(acknowledged.len() > 5, "it served until then: {}", acknowledged.len());
 
     std::fs::remove_file(&snapshots).expect("put right");
