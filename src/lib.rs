@@ -37,6 +37,9 @@ pub mod rotation;
 pub mod trust_directory;
 pub mod watched;
 
+// What others may throw bytes at.
+pub mod outside;
+
 // The command line.
 pub mod cli;
 pub mod client;

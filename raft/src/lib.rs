@@ -39,6 +39,7 @@ pub mod journal;
 pub mod log_store;
 pub mod machine;
 pub mod network;
+pub mod outside;
 pub mod published;
 pub mod raft;
 pub mod replica;

@@ -18,7 +18,7 @@ use crate::log_store::record::Meta;
 use crate::machine::{Capture, Machine};
 use crate::snapshot_file::SnapshotFile;
 
-mod format;
+pub(crate) mod format;
 
 /// Snapshots kept; the log reaches back to the oldest of them.
 const KEPT: usize = 2;

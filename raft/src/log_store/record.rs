@@ -245,6 +245,12 @@ pub(crate) fn decode<T: Stored>(key: &[u8], bytes: &[u8]) -> Result<T, String> {
     T::from_wire(wire)
 }
 
+/// A record of these bytes with the header that makes it believed.
+pub(crate) fn sealed(key: &[u8], payload: &[u8]) -> Vec<u8> {
+    let sum = checksum(key, VERSION, payload).to_le_bytes();
+    [&[VERSION], sum.as_slice(), payload].concat()
+}
+
 fn checksum(key: &[u8], version: u8, payload: &[u8]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     sum.update(key);

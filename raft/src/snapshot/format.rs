@@ -72,7 +72,7 @@ impl<W: Write> Write for Writer<W> {
 }
 
 /// Reads a snapshot block by block and hands out only what passed its checksum.
-pub(super) struct Reader<R> {
+pub(crate) struct Reader<R> {
     inner: R,
     meta: Meta,
     block: Vec<u8>,
@@ -83,7 +83,7 @@ pub(super) struct Reader<R> {
 
 impl<R: Read> Reader<R> {
     /// Reads the header and the meta data.
-    pub(super) fn start(mut inner: R) -> io::Result<Self> {
+    pub(crate) fn start(mut inner: R) -> io::Result<Self> {
         let mut header = [0; MAGIC.len() + 1];
         inner.read_exact(&mut header)?;
         if header[..MAGIC.len()] != *MAGIC {
@@ -103,7 +103,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Reads whatever is left, and makes sure that the end is where it should be.
-    pub(super) fn drain(mut self) -> io::Result<()> {
+    pub(crate) fn drain(mut self) -> io::Result<()> {
         while !self.ended {
             self.next_block()?;
         }
