@@ -21,6 +21,10 @@ const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 5;
 const CONFIG: bincode::config::Configuration = bincode::config::standard();
 
+/// What decoding one record may take, in bytes: a checksum tells of damage, not of who wrote the lengths inside, and a
+/// snapshot's are a peer's word. Many times what the largest record holds.
+const DECODED_BYTES_MAX: usize = 64 << 20;
+
 pub(crate) type LeaderId = leader_id_std::LeaderId<u64, NodeId>;
 pub(crate) type Term = <LeaderId as RaftLeaderId>::Committed;
 pub(crate) type LogId = openraft::impls::LogId<Term>;
@@ -238,7 +242,8 @@ pub(crate) fn decode<T: Stored>(key: &[u8], bytes: &[u8]) -> Result<T, String> {
         return Err(format!("record version {version}; this program reads up to {VERSION}"));
     }
     let (wire, used) =
-        bincode::decode_from_slice::<T::Wire, _>(payload, CONFIG).map_err(|error| error.to_string())?;
+        bincode::decode_from_slice::<T::Wire, _>(payload, CONFIG.with_limit::<DECODED_BYTES_MAX>())
+            .map_err(|error| error.to_string())?;
     if used != payload.len() {
         return Err(format!("{} bytes too many", payload.len() - used));
     }
