@@ -9,7 +9,7 @@ fn corpus() -> PathBuf {
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    let listed = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let listed = std::fs::read_dir(folder).expect("a folder of fuzz/corpus for each parser");
     listed.map(|entry| entry.expect("an entry").path()).collect()
 }
 
