@@ -26,7 +26,9 @@ pub mod http;
 mod percent;
 pub mod usecase;
 
-// The process.
+// The process, how it fares, and what it tells of that.
+pub mod headroom;
+mod health;
 pub mod node;
 
 // What the node keeps by itself: keys on their way, files that an operator changes.

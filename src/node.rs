@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Audit;
 use crate::authenticate::usage::Usage;
 use crate::cluster::Cluster;
+use crate::headroom::Headroom;
 use crate::home::settings::NodeSettings;
 use crate::home::{Home, HomeError, Identity, Paths};
 use crate::http::edge::Edge;
@@ -192,7 +193,9 @@ impl Node {
             .map_err(|source| ServeError::System { doing: "open the audit log", source })?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(audit.clone().keep_trying()));
         let usage = Usage::default();
-        let edge = Arc::new(self.edge(audit.clone(), usage.clone()));
+        let headroom = Headroom::new(self.home.paths.data(), self.settings.headroom);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(headroom.clone().keep_looking()));
+        let edge = Arc::new(self.edge(audit.clone(), usage.clone(), headroom));
         let watched = Arc::clone(&edge.watched);
         tasks.spawn(http::server::serve(listener, tls, edge, stop.clone()));
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
@@ -238,12 +241,13 @@ impl Node {
     }
 
     /// What answers clients.
-    fn edge(&self, audit: Audit, usage: Usage) -> Edge {
+    fn edge(&self, audit: Audit, usage: Usage, headroom: Headroom) -> Edge {
         let settings = http::edge::Settings {
             advertised_version: self.settings.advertised_version.clone(),
             trusted_proxies: self.settings.trusted_proxies.clone(),
+            clock_offset_ms_max: self.settings.raft.clock_offset_ms_max,
         };
-        Edge::new(self.cluster.clone(), Passwords::start(), audit, usage, settings)
+        Edge::new(self.cluster.clone(), Passwords::start(), audit, usage, headroom, settings)
     }
 
     /// Until a signal, until the node has stopped itself, or until a state arrives that is not this home's.

@@ -70,6 +70,8 @@ pub struct NodeSettings {
     pub shutdown_grace: Duration,
     /// How the audit log is kept.
     pub audit: crate::audit::Settings,
+    /// What is kept of disk and memory.
+    pub headroom: crate::headroom::Settings,
     /// Timeouts and limits of replication.
     pub raft: circlet_raft::Settings,
     /// Which log lines are written: a level, or a filter such as `info,circlet_raft=debug`.
@@ -221,6 +223,7 @@ fn check(raw: table::Raw) -> Result<NodeSettings, (String, String)> {
         trust_poll: raw.trust_poll,
         shutdown_grace: raw.shutdown_grace,
         audit: raw.audit,
+        headroom: raw.headroom,
         raft: raw.raft,
         log_level: raw.log_level,
         log_format: raw.log_format,

@@ -143,6 +143,7 @@ impl Call {
             cluster: &self.edge.cluster,
             passwords: &self.edge.passwords,
             audit: &self.edge.audit,
+            headroom: self.edge.health.headroom(),
             request_id: self.request_id.as_str(),
             address: self.address,
             caller,

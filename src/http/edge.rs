@@ -18,6 +18,8 @@ use crate::audit::Audit;
 use crate::authenticate::Authenticator;
 use crate::authenticate::usage::Usage;
 use crate::cluster::Cluster;
+use crate::headroom::Headroom;
+use crate::health::Health;
 use crate::home::Network;
 use crate::password::Passwords;
 use crate::usecase::failure::{Code, Failure};
@@ -30,6 +32,8 @@ pub struct Settings {
     pub advertised_version: String,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// How far the node's clock may be off, in milliseconds.
+    pub clock_offset_ms_max: u64,
 }
 
 /// Everything that answering takes; shared by all connections.
@@ -40,6 +44,7 @@ pub struct Edge {
     pub(crate) settings: Settings,
     pub(crate) authenticator: Authenticator,
     pub(crate) watched: Arc<Watched>,
+    pub(crate) health: Health,
 }
 
 impl Edge {
@@ -49,12 +54,14 @@ impl Edge {
         passwords: Passwords,
         audit: Audit,
         usage: Usage,
+        headroom: Headroom,
         settings: Settings,
     ) -> Self {
         let watched = Arc::<Watched>::default();
         let authenticator =
             Authenticator::new(cluster.clone(), passwords.clone(), Arc::clone(&watched), usage);
-        Self { cluster, passwords, audit, settings, authenticator, watched }
+        let health = Health::new(cluster.clone(), headroom, settings.clock_offset_ms_max);
+        Self { cluster, passwords, audit, settings, authenticator, watched, health }
     }
 
     /// Where the client is, as far as trusted proxies say.

@@ -89,7 +89,8 @@ fn own() -> Routes {
         .get("/circlet/v1/openapi.json", openapi::serve, tells("openapi", "This document").gives("Anything"))
         .get("/router/api/v1/system/health", system::router_health, tells("routerHealth", "The health of this node, with the service id").gives("RouterHealth"))
         .get("/healthz", system::healthz, tells("healthz", "Whether the process answers").gives_text())
-        .get("/readyz", system::readyz, tells("readyz", "Whether this node serves, and if not, why").gives("Readiness").gives_unavailable("Readiness"))
+        .get("/readyz", system::readyz, tells("readyz", "Whether to send requests to this node, and what is missing")
+            .query("for", "string", "`writes`: ready only if nothing is missing; plain tokens are served without a leader").gives("Readiness").gives_unavailable("Readiness"))
 }
 
 /// The Access API, as it is below each of its prefixes.

@@ -112,26 +112,39 @@ pub(super) async fn healthz(_call: Call) -> Response {
     answer::text("OK")
 }
 
-pub(super) async fn readyz(call: Call) -> Response {
+/// Whether to send requests here, and what is missing. A node without a leader issues and verifies plain tokens, and is
+/// ready for that; `?for=writes` asks for all that it could serve.
+pub(super) async fn readyz(call: Call) -> Result<Response, Failure> {
+    let for_writes = match call.query()?.text("for")? {
+        None => false,
+        Some("writes") => true,
+        Some(other) => {
+            let allowed = format!("'{other}' is nothing to be ready for; `writes` is, or nothing at all");
+            return Err(Failure::bad_request("bad_parameter", allowed));
+        }
+    };
     let published = call.published();
-    let ready = is_ready(&call, &published);
     let cluster = &call.edge.cluster;
     let status = cluster.status();
-    let stopped = status.stopped;
-    let fresh = reading::is_fresh(cluster, &published);
-    let ready = ready && stopped.is_none();
+    let missing = call.edge.health.missing(&status, &published);
+    let serves = !missing.iter().any(|missing| missing.stops_all);
+    let ready = if for_writes { missing.is_empty() } else { serves };
     let body = json!({
         "ready": ready,
-        // Revocable tokens and writes need these; plain tokens are served without.
-        "fresh": fresh,
+        // What needs no leader; and all the rest.
+        "serves": {"plain_tokens": serves, "everything": missing.is_empty()},
+        "missing": missing.iter().map(|missing| json!({
+            "condition": missing.condition.word(), "why": missing.why, "hint": missing.remedy,
+        })).collect::<Vec<_>>(),
+        "fresh": reading::is_fresh(cluster, &published),
         "leader": status.leader,
         "node": status.id,
         "applied_index": published.index,
         "view_age_ms": published.age_ms(cluster.instants()),
-        "stopped": stopped,
+        "stopped": status.stopped,
     });
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer::json_value(code, &body)
+    Ok(answer::json_value(code, &body))
 }
 
 fn not_bootstrapped() -> Failure {

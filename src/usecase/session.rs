@@ -13,13 +13,18 @@ use super::{reading, refusal};
 use crate::audit::{Audit, Change, Entity, Line, OnFailure, Recorded, Refused};
 use crate::authenticate::Caller;
 use crate::cluster::Cluster;
+use crate::headroom::Headroom;
 use crate::password::Passwords;
+
+/// What a client is told to wait while disk or memory are short, in seconds.
+const SHORT_RETRY_SECS: u32 = 5;
 
 /// Who asks, and on what.
 pub(crate) struct Session<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) passwords: &'a Passwords,
     pub(crate) audit: &'a Audit,
+    pub(crate) headroom: &'a Headroom,
     pub(crate) request_id: &'a str,
     pub(crate) address: IpAddr,
     pub(crate) caller: Caller,
@@ -92,6 +97,7 @@ impl Session<'_> {
     /// Has the cluster decide for this actor.
     pub(crate) async fn decide_as(&self, actor: Actor, action: Action) -> Result<Decided, Failure> {
         self.admit_write()?;
+        self.admit_growth(&action)?;
         let decided =
             self.cluster.decide(actor, action).await.map_err(|error| refusal::unavailable(&error))?;
         match decided.outcome {
@@ -104,6 +110,23 @@ impl Session<'_> {
     /// on. Asked before the cluster decides; revoking doesn't ask.
     pub(crate) fn admit_write(&self) -> Result<(), Failure> {
         if self.is_audited() { self.audit.admit_write().map_err(not_audited) } else { Ok(()) }
+    }
+
+    /// Refuses what clients ask for without end while disk or memory are short. What is left is for revokes and for what
+    /// administrators do, which is never refused for that.
+    fn admit_growth(&self, action: &Action) -> Result<(), Failure> {
+        let grows =
+            matches!(action, Action::IssueToken(_) | Action::RefreshToken(_) | Action::ImportTokens(_));
+        let short = |reason, what: &str| {
+            Err(Failure::unavailable(reason, format!("nothing was changed: this node is short of {what}"))
+                .with_detail("it verifies and revokes; ask another node, or again when there is room")
+                .retry_after(SHORT_RETRY_SECS))
+        };
+        match grows {
+            true if self.headroom.disk_is_full() => short("disk_full", "disk"),
+            true if self.headroom.memory_is_tight() => short("memory_tight", "memory"),
+            _ => Ok(()),
+        }
     }
 
     /// The same for what the log doesn't decide, whose line may wait in memory for a while.

@@ -15,6 +15,7 @@ mod lineage;
 mod listing;
 mod names;
 mod openapi;
+mod overload;
 mod people;
 #[path = "../support/ports.rs"]
 mod ports;

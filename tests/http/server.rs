@@ -44,6 +44,15 @@ impl Server {
         Self::serve(home)
     }
 
+    /// The same, with these lines in the settings of the node.
+    pub(crate) fn start_with(settings: &str) -> Self {
+        use std::io::Write as _;
+        Self::start_after(|home| {
+            let mut file = std::fs::File::options().append(true).open(home.join("etc/node.yml")).unwrap();
+            file.write_all(settings.as_bytes()).unwrap();
+        })
+    }
+
     /// A node on the home that somebody has made below `home`.
     pub(crate) fn serve(home: TempDir) -> Self {
         let root = home.path().join("home");

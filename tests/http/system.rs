@@ -15,6 +15,8 @@ transcript_test!(system_endpoints, async |t: &mut Transcript<'_>| {
         "/artifactory/api/system/version",
         "/healthz",
         "/readyz",
+        "/readyz?for=writes",
+        "/readyz?for=tea",
         "/router/api/v1/system/health",
     ] {
         t.ask(Method::GET, path, As::Nobody, Body::Empty).await;

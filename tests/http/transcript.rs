@@ -13,7 +13,13 @@ use crate::server::{PASSWORD, Server};
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_mins(2);
 /// What a 503 says that a test has brought about: an index that is far away, a full disk under the audit log.
-const WANTED: [&str; 2] = ["index_not_reached", "the audit log of this node"];
+const WANTED: [&str; 5] = [
+    "index_not_reached",
+    "the audit log of this node",
+    "this node is short of",
+    "\"condition\":\"disk_full\"",
+    "\"condition\":\"memory_tight\"",
+];
 
 /// Fields whose values differ between runs.
 const VARYING: [&str; 29] = [

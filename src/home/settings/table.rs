@@ -56,6 +56,7 @@ pub(super) struct Raw {
     pub(super) trust_poll: Duration,
     pub(super) shutdown_grace: Duration,
     pub(super) audit: crate::audit::Settings,
+    pub(super) headroom: crate::headroom::Settings,
     pub(super) raft: circlet_raft::Settings,
     pub(super) log_level: String,
     pub(super) log_format: LogFormat,
@@ -78,6 +79,7 @@ impl Default for Raw {
             trust_poll: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(10),
             audit: crate::audit::Settings::default(),
+            headroom: crate::headroom::Settings::default(),
             raft: circlet_raft::Settings::default(),
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -130,6 +132,10 @@ settings! {
         raw, v => raw.audit.rotation.bytes_max = number(v, 1 << 40)?;
     "audit.rotate-keep", "10", "So many audit logs that were put aside are kept, as access-security-audit.log.1 and so on.",
         raw, v => raw.audit.rotation.kept = count(v, 1000)?;
+    "disk.reserve-bytes", "67108864", "Free space on the disk of data/ that is kept for revokes: with less, nothing is issued that would have to be kept.",
+        raw, v => raw.headroom.disk_reserve_bytes = number(v, 1 << 60)?;
+    "memory.limit-bytes", "the limit of the cgroup, if any", "What the process may have resident; close to it nothing is issued that would have to be kept.",
+        raw, v => raw.headroom.memory_limit_bytes = Some(number(v, 1 << 50)?);
     "raft.heartbeat-ms", "50", "How often a leader shows that it lives, in milliseconds.",
         raw, v => raw.raft.heartbeat_ms = number(v, MINUTE_MS)?;
     "raft.election-min-ms", "250", "How long a follower hears nothing before it may stand for election, in milliseconds.",

@@ -1,5 +1,7 @@
 //! What the bodies hold, in the words of JSON Schema (draft 2020-12, which OpenAPI 3.1 uses).
 
+mod system;
+
 use serde_json::{Map, Value, json};
 
 use crate::usecase::failure::Code;
@@ -29,6 +31,7 @@ pub(super) fn all() -> Value {
         .chain(limits_of_tokens())
         .chain(keys())
         .chain(node())
+        .chain(system::all())
     {
         schemas.insert(name.to_owned(), schema);
     }
@@ -465,22 +468,5 @@ fn node() -> Vec<(&'static str, Value)> {
         ),
         ("JoinToken", object([("token", text(), Always), ("expires_at", whole(), Always)])),
         ("Transfer", object([("to", text(), Always)])),
-        (
-            "Version",
-            object([
-                ("version", text(), Always),
-                ("revision", text(), Always),
-                ("addons", list(&text()), Always),
-                ("license", text(), Always),
-            ]),
-        ),
-        (
-            "RouterHealth",
-            object([
-                ("router", json!({"type": "object"}), Always),
-                ("services", list(&json!({"type": "object"})), Always),
-            ]),
-        ),
-        ("Readiness", object([("ready", flag(), Always)])),
     ]
 }

@@ -1,0 +1,181 @@
+//! What the node has left of disk and memory, looked at twice a second.
+//!
+//! Below `disk.reserve-bytes` of free space, or near the limit of memory, the node issues and refreshes nothing that the
+//! log would have to keep: what is left is for revokes, for what administrators do, and for what the cluster has decided
+//! already. It verifies on, and issues again as soon as there is room.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How often is looked.
+const LOOK: Duration = Duration::from_millis(500);
+/// Memory counts as tight when this share of its limit is in use, in percent.
+const MEMORY_TIGHT_PERCENT: u64 = 90;
+/// cgroups say "no limit" by a number that no machine has.
+const MEMORY_UNLIMITED: u64 = 1 << 60;
+
+/// What an operator sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Free space on the disk of `data/` that is kept for revokes, in bytes.
+    pub disk_reserve_bytes: u64,
+    /// What the process may have resident, in bytes; `None` takes the limit of its cgroup, if it has one.
+    pub memory_limit_bytes: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { disk_reserve_bytes: 64 * 1024 * 1024, memory_limit_bytes: None }
+    }
+}
+
+/// The last look. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Headroom(Arc<Seen>);
+
+#[derive(Debug)]
+struct Seen {
+    /// On whose disk the log lies.
+    data: PathBuf,
+    disk_reserve_bytes: u64,
+    memory_limit_bytes: Option<u64>,
+    disk_free_bytes: AtomicU64,
+    resident_bytes: AtomicU64,
+}
+
+impl Headroom {
+    /// Looks for the first time.
+    pub(crate) fn new(data: PathBuf, settings: Settings) -> Self {
+        let headroom = Self(Arc::new(Seen {
+            data,
+            disk_reserve_bytes: settings.disk_reserve_bytes,
+            memory_limit_bytes: settings.memory_limit_bytes.or_else(cgroup_limit_bytes),
+            disk_free_bytes: AtomicU64::new(u64::MAX),
+            resident_bytes: AtomicU64::new(0),
+        }));
+        headroom.look();
+        headroom
+    }
+
+    /// Looks for ever.
+    pub(crate) async fn keep_looking(self) {
+        let mut was_tight = false;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            self.look();
+            let tight = self.disk_is_full() || self.memory_is_tight();
+            if tight != was_tight {
+                self.tell(tight);
+            }
+            was_tight = tight;
+        }
+    }
+
+    fn look(&self) {
+        // What can't be read doesn't stop anything: the disk says so itself when it is written to.
+        if let Some(bytes) = disk_free_bytes(&self.0.data) {
+            self.0.disk_free_bytes.store(bytes, Ordering::Relaxed);
+        }
+        if let Some(bytes) = resident_bytes() {
+            self.0.resident_bytes.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn tell(&self, tight: bool) {
+        let (free, resident) = (self.disk_free_bytes(), self.resident_bytes());
+        if tight {
+            tracing::error!(
+                disk_free_bytes = free,
+                disk_reserve_bytes = self.disk_reserve_bytes(),
+                resident_bytes = resident,
+                memory_limit_bytes = self.memory_limit_bytes(),
+                "disk or memory is short: nothing is issued that would have to be kept; verifying and revoking go on"
+            );
+        } else {
+            tracing::info!(disk_free_bytes = free, resident_bytes = resident, "there is room again");
+        }
+    }
+
+    /// Whether free space has fallen into the reserve.
+    pub(crate) fn disk_is_full(&self) -> bool {
+        self.disk_free_bytes() < self.0.disk_reserve_bytes
+    }
+
+    /// Whether memory in use is near its limit.
+    pub(crate) fn memory_is_tight(&self) -> bool {
+        let tight = |limit: u64| self.resident_bytes() > limit / 100 * MEMORY_TIGHT_PERCENT;
+        self.0.memory_limit_bytes.is_some_and(tight)
+    }
+
+    /// Free space on the disk of `data/`.
+    pub(crate) fn disk_free_bytes(&self) -> u64 {
+        self.0.disk_free_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What of it is kept for revokes.
+    pub(crate) fn disk_reserve_bytes(&self) -> u64 {
+        self.0.disk_reserve_bytes
+    }
+
+    /// What the process has resident.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.0.resident_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What it may have.
+    pub(crate) fn memory_limit_bytes(&self) -> Option<u64> {
+        self.0.memory_limit_bytes
+    }
+}
+
+/// Space that a process without privileges may still use on the disk of `path`.
+pub(crate) fn disk_free_bytes(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// What the process has in memory at the moment.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib.saturating_mul(1024))
+}
+
+/// The limit of the cgroup that the process is in, of either version.
+fn cgroup_limit_bytes() -> Option<u64> {
+    let cgroups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let places = cgroups.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?);
+        let path = path.trim_start_matches('/');
+        match controllers {
+            "" => Some(Path::new("/sys/fs/cgroup").join(path).join("memory.max")),
+            "memory" => Some(Path::new("/sys/fs/cgroup/memory").join(path).join("memory.limit_in_bytes")),
+            _ => None,
+        }
+    });
+    let limits = places.filter_map(|place| fs::read_to_string(place).ok()?.trim().parse::<u64>().ok());
+    limits.filter(|limit| *limit < MEMORY_UNLIMITED).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Headroom, Settings};
+
+    #[test]
+    fn room_is_judged_by_what_is_left_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |disk_reserve_bytes, memory_limit_bytes| {
+            Headroom::new(folder.path().to_owned(), Settings { disk_reserve_bytes, memory_limit_bytes })
+        };
+        let roomy = with(1, Some(1 << 50));
+        assert!(!roomy.disk_is_full() && !roomy.memory_is_tight());
+        assert!(roomy.resident_bytes() > 1 << 16 && roomy.disk_free_bytes() < u64::MAX, "{roomy:?}");
+        let short = with(u64::MAX, Some(1 << 10));
+        assert!(short.disk_is_full() && short.memory_is_tight());
+    }
+}
