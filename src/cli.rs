@@ -4,6 +4,7 @@
 
 pub mod arguments;
 pub mod cluster;
+pub mod completions;
 pub mod config;
 pub mod drill;
 pub mod failure;
@@ -12,6 +13,7 @@ pub mod import;
 pub mod init;
 pub mod join;
 pub mod key;
+pub mod man;
 pub mod output;
 pub mod profile;
 pub mod serve;
@@ -64,6 +66,8 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Key(key) => key.run(output).await,
         Command::Config(config) => config.run(output).await,
         Command::Import(import) => import.run(output).await,
+        Command::Completions(completions) => completions.run(output),
+        Command::Man(man) => man.run(output),
     }
 }
 

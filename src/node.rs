@@ -9,6 +9,7 @@ mod observe;
 mod purge;
 mod ready;
 mod stop;
+mod supervisor;
 mod usage;
 
 use std::path::{Path, PathBuf};
@@ -199,6 +200,7 @@ impl Node {
         let watched = Arc::clone(&edge.watched);
         tasks.spawn(http::server::serve(listener, tls, edge, stop.clone()));
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
+        supervisor::started();
         let cluster = &self.cluster;
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(usage::run(cluster.clone(), usage)));
@@ -278,6 +280,7 @@ impl Node {
     }
 
     async fn drain(&self, stop: &CancellationToken, tasks: TaskTracker) {
+        supervisor::stopping();
         stop.cancel();
         tasks.close();
         if tokio::time::timeout(self.settings.shutdown_grace, tasks.wait()).await.is_err() {

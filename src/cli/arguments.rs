@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use super::output::Format;
-use super::{cluster, config, drill, group, import, init, join, key, serve, token, trust, user};
+use super::{
+    cluster, completions, config, drill, group, import, init, join, key, man, serve, token, trust, user,
+};
 use crate::dev;
 
 /// A highly available access-token authority.
@@ -62,4 +64,8 @@ pub enum Command {
     /// Show and change the access configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Print a shell's completions, for its completion directory
+    Completions(completions::Completions),
+    /// Write the manual pages into a directory
+    Man(man::Man),
 }

@@ -44,8 +44,17 @@ impl Output {
         } else {
             text(value)
         };
+        Self::print(format!("{}\n", printed.trim_end_matches('\n')).as_bytes())
+    }
+
+    /// Prints what has a form of its own, such as a script, whatever the format.
+    pub fn raw(self, bytes: &[u8]) -> Result<(), Failure> {
+        Self::print(bytes)
+    }
+
+    fn print(bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
-        match writeln!(stdout, "{}", printed.trim_end_matches('\n')).and_then(|()| stdout.flush()) {
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             // The reader has seen enough, as in `circlet token list | head`.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(Failure::ours("the result could not be written to stdout").because(error)),

@@ -38,6 +38,7 @@ impl Ready {
             }
         }
         tracing::info!(node = self.id, url = %self.url, "ready");
+        super::supervisor::ready();
         if let Some(file) = &self.file
             && let Err(error) = super::write_by_rename(file, &self.content())
         {
