@@ -2,6 +2,8 @@
 
 #![expect(clippy::panic, reason = "a step that fails fails the test")]
 
+#[path = "cli/installed.rs"]
+mod installed;
 #[path = "support/ports.rs"]
 mod ports;
 #[path = "cli/process.rs"]

@@ -113,10 +113,15 @@ impl Place {
 
     /// Serves the home, and waits until the node is ready.
     pub(crate) fn serve(&self) -> Node {
+        self.serve_with(&mut circlet())
+    }
+
+    /// The same, with a command of the binary that has an environment of its own.
+    pub(crate) fn serve_with(&self, circlet: &mut Command) -> Node {
         let ready = self.path("ready.json");
         let _ = std::fs::remove_file(&ready);
         let log = self.path("logs/serve.log");
-        let child = circlet()
+        let child = circlet
             .args(["serve", "--home", self.home.to_str().expect("UTF-8")])
             .args(["--ready-file", ready.to_str().expect("UTF-8")])
             .stdin(Stdio::null())

@@ -1,0 +1,51 @@
+//! What an installation needs of the binary: manual pages, completions, and word to the process supervisor.
+
+use std::os::unix::net::UnixDatagram;
+
+use super::process::{DEADLINE, Place, circlet, run};
+use super::root;
+
+#[test]
+fn every_command_has_a_manual_page_and_is_completed() {
+    let root = root();
+    let folder = root.path().to_str().unwrap();
+    let written = run(&["man", folder]);
+    assert_eq!((written.code, written.stdout.as_str()), (Some(0), ""), "{}", written.stderr);
+    let top = std::fs::read_to_string(root.path().join("circlet.1")).unwrap();
+    assert!(top.contains(".TH circlet 1"), "{top}");
+    for page in ["circlet-serve.1", "circlet-token-create.1", "circlet-cluster-status.1"] {
+        let page = std::fs::read_to_string(root.path().join(page)).unwrap();
+        assert!(page.contains("OPTIONS"), "{page}");
+    }
+    run(&["man", "/nonexistent/pages"]).assert_refused(&["/nonexistent/pages", "existing directory"]);
+
+    for (shell, mark) in
+        [("bash", "complete -F _circlet"), ("zsh", "#compdef circlet"), ("fish", "complete -c circlet")]
+    {
+        let script = run(&["completions", shell]);
+        assert_eq!(script.code, Some(0), "{}", script.stderr);
+        assert!(script.stdout.contains(mark) && script.stdout.contains("ready-file"), "{shell}");
+    }
+    run(&["completions", "tcl"]).assert_refused(&["tcl", "bash", "zsh", "fish"]);
+}
+
+#[test]
+fn the_supervisor_is_told_how_far_the_node_is() {
+    let root = root();
+    let place = Place::new(root.path(), "node1");
+    place.found(&["init"]).json();
+    let socket = root.path().join("notify");
+    let supervisor = UnixDatagram::bind(&socket).unwrap();
+    supervisor.set_read_timeout(Some(DEADLINE)).unwrap();
+    let told = || {
+        let mut bytes = [0; 512];
+        let length = supervisor.recv(&mut bytes).expect("the node says something");
+        String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
+    };
+
+    let node = place.serve_with(circlet().env("NOTIFY_SOCKET", &socket));
+    assert!(told().starts_with("READY=1\nSTATUS=serving; "));
+    assert_eq!(told().trim_end(), "STATUS=serving");
+    assert_eq!(node.terminate().code(), Some(0));
+    assert!(told().starts_with("STOPPING=1\n"));
+}
