@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use circlet_authority::{Actor, Rights, State, TokenActor, User, UserStatus};
 use circlet_raft::Published;
-use circlet_token::{ServiceId, Subject, UserName, Verified};
+use circlet_token::{ServiceId, Subject, TokenId, UserName, Verified};
 use hyper::header::HeaderMap;
 
 use crate::cluster::Cluster;
@@ -66,6 +66,14 @@ impl Caller {
     /// What the caller may do, by this view; nothing for nobody.
     pub(crate) fn rights(&self, view: &State) -> Option<Rights> {
         self.actor().map(|actor| view.rights(&actor))
+    }
+
+    /// The id of the token that the caller holds, if it has one that its issuer drew as a UUID.
+    pub(crate) fn token_id(&self) -> Option<TokenId> {
+        match self {
+            Self::Anonymous | Self::User(_) => None,
+            Self::Token(bearer) => bearer.verified.claims.id,
+        }
     }
 
     /// Whom a token for the caller itself speaks for; `None` for nobody.

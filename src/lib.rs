@@ -7,6 +7,7 @@ pub mod secret;
 
 // Secrets and the texts made with them.
 pub mod certificates;
+pub mod join_key;
 pub mod join_token;
 pub mod keys;
 pub mod password;

@@ -28,7 +28,7 @@ use crate::headroom::Headroom;
 use crate::home::settings::NodeSettings;
 use crate::home::{Home, HomeError, Identity, Paths};
 use crate::http::edge::Edge;
-use crate::join::JoinGate;
+use crate::join::{self, JoinError, JoinGate};
 use crate::keys::{KeyUnavailable, Keys};
 use crate::machine::Authority;
 use crate::password::Passwords;
@@ -65,6 +65,9 @@ pub enum ServeError {
     /// The home is not in order.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The node is new, has the keys to join with, and was not let in.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The port for clients can't be had.
     #[error("can't listen for clients on {address} (http.listen)")]
     Listen {
@@ -108,6 +111,7 @@ pub enum ServeError {
 /// Serves a home until a signal asks to stop, or until the node has to stop itself.
 pub async fn serve(serving: Serving) -> Result<(), ServeError> {
     forbid_core_dumps()?;
+    join_if_new(&serving.home).await?;
     let (home, identity) = Home::open(&serving.home)?;
     let settings = NodeSettings::read(&home.paths)?;
     observe::start(&settings);
@@ -115,7 +119,7 @@ pub async fn serve(serving: Serving) -> Result<(), ServeError> {
     let listener = listen(&settings).await?;
     let signals = stop::Signals::listen()?;
 
-    let gate = JoinGate::default();
+    let gate = JoinGate::new(home.paths.clone());
     let lost = HomeError::LogLost { file: home.paths.raft(), node_id: identity.node_id };
     if identity.log_begun && !home.paths.raft().exists() {
         return Err(lost.into());
@@ -138,6 +142,18 @@ pub async fn serve(serving: Serving) -> Result<(), ServeError> {
         Err(error) => tracing::error!(%error, "node stopped"),
     }
     ended
+}
+
+/// A home that nobody lives in yet joins the cluster whose join key was placed there.
+async fn join_if_new(home: &Path) -> Result<(), ServeError> {
+    let paths = Paths::new(home);
+    if paths.identity().exists() || !paths.join_key().exists() {
+        return Ok(());
+    }
+    observe::start(&NodeSettings::read(&paths)?);
+    let joined = join::join_by_key(home).await?;
+    tracing::info!(node = joined.node_id, service_id = %joined.service_id, "joined by the join key");
+    Ok(())
 }
 
 async fn open(

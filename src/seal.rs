@@ -46,9 +46,9 @@ pub struct SealBroken {
     pub record: String,
 }
 
-/// The text of a master key is not one.
+/// The text of a key file is not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MalformedMasterKey {
+pub enum MalformedKey {
     /// The file is empty.
     #[error("it is empty")]
     Empty,
@@ -78,20 +78,8 @@ impl MasterKey {
     }
 
     /// Reads the text of a key file: 32 or 64 hexadecimal digits, white space around them ignored.
-    pub fn parse(text: &Secret) -> Result<Self, MalformedMasterKey> {
-        let text = text.expose_text().ok_or(MalformedMasterKey::NotHex)?.trim();
-        if text.is_empty() {
-            return Err(MalformedMasterKey::Empty);
-        }
-        if !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(MalformedMasterKey::NotHex);
-        }
-        if text.len() != KEY_BYTES && text.len() != 2 * KEY_BYTES {
-            return Err(MalformedMasterKey::Length { digits: text.len() });
-        }
-        hex_decode(text)
-            .map(|material| Self::from_material(Secret::new(material)))
-            .ok_or(MalformedMasterKey::NotHex)
+    pub fn parse(text: &Secret) -> Result<Self, MalformedKey> {
+        read_key_text(text).map(Self::from_material)
     }
 
     /// The text for a key file.
@@ -105,6 +93,11 @@ impl MasterKey {
     /// What it is made of, for a node that joins.
     pub(crate) fn material(&self) -> &Secret {
         &self.material
+    }
+
+    /// What a joining node that has this key proves it by.
+    pub(crate) fn join_secret(&self) -> Secret {
+        Secret::new(derive(&self.material, "circlet join with master key").to_vec())
     }
 
     /// What the cluster remembers of the key, so that a node with another one is told so.
@@ -144,6 +137,21 @@ impl MasterKey {
     }
 }
 
+/// The bytes of a key file: 32 or 64 hexadecimal digits, white space around them ignored.
+pub(crate) fn read_key_text(text: &Secret) -> Result<Secret, MalformedKey> {
+    let text = text.expose_text().ok_or(MalformedKey::NotHex)?.trim();
+    if text.is_empty() {
+        return Err(MalformedKey::Empty);
+    }
+    if !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(MalformedKey::NotHex);
+    }
+    if text.len() != KEY_BYTES && text.len() != 2 * KEY_BYTES {
+        return Err(MalformedKey::Length { digits: text.len() });
+    }
+    hex_decode(text).map(Secret::new).ok_or(MalformedKey::NotHex)
+}
+
 /// A key for one purpose from a secret (HKDF-SHA256, RFC 5869).
 #[must_use]
 pub(crate) fn derive(secret: &Secret, purpose: &str) -> [u8; 32] {
@@ -178,12 +186,12 @@ pub(crate) fn hex_decode(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Label, MalformedMasterKey, MasterKey, hex, hex_decode};
+    use super::{Label, MalformedKey, MasterKey, hex, hex_decode};
     use crate::secret::Secret;
 
     const LABEL: Label<'_> = Label { service_id: "jfrt@01", kind: "token-key", record: "k1" };
 
-    fn parse(text: &str) -> Result<MasterKey, MalformedMasterKey> {
+    fn parse(text: &str) -> Result<MasterKey, MalformedKey> {
         MasterKey::parse(&Secret::from(text.to_owned()))
     }
 
@@ -224,9 +232,9 @@ mod tests {
 
     #[test]
     fn garbled_key_texts_say_what_is_wrong() {
-        assert_eq!(parse(" \n").err(), Some(MalformedMasterKey::Empty));
-        assert_eq!(parse("not a key").err(), Some(MalformedMasterKey::NotHex));
-        assert_eq!(parse("abcd").err(), Some(MalformedMasterKey::Length { digits: 4 }));
+        assert_eq!(parse(" \n").err(), Some(MalformedKey::Empty));
+        assert_eq!(parse("not a key").err(), Some(MalformedKey::NotHex));
+        assert_eq!(parse("abcd").err(), Some(MalformedKey::Length { digits: 4 }));
         assert!(parse(&"0f".repeat(16)).is_ok());
     }
 

@@ -58,6 +58,7 @@ impl State {
             Action::DistrustIssuer(action) => Ok(self.distrust_issuer(action)),
             Action::MintJoinToken(action) => self.mint_join_token(action),
             Action::AdmitNode(action) => self.admit_node(action),
+            Action::AdmitByKey(action) => self.admit_by_key(action),
             Action::Purge(action) => self.purge(action),
             Action::RotateKey(action) => self.rotate_key(action),
             Action::NoteUse(action) => Ok(self.note_use(action)),

@@ -8,8 +8,8 @@ mod people;
 mod tokens;
 
 pub use cluster::{
-    AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, MintJoinToken, NewKey, Purge,
-    RotateKey, SetConfig, TrustIssuer,
+    AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, MintJoinToken, NewKey,
+    Purge, RotateKey, SetConfig, TrustIssuer,
 };
 pub use people::{DeleteGroup, DeleteUser, PasswordChange, PutGroup, PutMode, PutUser};
 pub use tokens::{
@@ -150,6 +150,7 @@ pub enum Action {
     RotateKey(Box<RotateKey>) = 16,
     NoteUse(NoteUse) = 30,
     ImportTokens(Box<ImportTokens>) = 31,
+    AdmitByKey(Box<AdmitByKey>) = 40,
 }
 wire_enum!(Action {
     1 => Bootstrap(action),
@@ -170,6 +171,7 @@ wire_enum!(Action {
     16 => RotateKey(action),
     30 => NoteUse(action),
     31 => ImportTokens(action),
+    40 => AdmitByKey(action),
 });
 
 impl Action {
@@ -190,7 +192,7 @@ impl Action {
             Self::TrustIssuer(_) => "trusting an issuer",
             Self::DistrustIssuer(_) => "distrusting an issuer",
             Self::MintJoinToken(_) => "making a join token",
-            Self::AdmitNode(_) => "admitting a node",
+            Self::AdmitNode(_) | Self::AdmitByKey(_) => "admitting a node",
             Self::Purge(_) => "purging what has expired",
             Self::RotateKey(_) => "rotating a key",
             Self::NoteUse(_) => "noting the use of tokens",

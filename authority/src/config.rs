@@ -39,6 +39,7 @@ pub struct Config {
     pub join_token_expiry: i64,
     pub join_allow_key: bool,
     pub audit_enabled: bool,
+    pub bootstrap_token_delete_minutes: i64,
     pub users_max: i64,
     pub groups_max: i64,
     pub recorded_tokens_max: i64,

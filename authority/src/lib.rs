@@ -34,10 +34,11 @@ mod state;
 
 pub use codec::{DecodeError, FORMAT_VERSION};
 pub use command::{
-    Action, Actor, AdmitNode, Bootstrap, ClusterCa, Command, DeleteGroup, DeleteUser, DistrustIssuer,
-    FirstAdministrator, ImportTokens, ImportedToken, IssueToken, MintJoinToken, NewKey, NoteUse,
-    PasswordChange, PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken,
-    RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetConfig, Stamp, TokenActor, TrustIssuer, Whom,
+    Action, Actor, AdmitByKey, AdmitNode, Bootstrap, ClusterCa, Command, DeleteGroup, DeleteUser,
+    DistrustIssuer, FirstAdministrator, ImportTokens, ImportedToken, IssueToken, MintJoinToken, NewKey,
+    NoteUse, PasswordChange, PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides,
+    RefreshToken, RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetConfig, Stamp, TokenActor,
+    TrustIssuer, Whom,
 };
 pub use config::{Config, ConfigChange, ConfigError, Setting, Unit};
 pub use judge::Judgement;

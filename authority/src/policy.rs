@@ -40,12 +40,14 @@ impl State {
                 administrators_or(self.changes_own_profile(&rights, put), &rights, action)
             }
             // A purge vouches for a clock that only a node has.
-            Action::Bootstrap(_) | Action::AdmitNode(_) | Action::Purge(_) | Action::NoteUse(_) => {
-                match actor {
-                    Actor::System | Actor::Operator => Ok(()),
-                    _ => Err(forbidden(action.name(), "only the node itself does that")),
-                }
-            }
+            Action::Bootstrap(_)
+            | Action::AdmitNode(_)
+            | Action::AdmitByKey(_)
+            | Action::Purge(_)
+            | Action::NoteUse(_) => match actor {
+                Actor::System | Actor::Operator => Ok(()),
+                _ => Err(forbidden(action.name(), "only the node itself does that")),
+            },
             Action::RotateKey(rotate) if matches!(**rotate, RotateKey::Confirm { .. }) => match actor {
                 Actor::System => Ok(()),
                 _ => Err(forbidden("confirming a key", "only the node itself does that")),

@@ -125,6 +125,10 @@ pub enum Refusal {
     KeyNotReady { kid: KeyId, why: String } = 53,
     #[error("key {kid} can't retire yet: {why}")]
     KeyNeeded { kid: KeyId, why: String } = 54,
+    #[error(
+        "joining with a join key is not allowed here; set join.allow-key, or join with `circlet cluster token`"
+    )]
+    JoinKeyOff = 140,
 }
 wire_enum!(Refusal {
     1 => NotBootstrapped,
@@ -181,4 +185,5 @@ wire_enum!(Refusal {
     52 => RotationUnderWay { kid },
     53 => KeyNotReady { kid, why },
     54 => KeyNeeded { kid, why },
+    140 => JoinKeyOff,
 });

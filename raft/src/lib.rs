@@ -61,5 +61,5 @@ pub use raft::{Gate, Options, Raft};
 pub use settings::Settings;
 pub use snapshot_file::SnapshotFile;
 pub use status::{Member, Role, Status};
-pub use transport::{Identity, KnockError, knock, public_key_digest};
+pub use transport::{Doorkeeper, Identity, KnockError, knock, public_key_digest};
 pub use types::{Answer, Committed, NodeId, Peer, Proposal, Types};

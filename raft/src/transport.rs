@@ -10,7 +10,7 @@ mod listen;
 mod tls;
 
 pub(crate) use dial::TlsDial;
-pub use knock::{KnockError, knock};
+pub use knock::{Doorkeeper, KnockError, knock};
 pub(crate) use listen::{Doorman, Listener, Listening};
 pub(crate) use tls::Credentials;
 pub use tls::{Identity, public_key_digest};

@@ -11,7 +11,7 @@ mod ports;
 
 use std::time::Duration;
 
-use circlet_raft::{Identity, KnockError, Machine, MemberError, ProposeError, Settings, knock};
+use circlet_raft::{Doorkeeper, Identity, KnockError, Machine, MemberError, ProposeError, Settings, knock};
 use lines::{ADMIT, BOMB, Lines, NONSENSE};
 use nodes::{Node, cluster, identity, leader, patient, until};
 
@@ -192,7 +192,7 @@ fn strangers_may_knock_and_nothing_else() {
 
     let fingerprint: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(ca.der()).into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let ask = |fingerprint, request: &'static [u8]| {
+    let ask = |doorkeeper, request: &'static [u8]| {
         let (address, identity) = (node.address.clone(), identity(0));
         runtime.block_on(async move {
             let mut seen = [0; 32];
@@ -200,14 +200,14 @@ fn strangers_may_knock_and_nothing_else() {
                 seen = exporter;
                 request.to_vec()
             };
-            let answer = knock(&address, fingerprint, &identity, make).await;
+            let answer = knock(&address, doorkeeper, &identity, make).await;
             (answer, seen)
         })
     };
-    let (answer, exporter) = ask(fingerprint, b"let me in");
+    let (answer, exporter) = ask(Doorkeeper::SignedBy(fingerprint), b"let me in");
     assert_eq!(answer.unwrap(), [exporter.as_slice(), b"let me in"].concat(), "both derived the same secret");
-    assert!(matches!(ask(fingerprint, b"no").0, Err(KnockError::Refused(why)) if why == "not today"));
-    assert!(matches!(ask([7; 32], b"let me in").0, Err(KnockError::Stranger { .. })));
+    assert!(matches!(ask(Doorkeeper::Anybody, b"no").0, Err(KnockError::Refused(why)) if why == "not today"));
+    assert!(matches!(ask(Doorkeeper::SignedBy([7; 32]), b"let me in").0, Err(KnockError::Stranger { .. })));
 }
 
 fn ca_params() -> rcgen::CertificateParams {

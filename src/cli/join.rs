@@ -8,9 +8,10 @@ use serde_json::json;
 use super::failure::Failure;
 use super::init::NodeFlags;
 use super::output::Output;
-use crate::join::{JoinError, Joining, join};
+use crate::home::{self, Paths};
+use crate::join::{Invitation, JoinError, Joining, join};
 use crate::join_token::JoinToken;
-use crate::{home, secret::Secret};
+use crate::secret::Secret;
 
 /// No join token is longer.
 const TOKEN_BYTES_MAX: u64 = 8 * 1024;
@@ -34,16 +35,10 @@ pub struct Join {
 impl Join {
     /// Runs the command.
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
-        let text = self.token_text()?;
-        let token = text.expose_text().ok_or_else(|| Failure::input("the join token is not text"))?;
-        let token = JoinToken::parse(token).map_err(|error| {
-            Failure::input("the join token can't be read")
-                .because(error)
-                .hint("make a new one with `circlet cluster token` on a machine that reaches the cluster")
-        })?;
+        let invitation = self.invitation()?;
         let home = self.home.clone();
-        let joined =
-            join(Joining { home: self.home, chosen: self.node.chosen(), token }).await.map_err(failure)?;
+        let joining = Joining { home: self.home, chosen: self.node.chosen(), invitation };
+        let joined = join(joining).await.map_err(failure)?;
         let result = json!({
             "home": home,
             "node_id": joined.node_id,
@@ -64,6 +59,21 @@ impl Join {
         Ok(())
     }
 
+    /// The token that was given, or else the keys that were placed in the home.
+    fn invitation(&self) -> Result<Invitation, Failure> {
+        if self.token.is_none() && self.token_file.is_none() && Paths::new(&self.home).join_key().exists() {
+            return Ok(Invitation::Key);
+        }
+        let text = self.token_text()?;
+        let token = text.expose_text().ok_or_else(|| Failure::input("the join token is not text"))?;
+        let token = JoinToken::parse(token).map_err(|error| {
+            Failure::input("the join token can't be read")
+                .because(error)
+                .hint("make a new one with `circlet cluster token` on a machine that reaches the cluster")
+        })?;
+        Ok(Invitation::Token(token))
+    }
+
     fn token_text(&self) -> Result<Secret, Failure> {
         match (&self.token, &self.token_file) {
             (Some(token), _) => Ok(Secret::from(token.clone())),
@@ -81,9 +91,12 @@ impl Join {
     }
 }
 
-fn failure(error: JoinError) -> Failure {
+/// Why a node did not join, with what to do.
+pub(super) fn failure(error: JoinError) -> Failure {
     match error {
         JoinError::Home(error) => error.into(),
+        JoinError::NoAddress { .. } => Failure::input(error.to_string())
+            .hint("name the peer addresses of some nodes there: join: {addresses: [one.example.org:8444]}"),
         JoinError::Refused(_) => {
             Failure::input(error.to_string()).hint("make a new join token with `circlet cluster token`")
         }

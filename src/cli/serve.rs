@@ -43,6 +43,7 @@ fn failure(error: ServeError) -> Failure {
     const PORT: &str = "stop what uses the port, or choose another one in etc/node.yml";
     match error {
         ServeError::Home(error) => error.into(),
+        ServeError::Join(error) => super::join::failure(error),
         ServeError::Listen { address, source } => {
             Failure::input(format!("can't listen for clients on {address} (http.listen)"))
                 .because(source)

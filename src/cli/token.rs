@@ -6,7 +6,7 @@ mod refresh;
 mod verify;
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::output::Output;
@@ -30,6 +30,8 @@ pub enum TokenCommand {
     List(List),
     /// Show one recorded token
     Show(Show),
+    /// Show what you may ask for when you create a token, on either API
+    Limits(Limits),
     /// Check a token, at a server or offline
     Verify(verify::Verify),
 }
@@ -43,6 +45,7 @@ impl TokenCommand {
             Self::Revoke(revoke) => revoke.run(output).await,
             Self::List(list) => list.run(output).await,
             Self::Show(show) => show.run(output).await,
+            Self::Limits(limits) => limits.run(output).await,
             Self::Verify(verify) => verify.run(output).await,
         }
     }
@@ -167,6 +170,32 @@ impl Show {
         let path = format!("{TOKENS}/{}", segment(&self.id));
         let answer = self.server.client(output)?.request(Method::GET, &path, None).await?;
         output.result(&answer.json()?, table::members)
+    }
+}
+
+/// Show what you may ask for.
+#[derive(clap::Args)]
+pub struct Limits {
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl Limits {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        let answer = client.request(Method::GET, "/circlet/v1/limits", None).await?;
+        output.result(&answer.json()?, |limits| {
+            let mut all = Map::new();
+            for (name, value) in limits.as_object().into_iter().flatten() {
+                match value.as_object() {
+                    Some(inner) => all.extend(
+                        inner.iter().map(|(inner, value)| (format!("{name}.{inner}"), value.clone())),
+                    ),
+                    None => drop(all.insert(name.clone(), value.clone())),
+                }
+            }
+            table::members(&Value::Object(all))
+        })
     }
 }
 

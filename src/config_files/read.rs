@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Replace,
     /// Everything that it doesn't name stays.
     Patch,
+    /// As `Replace`, but only what differs from what the node wrote there is meant.
+    Edit,
 }
 
 impl Kind {
@@ -19,6 +21,7 @@ impl Kind {
         match self {
             Self::Replace => "etc/access.config.import.yml",
             Self::Patch => "etc/access.config.patch.yml",
+            Self::Edit => "etc/access.config.yml",
         }
     }
 }
@@ -61,7 +64,7 @@ impl Import {
     /// The configuration that the file makes of the present one; an error names the first rule that is broken.
     pub(super) fn apply_to(&self, present: &Config) -> Result<Config, String> {
         let mut config = match self.kind {
-            Kind::Replace => Config::default(),
+            Kind::Replace | Kind::Edit => Config::default(),
             Kind::Patch => present.clone(),
         };
         for (name, value) in &self.values {

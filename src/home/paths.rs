@@ -43,7 +43,9 @@ places! {
     config_import = "etc/access.config.import.yml";
     /// Settings that shall change, while the others stay.
     config_patch = "etc/access.config.patch.yml";
-    /// The cluster's configuration as it is, written by the node.
+    /// The cluster's configuration, written by the node, for an operator to edit.
+    config = "etc/access.config.yml";
+    /// The cluster's configuration as it is, written by the node, to look at.
     config_latest = "etc/access.config.latest.yml";
     /// Certificates of tokens.
     keys = "etc/keys";
@@ -53,7 +55,7 @@ places! {
     private_key = "etc/keys/private.key";
     /// Asks for a first token without a credential.
     generate_token = "etc/keys/generate.token.json";
-    /// That token, for a minute.
+    /// That token, for a while.
     generated_token = "etc/keys/token.json";
     /// The circle of trust: one certificate per file.
     trusted = "etc/keys/trusted";
@@ -61,6 +63,8 @@ places! {
     security = "etc/security";
     /// The cluster's master key, in hexadecimal digits.
     master_key = "etc/security/master.key";
+    /// The key by which nodes join without a join token, in hexadecimal digits, if an operator has placed it.
+    join_key = "etc/security/join.key";
     /// The certificate that this node shows to its peers, PEM.
     node_crt = "etc/security/node.crt";
     /// The key of that certificate, PKCS#8 PEM.
@@ -77,6 +81,8 @@ places! {
     trust_manifest = "data/trusted.json";
     /// Which certificate the node last showed in etc/keys/root.crt.
     key_manifest = "data/keys.json";
+    /// What the node last wrote to etc/access.config.yml.
+    config_manifest = "data/config.json";
     /// Log files.
     logs = "logs";
 }

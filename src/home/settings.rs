@@ -72,6 +72,8 @@ pub struct NodeSettings {
     pub audit: crate::audit::Settings,
     /// What is kept of disk and memory.
     pub headroom: crate::headroom::Settings,
+    /// Where a node asks to join by a join key.
+    pub join_addresses: Vec<String>,
     /// Timeouts and limits of replication.
     pub raft: circlet_raft::Settings,
     /// Which log lines are written: a level, or a filter such as `info,circlet_raft=debug`.
@@ -224,6 +226,7 @@ fn check(raw: table::Raw) -> Result<NodeSettings, (String, String)> {
         shutdown_grace: raw.shutdown_grace,
         audit: raw.audit,
         headroom: raw.headroom,
+        join_addresses: raw.join_addresses,
         raft: raw.raft,
         log_level: raw.log_level,
         log_format: raw.log_format,

@@ -1,29 +1,45 @@
 //! The member's side of joining.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::time::Duration;
 
-use circlet_authority::{Action, Actor, AdmitNode, NodeRecord, NodeRole, Outcome};
+use circlet_authority::{Action, Actor, AdmitByKey, AdmitNode, NodeRecord, NodeRole, Outcome};
 use circlet_raft::Gate;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::SetOnce;
 
-use super::messages::{JoinAnswer, JoinRequest, RequestFrame, write_answer};
+use super::messages::{JoinAnswer, JoinRequest, Means, RequestFrame, write_answer};
 use crate::certificates;
 use crate::clock;
 use crate::cluster::Cluster;
-use crate::home::Introduced;
-use crate::{join_token, machine};
+use crate::home::{Introduced, Paths};
+use crate::secret::Secret;
+use crate::{join_key, join_token, machine};
 
 /// Says no in the same words whether the token is unknown or the proof is wrong.
 const NOT_PROVED: &str = "the join token is not one of this cluster, or was not proved";
+/// The same for the join key.
+const KEY_NOT_PROVED: &str =
+    "the join.key of the node is not the one that was placed here, or was not proved";
+const OTHER_MASTER_KEY: &str = "the master.key of the node is not this cluster's; place that of another node";
+/// A node that is starting is waited for.
+const OPENING: Duration = Duration::from_secs(10);
 
 /// Serves those that want to join, once the node is open.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct JoinGate {
-    cluster: Arc<OnceLock<Cluster>>,
+    paths: Paths,
+    cluster: Arc<SetOnce<Cluster>>,
 }
 
 impl JoinGate {
+    /// A gate that is closed yet.
+    #[must_use]
+    pub fn new(paths: Paths) -> Self {
+        Self { paths, cluster: Arc::default() }
+    }
+
     /// Opens the gate.
     pub fn open(&self, cluster: Cluster) {
         // A second time changes nothing: there is one cluster per process.
@@ -33,10 +49,11 @@ impl JoinGate {
 
 impl Gate for JoinGate {
     fn admit(&self, exporter: [u8; 32], request: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
-        let cluster = self.cluster.get().cloned();
+        let gate = self.clone();
         async move {
-            let cluster = cluster.ok_or("this node is still starting")?;
-            let admitted = admit(&cluster, &exporter, &request).await;
+            let opened = tokio::time::timeout(OPENING, gate.cluster.wait()).await;
+            let cluster = opened.map_err(|_| "this node is still starting")?;
+            let admitted = admit(cluster, &gate.paths, &exporter, &request).await;
             if let Err(reason) = &admitted {
                 tracing::warn!(%reason, "a node that wanted to join was refused");
             }
@@ -46,38 +63,94 @@ impl Gate for JoinGate {
     }
 }
 
-async fn admit(cluster: &Cluster, exporter: &[u8; 32], frame: &[u8]) -> Result<Vec<u8>, String> {
+async fn admit(
+    cluster: &Cluster,
+    paths: &Paths,
+    exporter: &[u8; 32],
+    frame: &[u8],
+) -> Result<Vec<u8>, String> {
     let frame =
         RequestFrame::parse(frame).ok_or("this is not a request to join that this version understands")?;
+    match frame.means {
+        Means::Token(id) => admit_by_token(cluster, &frame, &id, exporter).await,
+        Means::Key => admit_by_key(cluster, paths, &frame, exporter).await,
+    }
+}
+
+async fn admit_by_token(
+    cluster: &Cluster,
+    frame: &RequestFrame<'_>,
+    id: &[u8; 16],
+    exporter: &[u8; 32],
+) -> Result<Vec<u8>, String> {
     let view = Arc::clone(&cluster.published().view);
     let refresh = cluster.keys().refresh_secret(&view).map_err(|error| error.to_string())?;
-    let secret = refresh.join_secret(&frame.id);
+    let secret = refresh.join_secret(id);
     let request = frame.proved(&secret, exporter).ok_or(NOT_PROVED)?;
-    let public_key = request.public_key().ok_or("the joining node's public key is garbled")?;
-
-    let node_id = record(cluster, &join_token::hash_of(&secret), &request, &public_key).await?;
-
+    let public_key = public_key(&request)?;
+    let action = Action::AdmitNode(Box::new(AdmitNode {
+        join_token: join_token::hash_of(&secret),
+        name: request.name.clone(),
+        peer_address: request.peer_address.clone(),
+        client_url: request.client_url.clone(),
+        public_key: certificates::pin(&public_key),
+    }));
+    let node_id = record(cluster, action, &request, &public_key).await?;
     // The token was redeemed: from here on only the same node gets the same again.
+    let master_key = cluster.keys().master().material();
+    let answer = answer(cluster, node_id, &request, &public_key, Some(master_key))?;
+    Ok(write_answer(&secret, exporter, &answer))
+}
+
+async fn admit_by_key(
+    cluster: &Cluster,
+    paths: &Paths,
+    frame: &RequestFrame<'_>,
+    exporter: &[u8; 32],
+) -> Result<Vec<u8>, String> {
+    let secret = join_key::read(paths).map_err(|error| {
+        tracing::warn!(%error, "a node wants to join by a join key that this one doesn't have");
+        KEY_NOT_PROVED
+    })?;
+    let request = frame.proved(&secret, exporter).ok_or(KEY_NOT_PROVED)?;
+    if !request.proves_master_key(cluster.keys().master(), exporter) {
+        return Err(OTHER_MASTER_KEY.to_owned());
+    }
+    let public_key = public_key(&request)?;
+    let action = Action::AdmitByKey(Box::new(AdmitByKey {
+        name: request.name.clone(),
+        peer_address: request.peer_address.clone(),
+        client_url: request.client_url.clone(),
+        public_key: certificates::pin(&public_key),
+    }));
+    let node_id = record(cluster, action, &request, &public_key).await?;
+    let answer = answer(cluster, node_id, &request, &public_key, None)?;
+    Ok(write_answer(&secret, exporter, &answer))
+}
+
+fn public_key(request: &JoinRequest) -> Result<Vec<u8>, String> {
+    request.public_key().ok_or_else(|| "the joining node's public key is garbled".to_owned())
+}
+
+/// What a node that was let in needs to know.
+fn answer(
+    cluster: &Cluster,
+    node_id: u64,
+    request: &JoinRequest,
+    public_key: &[u8],
+    master_key: Option<&Secret>,
+) -> Result<JoinAnswer, String> {
     let view = Arc::clone(&cluster.published().view);
     let service_id = view.service_id().ok_or("the cluster has no service id yet")?.as_str().to_owned();
     let ca = cluster.keys().cluster_ca(&view).map_err(|error| error.to_string())?;
     let certificate =
-        certificates::node_certificate(&ca, &public_key, &request.name, &service_id, clock::wall_ms())
+        certificates::node_certificate(&ca, public_key, &request.name, &service_id, clock::wall_ms())
             .map_err(|error| error.to_string())?;
     tracing::info!(node = node_id, name = %request.name, peer = %request.peer_address, "a node joins");
-    let master_key = cluster.keys().master().material();
     let members = view.nodes().filter(|node| node.role != NodeRole::Admitted);
     let members = members.map(|node| introduced(&node.record)).collect();
-    let answer = JoinAnswer::new(
-        node_id,
-        &service_id,
-        view.generation(),
-        members,
-        master_key,
-        &ca.certificate,
-        &certificate,
-    );
-    Ok(write_answer(&secret, exporter, &answer))
+    let generation = view.generation();
+    Ok(JoinAnswer::new(node_id, &service_id, generation, members, master_key, &ca.certificate, &certificate))
 }
 
 fn introduced(record: &NodeRecord) -> Introduced {
@@ -90,24 +163,14 @@ fn introduced(record: &NodeRecord) -> Introduced {
     }
 }
 
-/// Redeems the token and brings the node into the membership; the id is the one that the log gave it.
+/// Has the log admit the node, and brings it into the membership; the id is the one that the log gave it.
 async fn record(
     cluster: &Cluster,
-    join_token: &[u8; 32],
+    admit: Action,
     request: &JoinRequest,
     public_key: &[u8],
 ) -> Result<u64, String> {
-    let node = AdmitNode {
-        join_token: *join_token,
-        name: request.name.clone(),
-        peer_address: request.peer_address.clone(),
-        client_url: request.client_url.clone(),
-        public_key: certificates::pin(public_key),
-    };
-    let decided = cluster
-        .decide(Actor::System, Action::AdmitNode(Box::new(node.clone())))
-        .await
-        .map_err(|error| error.to_string())?;
+    let decided = cluster.decide(Actor::System, admit).await.map_err(|error| error.to_string())?;
     let id = match decided.outcome {
         Outcome::Joined { node } => node,
         Outcome::Refused(refusal) => return Err(refusal.to_string()),
@@ -115,10 +178,10 @@ async fn record(
     };
     let record = NodeRecord {
         id,
-        name: node.name,
-        peer_address: node.peer_address,
-        client_url: node.client_url,
-        public_key: node.public_key,
+        name: request.name.clone(),
+        peer_address: request.peer_address.clone(),
+        client_url: request.client_url.clone(),
+        public_key: certificates::pin(public_key),
     };
     cluster.add_learner(id, machine::peer(&record)).await.map_err(|error| error.to_string())?;
     Ok(id)

@@ -1,20 +1,26 @@
 //! The new node's side of joining: knock, and write the home.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 
-use circlet_raft::{Identity as PeerIdentity, KnockError, knock};
+use circlet_raft::{Doorkeeper, Identity as PeerIdentity, KnockError, knock};
 use zeroize::Zeroizing;
 
-use super::messages::{JoinAnswer, JoinRequest, read_answer, write_request};
+use super::messages::{JoinAnswer, JoinRequest, Means, read_answer, write_request};
 use crate::certificates::{self, CertificateProblem};
 use crate::clock;
+use crate::home::settings::NodeSettings;
 use crate::home::{self, Home, HomeError, Identity, Paths};
+use crate::join_key;
 use crate::join_token::JoinToken;
 use crate::node::opening;
 use crate::seal::MasterKey;
 use crate::secret::Secret;
+
+/// Between two rounds of knocking, while nobody answers.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What a node joins with.
 pub struct Joining {
@@ -22,8 +28,54 @@ pub struct Joining {
     pub home: PathBuf,
     /// Its settings that differ from the default, as `node.yml` names them.
     pub chosen: Vec<(&'static str, String)>,
-    /// The join token.
-    pub token: JoinToken,
+    /// What lets it in.
+    pub invitation: Invitation,
+}
+
+/// What lets a node in.
+pub enum Invitation {
+    /// A join token.
+    Token(JoinToken),
+    /// The files `join.key` and `master.key` of its home, at the addresses of its settings.
+    Key,
+}
+
+/// The same, with all that it takes.
+enum Credential {
+    Token(JoinToken),
+    Key { addresses: Vec<String>, secret: Secret, master: MasterKey },
+}
+
+impl Credential {
+    fn addresses(&self) -> &[String] {
+        match self {
+            Self::Token(token) => &token.addresses,
+            Self::Key { addresses, .. } => addresses,
+        }
+    }
+
+    fn secret(&self) -> &Secret {
+        match self {
+            Self::Token(token) => &token.secret,
+            Self::Key { secret, .. } => secret,
+        }
+    }
+
+    fn doorkeeper(&self) -> Doorkeeper {
+        match self {
+            Self::Token(token) => Doorkeeper::SignedBy(token.ca_fingerprint),
+            Self::Key { .. } => Doorkeeper::Anybody,
+        }
+    }
+
+    fn frame(&self, exporter: &[u8; 32], request: &JoinRequest) -> Vec<u8> {
+        match self {
+            Self::Token(token) => write_request(Means::Token(token.id), &token.secret, exporter, request),
+            Self::Key { secret, master, .. } => {
+                write_request(Means::Key, secret, exporter, &request.with_master_key(master, exporter))
+            }
+        }
+    }
 }
 
 /// A node that has joined; its home can be served.
@@ -48,18 +100,24 @@ pub enum JoinError {
     /// A key or a certificate could not be made.
     #[error(transparent)]
     Certificate(#[from] CertificateProblem),
-    /// None of the addresses in the token answered as the cluster would.
+    /// There is a join key, and nowhere to ask.
+    #[error("{} has a join key, but the settings name no join.addresses", .home.display())]
+    NoAddress {
+        /// The home of the node.
+        home: PathBuf,
+    },
+    /// None of the addresses answered as the cluster would.
     #[error("no node of the cluster could be reached: {0}")]
     Unreachable(String),
     /// The cluster said no.
     #[error("the cluster refused: {0}")]
     Refused(String),
-    /// Whoever answered doesn't know the token's secret, or speaks another version.
+    /// Whoever answered doesn't know the secret of the token or the join key, or speaks another version.
     #[error("{0} answered, but did not prove that it belongs to the cluster")]
     NotProved(String),
 }
 
-/// Knocks at the addresses of the token until one answers, and writes the home of the new node. May be repeated after a
+/// Knocks at the addresses until one answers, and writes the home of the new node. May be repeated after a
 /// failure: the node's key, which the cluster has then recorded, is kept.
 pub async fn join(joining: Joining) -> Result<Joined, JoinError> {
     let home = Home::found(&joining.home)?;
@@ -69,8 +127,12 @@ pub async fn join(joining: Joining) -> Result<Joined, JoinError> {
     let public_key = certificates::public_key(&key)?;
     let request =
         JoinRequest::new(&settings.name, &settings.peer_advertise, &settings.http_advertise, &public_key);
-    let answer = ask_any(&joining.token, &key, &request).await?;
-    let identity = write_home(paths, &key, &answer)?;
+    let credential = match joining.invitation {
+        Invitation::Token(token) => Credential::Token(token),
+        Invitation::Key => placed_keys(paths, &settings)?,
+    };
+    let answer = ask_any(&credential, &key, &request).await?;
+    let identity = write_home(paths, &key, &credential, &answer)?;
     Ok(Joined {
         node_id: identity.node_id,
         name: settings.name,
@@ -79,10 +141,40 @@ pub async fn join(joining: Joining) -> Result<Joined, JoinError> {
     })
 }
 
-async fn ask_any(token: &JoinToken, key: &Secret, request: &JoinRequest) -> Result<JoinAnswer, JoinError> {
+/// Joins by the keys that were placed in a home, and waits as long as no node of the cluster answers: machines that are
+/// set up by files start in any order.
+pub async fn join_by_key(home: &Path) -> Result<Joined, JoinError> {
+    loop {
+        let joining = Joining { home: home.to_owned(), chosen: Vec::new(), invitation: Invitation::Key };
+        match join(joining).await {
+            Err(JoinError::Unreachable(why)) => {
+                tracing::warn!(%why, "no node of the cluster to join answers yet");
+                tokio::time::sleep(RETRY).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn placed_keys(paths: &Paths, settings: &NodeSettings) -> Result<Credential, JoinError> {
+    if settings.join_addresses.is_empty() {
+        return Err(JoinError::NoAddress { home: paths.root().to_owned() });
+    }
+    Ok(Credential::Key {
+        addresses: settings.join_addresses.clone(),
+        secret: join_key::read(paths)?,
+        master: opening::master_key(paths)?,
+    })
+}
+
+async fn ask_any(
+    credential: &Credential,
+    key: &Secret,
+    request: &JoinRequest,
+) -> Result<JoinAnswer, JoinError> {
     let mut failures = Vec::new();
-    for address in &token.addresses {
-        match ask(address, token, key, request).await {
+    for address in credential.addresses() {
+        match ask(address, credential, key, request).await {
             Ok(answer) => return Ok(answer),
             Err(JoinError::Unreachable(why)) => failures.push(why),
             Err(error) => return Err(error),
@@ -93,7 +185,7 @@ async fn ask_any(token: &JoinToken, key: &Secret, request: &JoinRequest) -> Resu
 
 async fn ask(
     address: &str,
-    token: &JoinToken,
+    credential: &Credential,
     key: &Secret,
     request: &JoinRequest,
 ) -> Result<JoinAnswer, JoinError> {
@@ -107,17 +199,17 @@ async fn ask(
     let session = Mutex::new([0; 32]);
     let make_request = |exporter: [u8; 32]| {
         *session.lock().unwrap_or_else(PoisonError::into_inner) = exporter;
-        write_request(&token.id, &token.secret, &exporter, request)
+        credential.frame(&exporter, request)
     };
-    let answer =
-        knock(address, token.ca_fingerprint, &stranger, make_request).await.map_err(|error| match error {
-            KnockError::Refused(why) => JoinError::Refused(why),
-            error @ (KnockError::Unreachable { .. } | KnockError::Stranger { .. }) => {
-                JoinError::Unreachable(error.to_string())
-            }
-        })?;
+    let answer = knock(address, credential.doorkeeper(), &stranger, make_request).await;
+    let answer = answer.map_err(|error| match error {
+        KnockError::Refused(why) => JoinError::Refused(why),
+        error @ (KnockError::Unreachable { .. } | KnockError::Stranger { .. }) => {
+            JoinError::Unreachable(error.to_string())
+        }
+    })?;
     let exporter = *session.lock().unwrap_or_else(PoisonError::into_inner);
-    read_answer(&Secret::new(answer), &token.secret, &exporter)
+    read_answer(&Secret::new(answer), credential.secret(), &exporter)
         .ok_or_else(|| JoinError::NotProved(address.to_owned()))
 }
 
@@ -142,12 +234,20 @@ fn node_key(paths: &Paths) -> Result<Secret, JoinError> {
     }
 }
 
-fn write_home(paths: &Paths, key: &Secret, answer: &JoinAnswer) -> Result<Identity, JoinError> {
+fn write_home(
+    paths: &Paths,
+    key: &Secret,
+    credential: &Credential,
+    answer: &JoinAnswer,
+) -> Result<Identity, JoinError> {
     let garbled = || JoinError::Refused("the answer of the cluster is garbled".to_owned());
     let ca_certificate = answer.ca_certificate().ok_or_else(garbled)?;
     let node_certificate = answer.node_certificate().ok_or_else(garbled)?;
-    let master_key = MasterKey::from_material(answer.master_key().ok_or_else(garbled)?);
-    home::write_secret(&paths.master_key(), master_key.to_text().expose())?;
+    // Who joins by key has shown that its master key is the cluster's.
+    if let Credential::Token(_) = credential {
+        let master_key = MasterKey::from_material(answer.master_key().ok_or_else(garbled)?);
+        home::write_secret(&paths.master_key(), master_key.to_text().expose())?;
+    }
     opening::write_node_files(paths, key, &node_certificate, &ca_certificate)?;
     let identity = Identity {
         node_id: answer.node_id,

@@ -1,4 +1,10 @@
 //! What a joiner and a member say to each other: one frame each, a proof before the message.
+//!
+//! ```text
+//! by a join token   1  id of the token (16)  proof (32)  message
+//! by the join key   2  proof (32)  message
+//! the answer        1  proof (32)  message
+//! ```
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,13 +12,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::home::Introduced;
 use crate::join_token::{self, Side};
-use crate::seal::{hex, hex_decode};
+use crate::seal::{MasterKey, hex, hex_decode};
 use crate::secret::Secret;
 
-/// The first byte of both frames.
+/// The first byte of a request with a join token, and of every answer.
 const VERSION: u8 = 1;
+/// The first byte of a request with the join key.
+const BY_KEY: u8 = 2;
 const ID_BYTES: usize = 16;
 const PROOF_BYTES: usize = 32;
+/// What is proved about the master key, besides the session.
+const MASTER_KEY: &[u8] = b"master key";
 
 /// What the joiner says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +32,9 @@ pub(super) struct JoinRequest {
     pub(super) client_url: String,
     /// `SubjectPublicKeyInfo` of the joiner's key, base64.
     public_key: String,
+    /// In a request with the join key: the proof that the joiner has the cluster's master key, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    master_key_proof: Option<String>,
 }
 
 impl JoinRequest {
@@ -31,7 +44,20 @@ impl JoinRequest {
             peer_address: peer_address.to_owned(),
             client_url: client_url.to_owned(),
             public_key: STANDARD.encode(public_key),
+            master_key_proof: None,
         }
+    }
+
+    /// The same request from one who has the master key, for this session only.
+    pub(super) fn with_master_key(&self, master: &MasterKey, exporter: &[u8; 32]) -> Self {
+        let proof = join_token::prove(&master.join_secret(), Side::Joiner, exporter, MASTER_KEY);
+        Self { master_key_proof: Some(hex(&proof)), ..self.clone() }
+    }
+
+    /// Whether the joiner has this master key.
+    pub(super) fn proves_master_key(&self, master: &MasterKey, exporter: &[u8; 32]) -> bool {
+        let proof = self.master_key_proof.as_deref().and_then(hex_decode).unwrap_or_default();
+        join_token::is_proved(&master.join_secret(), Side::Joiner, exporter, MASTER_KEY, &proof)
     }
 
     pub(super) fn public_key(&self) -> Option<Vec<u8>> {
@@ -46,15 +72,18 @@ pub(super) struct JoinAnswer {
     pub(super) service_id: String,
     pub(super) generation: u64,
     pub(super) members: Vec<Introduced>,
-    /// As a key file holds it.
-    master_key: String,
+    /// As a key file holds it; absent if the joiner has proved that it has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    master_key: Option<String>,
     ca_certificate: String,
     node_certificate: String,
 }
 
 impl Drop for JoinAnswer {
     fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.master_key);
+        if let Some(key) = &mut self.master_key {
+            zeroize::Zeroize::zeroize(key);
+        }
     }
 }
 
@@ -64,7 +93,7 @@ impl JoinAnswer {
         service_id: &str,
         generation: u64,
         members: Vec<Introduced>,
-        master_key: &Secret,
+        master_key: Option<&Secret>,
         ca_certificate: &[u8],
         node_certificate: &[u8],
     ) -> Self {
@@ -73,14 +102,14 @@ impl JoinAnswer {
             service_id: service_id.to_owned(),
             generation,
             members,
-            master_key: hex(master_key.expose()),
+            master_key: master_key.map(|key| hex(key.expose())),
             ca_certificate: STANDARD.encode(ca_certificate),
             node_certificate: STANDARD.encode(node_certificate),
         }
     }
 
     pub(super) fn master_key(&self) -> Option<Secret> {
-        hex_decode(&self.master_key).map(Secret::new)
+        self.master_key.as_deref().and_then(hex_decode).map(Secret::new)
     }
 
     pub(super) fn ca_certificate(&self) -> Option<Vec<u8>> {
@@ -92,31 +121,49 @@ impl JoinAnswer {
     }
 }
 
-/// The joiner's frame: version, id of the join token, proof, message.
+/// By what a node asks to be let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Means {
+    /// The join token with this id.
+    Token([u8; ID_BYTES]),
+    /// The join key.
+    Key,
+}
+
+/// The joiner's frame.
 pub(super) fn write_request(
-    id: &[u8; ID_BYTES],
+    means: Means,
     secret: &Secret,
     exporter: &[u8; 32],
     request: &JoinRequest,
 ) -> Vec<u8> {
     let message = serde_json::to_vec(request).expect("texts have a JSON form");
     let proof = join_token::prove(secret, Side::Joiner, exporter, &message);
-    [&[VERSION], id.as_slice(), &proof, &message].concat()
+    match &means {
+        Means::Token(id) => [&[VERSION], id.as_slice(), &proof, &message].concat(),
+        Means::Key => [&[BY_KEY], proof.as_slice(), &message].concat(),
+    }
 }
 
 /// The joiner's frame, taken apart but not believed yet.
 pub(super) struct RequestFrame<'a> {
-    pub(super) id: [u8; ID_BYTES],
+    pub(super) means: Means,
     proof: &'a [u8],
     message: &'a [u8],
 }
 
 impl<'a> RequestFrame<'a> {
     pub(super) fn parse(frame: &'a [u8]) -> Option<Self> {
-        let rest = frame.strip_prefix(&[VERSION])?;
-        let (id, rest) = rest.split_first_chunk::<ID_BYTES>()?;
+        let (means, rest) = match frame.split_first()? {
+            (&VERSION, rest) => {
+                let (id, rest) = rest.split_first_chunk::<ID_BYTES>()?;
+                (Means::Token(*id), rest)
+            }
+            (&BY_KEY, rest) => (Means::Key, rest),
+            _ => return None,
+        };
         let (proof, message) = rest.split_at_checked(PROOF_BYTES)?;
-        Some(Self { id: *id, proof, message })
+        Some(Self { means, proof, message })
     }
 
     /// Reads the message and believes nothing of it.
@@ -148,7 +195,8 @@ pub(super) fn read_answer(frame: &Secret, secret: &Secret, exporter: &[u8; 32]) 
 
 #[cfg(test)]
 mod tests {
-    use super::{JoinAnswer, JoinRequest, RequestFrame, read_answer, write_answer, write_request};
+    use super::{JoinAnswer, JoinRequest, Means, RequestFrame, read_answer, write_answer, write_request};
+    use crate::seal::MasterKey;
     use crate::secret::Secret;
 
     const SESSION: [u8; 32] = [4; 32];
@@ -157,22 +205,38 @@ mod tests {
         Secret::new(vec![3; 32])
     }
 
+    fn request() -> JoinRequest {
+        JoinRequest::new("node2", "h:1", "http://h:2", b"key")
+    }
+
     #[test]
     fn a_request_is_read_by_whoever_knows_the_secret_in_this_session() {
-        let request = JoinRequest::new("node2", "h:1", "http://h:2", b"key");
-        let frame = write_request(&[2; 16], &secret(), &SESSION, &request);
-        let parsed = RequestFrame::parse(&frame).unwrap();
-        assert_eq!(parsed.id, [2; 16]);
-        assert_eq!(parsed.proved(&secret(), &SESSION), Some(request));
-        assert_eq!(parsed.proved(&secret(), &[5; 32]), None);
-        assert_eq!(parsed.proved(&Secret::random(32), &SESSION), None);
-        assert!(RequestFrame::parse(&frame[..20]).is_none());
+        for means in [Means::Token([2; 16]), Means::Key] {
+            let frame = write_request(means, &secret(), &SESSION, &request());
+            let parsed = RequestFrame::parse(&frame).unwrap();
+            assert_eq!(parsed.means, means);
+            assert_eq!(parsed.proved(&secret(), &SESSION), Some(request()));
+            assert_eq!(parsed.proved(&secret(), &[5; 32]), None);
+            assert_eq!(parsed.proved(&Secret::random(32), &SESSION), None);
+            assert!(RequestFrame::parse(&frame[..20]).is_none());
+        }
         assert!(RequestFrame::parse(&[9; 80]).is_none());
     }
 
     #[test]
+    fn who_has_the_master_key_proves_it_for_one_session() {
+        let (ours, other) = (MasterKey::generate(), MasterKey::generate());
+        let proving = request().with_master_key(&ours, &SESSION);
+        assert!(proving.proves_master_key(&ours, &SESSION));
+        assert!(!proving.proves_master_key(&ours, &[5; 32]));
+        assert!(!proving.proves_master_key(&other, &SESSION));
+        assert!(!request().proves_master_key(&ours, &SESSION));
+    }
+
+    #[test]
     fn an_answer_is_believed_only_with_its_proof() {
-        let answer = JoinAnswer::new(7, "jfrt@01", 1, Vec::new(), &Secret::new(vec![8; 32]), b"ca", b"node");
+        let key = Secret::new(vec![8; 32]);
+        let answer = JoinAnswer::new(7, "jfrt@01", 1, Vec::new(), Some(&key), b"ca", b"node");
         let frame = write_answer(&secret(), &SESSION, &answer);
         let read = read_answer(&Secret::new(frame.clone()), &secret(), &SESSION).unwrap();
         assert_eq!((read.node_id, read.node_certificate()), (7, Some(b"node".to_vec())));

@@ -2,7 +2,8 @@
 //! (contract section 1.11).
 //!
 //! When a node starts with that file in place, it writes `token.json` beside it, readable by its owner alone, and removes
-//! the trigger. The token administers this cluster for a quarter of an hour; its file goes after a minute.
+//! the trigger. The token administers this cluster for a quarter of an hour; its file goes after
+//! `security.bootstrap-token-delete-in-minutes`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,11 +16,12 @@ use crate::audit::{Audit, Change, Entity, Line};
 use crate::cluster::Cluster;
 use crate::home::{self, Paths};
 use crate::secret::Secret;
+use tokio::time::Instant;
 
 /// How long the token lives.
 const LIFETIME_SECS: u64 = 15 * 60;
-/// How long its file stays.
-const FILE_STAYS: Duration = Duration::from_mins(1);
+/// How often the cluster's setting is asked whether the file has stayed long enough.
+const LOOK: Duration = Duration::from_millis(500);
 /// After the cluster could not decide, before the next try.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -44,7 +46,7 @@ pub(super) async fn run(cluster: Cluster, paths: Paths, audit: Audit) {
     }
     // An earlier run may have left it behind.
     if file.exists() {
-        remove_later(&file, FILE_STAYS).await;
+        remove_later(&file, || stays(&cluster)).await;
     }
 }
 
@@ -57,8 +59,18 @@ fn hand_over(token: &Secret, file: &Path, trigger: &Path) -> Result<(), String> 
     std::fs::remove_file(trigger).map_err(|error| format!("{}: {error}", trigger.display()))
 }
 
-async fn remove_later(file: &Path, stays: Duration) {
-    tokio::time::sleep(stays).await;
+/// How long the cluster wants the file to stay.
+fn stays(cluster: &Cluster) -> Duration {
+    let minutes = cluster.published().view.config().bootstrap_token_delete_minutes;
+    Duration::from_mins(u64::try_from(minutes).unwrap_or(0))
+}
+
+/// The setting may change while the file is there.
+async fn remove_later(file: &Path, stays: impl Fn() -> Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < stays() {
+        tokio::time::sleep(LOOK).await;
+    }
     match std::fs::remove_file(file) {
         Ok(()) => tracing::info!(file = %file.display(), "the generated token's file was removed"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -108,10 +120,11 @@ mod tests {
     use super::{hand_over, remove_later};
     use crate::secret::Secret;
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
     #[tokio::test]
-    async fn the_token_is_for_its_owner_and_for_a_while() {
+    async fn the_token_is_for_its_owner_and_for_as_long_as_the_cluster_says() {
         let folder = tempfile::tempdir().unwrap();
         let (file, trigger) = (folder.path().join("token.json"), folder.path().join("generate.token.json"));
         std::fs::write(&trigger, "").unwrap();
@@ -120,8 +133,15 @@ mod tests {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         assert_eq!(written["token"], "a.b.c");
-        remove_later(&file, Duration::ZERO).await;
+        let minutes = AtomicU64::new(10);
+        let stays = || Duration::from_mins(minutes.load(Ordering::Relaxed));
+        let removed = remove_later(&file, stays);
+        tokio::pin!(removed);
+        let early = tokio::time::timeout(Duration::from_millis(20), &mut removed).await;
+        assert!(early.is_err() && file.exists(), "it stays for ten minutes");
+        minutes.store(0, Ordering::Relaxed);
+        removed.await;
         assert!(!file.exists());
-        remove_later(&file, Duration::ZERO).await;
+        remove_later(&file, || Duration::ZERO).await;
     }
 }

@@ -397,7 +397,7 @@ pub(super) fn own_id(view: &State) -> Result<&ServiceId, Failure> {
 }
 
 /// Groups in the scope that don't exist here: a warning for administrators, whom nobody else would stop.
-fn unknown_groups(session: &Session<'_>, view: &State, scope: &Scope) -> Option<String> {
+pub(super) fn unknown_groups(session: &Session<'_>, view: &State, scope: &Scope) -> Option<String> {
     let unknown: Vec<&str> = scope.groups().filter(|group| view.group(group).is_none()).collect();
     (!unknown.is_empty() && session.is_admin(view))
         .then(|| format!("these groups do not exist here: {}", unknown.join(", ")))
@@ -460,8 +460,12 @@ fn audit_created(session: &Session<'_>, handout: &mut Handout) -> Result<(), Fai
         "id": id,
         "type": if claims.subject.user_name().is_some() { "user" } else { "generic" },
     });
-    if let (Some(expires_at), Some(object)) = (claims.expires_at, added.as_object_mut()) {
-        object.insert("expirationTime".to_owned(), expires_at.saturating_mul(1000).to_string().into());
+    if let Some(expires_at) = claims.expires_at {
+        added["expirationTime"] = expires_at.saturating_mul(1000).to_string().into();
+    }
+    // Of a plain token nothing else remembers by which token it was created.
+    if let Some(parent) = session.caller.token_id() {
+        added["parent"] = parent.to_string().into();
     }
     let (subject, data) = (claims.subject.as_str().to_owned(), json!({"added": added}));
     if handout.persisted {

@@ -13,7 +13,9 @@ use circlet_token::{
 use serde_json::json;
 
 use super::failure::{Code, Failure};
-use super::issue::{Handout, digest, draw_id, hand_out, own_id, reference_hash, refresh_secret};
+use super::issue::{
+    Handout, digest, draw_id, hand_out, own_id, reference_hash, refresh_secret, unknown_groups,
+};
 use super::{Session, reading, refusal};
 use crate::audit::{Change, Entity};
 use crate::authenticate::tokens;
@@ -58,6 +60,7 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
     let published = reading::current(session.cluster).await?;
     let current = family_record(&published.view, &fields);
     let overrides = overrides(order, current)?;
+    let other_scope = overrides.scope.clone();
     let successor_id = draw_id();
     let reference =
         if order.reference { Some(reference_hash(session, &published.view, &successor_id)?) } else { None };
@@ -84,7 +87,10 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
     let Outcome::Refreshed { record, sequence: _, replay } = decided.outcome else {
         return Err(Failure::new(Code::Internal, "internal", "Internal error"));
     };
-    let handout = hand_out(session, &record, Some(decided.index))?;
+    let mut handout = hand_out(session, &record, Some(decided.index))?;
+    // Only an administrator changes the scope, and is warned of a group that isn't there, as at a create.
+    let view = &session.published().view;
+    handout.warning = other_scope.and_then(|scope| unknown_groups(session, view, &scope));
     let data = json!({"refreshed": {
         "id": record.id.to_string(),
         "predecessor": access.map(|id| id.to_string()),

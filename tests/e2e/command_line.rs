@@ -145,6 +145,11 @@ fn the_life_of_a_token(shell: &Shell<'_>) {
     let listed = shell.run(&["token", "list", "--username", "robot"]);
     assert!(listed.stdout.lines().any(|line| line.starts_with(id)), "{}", listed.stdout);
 
+    let limits = shell.run(&["token", "limits", "--output", "json"]).json();
+    assert_eq!((&limits["admin"], &limits["access"]["max_expiry"]), (&json!(true), &json!(0)), "{limits}");
+    let limits = shell.run(&["token", "limits"]);
+    assert!(limits.stdout.contains("legacy.default_expiry"), "{}", limits.stdout);
+
     let refreshed = shell.run_with(&["token", "refresh", "--pair", "-"], &created.stdout, &[]);
     let next = refreshed.json();
     assert_ne!(next["access_token"], pair["access_token"]);

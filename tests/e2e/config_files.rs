@@ -8,6 +8,7 @@ use super::cluster::Cluster;
 use super::eventually::eventually;
 use super::promises::READY_WITHIN;
 
+const CONFIG: &str = "access.config.yml";
 const IMPORT: &str = "access.config.import.yml";
 const PATCH: &str = "access.config.patch.yml";
 
@@ -80,9 +81,67 @@ async fn a_file_changes_the_configuration_of_all_and_all_show_it() {
     problems(&cluster, 0, |problems| problems == "[]").await;
     assert_eq!(value(&cluster, "token.max-expiry").await, 0, "an import replaces what it doesn't name");
 
+    edits(&mut cluster).await;
+
     cluster.kill(2);
     place(&cluster, 2, PATCH, "minimum-revocable-expiry: 60\n");
     cluster.restart(2);
     cluster.ready(2).await;
     shown_everywhere(&cluster, "token.minimum-revocable-expiry: 60").await;
+}
+
+/// Replaces a line of a node's own file, as an editor does.
+fn edit(cluster: &Cluster, number: usize, from: &str, to: &str) -> String {
+    let file = etc(cluster.home(number), CONFIG);
+    let text = std::fs::read_to_string(&file).expect("the node's file");
+    assert!(text.lines().any(|line| line == from), "{from} in {text}");
+    let text = text.replace(&format!("\n{from}\n"), &format!("\n{to}\n"));
+    std::fs::write(&file, &text).expect("a file");
+    text
+}
+
+/// Waits until a node's own file has a line.
+async fn written(cluster: &Cluster, number: usize, line: &str) {
+    eventually(READY_WITHIN, "the node writes its file", || async {
+        let text = std::fs::read_to_string(etc(cluster.home(number), CONFIG)).ok()?;
+        text.lines().any(|shown| shown == line).then_some(())
+    })
+    .await;
+}
+
+/// The file that the node writes can be edited, and brings nothing back that the cluster has changed meanwhile.
+async fn edits(cluster: &mut Cluster) {
+    written(cluster, 1, "token.default-expiry: 720").await;
+    edit(cluster, 1, "token.default-expiry: 720", "token.default-expiry: 721");
+    shown_everywhere(cluster, "token.default-expiry: 721").await;
+    for number in cluster.all() {
+        written(cluster, number, "token.default-expiry: 721").await;
+    }
+    let kept = edit(cluster, 1, "token.default-expiry: 721", "token.default-expiry: -7");
+    problems(cluster, 1, |problems| {
+        problems.contains("access.config.yml") && problems.contains("at least 0")
+    })
+    .await;
+    assert_eq!(
+        std::fs::read_to_string(etc(cluster.home(1), CONFIG)).expect("the file"),
+        kept,
+        "nothing lost"
+    );
+    assert_eq!(value(cluster, "token.default-expiry").await, 721);
+    edit(cluster, 1, "token.default-expiry: -7", "token.default-expiry: 721");
+    problems(cluster, 1, |problems| problems == "[]").await;
+
+    // Node 3 misses a change, and its operator edits the file of before.
+    cluster.kill(2);
+    edit(cluster, 0, "token.default-expiry: 721", "token.default-expiry: 722");
+    eventually(READY_WITHIN, "the others have changed it", || async {
+        (value(cluster, "token.default-expiry").await == 722).then_some(())
+    })
+    .await;
+    edit(cluster, 2, "token.allow-refreshable: true", "token.allow-refreshable: false");
+    cluster.restart(2);
+    cluster.ready(2).await;
+    shown_everywhere(cluster, "token.allow-refreshable: false").await;
+    assert_eq!(value(cluster, "token.default-expiry").await, 722, "the newer value stays");
+    written(cluster, 2, "token.default-expiry: 722").await;
 }

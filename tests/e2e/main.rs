@@ -19,6 +19,7 @@ mod eventually;
 mod failing_disk;
 mod failover;
 mod http;
+mod join_key;
 mod keys;
 mod lifecycle;
 mod load;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use reqwest::Method;
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::cluster::Cluster;
@@ -39,6 +40,32 @@ async fn many_clients_with_the_same_thing_in_hand_get_one_outcome() {
     one_idempotency_key_makes_one_token(&cluster).await;
     a_token_is_revoked_once(&cluster).await;
     nothing_is_refreshed_after_its_family_was_revoked(&cluster).await;
+    a_node_that_lags_forbids_nothing(&cluster).await;
+}
+
+/// A node that missed it that somebody became an administrator asks for a fresh view before it says no.
+async fn a_node_that_lags_forbids_nothing(cluster: &Cluster) {
+    let leader = cluster.leader(&cluster.all()).await;
+    let lagging = cluster.others(leader)[0];
+    let users = "/access/api/v2/users";
+    for round in 0..5 {
+        let (name, path) = (format!("late-{round}"), format!("{users}/late-{round}"));
+        let user = json!({"username": name, "email": "l@example.org", "password": "a password"});
+        cluster.endpoint(leader).post(users, cluster.admin(), Body::Json(user)).await.expect(201);
+        let wanted = json!({"username": name, "expires_in": 600});
+        let made = cluster.endpoint(leader).post(TOKENS, cluster.admin(), Body::Json(wanted)).await;
+        let token = made.member("access_token");
+        cluster.endpoint(lagging).get(users, Auth::Token(&token)).await.expect(403);
+        cluster.pause(lagging);
+        let admin = Body::Json(json!({"admin": true}));
+        cluster.endpoint(leader).ask(Method::PATCH, &path, cluster.admin(), admin).await.expect(200);
+        let node = cluster.endpoint(lagging).clone();
+        let asking = tokio::spawn(async move { node.get(users, Auth::Token(&token)).await });
+        // Long enough, mostly, for the request to wait at the door before the cluster's news come in.
+        tokio::task::yield_now().await;
+        cluster.resume(lagging);
+        asking.await.expect("a client does not panic").expect(200);
+    }
 }
 
 async fn one_refresh_token_has_one_successor(cluster: &Cluster) {

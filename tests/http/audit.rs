@@ -41,6 +41,7 @@ transcript_test!(audit_lines, async |t: &mut Transcript<'_>| {
     ask(post.clone(), TOKENS, as_bob(), json!({"expires_in": 60})).await;
     let wanted = json!({"refreshable": true, "include_reference_token": true, "username": "bob|1"});
     let made = ask(post.clone(), TOKENS, As::Admin, wanted).await;
+    ask(post.clone(), TOKENS, As::Bearer(made.field("access_token")), json!({"expires_in": 61})).await;
     let pair = json!({"grant_type": "refresh_token", "refresh_token": made.field("refresh_token"), "access_token": made.field("access_token")});
     let next = ask(post.clone(), TOKENS, As::Nobody, pair.clone()).await;
     for answer in [&made, &next] {

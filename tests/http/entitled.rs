@@ -92,6 +92,18 @@ async fn an_unknown_group_is_a_warning_for_administrators_and_a_refusal_for_othe
     let refused = t.quietly(Method::POST, LEGACY, alice(), form).await;
     assert_eq!(refused.status, 400, "{}", refused.text);
     assert!(refused.text.contains("raeders"), "{}", refused.text);
+
+    // A refresh that asks for another scope is told the same.
+    let scoped = |scope: &str| json!({"username": "alice", "scope": scope, "refreshable": true});
+    let pair = create(&t, As::Admin, scoped("applied-permissions/groups:readers")).await;
+    let mut other = scoped("applied-permissions/groups:raeders");
+    other["grant_type"] = "refresh_token".into();
+    other["refresh_token"] = pair.field("refresh_token").into();
+    let refused = create(&t, alice(), other.clone()).await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    let next = create(&t, As::Admin, other).await;
+    assert_eq!(next.status, 200, "{}", next.text);
+    assert!(next.headers["x-circlet-warning"].to_str().unwrap().contains("raeders"));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use imbl::OrdMap;
 
 use super::{Applied, below_limit};
 use crate::{
-    command::{AdmitNode, MintJoinToken},
+    command::{AdmitByKey, AdmitNode, MintJoinToken},
     config::unsigned,
     outcome::Outcome,
     policy::fits,
@@ -52,36 +52,63 @@ impl State {
         if token.expires_at <= self.now_secs() {
             return Err(Refusal::JoinTokenExpired { at: token.expires_at });
         }
-        below_limit(self.nodes.len(), "limits.nodes-max", self.config.nodes_max)?;
-        let texts =
-            [("the name", &admit.name), ("the address", &admit.peer_address), ("the url", &admit.client_url)];
-        for (what, text) in texts {
-            fits(what, text.len(), "limits.text-bytes-max", self.config.text_bytes_max)?;
-        }
-        self.check_node_free(admit)?;
-        let id = self.index;
-        let record = NodeRecord {
-            id,
+        let id = self.let_in(NodeRecord {
+            id: self.index,
             name: admit.name.clone(),
             peer_address: admit.peer_address.clone(),
             client_url: admit.client_url.clone(),
             public_key: admit.public_key,
-        };
-        self.nodes
-            .insert(id, Arc::new(Node { record, role: NodeRole::Admitted, admitted_at_ms: self.now_ms }));
+        })?;
         let redeemed = Some(Redeemed { node: id, public_key: admit.public_key });
         self.join_tokens.insert(token.hash, Arc::new(JoinToken { redeemed, ..token.as_ref().clone() }));
         Ok(Outcome::Joined { node: id })
     }
 
+    pub(super) fn admit_by_key(&mut self, admit: &AdmitByKey) -> Applied {
+        if !self.config.join_allow_key {
+            return Err(Refusal::JoinKeyOff);
+        }
+        let known = self.nodes.values().map(|node| &node.record);
+        let same = known.filter(|node| node.public_key == admit.public_key && node.name == admit.name);
+        // A joiner that lost the answer asks again.
+        if let Some(same) = same.last() {
+            return Ok(Outcome::Joined { node: same.id });
+        }
+        let node = self.let_in(NodeRecord {
+            id: self.index,
+            name: admit.name.clone(),
+            peer_address: admit.peer_address.clone(),
+            client_url: admit.client_url.clone(),
+            public_key: admit.public_key,
+        })?;
+        Ok(Outcome::Joined { node })
+    }
+
+    /// Records a node that may come into the membership.
+    fn let_in(&mut self, record: NodeRecord) -> Result<u64, Refusal> {
+        below_limit(self.nodes.len(), "limits.nodes-max", self.config.nodes_max)?;
+        let texts = [
+            ("the name", &record.name),
+            ("the address", &record.peer_address),
+            ("the url", &record.client_url),
+        ];
+        for (what, text) in texts {
+            fits(what, text.len(), "limits.text-bytes-max", self.config.text_bytes_max)?;
+        }
+        self.check_node_free(&record)?;
+        let (id, role) = (record.id, NodeRole::Admitted);
+        self.nodes.insert(id, Arc::new(Node { record, role, admitted_at_ms: self.now_ms }));
+        Ok(id)
+    }
+
     /// Ids are never reused, and nothing else may be shared either.
-    fn check_node_free(&self, admit: &AdmitNode) -> Result<(), Refusal> {
+    fn check_node_free(&self, wanted: &NodeRecord) -> Result<(), Refusal> {
         for node in self.nodes.values().map(|node| &node.record) {
-            let what = if node.public_key == admit.public_key {
+            let what = if node.public_key == wanted.public_key {
                 "key"
-            } else if node.name == admit.name {
+            } else if node.name == wanted.name {
                 "name"
-            } else if node.peer_address == admit.peer_address {
+            } else if node.peer_address == wanted.peer_address {
                 "peer address"
             } else {
                 continue;

@@ -164,6 +164,21 @@ pub struct AdmitNode {
 }
 wire_struct!(AdmitNode { join_token, name, peer_address, client_url, public_key });
 
+/// Admit a node that proved the join key, which an operator has placed on it and on the node that it asked. Allowed while
+/// `join.allow-key` is on; its id becomes this entry's log index, and the same key gets the same id again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmitByKey {
+    /// What the node calls itself.
+    pub name: String,
+    /// Where peers reach it.
+    pub peer_address: String,
+    /// Where clients reach it.
+    pub client_url: String,
+    /// SHA-256 of the node key's public key.
+    pub public_key: [u8; 32],
+}
+wire_struct!(AdmitByKey { name, peer_address, client_url, public_key });
+
 /// Forget what has expired, in two steps, so that no single clock makes a needed revocation vanish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[repr(u8)]

@@ -10,6 +10,8 @@ pub enum Unit {
     Seconds,
     /// Milliseconds.
     Milliseconds,
+    /// Minutes.
+    Minutes,
     /// `true` or `false`.
     Flag,
     /// Things.
@@ -25,6 +27,7 @@ impl Unit {
         match self {
             Self::Seconds => "s",
             Self::Milliseconds => "ms",
+            Self::Minutes => "min",
             Self::Flag => "true or false",
             Self::Count => "count",
             Self::Bytes => "bytes",
@@ -197,6 +200,7 @@ pub(super) static TABLE: &[Setting] = &[
     number!(20, join_token_expiry, "join.token-expiry", Seconds, 86_400, 1, "How long a join token can be used"),
     flag!(21, join_allow_key, "join.allow-key", 1, "Whether a join.key placed beforehand lets a node join"),
     flag!(22, audit_enabled, "security.audit.enabled", 1, "Whether the audit log is written"),
+    number!(41, bootstrap_token_delete_minutes, "security.bootstrap-token-delete-in-minutes", Minutes, 1, 1, "How long etc/keys/token.json stays, which generate.token.json asked for"),
     number!(23, users_max, "limits.users-max", Count, limits::USERS_MAX, 1, "Users"),
     number!(24, groups_max, "limits.groups-max", Count, limits::GROUPS_MAX, 0, "Groups"),
     number!(25, recorded_tokens_max, "limits.recorded-tokens-max", Count, limits::RECORDED_TOKENS_MAX, 1, "Recorded tokens in all"),
@@ -239,6 +243,7 @@ pub(super) const BLANK: Config = Config {
     join_token_expiry: 0,
     join_allow_key: false,
     audit_enabled: false,
+    bootstrap_token_delete_minutes: 0,
     users_max: 0,
     groups_max: 0,
     recorded_tokens_max: 0,

@@ -5,10 +5,10 @@ mod keys;
 use std::{collections::BTreeSet, error::Error};
 
 use circlet_authority::{
-    Action, Actor, AdmitNode, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group, IssueRequest,
-    IssueToken, IssuerLimits, Judgement, MintJoinToken, NoteUse, Outcome, PasswordChange, PresentedToken,
-    Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget,
-    RevokeToken, SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus, Whom,
+    Action, Actor, AdmitByKey, AdmitNode, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group,
+    IssueRequest, IssueToken, IssuerLimits, Judgement, MintJoinToken, NoteUse, Outcome, PasswordChange,
+    PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore,
+    RevokeTarget, RevokeToken, SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Claims, Lifetime, Scope, Subject};
 use goldenscript::{ArgumentConsumer, Command};
@@ -372,18 +372,23 @@ impl House {
         self.act(args, Action::TrustIssuer(Box::new(trust)))
     }
 
+    /// `join NODE SECRET`, or by the join key without a secret.
     fn join(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
-        let (label, secret) = (next(args)?, next(args)?);
-        let record = node(label, 0);
+        let record = node(next(args)?, 0);
         let public_key = args.take_key("key").map_or(record.public_key, hash);
-        let admit = AdmitNode {
-            join_token: hash(secret),
-            name: record.name,
-            peer_address: record.peer_address,
-            client_url: record.client_url,
-            public_key,
+        let (name, peer_address, client_url) = (record.name, record.peer_address, record.client_url);
+        let action = match args.next_pos() {
+            Some(secret) => {
+                let join_token = hash(secret);
+                let admit = AdmitNode { join_token, name, peer_address, client_url, public_key };
+                Action::AdmitNode(Box::new(admit))
+            }
+            None => {
+                let admit = AdmitByKey { name, peer_address, client_url, public_key };
+                Action::AdmitByKey(Box::new(admit))
+            }
         };
-        let outcome = self.apply(Actor::System, Action::AdmitNode(Box::new(admit)));
+        let outcome = self.apply(Actor::System, action);
         Ok(tell(&outcome))
     }
 

@@ -6,11 +6,11 @@ mod refusals;
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use circlet_authority::{
-    Action, Actor, AdmitNode, Command, DeleteGroup, DeleteUser, Descendants, DistrustIssuer, Generation,
-    Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits, KeyOrigin, MintJoinToken,
-    NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup, PutMode, PutUser,
-    RefreshOverrides, RefreshToken, Refusal, RevokeBefore, RevokeNote, RevokeTarget, RevokeToken, Revoked,
-    RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer, UserStatus, Whom,
+    Action, Actor, AdmitByKey, AdmitNode, Command, DeleteGroup, DeleteUser, Descendants, DistrustIssuer,
+    Generation, Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits, KeyOrigin,
+    MintJoinToken, NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup, PutMode,
+    PutUser, RefreshOverrides, RefreshToken, Refusal, RevokeBefore, RevokeNote, RevokeTarget, RevokeToken,
+    Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject};
 
@@ -184,6 +184,11 @@ fn admit() -> AdmitNode {
     }
 }
 
+fn admit_by_key() -> AdmitByKey {
+    let AdmitNode { name, peer_address, client_url, public_key, .. } = admit();
+    AdmitByKey { name, peer_address, client_url, public_key }
+}
+
 fn actions() -> Vec<(&'static str, Action)> {
     let revoke = |target| Action::RevokeToken(Box::new(RevokeToken { target, cascade: false }));
     let rotate = |rotate| Action::RotateKey(Box::new(rotate));
@@ -220,6 +225,7 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("distrust-issuer", Action::DistrustIssuer(DistrustIssuer { kid: kid("t") })),
         ("mint-join-token", Action::MintJoinToken(MintJoinToken { hash: hash("secret") })),
         ("admit-node", Action::AdmitNode(Box::new(admit()))),
+        ("admit-by-key", Action::AdmitByKey(Box::new(admit_by_key()))),
         ("purge-mark", Action::Purge(Purge::Mark)),
         ("purge-remove", Action::Purge(Purge::Remove { mark: 9, elapsed_ms: 3_600_000 })),
         ("import-tokens", Action::ImportTokens(Box::new(import()))),

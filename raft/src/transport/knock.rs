@@ -44,12 +44,20 @@ pub enum KnockError {
     Refused(String),
 }
 
-/// Knocks at a member to join: connects with the joiner's key, checks that the member's certificate was signed by
-/// the CA whose DER has the SHA-256 `ca_fingerprint`, and exchanges one frame. `make_request` gets the exporter of
-/// the session, over which both sides prove what they know without sending it.
+/// Who may open the door to a joiner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doorkeeper {
+    /// Whoever shows a certificate signed by the CA whose DER has this SHA-256.
+    SignedBy([u8; 32]),
+    /// Anybody: the joiner knows no CA yet, and the frames that are exchanged prove who is who.
+    Anybody,
+}
+
+/// Knocks at a member to join: connects with the joiner's key, checks who opens, and exchanges one frame. `make_request`
+/// gets the exporter of the session, over which both sides prove what they know without sending it.
 pub async fn knock<F>(
     address: &str,
-    ca_fingerprint: [u8; 32],
+    doorkeeper: Doorkeeper,
     identity: &Identity,
     make_request: F,
 ) -> Result<Vec<u8>, KnockError>
@@ -57,7 +65,7 @@ where
     F: FnOnce([u8; 32]) -> Vec<u8> + Send,
 {
     let lost = |reason: String| KnockError::Unreachable { address: address.to_owned(), reason };
-    match tokio::time::timeout(WAIT, exchange(address, ca_fingerprint, identity, make_request)).await {
+    match tokio::time::timeout(WAIT, exchange(address, doorkeeper, identity, make_request)).await {
         Ok(result) => result,
         Err(_) => Err(lost(format!("no answer within {} s", WAIT.as_secs()))),
     }
@@ -65,7 +73,7 @@ where
 
 async fn exchange<F>(
     address: &str,
-    ca_fingerprint: [u8; 32],
+    doorkeeper: Doorkeeper,
     identity: &Identity,
     make_request: F,
 ) -> Result<Vec<u8>, KnockError>
@@ -76,7 +84,11 @@ where
     let io = |error: std::io::Error| lost(error.to_string());
     let stranger = |reason: String| KnockError::Stranger { address: address.to_owned(), reason };
     let credentials = Credentials::new(identity).map_err(lost)?;
-    let stream = connect(&credentials, address, signed_by(ca_fingerprint)).await.map_err(|reason| {
+    let accept = match doorkeeper {
+        Doorkeeper::SignedBy(ca_fingerprint) => signed_by(ca_fingerprint),
+        Doorkeeper::Anybody => Box::new(|_: &CertificateDer<'_>, _: &[CertificateDer<'_>]| Ok(())),
+    };
+    let stream = connect(&credentials, address, accept).await.map_err(|reason| {
         if reason.contains("invalid peer certificate") { stranger(reason) } else { lost(reason) }
     })?;
     let exporter = stream.get_ref().1.export_keying_material([0; 32], JOIN_LABEL, None);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::values::{
-    count, flag, host_and_port, log_format, name, networks, number, on_failure, path, socket_address, text,
-    tls, url,
+    count, flag, host_and_port, hosts_and_ports, log_format, name, networks, number, on_failure, path,
+    socket_address, text, tls, url,
 };
 use super::{LogFormat, Network, TlsChoice};
 
@@ -57,6 +57,7 @@ pub(super) struct Raw {
     pub(super) shutdown_grace: Duration,
     pub(super) audit: crate::audit::Settings,
     pub(super) headroom: crate::headroom::Settings,
+    pub(super) join_addresses: Vec<String>,
     pub(super) raft: circlet_raft::Settings,
     pub(super) log_level: String,
     pub(super) log_format: LogFormat,
@@ -80,6 +81,7 @@ impl Default for Raw {
             shutdown_grace: Duration::from_secs(10),
             audit: crate::audit::Settings::default(),
             headroom: crate::headroom::Settings::default(),
+            join_addresses: Vec::new(),
             raft: circlet_raft::Settings::default(),
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -136,6 +138,8 @@ settings! {
         raw, v => raw.headroom.disk_reserve_bytes = number(v, 1 << 60)?;
     "memory.limit-bytes", "the limit of the cgroup, if any", "What the process may have resident; close to it nothing is issued that would have to be kept.",
         raw, v => raw.headroom.memory_limit_bytes = Some(number(v, 1 << 50)?);
+    "join.addresses", "[]", "Where a node without an identity asks to join by etc/security/join.key, as host:port of peer ports.",
+        raw, v => raw.join_addresses = hosts_and_ports(v)?;
     "raft.heartbeat-ms", "50", "How often a leader shows that it lives, in milliseconds.",
         raw, v => raw.raft.heartbeat_ms = number(v, MINUTE_MS)?;
     "raft.election-min-ms", "250", "How long a follower hears nothing before it may stand for election, in milliseconds.",

@@ -82,6 +82,17 @@ pub(super) fn host_and_port(value: &Value) -> Result<String, String> {
     }
 }
 
+pub(super) fn hosts_and_ports(value: &Value) -> Result<Vec<String>, String> {
+    match value {
+        Value::Array(items) => items.iter().map(host_and_port).collect(),
+        Value::String(list) => {
+            let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
+            items.map(|item| host_and_port(&Value::from(item))).collect()
+        }
+        other => Err(format!("expected a list of hosts and ports, found {other}")),
+    }
+}
+
 pub(super) fn url(value: &Value) -> Result<String, String> {
     let text = text(value)?;
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));

@@ -1,6 +1,6 @@
 //! The bytes of every refusal.
 
-use circlet_authority::{Outcome, Refusal};
+use circlet_authority::{DecodeError, Outcome, Refusal};
 use circlet_token::Subject;
 
 use super::frozen;
@@ -82,20 +82,30 @@ fn refusals_about_the_cluster() -> Vec<Refusal> {
     ]
 }
 
+/// Those whose tags don't follow one another.
+fn refusals_with_tags() -> Vec<(u8, Refusal)> {
+    vec![(140, Refusal::JoinKeyOff)]
+}
+
 #[test]
 fn every_refusal_keeps_its_bytes() {
     let mut rows = Vec::new();
     let all = [refusals_about_people(), refusals_about_tokens(), refusals_about_the_cluster()].concat();
-    for (tag, refusal) in (1_u8..).zip(all) {
+    let all: Vec<(u8, Refusal)> = (1..).zip(all).chain(refusals_with_tags()).collect();
+    for (tag, refusal) in &all {
         let outcome = Outcome::from(refusal.clone());
         let bytes = outcome.encode();
-        assert_eq!(bytes[2], tag, "{refusal:?}");
+        assert_eq!(bytes[2], *tag, "{refusal:?}");
         assert_eq!(Outcome::decode(&bytes).as_ref(), Ok(&outcome));
         assert!(!refusal.to_string().contains('\n'), "{refusal}");
         let debug = format!("{refusal:?}");
         rows.push((debug.split([' ', '{']).next().unwrap().to_owned(), bytes));
     }
-    let unknown = u8::try_from(rows.len() + 1).unwrap();
-    assert!(Outcome::decode(&[1, 11, unknown]).is_err(), "a refusal has no vector");
+    for tag in (1..=250).filter(|tag| all.iter().all(|(known, _)| known != tag)) {
+        assert!(
+            matches!(Outcome::decode(&[1, 11, tag]), Err(DecodeError::UnknownTag { .. })),
+            "refusal {tag} has no vector"
+        );
+    }
     frozen("refusals.hex", &rows);
 }
