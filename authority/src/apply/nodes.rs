@@ -68,10 +68,10 @@ impl State {
         if !self.config.join_allow_key {
             return Err(Refusal::JoinKeyOff);
         }
-        let known = self.nodes.values().map(|node| &node.record);
-        let same = known.filter(|node| node.public_key == admit.public_key && node.name == admit.name);
+        let mut known = self.nodes.values().map(|node| &node.record);
+        let same = known.find(|node| node.public_key == admit.public_key && node.name == admit.name);
         // A joiner that lost the answer asks again.
-        if let Some(same) = same.last() {
+        if let Some(same) = same {
             return Ok(Outcome::Joined { node: same.id });
         }
         let node = self.let_in(NodeRecord {

@@ -377,16 +377,13 @@ impl House {
         let record = node(next(args)?, 0);
         let public_key = args.take_key("key").map_or(record.public_key, hash);
         let (name, peer_address, client_url) = (record.name, record.peer_address, record.client_url);
-        let action = match args.next_pos() {
-            Some(secret) => {
-                let join_token = hash(secret);
-                let admit = AdmitNode { join_token, name, peer_address, client_url, public_key };
-                Action::AdmitNode(Box::new(admit))
-            }
-            None => {
-                let admit = AdmitByKey { name, peer_address, client_url, public_key };
-                Action::AdmitByKey(Box::new(admit))
-            }
+        let action = if let Some(secret) = args.next_pos() {
+            let join_token = hash(secret);
+            let admit = AdmitNode { join_token, name, peer_address, client_url, public_key };
+            Action::AdmitNode(Box::new(admit))
+        } else {
+            let admit = AdmitByKey { name, peer_address, client_url, public_key };
+            Action::AdmitByKey(Box::new(admit))
         };
         let outcome = self.apply(Actor::System, action);
         Ok(tell(&outcome))
