@@ -80,9 +80,9 @@ def proxy(cluster: Cluster, service: Service, tmp_path: Path):
         def answers():
             assert nginx.poll() is None, (tmp_path / "output").read_text()
             try:
-                return requests.get(url, timeout=REQUEST_TIMEOUT_SECS)
+                return requests.get(url, timeout=REQUEST_TIMEOUT_SECS).status_code == 401
             except requests.ConnectionError:
-                return None
+                return False
 
         eventually(answers, "nginx answers")
         yield url
