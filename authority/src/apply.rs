@@ -14,6 +14,7 @@ mod nodes;
 mod purge;
 mod refresh;
 mod revoke;
+mod revoke_before;
 mod settings;
 mod trust;
 mod usage;
@@ -48,7 +49,7 @@ impl State {
             Action::IssueToken(action) => self.issue_token(actor, action),
             Action::RefreshToken(action) => self.refresh_token(action),
             Action::RevokeToken(action) => self.revoke_token(actor, action),
-            Action::RevokeBefore(action) => Ok(self.revoke_before(action)),
+            Action::RevokeBefore(action) => self.revoke_before(action),
             Action::PutUser(action) => self.put_user(action),
             Action::DeleteUser(action) => self.delete_user(action),
             Action::PutGroup(action) => self.put_group(action),

@@ -1,7 +1,8 @@
 //! What must hold after every command.
 
 use crate::{
-    record::KeyState,
+    command::Whom,
+    record::{KeyState, Watermark},
     state::{DerivedSizes, State},
 };
 
@@ -25,6 +26,7 @@ pub fn check(state: &State) -> Vec<Violation> {
     keys(state, &mut found);
     people(state, &mut found);
     tokens(state, &mut found);
+    watermarks(state, &mut found);
     families(state, &mut found);
     nodes(state, &mut found);
     found.0
@@ -116,6 +118,24 @@ fn tokens(state: &State, found: &mut Findings) {
     found.require(derived == wanted, || format!("derived sizes of tokens are {derived:?}, not {wanted:?}"));
     let (lately, order) = state.revocations.lately_sizes();
     found.require(lately == order, || format!("{lately} lately revoked ids, {order} in order"));
+}
+
+fn watermarks(state: &State, found: &mut Findings) {
+    let mut before: Option<(Whom, Watermark)> = None;
+    for (whom, mark) in state.watermarks() {
+        found.require(mark.since <= mark.until, || {
+            format!("a watermark of {whom:?} covers nothing: {mark:?}")
+        });
+        found.require(mark.index <= state.index(), || {
+            format!("a watermark of {whom:?} is set by a later entry: {mark:?}")
+        });
+        if let Some((other, earlier)) = before.as_ref().filter(|(other, _)| *other == whom) {
+            found.require(earlier.until < mark.since, || {
+                format!("watermarks of {other:?} overlap: {earlier:?}, {mark:?}")
+            });
+        }
+        before = Some((whom, mark));
+    }
 }
 
 fn families(state: &State, found: &mut Findings) {

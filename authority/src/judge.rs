@@ -1,12 +1,12 @@
 //! Whether a token with a good signature is good here: revocation list, watermarks, tainted keys, users, the circle's
 //! limits. The same judgement is passed on callers when a command is applied.
 
-use circlet_token::{KeyId, Lifetime, Revocation, ServiceId, Subject, TokenId, UserName, Verified};
+use circlet_token::{KeyId, Lifetime, Revocation, Scope, ServiceId, Subject, TokenId, UserName, Verified};
 
 use crate::{
     command::{PresentedToken, TokenActor},
     plan::reaches,
-    record::{KeyState, TokenRecord, TrustedIssuer, Watermark},
+    record::{KeyState, TokenRecord, TrustedIssuer},
     state::State,
 };
 
@@ -40,6 +40,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) says_revocable: Option<bool>,
     /// Whether it carries the live permissions of its user.
     pub(crate) is_user: bool,
+    /// What it may do, where that is known.
+    pub(crate) scope: Option<&'a Scope>,
 }
 
 impl<'a> Facts<'a> {
@@ -54,6 +56,7 @@ impl<'a> Facts<'a> {
             index: claims.index,
             says_revocable: claims.revocable,
             is_user: claims.scope.is_user(),
+            scope: Some(&claims.scope),
         }
     }
 
@@ -67,6 +70,7 @@ impl<'a> Facts<'a> {
             index: actor.index,
             says_revocable: actor.revocable,
             is_user: actor.scope.is_user(),
+            scope: Some(&actor.scope),
         }
     }
 
@@ -80,6 +84,7 @@ impl<'a> Facts<'a> {
             index: token.index,
             says_revocable: token.revocable,
             is_user: false,
+            scope: None,
         }
     }
 
@@ -93,6 +98,7 @@ impl<'a> Facts<'a> {
             index: Some(record.index),
             says_revocable: Some(record.revocable),
             is_user: record.scope.is_user(),
+            scope: Some(&record.scope),
         }
     }
 
@@ -195,26 +201,27 @@ impl State {
         Ok(())
     }
 
-    /// Whether a watermark on the subject or the key refuses a token with this log index. The view that issued it at or
-    /// above the watermark's own index had heard of it.
+    /// Whether a watermark refuses a token with this log index.
     pub(crate) fn below_watermark(&self, facts: &Facts<'_>, index: Option<u64>) -> bool {
-        self.revocations.subject_mark(facts.subject).is_some_and(|mark| is_below(facts, index, mark))
-            || self.below_key_mark(facts, index)
+        let own = self.keyring.contains_key(facts.key);
+        self.is_of_before(facts, own) || self.watermarks.refuse(facts, index, own)
     }
 
-    /// Whether the watermark of its key refuses a token.
-    pub(crate) fn below_key_mark(&self, facts: &Facts<'_>, index: Option<u64>) -> bool {
-        self.revocations.key_mark(facts.key).is_some_and(|mark| is_below(facts, index, mark))
+    /// Whether a watermark refuses a token, other than one on its subject alone.
+    pub(crate) fn below_other_watermark(&self, facts: &Facts<'_>, index: Option<u64>) -> bool {
+        let own = self.keyring.contains_key(facts.key);
+        self.is_of_before(facts, own) || self.watermarks.refuse_otherwise(facts, index, own)
+    }
+
+    /// Whether a token was issued before this generation of the cluster began.
+    fn is_of_before(&self, facts: &Facts<'_>, own: bool) -> bool {
+        self.begun.is_some_and(|begun| begun.refuses(facts, own))
     }
 
     /// Whether `issuer` is this cluster, under any kind of service.
     pub(crate) fn is_us(&self, issuer: &ServiceId) -> bool {
         self.service_id().is_some_and(|own| own.same_service(issuer))
     }
-}
-
-fn is_below(facts: &Facts<'_>, index: Option<u64>, mark: Watermark) -> bool {
-    index.map_or(facts.issued_at <= mark.issued_at, |index| index < mark.index)
 }
 
 /// Whether a token lives longer than its issuer may make it, as issued or counted from now.

@@ -11,6 +11,7 @@
 //! | [`State::judge`], [`Judgement`] | whether a verified token is good here |
 //! | [`Config`], [`limits`] | settings and bounds |
 //! | [`State::encode_snapshot`], [`State::digest`] | the state as bytes |
+//! | [`State::archived`], [`State::next_generation`] | what a backup holds, and what a restored cluster begins with |
 //! | [`invariant`] | what must hold after every command |
 
 // Whatever the log says, applying it must not panic.
@@ -23,6 +24,7 @@ mod config;
 pub mod invariant;
 mod judge;
 pub mod limits;
+mod next_generation;
 mod outcome;
 mod plan;
 mod policy;
@@ -42,11 +44,12 @@ pub use command::{
 };
 pub use config::{Config, ConfigChange, ConfigError, Setting, Unit};
 pub use judge::Judgement;
+pub use next_generation::{NextGeneration, NoNextGeneration};
 pub use outcome::{Descendants, Imported, Outcome, RevokeNote, Revoked};
 pub use plan::{IssueRequest, Plan, TokenClass};
 pub use record::{
     Family, FamilyId, Generation, Group, IssuerLimits, JoinToken, Key, KeyOrigin, KeyState, Node, NodeRecord,
-    NodeRole, Origin, Sealed, SealedKind, TokenRecord, TrustedIssuer, User, UserStatus,
+    NodeRole, Origin, Sealed, SealedKind, TokenRecord, TrustedIssuer, User, UserStatus, Watermark,
 };
 pub use refusal::Refusal;
 pub use rights::{Principal, Rights};

@@ -42,5 +42,8 @@ pub const USES_MAX: usize = 2_000;
 pub const CONFIG_CHANGES_MAX: usize = 100;
 /// A page of a listing.
 pub const PAGE_ENTRIES_MAX: usize = 10_000;
+/// Log entries that a generation of a cluster can have: the next one begins at the next multiple, so that no log index is
+/// used twice. Ten thousand entries a second take three years, and numbers up to 2^53 hold nine thousand generations.
+pub const GENERATION_ENTRIES: u64 = 1_000_000_000_000;
 /// One record in a snapshot; larger is damage.
 pub const SNAPSHOT_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;

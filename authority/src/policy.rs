@@ -162,7 +162,7 @@ impl State {
             Whom::Subject(subject) => {
                 self.is_us(subject.service()) && is_own_user(rights, subject.user_name()) && rights.whole_user
             }
-            Whom::Key(_) => false,
+            Whom::Key(_) | Whom::Subjects { .. } | Whom::Group(_) | Whom::Everyone => false,
         };
         administrators_or(own, rights, action)
     }

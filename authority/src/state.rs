@@ -6,11 +6,13 @@ mod list;
 mod read;
 mod revocations;
 mod tokens;
+mod watermarks;
 
 pub(crate) use families::Families;
 pub use list::{TokenCursor, TokenFilter, TokenOrder, TokenPage};
 pub(crate) use revocations::{Lately, Revocations};
 pub(crate) use tokens::{DerivedSizes, Order, Tokens, users_of};
+pub(crate) use watermarks::Watermarks;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use crate::{
     codec::wire_struct,
     command::ClusterCa,
     config::{Config, ConfigChange},
+    next_generation::Begun,
     record::{Group, JoinToken, Key, KeyState, Node, Origin, Sealed, TrustedIssuer, User},
 };
 
@@ -43,6 +46,7 @@ pub struct State {
     pub(crate) tokens: Tokens,
     pub(crate) families: Families,
     pub(crate) revocations: Revocations,
+    pub(crate) watermarks: Watermarks,
     /// Where ending the descendants of revoked tokens has got to: the last one that was looked at.
     pub(crate) cascades: OrdMap<Origin, Option<TokenId>>,
     pub(crate) idempotency: OrdMap<[u8; 32], Idempotent>,
@@ -51,6 +55,8 @@ pub struct State {
     pub(crate) purge_mark: Option<PurgeMark>,
     /// Until when plain revocable tokens may live that were issued under an earlier configuration, seconds.
     pub(crate) unseen_until: u64,
+    /// Where this generation began, if it is not the first.
+    pub(crate) begun: Option<Begun>,
     /// Derived: the key that signs.
     pub(crate) active: Option<KeyId>,
     /// Derived: the cluster's own keys and the circle's.
@@ -113,12 +119,14 @@ impl State {
             tokens: Tokens::default(),
             families: Families::default(),
             revocations: Revocations::default(),
+            watermarks: Watermarks::default(),
             cascades: OrdMap::new(),
             idempotency: OrdMap::new(),
             nodes: OrdMap::new(),
             join_tokens: OrdMap::new(),
             purge_mark: None,
             unseen_until: 0,
+            begun: None,
             active: None,
             key_set: Arc::new(KeySet::new()),
         }

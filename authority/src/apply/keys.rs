@@ -58,6 +58,14 @@ impl State {
                 "this is the same key under another certificate",
             ));
         }
+        // Its tokens would count again, those that were revoked after the backup too.
+        if let Some(known) = self.twins(&key.spki_der).find(|known| self.ended_before(known)) {
+            return Err(wrong_state(
+                &known.kid,
+                known.state,
+                "it ended with an earlier generation of this cluster",
+            ));
+        }
         let theirs =
             self.circle.values().find(|other| other.spki_der == key.spki_der || other.kid == key.kid);
         match theirs {

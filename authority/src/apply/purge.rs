@@ -5,14 +5,25 @@
 
 use super::Applied;
 use crate::{
-    command::Purge,
+    command::{Purge, Whom},
     config::unsigned,
     limits::PURGE_STEP_ENTRIES_MAX,
     outcome::Outcome,
-    record::NodeRole,
+    record::{Key, KeyOrigin, KeyState, NodeRole},
     refusal::Refusal,
     state::{PurgeMark, State},
 };
+
+type Step = fn(&mut State, &PurgeMark, usize) -> usize;
+
+/// Tokens before watermarks: what is gone needs none.
+const STEPS: [Step; 5] = [
+    State::forget_families,
+    State::forget_tokens,
+    State::forget_revocations,
+    State::forget_watermarks,
+    State::forget_the_rest,
+];
 
 impl State {
     pub(super) fn purge(&mut self, purge: &Purge) -> Applied {
@@ -40,9 +51,7 @@ impl State {
             return Err(Refusal::MarkTooYoung { elapsed_ms, needed_ms });
         }
         let mut room = PURGE_STEP_ENTRIES_MAX;
-        for step in
-            [Self::forget_families, Self::forget_tokens, Self::forget_revocations, Self::forget_the_rest]
-        {
+        for step in STEPS {
             room = room.saturating_sub(step(self, &marked, room));
         }
         let removed = PURGE_STEP_ENTRIES_MAX.saturating_sub(room);
@@ -73,6 +82,29 @@ impl State {
 
     fn forget_revocations(&mut self, mark: &PurgeMark, room: usize) -> usize {
         self.revocations.forget_expired(mark.through, room)
+    }
+
+    /// A watermark goes once nothing that it refuses can be alive: no recorded token is as old, and no other token of ours
+    /// lives that long. What others have issued, or an installation before us, may live for ever.
+    fn forget_watermarks(&mut self, mark: &PurgeMark, room: usize) -> usize {
+        let oldest = self.tokens.oldest_index().unwrap_or(u64::MAX);
+        let adopted = |key: &Key| key.origin == KeyOrigin::Adopted && key.state != KeyState::Retired;
+        if self.keyring.values().any(|key| adopted(key)) {
+            return 0;
+        }
+        let mut watermarks = self.watermarks.clone();
+        let gone = watermarks.forget(room, |whom, watermark| {
+            let ours = match whom {
+                Whom::Everyone => true,
+                Whom::Key(kid) => self.keyring.contains_key(kid),
+                Whom::Subject(subject) => self.is_us(subject.service()),
+                Whom::Subjects { service, .. } => self.is_us(service),
+                Whom::Group(_) => false,
+            };
+            ours && watermark.plain_until <= mark.through && watermark.index <= oldest
+        });
+        self.watermarks = watermarks;
+        gone
     }
 
     fn forget_the_rest(&mut self, mark: &PurgeMark, room: usize) -> usize {

@@ -40,7 +40,7 @@ impl State {
     fn check_alive(&self, family: &Family, current: &TokenRecord) -> Result<(), Refusal> {
         let facts = Facts::of_record(current);
         let below = if self.outlives_its_user(current) {
-            self.below_key_mark(&facts, Some(current.index))
+            self.below_other_watermark(&facts, Some(current.index))
         } else {
             self.below_watermark(&facts, Some(current.index))
         };

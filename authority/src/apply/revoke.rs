@@ -1,14 +1,14 @@
-//! Revoking: one token, a family, or everything before a point. No limit refuses a revoke.
+//! Revoking: one token or a family. No limit refuses a revoke.
 
-use circlet_token::{Subject, TokenId, UserName};
+use circlet_token::TokenId;
 
 use super::Applied;
 use crate::{
-    command::{Actor, PresentedToken, RevokeBefore, RevokeTarget, RevokeToken, Whom},
+    command::{Actor, PresentedToken, RevokeTarget, RevokeToken},
     config::unsigned,
     judge::Facts,
     outcome::{Outcome, RevokeNote, Revoked},
-    record::{Family, FamilyId, Origin, TokenRecord, Watermark},
+    record::{Family, FamilyId, Origin, TokenRecord},
     refusal::Refusal,
     state::State,
 };
@@ -136,35 +136,6 @@ impl State {
         self.tokens.remove(&current.id);
         self.revocations.list(current.id, current.expiry(), Some(id));
         Some(Revoked::of(vec![current.id], false, RevokeNote::FamilyEnded))
-    }
-
-    pub(super) fn revoke_before(&mut self, revoke: &RevokeBefore) -> Outcome {
-        let mark = self.watermark_now();
-        match &revoke.whom {
-            Whom::Subject(subject) => {
-                self.end_families_of_external(subject);
-                self.revocations.mark_subject(subject, mark);
-            }
-            Whom::Key(key) => self.revocations.mark_key(key.clone(), mark),
-        }
-        Outcome::WatermarkSet { index: mark.index }
-    }
-
-    /// The families that the watermark of their subject alone would not end, see [`State::refresh_token`].
-    fn end_families_of_external(&mut self, subject: &Subject) {
-        let Some(name) = subject.user_name().and_then(|name| UserName::parse(name).ok()) else { return };
-        let own = self.tokens.of_user(&name).filter(|record| record.owner_external);
-        let families: Vec<FamilyId> = own
-            .filter(|record| record.subject == *subject)
-            .filter_map(|record| record.family.map(|(family, _)| family))
-            .collect();
-        for family in families {
-            self.end_family(family);
-        }
-    }
-
-    pub(super) fn watermark_now(&self) -> Watermark {
-        Watermark { index: self.index, issued_at: self.now_secs() }
     }
 
     /// Until when a revocable token can live that nothing recorded, under this or an earlier configuration.

@@ -6,7 +6,7 @@ use circlet_token::{Subject, UserName};
 
 use super::{Applied, below_limit};
 use crate::{
-    command::{DeleteUser, PasswordChange, PutMode, PutUser},
+    command::{DeleteUser, PasswordChange, PutMode, PutUser, Whom},
     outcome::Outcome,
     policy::fits,
     record::{INTERNAL_REALM, User, UserStatus},
@@ -84,8 +84,8 @@ impl State {
         self.users.remove(name);
         if let Some(service) = self.service_id() {
             let subject = Subject::user(service, name);
-            let mark = self.watermark_now();
-            self.revocations.mark_subject(&subject, mark);
+            let mark = self.watermark_now(None, None);
+            self.watermarks.set(&Whom::Subject(subject), mark);
         }
         Ok(Outcome::Done)
     }

@@ -1,6 +1,6 @@
 //! Actions on access tokens and refresh tokens.
 
-use circlet_token::{Audience, KeyId, Lifetime, Scope, Subject, TokenId, UserName};
+use circlet_token::{Audience, KeyId, Lifetime, Scope, ServiceId, Subject, TokenId, UserName};
 
 use crate::{
     codec::{wire_enum, wire_struct},
@@ -182,13 +182,26 @@ pub struct NoteUse {
 }
 wire_struct!(NoteUse { uses });
 
-/// Set a watermark: whatever was issued before this entry, to this subject or by this key, is refused.
+/// Set a watermark: whatever these were issued before this entry is refused, or as much of it as was issued in a stretch of
+/// time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevokeBefore {
     /// Whose tokens.
     pub whom: Whom,
+    /// Only those issued at this second or later.
+    pub since: Option<u64>,
+    /// Only those issued at this second or earlier.
+    pub until: Option<u64>,
 }
-wire_struct!(RevokeBefore { whom });
+wire_struct!(RevokeBefore { whom, since, until });
+
+impl RevokeBefore {
+    /// Whatever these were issued so far.
+    #[must_use]
+    pub fn all_of(whom: Whom) -> Self {
+        Self { whom, since: None, until: None }
+    }
+}
 
 /// Whose tokens a watermark refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,8 +211,22 @@ pub enum Whom {
     Subject(Subject) = 1,
     /// All that one key signed.
     Key(KeyId) = 2,
+    /// Every subject of a service, under any kind of it, whose name begins like this; all of them if nothing is said.
+    Subjects {
+        /// Ours, or a trusted issuer.
+        service: ServiceId,
+        /// Such as `users/ci-`.
+        start: String,
+    } = 60,
+    /// The users that are in a group of this cluster now, and tokens whose scope claims the group.
+    Group(String) = 61,
+    /// Everybody to whom this cluster has issued anything.
+    Everyone = 62,
 }
 wire_enum!(Whom {
     1 => Subject(subject),
     2 => Key(key),
+    60 => Subjects { service, start },
+    61 => Group(name),
+    62 => Everyone,
 });

@@ -192,7 +192,22 @@ wire_struct!(Replay { sequence, request_digest, predecessor, at_ms });
 pub struct Watermark {
     /// Tokens that carry a log index are refused below this one: the entry that set the watermark.
     pub index: u64,
-    /// Tokens without one are refused if issued up to this second.
-    pub issued_at: u64,
+    /// The state's time then: tokens without a log index are refused if issued up to this second.
+    pub set_at: u64,
+    /// The first second of issue that it covers.
+    pub since: u64,
+    /// The last second of issue that it covers.
+    pub until: u64,
+    /// Until when a token may live that it refuses and that nobody recorded, seconds.
+    pub plain_until: u64,
 }
-wire_struct!(Watermark { index, issued_at });
+wire_struct!(Watermark { index, set_at, since, until, plain_until });
+
+impl Watermark {
+    /// Whether it refuses a token that was issued at this second, and by this log index if it carries one. The view that
+    /// issued it at or above the watermark's own index had heard of it.
+    pub(crate) fn refuses(&self, issued_at: u64, index: Option<u64>) -> bool {
+        (self.since..=self.until).contains(&issued_at)
+            && index.map_or(issued_at <= self.set_at, |index| index < self.index)
+    }
+}

@@ -2,11 +2,12 @@
 
 use std::{io, sync::Arc};
 
-use circlet_token::{KeyId, Subject, TokenId};
+use circlet_token::{KeyId, TokenId};
 
 use super::frames::Writer;
 use crate::{
     codec::{DecodeError, Wire, decode_bare, wire_struct},
+    command::Whom,
     config::{Config, ConfigChange},
     record::{
         Family, FamilyId, Group, JoinToken, Key, Node, Origin, TokenRecord, TrustedIssuer, User, Watermark,
@@ -25,14 +26,14 @@ const FAMILY: u8 = 8;
 const LISTED: u8 = 9;
 const UNSEEN: u8 = 10;
 const LATELY: u8 = 11;
-const SUBJECT_MARK: u8 = 12;
-const KEY_MARK: u8 = 13;
 const IDEMPOTENT: u8 = 14;
 const NODE: u8 = 15;
 const JOIN_TOKEN: u8 = 16;
 const CASCADE: u8 = 20;
 const LAST_USED: u8 = 21;
 const CONFIG_CHANGE: u8 = 17;
+const WATERMARK: u8 = 60;
+const BEGUN: u8 = 61;
 
 /// Everything there is one of.
 struct Head {
@@ -68,14 +69,16 @@ pub(super) fn write(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
     each(to, LISTED, state.revocations.listed())?;
     pairs(to, UNSEEN, state.revocations.unseen())?;
     pairs(to, LATELY, state.revocations.latest())?;
-    pairs(to, SUBJECT_MARK, state.revocations.subject_marks())?;
-    pairs(to, KEY_MARK, state.revocations.key_marks())?;
+    for mark in state.watermarks.iter() {
+        to.record(WATERMARK, &mark)?;
+    }
     pairs(to, IDEMPOTENT, state.idempotency.iter())?;
     each(to, NODE, state.nodes.values())?;
     each(to, JOIN_TOKEN, state.join_tokens.values())?;
     pairs(to, CASCADE, state.cascades.iter())?;
     pairs(to, LAST_USED, state.tokens.uses())?;
-    each(to, CONFIG_CHANGE, state.config_changes.values())
+    each(to, CONFIG_CHANGE, state.config_changes.values())?;
+    each(to, BEGUN, state.begun.iter())
 }
 
 fn head_of(state: &State) -> Head {
@@ -134,7 +137,7 @@ pub(super) fn restore(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), De
             let (id, family): (FamilyId, Family) = decode_bare(bytes)?;
             state.families.insert(id, family);
         }
-        LISTED | UNSEEN | LATELY | SUBJECT_MARK | KEY_MARK => restore_revocations(state, tag, bytes)?,
+        LISTED | UNSEEN | LATELY | WATERMARK => restore_revocations(state, tag, bytes)?,
         IDEMPOTENT => {
             let (key, entry): ([u8; 32], Idempotent) = decode_bare(bytes)?;
             state.idempotency.insert(key, entry);
@@ -159,6 +162,7 @@ pub(super) fn restore(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), De
             let change: Arc<ConfigChange> = decode_bare(bytes)?;
             state.config_changes.insert(change.version, change);
         }
+        BEGUN => state.begun = Some(decode_bare(bytes)?),
         tag => return Err(DecodeError::UnknownTag { what: "a snapshot", tag: u64::from(tag) }),
     }
     Ok(())
@@ -205,13 +209,9 @@ fn restore_revocations(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), D
             let (id, lately): (TokenId, Lately) = decode_bare(bytes)?;
             revocations.remember(id, lately);
         }
-        SUBJECT_MARK => {
-            let (subject, mark): (Subject, Watermark) = decode_bare(bytes)?;
-            revocations.mark_subject(&subject, mark);
-        }
         _ => {
-            let (key, mark): (KeyId, Watermark) = decode_bare(bytes)?;
-            revocations.mark_key(key, mark);
+            let (whom, mark): (Whom, Watermark) = decode_bare(bytes)?;
+            state.watermarks.set(&whom, mark);
         }
     }
     Ok(())

@@ -73,7 +73,7 @@ impl State {
 
     /// Until when, in seconds, a token of the active key may live that nobody has recorded: a node that is cut off goes on
     /// issuing under the present configuration.
-    fn plain_horizon(&self) -> u64 {
+    pub(crate) fn plain_horizon(&self) -> u64 {
         let isolation = self.config.issue_max_isolation.max(self.config.verify_max_isolation);
         let longest = longest_plain(&self.config);
         let leeway = unsigned(self.config.clock_leeway);

@@ -6,9 +6,11 @@ use circlet_token::{Algorithm, KeyId, KeySet, ServiceId, TokenId, UserName};
 
 use super::State;
 use crate::{
+    command::Whom,
     config::{Config, ConfigChange},
     record::{
         Family, FamilyId, Group, JoinToken, Key, Node, Sealed, SealedKind, TokenRecord, TrustedIssuer, User,
+        Watermark,
     },
 };
 
@@ -178,6 +180,11 @@ impl State {
     #[must_use]
     pub fn revoked_count(&self) -> usize {
         self.revocations.len()
+    }
+
+    /// What was revoked together, and is refused. Those of one target do not overlap.
+    pub fn watermarks(&self) -> impl Iterator<Item = (Whom, Watermark)> {
+        self.watermarks.iter()
     }
 
     /// Whether an id is known to have been revoked, as far back as this is remembered.

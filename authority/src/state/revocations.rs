@@ -1,16 +1,9 @@
-//! The revocation list: revoked ids with their expiry, and watermarks. Its size follows what was revoked, whatever was
-//! issued.
+//! Revoked ids with their expiry: one half of the revocation list. Its size follows what was revoked, whatever was issued.
 
-use std::borrow::Cow;
-
-use circlet_token::{KeyId, Subject, TokenId};
+use circlet_token::TokenId;
 use imbl::{OrdMap, OrdSet};
 
-use crate::{
-    codec::wire_struct,
-    limits::REVOKED_LATELY_IDS_MAX,
-    record::{FamilyId, Watermark},
-};
+use crate::{codec::wire_struct, limits::REVOKED_LATELY_IDS_MAX, record::FamilyId};
 
 /// What is refused although its signature is good.
 #[derive(Debug, Clone, Default)]
@@ -23,9 +16,6 @@ pub(crate) struct Revocations {
     lately: OrdMap<TokenId, Lately>,
     /// Derived: `lately` in the order of revoking.
     lately_order: OrdMap<u64, TokenId>,
-    /// By [`under_one_name`].
-    subjects: OrdMap<Subject, Watermark>,
-    keys: OrdMap<KeyId, Watermark>,
 }
 
 /// A revoked id, for as long as it is among the last [`REVOKED_LATELY_IDS_MAX`].
@@ -77,28 +67,6 @@ impl Revocations {
         self.unseen.get(id).copied()
     }
 
-    pub(crate) fn mark_subject(&mut self, subject: &Subject, mark: Watermark) {
-        let subject = under_one_name(subject).into_owned();
-        if self.subjects.get(&subject).is_none_or(|before| before.index <= mark.index) {
-            self.subjects.insert(subject, mark);
-        }
-    }
-
-    pub(crate) fn mark_key(&mut self, key: KeyId, mark: Watermark) {
-        self.keys.insert(key, mark);
-    }
-
-    pub(crate) fn subject_mark(&self, subject: &Subject) -> Option<Watermark> {
-        if self.subjects.is_empty() {
-            return None;
-        }
-        self.subjects.get(under_one_name(subject).as_ref()).copied()
-    }
-
-    pub(crate) fn key_mark(&self, key: &KeyId) -> Option<Watermark> {
-        self.keys.get(key).copied()
-    }
-
     /// Forget up to `most` ids that expired at `through` or before; returns how many.
     pub(crate) fn forget_expired(&mut self, through: u64, most: usize) -> usize {
         let range = ..=(through, TokenId([0xff; 16]));
@@ -132,14 +100,6 @@ impl Revocations {
         self.lately.iter()
     }
 
-    pub(crate) fn subject_marks(&self) -> impl Iterator<Item = (&Subject, &Watermark)> {
-        self.subjects.iter()
-    }
-
-    pub(crate) fn key_marks(&self) -> impl Iterator<Item = (&KeyId, &Watermark)> {
-        self.keys.iter()
-    }
-
     pub(crate) fn restore_listed(&mut self, entry: (u64, TokenId)) {
         self.listed.insert(entry);
     }
@@ -156,18 +116,4 @@ impl Revocations {
     pub(crate) fn lately_sizes(&self) -> (usize, usize) {
         (self.lately.len(), self.lately_order.len())
     }
-}
-
-/// One installation signs as `jfrt@X`, `jfac@X` or `jffe@X`, and all of them speak for the same users: what is said of a
-/// subject holds under each of its names.
-fn under_one_name(subject: &Subject) -> Cow<'_, Subject> {
-    const KIND: &str = "jfrt";
-    let service = subject.service();
-    if service.kind() == KIND {
-        return Cow::Borrowed(subject);
-    }
-    let name = subject.name();
-    let slash = if name.is_empty() { "" } else { "/" };
-    Subject::parse(&format!("{KIND}@{}{slash}{name}", service.ulid()))
-        .map_or(Cow::Borrowed(subject), Cow::Owned)
 }

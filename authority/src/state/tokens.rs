@@ -94,6 +94,11 @@ impl Tokens {
         }
     }
 
+    /// The lowest log index that issued one that is still recorded.
+    pub(crate) fn oldest_index(&self) -> Option<u64> {
+        self.by_index.get_min().map(|(index, _)| *index)
+    }
+
     /// Places in the order of expiry or of issue.
     pub(crate) fn places(&self, order: Order) -> &OrdSet<(u64, TokenId)> {
         match order {

@@ -4,6 +4,7 @@
 mod heir;
 mod house;
 mod many;
+mod next_generation;
 mod properties;
 mod scripts;
 mod settings;

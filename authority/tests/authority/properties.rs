@@ -1,29 +1,32 @@
 //! What holds after any list of commands. The generator makes sequences that mean something: they refer to tokens,
 //! families, users and keys that earlier commands made.
 
+mod marks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use circlet_authority::{
     Action, Actor, AdmitNode, Command, DeleteGroup, DeleteUser, DistrustIssuer, FamilyId, Generation, Group,
     IssueToken, IssuerLimits, Judgement, KeyOrigin, MintJoinToken, Outcome, PresentedToken, Purge, PutGroup,
     PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore, RevokeTarget, RevokeToken, RotateKey,
-    SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer, UserStatus, Whom, invariant,
+    SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer, UserStatus, invariant,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject, TokenId, Verified};
 use proptest::{collection::vec, prelude::*};
 
+use self::marks::Marks;
 use crate::house::{
     OURS, START_MS, THEIRS, bootstrap, family_id, hash, kid, name, new_key, service, token_id,
 };
 
 /// One step; numbers pick among what there is.
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Issue { user: u8, actor: u8, life: u8, wishes: u8, key: Option<u8> },
     Refresh { token: u8, actor: u8, life: Option<u8>, with_access: bool },
     RepeatRefresh,
     Revoke { token: u8, how: u8, actor: u8 },
-    RevokeBefore { user: u8 },
+    RevokeBefore { user: u8, how: u8, since: Option<u32>, until: Option<u32> },
     PutUser { user: u8, bits: u8, actor: u8 },
     DeleteUser { user: u8 },
     PutGroup { group: u8, admin: bool },
@@ -37,7 +40,7 @@ enum Step {
     Advance { seconds: u32 },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let small = 0_u8..6;
     prop_oneof![
         6 => (small.clone(), small.clone(), 0_u8..5, any::<u8>(), proptest::option::of(0_u8..3))
@@ -46,7 +49,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(token, actor, life, with_access)| Step::Refresh { token, actor, life, with_access }),
         3 => Just(Step::RepeatRefresh),
         4 => (any::<u8>(), 0_u8..3, small.clone()).prop_map(|(token, how, actor)| Step::Revoke { token, how, actor }),
-        1 => small.clone().prop_map(|user| Step::RevokeBefore { user }),
+        2 => (small.clone(), 0_u8..8, proptest::option::of(0_u32..200_000), proptest::option::of(0_u32..200_000))
+            .prop_map(|(user, how, since, until)| Step::RevokeBefore { user, how, since, until }),
         4 => (small.clone(), any::<u8>(), small.clone())
             .prop_map(|(user, bits, actor)| Step::PutUser { user, bits, actor }),
         1 => small.clone().prop_map(|user| Step::DeleteUser { user }),
@@ -63,13 +67,14 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// What the steps have led to so far, on the first replica.
-struct World {
-    state: State,
-    now_ms: u64,
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) now_ms: u64,
     log: Vec<(u64, Command, Outcome)>,
-    issued: Vec<TokenRecord>,
+    pub(crate) issued: Vec<TokenRecord>,
     last_refresh: Option<Command>,
     revoked: BTreeSet<TokenId>,
+    marks: Marks,
     successors: BTreeMap<(FamilyId, u32), TokenRecord>,
 }
 
@@ -95,7 +100,7 @@ fn user(number: u8) -> circlet_token::UserName {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut world = Self {
             state: State::new(),
             now_ms: START_MS,
@@ -103,13 +108,14 @@ impl World {
             issued: Vec::new(),
             last_refresh: None,
             revoked: BTreeSet::new(),
+            marks: Marks::default(),
             successors: BTreeMap::new(),
         };
         world.apply(Command { actor: Actor::System, action: Action::Bootstrap(Box::new(bootstrap())) });
         world
     }
 
-    fn verified(record: &TokenRecord) -> Verified {
+    pub(crate) fn verified(record: &TokenRecord) -> Verified {
         Verified {
             claims: record.claims(&service(OURS)),
             key: record.kid.clone(),
@@ -130,7 +136,7 @@ impl World {
         }
     }
 
-    fn take(&mut self, step: &Step) {
+    pub(crate) fn take(&mut self, step: &Step) {
         if let Step::Advance { seconds } = step {
             self.now_ms += u64::from(*seconds) * 1_000;
             return;
@@ -169,6 +175,7 @@ impl World {
                 }
                 self.issued.push(record.as_ref().clone());
             }
+            Outcome::WatermarkSet { index } => self.marks.note(&self.state, command, *index),
             Outcome::Revoked(revoked) => self.revoked.extend(revoked.ids.iter().copied()),
             _ => {}
         }
@@ -184,9 +191,10 @@ impl World {
                 let target = Self::target(pick(&self.issued, *token)?, *how)?;
                 (self.actor(*actor), Action::RevokeToken(Box::new(RevokeToken { target, cascade: false })))
             }
-            Step::RevokeBefore { user: who } => {
-                let whom = Whom::Subject(Subject::user(&service(OURS), &user(*who)));
-                (admin, Action::RevokeBefore(RevokeBefore { whom }))
+            Step::RevokeBefore { user: who, how, since, until } => {
+                let second = |after: &u32| START_MS / 1_000 + u64::from(*after);
+                let (since, until) = (since.as_ref().map(second), until.as_ref().map(second));
+                (admin, Action::RevokeBefore(RevokeBefore { whom: marks::whom(*who, *how), since, until }))
             }
             Step::PutUser { user: who, bits, actor } => (self.actor(*actor), Self::put_user(*who, *bits)),
             Step::DeleteUser { user: who } => (admin, Action::DeleteUser(DeleteUser { name: user(*who) })),
@@ -367,7 +375,8 @@ impl World {
     /// What was acknowledged as revoked is refused for ever, or has expired.
     fn assert_revoked_stays_revoked(&self) {
         let now = self.now_ms / 1_000;
-        for record in self.issued.iter().filter(|record| self.revoked.contains(&record.id)) {
+        let ended = |record: &&TokenRecord| self.revoked.contains(&record.id) || self.marks.cover(record);
+        for record in self.issued.iter().filter(ended) {
             let expired = record.expires_at.is_some_and(|at| at <= now.max(self.state.now_ms() / 1_000));
             let judged = self.state.judge(&Self::verified(record), now);
             assert!(expired || matches!(judged, Judgement::Revoked(_)), "{record:?} is {judged:?} at {now}");

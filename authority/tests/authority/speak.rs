@@ -1,14 +1,15 @@
 //! The words of the scripts: one line in, one outcome out.
 
 mod keys;
+mod watermarks;
 
 use std::{collections::BTreeSet, error::Error};
 
 use circlet_authority::{
     Action, Actor, AdmitByKey, AdmitNode, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group,
     IssueRequest, IssueToken, IssuerLimits, Judgement, MintJoinToken, NoteUse, Outcome, PasswordChange,
-    PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeBefore,
-    RevokeTarget, RevokeToken, SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus, Whom,
+    PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeTarget,
+    RevokeToken, SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus,
 };
 use circlet_token::{Algorithm, Audience, Claims, Lifetime, Scope, Subject};
 use goldenscript::{ArgumentConsumer, Command};
@@ -53,6 +54,7 @@ impl House {
             "refresh" => self.refresh(args),
             "revoke" => self.revoke(args),
             "revoke-before" => self.revoke_before(args),
+            "would-end" => self.would_end(args),
             "judge" => self.judge(args),
             "rights" => self.rights(args),
             "foreign" => self.foreign(args),
@@ -241,14 +243,6 @@ impl House {
         };
         let cascade = flag(args, "cascade")?.unwrap_or(false);
         self.act(args, Action::RevokeToken(Box::new(RevokeToken { target, cascade })))
-    }
-
-    fn revoke_before(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
-        let whom = match args.take_key("key") {
-            Some(label) => Whom::Key(kid(label)),
-            None => Whom::Subject(subject_of(next(args)?)?),
-        };
-        self.act(args, Action::RevokeBefore(RevokeBefore { whom }))
     }
 
     fn judge(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
@@ -471,7 +465,11 @@ impl House {
 
     fn holds(&self) -> String {
         let state = &self.state;
-        format!("{} recorded, {} revoked", state.token_count(), state.revoked_count())
+        let marks = match state.watermarks().count() {
+            0 => String::new(),
+            count => format!(", {count} watermarks"),
+        };
+        format!("{} recorded, {} revoked{marks}", state.token_count(), state.revoked_count())
     }
 }
 

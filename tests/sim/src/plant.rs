@@ -127,8 +127,8 @@ fn used_again(view: &State, command: &[u8]) -> Option<Vec<u8>> {
     Some(command.encode())
 }
 
-/// The tag of a subject's watermark among the records of a state.
-const SUBJECT_MARK: u8 = 12;
+/// The tag of a watermark among the records of a state.
+const WATERMARK: u8 = 60;
 /// What stands before the records: a word and a version.
 const HEAD_BYTES: usize = 14;
 
@@ -151,7 +151,7 @@ fn without_marks(state: &[u8]) -> Option<Vec<u8>> {
         }
         // The length counts the tag, which comes first.
         let (record, next) = after.split_at_checked(bytes)?;
-        if record.first() != Some(&SUBJECT_MARK) {
+        if record.first() != Some(&WATERMARK) {
             kept.extend_from_slice(length);
             kept.extend_from_slice(record);
         }

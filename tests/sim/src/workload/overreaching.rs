@@ -28,7 +28,7 @@ impl Workload {
             }
             2 => {
                 let whom = Whom::Subject(house::subject("alice"));
-                ("ending another user's tokens", Action::RevokeBefore(RevokeBefore { whom }))
+                ("ending another user's tokens", Action::RevokeBefore(RevokeBefore::all_of(whom)))
             }
             3 => {
                 let config = view.config().as_ref().clone();

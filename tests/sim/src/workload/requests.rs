@@ -163,7 +163,7 @@ impl Workload {
         let Some(held) = self.some_token() else { return };
         self.count("watermark");
         let record: &TokenRecord = &held.record;
-        let action = Action::RevokeBefore(RevokeBefore { whom: Whom::Subject(record.subject.clone()) });
+        let action = Action::RevokeBefore(RevokeBefore::all_of(Whom::Subject(record.subject.clone())));
         if let Reply::Decided { outcome: Outcome::WatermarkSet { index }, .. } =
             self.propose(computer, administrator(), action).await
         {
