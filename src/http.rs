@@ -31,3 +31,4 @@ mod routes;
 mod system;
 mod users_legacy;
 mod users_v2;
+mod watermarks;

@@ -21,5 +21,6 @@ mod session;
 pub(crate) mod trust;
 pub(crate) mod users;
 pub(crate) mod verify;
+pub(crate) mod watermarks;
 
 pub(crate) use session::Session;

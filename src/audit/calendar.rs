@@ -15,6 +15,38 @@ pub(crate) fn timestamp(now_ms: u64) -> String {
     text
 }
 
+/// The second of a time like `2023-10-20T12:53:37Z`, as [`timestamp`] writes it or without its fraction.
+pub(crate) fn read_timestamp(text: &str) -> Option<u64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let (date, time) = (numbers(date, '-', [4, 2, 2])?, numbers(time, ':', [2, 2, 2])?);
+    let ([_, month, day], [hour, minute, second]) = (date, time);
+    let plain = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain || hour > 23 || minute > 59 || second > 59 || !(1..=12).contains(&month) || day == 0 {
+        return None;
+    }
+    let days = days_of(date)?;
+    Some(days * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
+/// The day, counted from 1970-01-01; `None` if there is no such day. Years count 365 days and a leap day now and then, so
+/// the first guess is at most a year off, and the calendar itself has the last word.
+fn days_of([year, month, day]: [u64; 3]) -> Option<u64> {
+    let first = year.checked_sub(1970)? * 365;
+    (first..first + 3_700).find(|days| civil_date(*days) == (year, month, day))
+}
+
+/// Three numbers with so many digits.
+fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
+    let mut parts = text.split(between);
+    let mut numbers = [0; 3];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part = parts.next().filter(|part| part.len() == digits)?;
+        *number = part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())??;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
 /// Appends `2023-10-20T12:53:37.758Z`.
 pub(super) fn write_timestamp(now_ms: u64, into: &mut String) {
     let (days, in_day) = (now_ms / 86_400_000, now_ms % 86_400_000);
@@ -53,6 +85,31 @@ mod tests {
             let mut text = String::new();
             write_timestamp(secs * 1000, &mut text);
             assert_eq!(text, expected);
+            assert_eq!(read_timestamp(expected), Some(secs));
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_not_read() {
+        assert_eq!(read_timestamp("2024-02-29T23:59:59Z"), Some(1_709_251_199));
+        assert_eq!(read_timestamp("9999-12-31T23:59:59Z"), Some(253_402_300_799));
+        for text in [
+            "",
+            "2024-02-29",
+            "2024-02-29T23:59:59",
+            "2023-02-29T00:00:00Z",
+            "2024-13-01T00:00:00Z",
+            "2024-00-01T00:00:00Z",
+            "2024-01-00T00:00:00Z",
+            "2024-01-01T24:00:00Z",
+            "2024-01-01T00:00:60Z",
+            "2024-01-01T00:00:00.Z",
+            "2024-1-01T00:00:00Z",
+            "+024-01-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2024-01-01-01T00:00:00Z",
+        ] {
+            assert_eq!(read_timestamp(text), None, "{text}");
         }
     }
 }

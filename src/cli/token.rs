@@ -3,6 +3,7 @@
 mod create;
 mod offline;
 mod refresh;
+mod revoke_all;
 mod verify;
 
 use reqwest::Method;
@@ -26,6 +27,8 @@ pub enum TokenCommand {
     Refresh(refresh::Refresh),
     /// Revoke tokens, by id or by value
     Revoke(Revoke),
+    /// Revoke everything of a user, a group, a key or a stretch of time, at once; or count it first
+    RevokeAll(revoke_all::RevokeAll),
     /// List the recorded tokens that you may see
     List(List),
     /// Show one recorded token
@@ -43,6 +46,7 @@ impl TokenCommand {
             Self::Create(create) => create.run(output).await,
             Self::Refresh(refresh) => refresh.run(output).await,
             Self::Revoke(revoke) => revoke.run(output).await,
+            Self::RevokeAll(revoke) => revoke.run(output).await,
             Self::List(list) => list.run(output).await,
             Self::Show(show) => show.run(output).await,
             Self::Limits(limits) => limits.run(output).await,

@@ -122,6 +122,7 @@ fn entity(route: &str) -> Entity {
         ("/key", Entity::Key),
         ("/cert", Entity::Key),
         ("/token", Entity::Token),
+        ("/watermarks", Entity::Token),
     ];
     kinds.iter().find(|(part, _)| route.contains(part)).map_or(Entity::Login, |(_, entity)| *entity)
 }

@@ -9,7 +9,9 @@ use super::body::Reads::{Form, FormOrJson, Json};
 use super::edge::{self, Edge};
 use super::openapi::{self, does, tells};
 use super::routes::Routes;
-use super::{access, circlet, cluster, import, keys, legacy, path, system, users_legacy, users_v2};
+use super::{
+    access, circlet, cluster, import, keys, legacy, path, system, users_legacy, users_v2, watermarks,
+};
 use crate::usecase::failure::Code::{self, Conflict, InvalidGrant, NotFound, RefreshUnknown, TooMuchAsked};
 use crate::usecase::failure::Failure;
 
@@ -77,6 +79,9 @@ fn own() -> Routes {
             .gives("Key").may(&[NotFound, Conflict]))
         .post("/circlet/v1/keys/{key}/retire", keys::retire, does("retireKey", "Lets a replaced key go, vouching for tokens from before its adoption")
             .gives("Key").may(&[NotFound, Conflict]))
+        .get("/circlet/v1/watermarks", watermarks::list, does("listWatermarks", "What was revoked together").gives("Watermarks"))
+        .post("/circlet/v1/watermarks", watermarks::revoke, does("revokeTogether", "Revokes everything of a user, of some subjects, of a group or of a key, or what was issued in a stretch of time; or counts it")
+            .reads(Json, "RevokeTogether").gives("RevokedTogether").may(&[NotFound]))
         .get("/circlet/v1/cluster", cluster::status, nodes("cluster"))
         .get("/circlet/v1/cluster/status", cluster::status, nodes("clusterStatus"))
         .get("/circlet/v1/cluster/nodes", cluster::status, nodes("clusterNodes"))

@@ -27,6 +27,7 @@ mod tokens;
 mod transcript;
 mod trust_and_config;
 mod verify;
+mod watermarks;
 
 /// One test under this name with the transcript that it wrote.
 macro_rules! transcript_test {

@@ -1,5 +1,6 @@
 //! What the bodies hold, in the words of JSON Schema (draft 2020-12, which OpenAPI 3.1 uses).
 
+mod recovery;
 mod system;
 
 use serde_json::{Map, Value, json};
@@ -32,6 +33,7 @@ pub(super) fn all() -> Value {
         .chain(keys())
         .chain(node())
         .chain(system::all())
+        .chain(recovery::watermarks())
     {
         schemas.insert(name.to_owned(), schema);
     }
