@@ -24,6 +24,7 @@
 //! | `transport` | the connections for them: mutual TLS, keys pinned |
 //! | `freshness` | how a node proves that its view is fresh |
 //! | `watch` | a value that many watch, in order |
+//! | [`offline`] | a data folder that no node has open |
 //! | [`replica`] | one member of the cluster, over any runtime and network |
 //! | [`raft`] | the facade |
 
@@ -39,6 +40,7 @@ pub mod journal;
 pub mod log_store;
 pub mod machine;
 pub mod network;
+pub mod offline;
 pub mod outside;
 pub mod published;
 pub mod raft;

@@ -115,6 +115,11 @@ impl<R> LogStore<R> {
         self.tail().last.map(|last| last.index())
     }
 
+    /// The index of the last entry of which we knew that it was decided.
+    pub(crate) fn committed_index(&self) -> Option<u64> {
+        self.tail().committed.map(|committed| committed.index())
+    }
+
     /// Why the log can't be written any more, once that is so.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
@@ -133,7 +138,7 @@ impl<R> LogStore<R> {
     }
 
     /// The entries from `from` up to and without `to` that the log holds, as of one moment.
-    fn read(&self, from: u64, to: u64) -> io::Result<Vec<Entry>> {
+    pub(crate) fn read(&self, from: u64, to: u64) -> io::Result<Vec<Entry>> {
         loop {
             let (from, to, cached_from, cached, truncations) = {
                 let tail = self.tail();

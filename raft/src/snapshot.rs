@@ -75,6 +75,13 @@ impl SnapshotStore {
         Ok(Some((newest.meta.clone(), file)))
     }
 
+    /// The machine in the newest snapshot. Blocks.
+    pub(crate) fn newest<M: Machine>(&self) -> io::Result<Option<(Meta, M)>> {
+        let Some((meta, file)) = self.current()? else { return Ok(None) };
+        let machine = restore(&file, &meta)?;
+        Ok(Some((meta, machine)))
+    }
+
     /// The index of the last entry in the newest snapshot.
     #[must_use]
     pub fn newest_index(&self) -> Option<u64> {

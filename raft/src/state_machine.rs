@@ -117,7 +117,7 @@ impl<R, M: Machine> StateMachine<R, M> {
 }
 
 /// Hands an entry to the machine.
-fn drive<M: Machine>(machine: &mut M, entry: &Entry) -> Result<Answer, String> {
+pub(crate) fn drive<M: Machine>(machine: &mut M, entry: &Entry) -> Result<Answer, String> {
     let index = entry.log_id.index();
     match &entry.payload {
         EntryPayload::Blank => Ok(Answer::default()),

@@ -18,9 +18,9 @@ use crate::snapshot::SnapshotStore;
 use crate::state_machine::StateMachine;
 
 /// The log's folder in the data folder.
-const LOG: &str = "raft";
+pub(crate) const LOG: &str = "raft";
 /// The snapshots' folder in the data folder.
-const SNAPSHOTS: &str = "snapshots";
+pub(crate) const SNAPSHOTS: &str = "snapshots";
 /// Says that the log has been written once: an empty one beside it has lost everything.
 const LOG_MADE: &str = "raft.made";
 
@@ -93,7 +93,7 @@ impl<R: AsyncRuntime> Journal for Sizes<R> {
 }
 
 /// What was purged from the log must be in a snapshot that can be read.
-fn check_reach<R>(log: &LogStore<R>, snapshots: &SnapshotStore) -> io::Result<()> {
+pub(crate) fn check_reach<R>(log: &LogStore<R>, snapshots: &SnapshotStore) -> io::Result<()> {
     let (purged, newest) = (log.purged_index(), snapshots.newest_index());
     if purged <= newest {
         return Ok(());
@@ -104,7 +104,7 @@ fn check_reach<R>(log: &LogStore<R>, snapshots: &SnapshotStore) -> io::Result<()
 }
 
 /// Notes beside the log that it exists, or finds it empty although it was noted.
-fn mark_made(data: &Path, engine: &SledEngine) -> io::Result<()> {
+pub(crate) fn mark_made(data: &Path, engine: &SledEngine) -> io::Result<()> {
     let mark = data.join(LOG_MADE);
     if mark.exists() {
         if log_store::is_new(engine)? {

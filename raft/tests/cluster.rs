@@ -11,7 +11,9 @@ mod ports;
 
 use std::time::Duration;
 
-use circlet_raft::{Doorkeeper, Identity, KnockError, Machine, MemberError, ProposeError, Settings, knock};
+use circlet_raft::{
+    Doorkeeper, Identity, KnockError, Machine, MemberError, ProposeError, Settings, knock, offline,
+};
 use lines::{ADMIT, BOMB, Lines, NONSENSE};
 use nodes::{Node, cluster, identity, leader, patient, until};
 
@@ -285,4 +287,57 @@ fn a_node_whose_disk_was_set_back_is_refused_by_the_leader_it_had_answered() {
     assert!(!nodes[follower].is_fresh_now(), "the leader doesn't talk to it any more");
     assert!(!nodes[follower].has("acknowledged by all"));
     nodes[lead].decide("life goes on");
+}
+
+/// Two of three are gone for good. What is left on the third begins again beyond every index of before, with the third
+/// alone, and grows from there; the others can't come back.
+#[test]
+fn a_folder_that_no_node_has_open_is_read_to_its_end_and_begins_another_log() {
+    const BEYOND: u64 = 1_000_000_000_000;
+    let home = home();
+    let mut nodes = cluster(&home, 3, &patient());
+    let lines: Vec<String> = (0..40).map(|number| format!("line {number}")).collect();
+    for line in &lines {
+        nodes[1].decide(line);
+    }
+    let last = lines.len();
+    until("the first has all", || lines.iter().all(|line| nodes[0].has(line)));
+    for node in &mut nodes {
+        node.kill();
+    }
+    let held = offline::read::<Lines>(&home.path().join("1")).unwrap();
+    assert_eq!(held.machine.view().lines.len(), last);
+    assert!(held.decided <= held.last && held.last >= last as u64);
+    assert_eq!((held.voters.len(), held.peers.len()), (3, 3));
+    let unread = offline::read::<Lines>(&home.path().join("nowhere")).err().unwrap();
+    assert!(unread.to_string().contains("no log"), "{unread}");
+
+    let mut first = Node::new(BEYOND, &home, patient());
+    first.identity.generation = 2;
+    let data = home.path().join(BEYOND.to_string());
+    offline::begin(&data, BEYOND, (BEYOND, first.peer()), held.machine.capture()).unwrap();
+    let again = offline::begin(&data, BEYOND, (BEYOND, first.peer()), held.machine.capture());
+    assert!(again.unwrap_err().to_string().contains("holds data"));
+    first.start();
+    assert!(first.decide("after").index > BEYOND);
+    first.stop();
+    first.start();
+    until("it is all there again", || first.has("after") && lines.iter().all(|line| first.has(line)));
+
+    let mut second = Node::new(BEYOND + 7, &home, patient());
+    second.identity.generation = 2;
+    second.introduced = vec![(first.id(), first.peer())];
+    second.start();
+    let (id, peer) = (second.id(), second.peer());
+    until("another one joins", || {
+        let peer = peer.clone();
+        first.wait(|raft| async move { raft.add_learner(id, peer).await }).is_ok()
+    });
+    until("it has what was before", || second.has("line 39") && second.has("after"));
+    // One of before finds nobody who would speak with it.
+    nodes[1].start();
+    nodes[2].start();
+    nodes[1].decide("on their own");
+    assert_eq!(first.raft().status().members.len(), 2);
+    assert!(!first.has("on their own") && !nodes[1].has("after"));
 }
