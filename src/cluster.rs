@@ -150,6 +150,11 @@ impl Cluster {
         self.raft.transfer(to).await
     }
 
+    /// Shows other certificates of this node's key to peers and joiners.
+    pub fn show_certificates(&self, chain: &[Vec<u8>]) -> Result<(), String> {
+        self.raft.show_certificates(chain)
+    }
+
     /// Resolves with the reason when this node has stopped itself.
     pub fn stopped(&self) -> impl Future<Output = String> + Send + 'static {
         self.raft.stopped()

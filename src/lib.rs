@@ -36,6 +36,7 @@ pub mod node;
 pub mod announce;
 pub mod config_files;
 pub mod key_directory;
+pub mod renewal;
 pub mod rotation;
 pub mod trust_directory;
 pub mod watched;

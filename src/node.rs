@@ -34,7 +34,7 @@ use crate::machine::Authority;
 use crate::password::Passwords;
 use crate::seal::hex;
 use crate::watched::Watched;
-use crate::{config_files, http, key_directory, rotation, trust_directory};
+use crate::{config_files, http, key_directory, renewal, rotation, trust_directory};
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
 /// has just joined has none, and serves 503 until its peers have sent it.
@@ -221,6 +221,9 @@ impl Node {
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(usage::run(cluster.clone(), usage)));
         tasks.spawn(stop.clone().run_until_cancelled_owned(rotation::run(cluster.clone(), audit.clone())));
+        let renewal =
+            renewal::run(cluster.clone(), self.home.paths.clone(), self.settings.name.clone(), audit.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(renewal));
         self.keep_files(stop, tasks, &audit, &watched);
         let ready = ready::Ready {
             cluster: cluster.clone(),

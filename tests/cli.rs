@@ -8,6 +8,8 @@ mod installed;
 mod ports;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/renewal.rs"]
+mod renewal;
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -15,6 +17,8 @@ use std::os::unix::fs::PermissionsExt;
 use circlet::certificates;
 use process::{Place, eventually, run, run_command};
 use tempfile::TempDir;
+
+const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
 
 fn root() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -439,10 +443,10 @@ fn client_traffic_is_protected_by_the_clusters_certificate() {
 fn a_certificate_that_changes_is_shown_to_new_connections_and_running_ones_live_on() {
     let root = root();
     let (place, _) = founded(&root, "node1");
-    let ca = certificates::cluster_ca("jfrt@01", circlet::clock::wall_ms()).unwrap();
+    let ca = certificates::cluster_ca("jfrt@01", circlet::clock::wall_ms(), HOUR).unwrap();
     let write = |name: &str| {
         let hosts = vec!["127.0.0.1".to_owned()];
-        let made = certificates::client_traffic(&ca, hosts, circlet::clock::wall_ms()).unwrap();
+        let made = certificates::client_traffic(&ca, hosts, circlet::clock::wall_ms(), HOUR).unwrap();
         let certificate = certificates::certificate_pem(&made.certificate);
         // Whole or not at all, each of them; between the two they don't belong together.
         for (file, content) in [

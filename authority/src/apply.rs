@@ -6,6 +6,7 @@
 
 mod bootstrap;
 mod cascade;
+mod certificates;
 mod groups;
 mod import;
 mod issue;
@@ -60,6 +61,7 @@ impl State {
             Action::MintJoinToken(action) => self.mint_join_token(action),
             Action::AdmitNode(action) => self.admit_node(action),
             Action::AdmitByKey(action) => self.admit_by_key(action),
+            Action::ReplaceCa(action) => self.replace_ca(action),
             Action::Purge(action) => self.purge(action),
             Action::RotateKey(action) => self.rotate_key(action),
             Action::NoteUse(action) => Ok(self.note_use(action)),

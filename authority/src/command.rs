@@ -9,7 +9,7 @@ mod tokens;
 
 pub use cluster::{
     AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, MintJoinToken, NewKey,
-    Purge, RotateKey, SetConfig, TrustIssuer,
+    Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
 };
 pub use people::{DeleteGroup, DeleteUser, PasswordChange, PutGroup, PutMode, PutUser};
 pub use tokens::{
@@ -151,6 +151,7 @@ pub enum Action {
     NoteUse(NoteUse) = 30,
     ImportTokens(Box<ImportTokens>) = 31,
     AdmitByKey(Box<AdmitByKey>) = 40,
+    ReplaceCa(Box<ReplaceCa>) = 41,
 }
 wire_enum!(Action {
     1 => Bootstrap(action),
@@ -172,6 +173,7 @@ wire_enum!(Action {
     30 => NoteUse(action),
     31 => ImportTokens(action),
     40 => AdmitByKey(action),
+    41 => ReplaceCa(action),
 });
 
 impl Action {
@@ -193,6 +195,7 @@ impl Action {
             Self::DistrustIssuer(_) => "distrusting an issuer",
             Self::MintJoinToken(_) => "making a join token",
             Self::AdmitNode(_) | Self::AdmitByKey(_) => "admitting a node",
+            Self::ReplaceCa(_) => "replacing the cluster's CA",
             Self::Purge(_) => "purging what has expired",
             Self::RotateKey(_) => "rotating a key",
             Self::NoteUse(_) => "noting the use of tokens",

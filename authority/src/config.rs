@@ -40,6 +40,8 @@ pub struct Config {
     pub join_allow_key: bool,
     pub audit_enabled: bool,
     pub bootstrap_token_delete_minutes: i64,
+    pub certificate_lifetime: i64,
+    pub ca_lifetime: i64,
     pub users_max: i64,
     pub groups_max: i64,
     pub recorded_tokens_max: i64,

@@ -39,8 +39,8 @@ pub use command::{
     Action, Actor, AdmitByKey, AdmitNode, Bootstrap, ClusterCa, Command, DeleteGroup, DeleteUser,
     DistrustIssuer, FirstAdministrator, ImportTokens, ImportedToken, IssueToken, MintJoinToken, NewKey,
     NoteUse, PasswordChange, PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides,
-    RefreshToken, RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetConfig, Stamp, TokenActor,
-    TrustIssuer, Whom,
+    RefreshToken, ReplaceCa, RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetConfig, Stamp,
+    TokenActor, TrustIssuer, Whom,
 };
 pub use config::{Config, ConfigChange, ConfigError, Setting, Unit};
 pub use judge::Judgement;

@@ -129,6 +129,8 @@ pub enum Refusal {
         "joining with a join key is not allowed here; set join.allow-key, or join with `circlet cluster token`"
     )]
     JoinKeyOff = 140,
+    #[error("the cluster's CA has been replaced meanwhile; look again")]
+    CaReplaced = 141,
 }
 wire_enum!(Refusal {
     1 => NotBootstrapped,
@@ -186,4 +188,5 @@ wire_enum!(Refusal {
     53 => KeyNotReady { kid, why },
     54 => KeyNeeded { kid, why },
     140 => JoinKeyOff,
+    141 => CaReplaced,
 });

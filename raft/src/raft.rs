@@ -63,6 +63,7 @@ type Engine<M> = Replica<M, TokioRuntime, StateMachine<TokioRuntime, M>>;
 struct Node<M: Machine> {
     replica: Arc<Engine<M>>,
     peer_address: SocketAddr,
+    credentials: Arc<Credentials>,
 }
 
 impl<M: Machine> Clone for Raft<M> {
@@ -103,12 +104,21 @@ impl<M: Machine> Raft<M> {
                 () = listener.run() => {}
             }
         });
-        Ok(Self { node: Arc::new(Node { replica, peer_address }) })
+        Ok(Self { node: Arc::new(Node { replica, peer_address, credentials }) })
     }
 
     /// Starts a new cluster with this node as its only member; refused if it has ever been in one.
     pub async fn initialize(&self, peer: Peer) -> Result<(), MemberError> {
         self.node.replica.initialize(peer).await
+    }
+
+    /// Shows other certificates to peers and joiners from now on: ours, which must be of the same key, and whatever signed
+    /// it, as DER. Open connections stay.
+    ///
+    /// # Errors
+    /// The certificate is none, or of another key.
+    pub fn show_certificates(&self, certificate_chain: &[Vec<u8>]) -> Result<(), String> {
+        self.node.credentials.show(certificate_chain)
     }
 
     /// Where we listen for peers, with the port that was picked.

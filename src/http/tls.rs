@@ -14,16 +14,17 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::certificates::{self, KeyAndCertificate};
+use crate::certificates::{self, KeyAndCertificate, Validity};
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::home::settings::{NodeSettings, TlsChoice};
 use crate::home::{self, HomeError, Paths};
+use crate::renewal;
 
-/// How often the operator's files are looked at.
+/// How often it is looked whether another certificate is to be shown.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often a certificate of the cluster's CA is made anew; it is valid for three times as long.
-const RENEW: Duration = Duration::from_hours(24 * 30);
+/// The same while there is none yet.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
 
 /// Why client traffic can't be protected.
 #[derive(Debug, thiserror::Error)]
@@ -145,14 +146,19 @@ impl OperatorFiles {
     }
 }
 
-/// Shows a certificate of the cluster's CA, and makes a new one long before it ends. Never returns.
+/// Shows a certificate of the cluster's CA, and makes a new one long before it ends, or when another CA signs. Never
+/// returns.
 async fn renew(shown: Arc<Shown>, cluster: Cluster, hosts: Vec<String>) {
-    let mut wait = Duration::from_millis(100);
+    let mut wait = FIRST_LOOK;
+    let mut signed: Option<Signed> = None;
     loop {
-        match issue(&cluster, hosts.clone()) {
-            Ok(certified) => {
+        match reissue(&cluster, &hosts, signed.as_ref()) {
+            Ok(None) => {}
+            Ok(Some((certified, by))) => {
+                tracing::info!(until = by.1.not_after, "clients are shown a new certificate");
                 shown.show(certified);
-                wait = RENEW;
+                signed = Some(by);
+                wait = LOOK;
             }
             // A node that has just joined has no CA yet.
             Err(reason) => tracing::debug!(%reason, "no certificate for clients yet"),
@@ -161,12 +167,29 @@ async fn renew(shown: Arc<Shown>, cluster: Cluster, hosts: Vec<String>) {
     }
 }
 
-fn issue(cluster: &Cluster, hosts: Vec<String>) -> Result<CertifiedKey, String> {
-    let ca = cluster.keys().cluster_ca(&cluster.published().view).map_err(|error| error.to_string())?;
-    let KeyAndCertificate { certificate, private_key } =
-        certificates::client_traffic(&ca, hosts, clock::wall_ms()).map_err(|error| error.to_string())?;
+/// The CA that signed a certificate, and from when to when that is valid.
+type Signed = (Vec<u8>, Validity);
+
+/// A new certificate, if one is due.
+fn reissue(
+    cluster: &Cluster,
+    hosts: &[String],
+    signed: Option<&Signed>,
+) -> Result<Option<(CertifiedKey, Signed)>, String> {
+    let view = Arc::clone(&cluster.published().view);
+    let ca = view.cluster_ca_certificate().ok_or("the cluster has no CA yet")?.to_vec();
+    let now_ms = cluster.now().millis();
+    let lifetime = renewal::lifetime(&view, &ca, now_ms).map_err(|error| error.to_string())?;
+    if signed.is_some_and(|(by, validity)| *by == ca && !validity.is_due(lifetime, now_ms)) {
+        return Ok(None);
+    }
+    let authority = cluster.keys().cluster_ca(&view).map_err(|error| error.to_string())?;
+    let made = certificates::client_traffic(&authority, hosts.to_vec(), clock::wall_ms(), lifetime);
+    let KeyAndCertificate { certificate, private_key } = made.map_err(|error| error.to_string())?;
+    let validity = Validity::of(&certificate).map_err(|error| error.to_string())?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(private_key.expose().to_vec()));
-    certified(vec![certificate, ca.certificate.clone()], key).map_err(|error| error.to_string())
+    let shown = certified(vec![certificate, ca.clone()], key).map_err(|error| error.to_string())?;
+    Ok(Some((shown, (ca, validity))))
 }
 
 /// Checks that key and certificate belong together.
@@ -204,6 +227,7 @@ mod tests {
     use crate::certificates;
     use crate::home::settings::NodeSettings;
     use std::path::Path;
+    use std::time::Duration;
 
     const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -224,8 +248,8 @@ mod tests {
             std::fs::write(&files.certificate, certificate).unwrap();
             std::fs::write(&files.key, key).unwrap();
         };
-        let one = certificates::cluster_ca("jfrt@01", NOW_MS).unwrap();
-        let other = certificates::cluster_ca("jfrt@01", NOW_MS).unwrap();
+        let one = certificates::cluster_ca("jfrt@01", NOW_MS, Duration::from_hours(1)).unwrap();
+        let other = certificates::cluster_ca("jfrt@01", NOW_MS, Duration::from_hours(1)).unwrap();
         let (certificate, key) = (
             certificates::certificate_pem(&one.certificate),
             certificates::private_key_pem(&one.private_key),

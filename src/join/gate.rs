@@ -15,7 +15,7 @@ use crate::clock;
 use crate::cluster::Cluster;
 use crate::home::{Introduced, Paths};
 use crate::secret::Secret;
-use crate::{join_key, join_token, machine};
+use crate::{join_key, join_token, machine, renewal};
 
 /// Says no in the same words whether the token is unknown or the proof is wrong.
 const NOT_PROVED: &str = "the join token is not one of this cluster, or was not proved";
@@ -143,9 +143,11 @@ fn answer(
     let view = Arc::clone(&cluster.published().view);
     let service_id = view.service_id().ok_or("the cluster has no service id yet")?.as_str().to_owned();
     let ca = cluster.keys().cluster_ca(&view).map_err(|error| error.to_string())?;
-    let certificate =
-        certificates::node_certificate(&ca, public_key, &request.name, &service_id, clock::wall_ms())
-            .map_err(|error| error.to_string())?;
+    let now_ms = clock::wall_ms();
+    let certificate = renewal::lifetime(&view, &ca.certificate, now_ms).and_then(|lifetime| {
+        certificates::node_certificate(&ca, public_key, &request.name, &service_id, now_ms, lifetime)
+    });
+    let certificate = certificate.map_err(|error| error.to_string())?;
     tracing::info!(node = node_id, name = %request.name, peer = %request.peer_address, "a node joins");
     let members = view.nodes().filter(|node| node.role != NodeRole::Admitted);
     let members = members.map(|node| introduced(&node.record)).collect();

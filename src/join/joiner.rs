@@ -215,19 +215,11 @@ async fn ask(
 
 /// The key of an attempt that was broken off is used again, since the cluster may have recorded it.
 fn node_key(paths: &Paths) -> Result<Secret, JoinError> {
-    let file = paths.node_key();
-    match home::read_secret(&file, "it is the key by which peers know this node") {
-        Ok(pem) => {
-            let damaged = |error: CertificateProblem| HomeError::Damaged {
-                file: file.clone(),
-                why: error.to_string(),
-                remedy: "remove it, and join with a new token",
-            };
-            Ok(Secret::new(certificates::read_private_key(&pem).map_err(damaged)?.secret_der().to_vec()))
-        }
+    match opening::node_key(paths) {
+        Ok(key) => Ok(key),
         Err(HomeError::Missing { .. }) => {
             let key = certificates::node_key()?;
-            home::write_secret(&file, certificates::private_key_pem(&key).expose())?;
+            home::write_secret(&paths.node_key(), certificates::private_key_pem(&key).expose())?;
             Ok(key)
         }
         Err(error) => Err(error.into()),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use circlet_authority::{
     Action, Actor, Bootstrap, ClusterCa, Command, Config, FirstAdministrator, KeyOrigin, NodeRecord, Outcome,
@@ -146,11 +147,19 @@ async fn found_in(home: &Home, founding: Founding, token_key: TokenPair) -> Resu
     let service_id = token_key.service_id.clone();
     let settings = settings::write_or_read(paths, &founding.chosen)?;
     let master = opening::master_key_or_new(paths)?;
-    let ca = certificates::cluster_ca(service_id.as_str(), now_ms)?;
+    let config = Config::default();
+    let lives = |secs: i64| Duration::from_secs(u64::try_from(secs).unwrap_or(0));
+    let ca = certificates::cluster_ca(service_id.as_str(), now_ms, lives(config.ca_lifetime))?;
     let node_key = certificates::node_key()?;
     let public_key = certificates::public_key(&node_key)?;
-    let node_certificate =
-        certificates::node_certificate(&ca, &public_key, &settings.name, service_id.as_str(), now_ms)?;
+    let node_certificate = certificates::node_certificate(
+        &ca,
+        &public_key,
+        &settings.name,
+        service_id.as_str(),
+        now_ms,
+        lives(config.certificate_lifetime),
+    )?;
     home::write_public(
         &paths.root_crt(),
         certificates::certificate_pem(&token_key.pair.certificate).as_bytes(),

@@ -6,7 +6,7 @@ use circlet_raft::{Gate, Options, Peer, SystemClocks};
 use futures::future::BoxFuture;
 use zeroize::Zeroizing;
 
-use crate::certificates;
+use crate::certificates::{self, CertificateProblem};
 use crate::home::settings::NodeSettings;
 use crate::home::{self, HomeError, Identity, Introduced, Paths};
 use crate::seal::MasterKey;
@@ -54,20 +54,23 @@ fn peer(other: &Introduced) -> Peer {
 fn peer_identity(paths: &Paths, identity: &Identity) -> Result<circlet_raft::Identity, HomeError> {
     let mut certificate_chain = read_certificate(paths.node_crt(), "it shows this node to its peers")?;
     certificate_chain.extend(read_certificate(paths.ca_crt(), "it is the cluster's certificate authority")?);
-    let file = paths.node_key();
-    let pem = home::read_secret(&file, "it is the key by which peers know this node")?;
-    let private_key = certificates::read_private_key(&pem).map_err(|error| HomeError::Damaged {
-        file,
-        why: error.to_string(),
-        remedy: REJOIN,
-    })?;
+    let private_key = node_key(paths)?;
     Ok(circlet_raft::Identity {
         node_id: identity.node_id,
         certificate_chain,
-        private_key: Zeroizing::new(private_key.secret_der().to_vec()),
+        private_key: Zeroizing::new(private_key.expose().to_vec()),
         service_id: identity.service_id.clone(),
         generation: identity.generation,
     })
+}
+
+/// The key by which peers know the node of this home, PKCS#8 DER.
+pub(crate) fn node_key(paths: &Paths) -> Result<Secret, HomeError> {
+    let file = paths.node_key();
+    let pem = home::read_secret(&file, "it is the key by which peers know this node")?;
+    let damaged =
+        |error: CertificateProblem| HomeError::Damaged { file, why: error.to_string(), remedy: REJOIN };
+    Ok(Secret::new(certificates::read_private_key(&pem).map_err(damaged)?.secret_der().to_vec()))
 }
 
 fn read_certificate(file: std::path::PathBuf, what: &'static str) -> Result<Vec<Vec<u8>>, HomeError> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::failure::{Code, Failure};
 use super::{Session, reading};
 use crate::audit::{Change, Entity};
-use crate::certificates;
+use crate::certificates::{self, Validity};
 use crate::join_token::{self, JoinToken};
 use crate::secret::Secret;
 use crate::watched::Problems;
@@ -44,6 +44,7 @@ pub(crate) async fn status(session: &Session<'_>, problems: &Problems) -> Result
         "snapshot": status.snapshot,
         "view_age_ms": published.age_ms(session.cluster.instants()),
         "clock_offset_ms": status.clock_offset_ms,
+        "ca_expires": view.cluster_ca_certificate().and_then(|ca| Some(Validity::of(ca).ok()?.not_after)),
         "nodes": nodes,
         "problems": problems.all().iter().map(|(file, problem)| json!({"file": file, "problem": problem})).collect::<Vec<_>>(),
     }))

@@ -107,6 +107,7 @@ fn row(refusal: &Refusal) -> (Code, &'static str) {
         R::IssuerUnknown { .. } => (Code::NotFound, "issuer_unknown"),
         R::JoinTokenUnknown => (Code::NotFound, "join_token_unknown"),
         R::JoinTokenExpired { .. } => (Code::Forbidden, "join_token_expired"),
+        R::CaReplaced => (Code::Conflict, "ca_replaced"),
         R::JoinKeyOff => (Code::Forbidden, "join_key_off"),
         R::JoinTokenUsed => (Code::Conflict, "join_token_used"),
         R::NodeTaken { .. } => (Code::Conflict, "node_taken"),

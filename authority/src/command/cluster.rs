@@ -67,6 +67,16 @@ pub struct ClusterCa {
 }
 wire_struct!(ClusterCa { certificate_der, private_key });
 
+/// Put another certificate authority, or a renewed one, in the place of the present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplaceCa {
+    /// The certificate that the proposer believes to be the present one: of two changes at once the first in the log wins.
+    pub replaces: Vec<u8>,
+    /// The authority from now on.
+    pub ca: ClusterCa,
+}
+wire_struct!(ReplaceCa { replaces, ca });
+
 /// The user that a cluster begins with.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FirstAdministrator {

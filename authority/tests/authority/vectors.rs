@@ -9,8 +9,9 @@ use circlet_authority::{
     Action, Actor, AdmitByKey, AdmitNode, Command, DeleteGroup, DeleteUser, Descendants, DistrustIssuer,
     Generation, Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits, KeyOrigin,
     MintJoinToken, NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup, PutMode,
-    PutUser, RefreshOverrides, RefreshToken, Refusal, RevokeBefore, RevokeNote, RevokeTarget, RevokeToken,
-    Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer, UserStatus, Whom,
+    PutUser, RefreshOverrides, RefreshToken, Refusal, ReplaceCa, RevokeBefore, RevokeNote, RevokeTarget,
+    RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer,
+    UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject};
 
@@ -190,6 +191,10 @@ fn admit_by_key() -> AdmitByKey {
     AdmitByKey { name, peer_address, client_url, public_key }
 }
 
+fn replace_ca() -> ReplaceCa {
+    ReplaceCa { replaces: b"ca".to_vec(), ca: bootstrap().cluster_ca }
+}
+
 fn actions() -> Vec<(&'static str, Action)> {
     let revoke = |target| Action::RevokeToken(Box::new(RevokeToken { target, cascade: false }));
     let rotate = |rotate| Action::RotateKey(Box::new(rotate));
@@ -235,6 +240,7 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("distrust-issuer", Action::DistrustIssuer(DistrustIssuer { kid: kid("t") })),
         ("mint-join-token", Action::MintJoinToken(MintJoinToken { hash: hash("secret") })),
         ("admit-node", Action::AdmitNode(Box::new(admit()))),
+        ("replace-ca", Action::ReplaceCa(Box::new(replace_ca()))),
         ("admit-by-key", Action::AdmitByKey(Box::new(admit_by_key()))),
         ("purge-mark", Action::Purge(Purge::Mark)),
         ("purge-remove", Action::Purge(Purge::Remove { mark: 9, elapsed_ms: 3_600_000 })),

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
@@ -40,24 +41,51 @@ pub fn public_key_digest(certificate_der: &[u8]) -> Result<[u8; 32], String> {
     Ok(Sha256::digest(certificate.tbs_certificate.subject_pki.raw).into())
 }
 
-/// Our side of every handshake.
+/// Our side of every handshake. The certificates may be replaced at any time; the key stays.
 pub(crate) struct Credentials {
     provider: Arc<CryptoProvider>,
-    key: Arc<CertifiedKey>,
+    shown: Arc<Shown>,
+    private_key: Zeroizing<Vec<u8>>,
+}
+
+/// What we show at the moment.
+struct Shown(ArcSwap<CertifiedKey>);
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shown")
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 impl Credentials {
     pub(crate) fn new(identity: &Identity) -> Result<Self, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let chain = identity.certificate_chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.private_key.as_slice()));
-        let key = provider
-            .key_provider
-            .load_private_key(key.clone_key())
-            .map_err(|error| format!("the private key: {error}"))?;
-        let key = CertifiedKey::new(chain, key);
-        key.keys_match().map_err(|error| format!("certificate and key: {error}"))?;
-        Ok(Self { provider, key: Arc::new(key) })
+        let key = certified(&provider, &identity.certificate_chain, &identity.private_key)?;
+        let shown = Arc::new(Shown(ArcSwap::from_pointee(key)));
+        Ok(Self { provider, shown, private_key: identity.private_key.clone() })
+    }
+
+    /// Shows other certificates from the next handshake on; the first must be of the same key.
+    pub(crate) fn show(&self, certificate_chain: &[Vec<u8>]) -> Result<(), String> {
+        let key = certified(&self.provider, certificate_chain, &self.private_key)?;
+        self.shown.0.store(Arc::new(key));
+        Ok(())
     }
 
     /// For accepting: any key, as long as it is proved.
@@ -65,7 +93,7 @@ impl Credentials {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(Arc::new(Proved(Arc::clone(&self.provider))))
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&self.key))));
+            .with_cert_resolver(Arc::clone(&self.shown) as _);
         // A resumed session wouldn't prove the key again.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -79,11 +107,28 @@ impl Credentials {
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&self.key))));
+            .with_client_cert_resolver(Arc::clone(&self.shown) as _);
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
         Ok(config)
     }
+}
+
+/// Certificates with the key of the first.
+fn certified(
+    provider: &CryptoProvider,
+    certificate_chain: &[Vec<u8>],
+    private_key: &[u8],
+) -> Result<CertifiedKey, String> {
+    let chain = certificate_chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(private_key));
+    let key = provider
+        .key_provider
+        .load_private_key(key.clone_key())
+        .map_err(|error| format!("the private key: {error}"))?;
+    let key = CertifiedKey::new(chain, key);
+    key.keys_match().map_err(|error| format!("certificate and key: {error}"))?;
+    Ok(key)
 }
 
 /// Whose certificates are accepted: the first proves its key, the others came with it.

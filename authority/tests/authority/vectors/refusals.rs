@@ -84,7 +84,7 @@ fn refusals_about_the_cluster() -> Vec<Refusal> {
 
 /// Those whose tags don't follow one another.
 fn refusals_with_tags() -> Vec<(u8, Refusal)> {
-    vec![(140, Refusal::JoinKeyOff)]
+    vec![(140, Refusal::JoinKeyOff), (141, Refusal::CaReplaced)]
 }
 
 #[test]
