@@ -3,6 +3,7 @@
 //! Peers know each other by their keys, which stay, so a new certificate breaks no connection. What is shown matters to
 //! nodes that want to join, and to clients that trust the CA.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,7 +77,7 @@ fn own_certificate(
 ) -> Result<(), NotRenewed> {
     let now_ms = cluster.now().millis();
     let lifetime = lifetime(view, ca, now_ms)?;
-    let read = |file| home::read(&file, "it shows this node to its peers");
+    let read = |file: PathBuf| home::read(&file, "it shows this node to its peers");
     let shown = certificates::read_certificates(&read(paths.node_crt())?)?;
     let signed_by = certificates::read_certificates(&read(paths.ca_crt())?)?;
     let own = shown.first().map_or(&[][..], Vec::as_slice);
@@ -121,10 +122,11 @@ async fn renew_ca(cluster: &Cluster, audit: &Audit, view: &State, ca: &[u8]) -> 
         ca: ClusterCa { certificate_der: renewed.certificate, private_key },
     };
     let decided = cluster.decide(Actor::System, Action::ReplaceCa(Box::new(replace))).await;
-    match decided.map_err(|error| NotRenewed::Other(error.to_string()))?.outcome {
-        Outcome::Refused(refusal) => return Err(NotRenewed::Other(refusal.to_string())),
-        _ => tracing::info!(until, "the certificate of the cluster's CA was renewed"),
+    let outcome = decided.map_err(|error| NotRenewed::Other(error.to_string()))?.outcome;
+    if let Outcome::Refused(refusal) = outcome {
+        return Err(NotRenewed::Other(refusal.to_string()));
     }
+    tracing::info!(until, "the certificate of the cluster's CA was renewed");
     if cluster.published().view.config().audit_enabled {
         let data = json!({"changed": {"ca": "renewed", "expires": until}});
         audit.record(&Line::by_node(Change::Updated, Entity::Key, "cluster-ca", data));
