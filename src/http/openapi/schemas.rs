@@ -464,6 +464,7 @@ fn node() -> Vec<(&'static str, Value)> {
                 ("role", text(), Always),
                 ("leader", or_null("integer"), Always),
                 ("view_age_ms", or_null("integer"), Always),
+                ("ca_expires", or_null("integer"), Always),
                 ("nodes", list(&json!({"type": "object"})), Always),
                 ("problems", list(&json!({"type": "object"})), Always),
             ]),
