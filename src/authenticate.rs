@@ -21,6 +21,7 @@ use circlet_token::{ServiceId, Subject, TokenId, UserName, Verified};
 use hyper::header::HeaderMap;
 
 use crate::cluster::Cluster;
+use crate::metrics::Counts;
 use crate::password::{Attempt, Passwords, Verdict};
 use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
@@ -114,12 +115,19 @@ pub(crate) struct Authenticator {
     signatures: Signatures,
     watched: Arc<Watched>,
     usage: Usage,
+    counts: Counts,
 }
 
 impl Authenticator {
     /// Judges by the views of this cluster, looks once more into what is watched, and notes in `usage` what was used.
-    pub(crate) fn new(cluster: Cluster, passwords: Passwords, watched: Arc<Watched>, usage: Usage) -> Self {
-        Self { cluster, passwords, signatures: Signatures::new(), watched, usage }
+    pub(crate) fn new(
+        cluster: Cluster,
+        passwords: Passwords,
+        watched: Arc<Watched>,
+        usage: Usage,
+        counts: Counts,
+    ) -> Self {
+        Self { cluster, passwords, signatures: Signatures::new(), watched, usage, counts }
     }
 
     /// Finds out who asks. No credential is nobody; one that doesn't count is an error, never nobody.

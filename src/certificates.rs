@@ -164,6 +164,13 @@ pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
     Sha256::digest(certificate).into()
 }
 
+/// When a certificate ends, in seconds since 1970; `None` if it can't be read.
+#[must_use]
+pub fn not_after_secs(der: &[u8]) -> Option<u64> {
+    let (_, certificate) = parse_x509_certificate(der).ok()?;
+    u64::try_from(certificate.validity().not_after.timestamp()).ok()
+}
+
 /// A certificate for the node with this public key, by which its peers know it.
 pub fn node_certificate(
     ca: &KeyAndCertificate,

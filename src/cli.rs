@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod cluster;
 pub mod completions;
 pub mod config;
+pub mod doctor;
 pub mod drill;
 pub mod failure;
 pub mod group;
@@ -58,6 +59,7 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run(output).await,
         Command::Dev(dev) => dev.run(output).await,
         Command::Cluster(cluster) => cluster.run(output).await,
+        Command::Doctor(doctor) => doctor.run(output).await,
         Command::Drill(drill) => drill.run(output).await,
         Command::Token(token) => token.run(output).await,
         Command::User(user) => user.run(output).await,

@@ -1,7 +1,9 @@
 //! What keeps a node from serving all that it could, in words that an alert, a script and a person can act on.
 
 use circlet_authority::State;
-use circlet_raft::{Published, Status};
+use circlet_raft::{DiskTrouble, Published, Status};
+
+use serde_json::{Value, json};
 
 use crate::authenticate::vouch;
 use crate::cluster::Cluster;
@@ -24,11 +26,26 @@ pub(crate) enum Condition {
     NoLeader,
     /// The disk has no more than its reserve.
     DiskFull,
+    /// The disk is too slow, or failed.
+    DiskBad,
     /// The process is near its limit of memory.
     MemoryTight,
 }
 
 impl Condition {
+    /// All there are.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Stopped,
+        Self::NoState,
+        Self::KeysSealed,
+        Self::ClockSkew,
+        Self::Stale,
+        Self::NoLeader,
+        Self::DiskFull,
+        Self::DiskBad,
+        Self::MemoryTight,
+    ];
+
     /// The word for programs.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -39,6 +56,7 @@ impl Condition {
             Self::Stale => "stale",
             Self::NoLeader => "no_leader",
             Self::DiskFull => "disk_full",
+            Self::DiskBad => "disk_bad",
             Self::MemoryTight => "memory_tight",
         }
     }
@@ -59,6 +77,9 @@ impl Condition {
             Self::Stale => "see whether this node reaches the leader: circlet doctor",
             Self::NoLeader => "see how many voting nodes run and reach each other: circlet doctor",
             Self::DiskFull => "make room on the disk of data/; the node goes on by itself",
+            Self::DiskBad => {
+                "see what else writes to the disk of data/, and whether it is failing: dmesg, smartctl"
+            }
             Self::MemoryTight => "give the process more memory, or revoke tokens that nobody needs",
         }
     }
@@ -74,6 +95,13 @@ pub(crate) struct Missing {
     pub(crate) why: String,
     /// What to do.
     pub(crate) remedy: &'static str,
+}
+
+impl Missing {
+    /// For programs: the condition, what was found, what to do.
+    pub(crate) fn json(&self) -> Value {
+        json!({"condition": self.condition.word(), "why": self.why, "hint": self.remedy})
+    }
 }
 
 /// One node's health. Clones are handles to the same node.
@@ -104,7 +132,7 @@ impl Health {
             self.clock(status),
             self.freshness(published),
             leader(status),
-            self.disk(),
+            self.disk(status),
             self.memory(),
         ];
         let missing = found.into_iter().flatten();
@@ -143,8 +171,19 @@ impl Health {
         Some((Condition::Stale, !vouch::may_read(published, now), why))
     }
 
-    fn disk(&self) -> Option<Found> {
+    fn disk(&self, status: &Status) -> Option<Found> {
         let headroom = &self.headroom;
+        match status.disk.trouble {
+            Some(DiskTrouble::Full) => {
+                let why = "the log waits for room on the disk, and nothing is decided here meanwhile";
+                return Some((Condition::DiskFull, false, why.to_owned()));
+            }
+            Some(trouble @ (DiskTrouble::Slow | DiskTrouble::Failed)) => {
+                let why = format!("writes to the disk of data/ are held up: {}", trouble.word());
+                return Some((Condition::DiskBad, false, why));
+            }
+            None => {}
+        }
         let why = || {
             let (free, reserve) = (headroom.disk_free_bytes(), headroom.disk_reserve_bytes());
             format!("{free} bytes are free, {reserve} are kept for revokes (disk.reserve-bytes)")

@@ -23,6 +23,7 @@ mod legacy;
 mod openapi;
 mod paging;
 mod path;
+mod places;
 mod prompt;
 mod receive;
 pub(crate) mod request_id;

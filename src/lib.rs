@@ -30,6 +30,7 @@ pub mod usecase;
 // The process, how it fares, and what it tells of that.
 pub mod headroom;
 mod health;
+mod metrics;
 pub mod node;
 
 // What the node keeps by itself: keys on their way, files that an operator changes.
@@ -48,4 +49,5 @@ pub mod outside;
 pub mod cli;
 pub mod client;
 pub mod dev;
+pub mod doctor;
 pub mod drill;

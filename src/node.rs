@@ -5,6 +5,7 @@ pub(crate) mod opening;
 
 pub(crate) mod bootstrap_credentials;
 mod generated_token;
+mod members;
 mod observe;
 mod purge;
 mod ready;
@@ -12,6 +13,7 @@ mod stop;
 mod supervisor;
 mod usage;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,10 +71,12 @@ pub enum ServeError {
     #[error(transparent)]
     Join(#[from] JoinError),
     /// The port for clients can't be had.
-    #[error("can't listen for clients on {address} (http.listen)")]
+    #[error("can't listen for clients on {address} ({setting})")]
     Listen {
         /// The address as configured.
         address: String,
+        /// The setting that names it.
+        setting: &'static str,
         /// What the system said.
         #[source]
         source: std::io::Error,
@@ -116,8 +120,9 @@ pub async fn serve(serving: Serving) -> Result<(), ServeError> {
     let settings = NodeSettings::read(&home.paths)?;
     observe::start(&settings);
     let master = opening::master_key(&home.paths)?;
-    let listener = listen(&settings).await?;
+    let doors = Doors::open(&settings).await?;
     let signals = stop::Signals::listen()?;
+    let open_files = raise_open_files();
 
     let gate = JoinGate::new(home.paths.clone());
     let lost = HomeError::LogLost { file: home.paths.raft(), node_id: identity.node_id };
@@ -134,8 +139,8 @@ pub async fn serve(serving: Serving) -> Result<(), ServeError> {
         node = identity.node_id, name = %settings.name, service_id = %identity.service_id,
         peers = %settings.peer_listen, version = env!("CARGO_PKG_VERSION"), "node opened"
     );
-    let node = Node { home, identity, settings, serving, cluster, gate };
-    let ended = node.run(listener, signals).await;
+    let node = Node { home, identity, settings, serving, cluster, gate, open_files };
+    let ended = node.run(doors, signals).await;
     node.cluster.shutdown().await;
     match &ended {
         Ok(()) => tracing::info!("node stopped"),
@@ -177,10 +182,12 @@ struct Node {
     serving: Serving,
     cluster: Cluster,
     gate: JoinGate,
+    /// How many files the process may open.
+    open_files: u64,
 }
 
 impl Node {
-    async fn run(&self, listener: TcpListener, signals: stop::Signals) -> Result<(), ServeError> {
+    async fn run(&self, doors: Doors, signals: stop::Signals) -> Result<(), ServeError> {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let early = tokio::time::timeout(STATE_WAIT, self.state_arrives()).await;
@@ -188,7 +195,7 @@ impl Node {
         if known {
             self.check_state()?;
         }
-        let served = self.start(listener, &stop, &tasks);
+        let served = self.start(doors, &stop, &tasks);
         let ended = match served {
             Ok(()) => self.wait(signals, known).await,
             Err(error) => Err(error),
@@ -198,12 +205,7 @@ impl Node {
     }
 
     /// Opens the doors: clients first, then the tasks in the background.
-    fn start(
-        &self,
-        listener: TcpListener,
-        stop: &CancellationToken,
-        tasks: &TaskTracker,
-    ) -> Result<(), ServeError> {
+    fn start(&self, doors: Doors, stop: &CancellationToken, tasks: &TaskTracker) -> Result<(), ServeError> {
         self.gate.open(self.cluster.clone());
         let tls = http::tls::acceptor(&self.settings, &self.home.paths, &self.cluster, stop, tasks)?;
         let audit = Audit::open(&self.home.paths.logs(), self.settings.audit)
@@ -214,7 +216,11 @@ impl Node {
         tasks.spawn(stop.clone().run_until_cancelled_owned(headroom.clone().keep_looking()));
         let edge = Arc::new(self.edge(audit.clone(), usage.clone(), headroom));
         let watched = Arc::clone(&edge.watched);
-        tasks.spawn(http::server::serve(listener, tls, edge, stop.clone()));
+        let Doors { clients, metrics } = doors;
+        if let Some(metrics) = metrics {
+            tasks.spawn(http::server::serve_metrics(metrics, Arc::clone(&edge), stop.clone()));
+        }
+        tasks.spawn(http::server::serve(clients, tls, edge, stop.clone()));
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
         supervisor::started();
         let cluster = &self.cluster;
@@ -257,6 +263,8 @@ impl Node {
         let trusted = trust_directory::run(cluster, paths, poll, audit.clone(), Arc::clone(watched));
         tasks.spawn(stop.clone().run_until_cancelled_owned(trusted));
         let (cluster, paths) = here();
+        tasks.spawn(stop.clone().run_until_cancelled_owned(members::run(cluster, paths)));
+        let (cluster, paths) = here();
         let token = generated_token::run(cluster, paths, audit.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(token));
     }
@@ -266,7 +274,9 @@ impl Node {
         let settings = http::edge::Settings {
             advertised_version: self.settings.advertised_version.clone(),
             trusted_proxies: self.settings.trusted_proxies.clone(),
+            connections: self.settings.connections.within(self.open_files),
             clock_offset_ms_max: self.settings.raft.clock_offset_ms_max,
+            paths: self.home.paths.clone(),
         };
         Edge::new(self.cluster.clone(), Passwords::start(), audit, usage, headroom, settings)
     }
@@ -374,11 +384,25 @@ async fn is_empty(cluster: &Cluster) -> bool {
     true
 }
 
-async fn listen(settings: &NodeSettings) -> Result<TcpListener, ServeError> {
-    let address = settings.http_listen;
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServeError::Listen { address: address.to_string(), source })
+/// Where others than peers come in.
+struct Doors {
+    clients: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+impl Doors {
+    async fn open(settings: &NodeSettings) -> Result<Self, ServeError> {
+        let metrics = match settings.metrics_listen {
+            Some(address) => Some(listen(address, "metrics.listen").await?),
+            None => None,
+        };
+        Ok(Self { clients: listen(settings.http_listen, "http.listen").await?, metrics })
+    }
+}
+
+async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ServeError> {
+    let failed = |source| ServeError::Listen { address: address.to_string(), setting, source };
+    TcpListener::bind(address).await.map_err(failed)
 }
 
 /// A core dump would hold every secret of the cluster.
@@ -386,6 +410,15 @@ fn forbid_core_dumps() -> Result<(), ServeError> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .map_err(|error| ServeError::System { doing: "forbid core dumps", source: error.into() })
+}
+
+/// Asks for as many open files as the process may have, and says how many those are.
+fn raise_open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it can't be raised, there are fewer places for clients.
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok();
+    if raised { limit.maximum } else { limit.current }.unwrap_or(u64::MAX)
 }
 
 /// Replaces a file by rename, so that whoever waits for it never reads half of it.

@@ -125,6 +125,12 @@ impl Passwords {
         Verdict::Wrong
     }
 
+    /// How many checks wait: of users who were right not long ago, and of others.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        self.shared.pool.waiting()
+    }
+
     /// The PHC string to store for a new password.
     pub async fn hash(&self, password: &Secret) -> Result<String, Busy> {
         let password = password.clone();

@@ -7,8 +7,10 @@ use std::io;
 use std::ops::ControlFlow;
 
 mod flusher;
+mod pulse;
 mod sled_engine;
 
+pub use pulse::{DiskReport, DiskTrouble, FLUSH_MICROS};
 pub use sled_engine::{FlushCount, SledEngine, Sync, VALUE_BYTES_MAX};
 
 /// Called once when a batch is on stable storage, or when it is known that it won't be.
@@ -24,6 +26,16 @@ pub enum Change {
     Put(Vec<u8>, Vec<u8>),
     /// The key is gone.
     Remove(Vec<u8>),
+}
+
+impl Change {
+    /// About what it takes on disk.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Put(key, value) => key.len() + value.len(),
+            Self::Remove(key) => key.len(),
+        }
+    }
 }
 
 /// Changes that happen together or not at all, in this order.
@@ -81,6 +93,11 @@ pub trait Engine: Send + std::marker::Sync + 'static {
 
     /// Why nothing can be written any more, once that is so.
     fn failure(&self) -> Option<String>;
+
+    /// What the disk does; an engine that has none tells nothing.
+    fn disk(&self) -> DiskReport {
+        DiskReport::default()
+    }
 
     /// The file that a message about damage should name.
     fn file(&self) -> String;

@@ -1,4 +1,6 @@
-//! How large log and snapshots are, without what they are.
+//! How large log and snapshots are, and what their disk does, without what they are.
+
+use crate::engine::DiskReport;
 
 /// What the log store tells about its size, for deciding when to take a snapshot and what to purge.
 pub trait Journal: Send + Sync + 'static {
@@ -8,4 +10,8 @@ pub trait Journal: Send + Sync + 'static {
     fn snapshot_bytes(&self) -> u64;
     /// The log may be purged up to here: the index of the older of the kept snapshots.
     fn purgeable(&self) -> Option<u64>;
+    /// What the disk under the log does.
+    fn disk(&self) -> DiskReport {
+        DiskReport::default()
+    }
 }

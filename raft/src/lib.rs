@@ -56,6 +56,7 @@ pub mod types;
 mod watch;
 
 pub use clock_watch::{Clocks, Instants, SystemClocks};
+pub use engine::{DiskReport, DiskTrouble, FLUSH_MICROS};
 pub use failure::{MemberError, NotFresh, NotReached, OpenError, ProposeError};
 pub use machine::{Capture, Machine};
 pub use published::{Board, Published};

@@ -21,7 +21,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{AsyncRuntime, OptionalSend, RaftLogReader};
 
 use crate::damage::Damage;
-use crate::engine::{Batch, Engine};
+use crate::engine::{Batch, DiskReport, Engine};
 use crate::types::Types;
 
 mod open;
@@ -124,6 +124,12 @@ impl<R> LogStore<R> {
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.engine.failure()
+    }
+
+    /// What the disk under the log does.
+    #[must_use]
+    pub fn disk(&self) -> DiskReport {
+        self.engine.disk()
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {

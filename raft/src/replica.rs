@@ -1,11 +1,13 @@
 //! One member of the cluster: openraft, and around it what the promises need. Generic over the runtime, the network
 //! and the store, so that a simulator runs the same code.
 
+mod bad_disk;
 mod decide;
 mod members;
 mod status;
 mod upkeep;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -93,6 +95,8 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     /// Ends every task.
     stop: CancellationToken,
     stopped: watch::Sender<Option<String>>,
+    /// How often another node led than before.
+    leader_changes: AtomicU64,
 }
 
 impl<M, R, S> Replica<M, R, S>
@@ -140,6 +144,7 @@ where
             blocking: parts.blocking,
             stop: CancellationToken::new(),
             stopped: watch::Sender::new(None),
+            leader_changes: AtomicU64::new(0),
         });
         replica.spawn_tasks(parts.salt);
         Ok(replica)
@@ -255,8 +260,13 @@ where
     /// Stops at once when openraft does: it has met what it can't vouch for.
     async fn supervise(&self) {
         let mut metrics = self.raft.metrics();
+        let mut led = None;
         loop {
-            let state = metrics.borrow_watched().running_state.clone();
+            let state = {
+                let seen = metrics.borrow_watched();
+                self.count_leaders(&mut led, seen.current_leader);
+                seen.running_state.clone()
+            };
             let reason = match (state, metrics.changed().await) {
                 (Ok(()), Ok(())) => continue,
                 (Err(fatal), _) => fatal.to_string(),
@@ -269,6 +279,16 @@ where
                 self.calls.close();
             }
             return;
+        }
+    }
+
+    /// Counts whenever another node leads than did last; that nobody does for a while is no change by itself.
+    fn count_leaders(&self, led: &mut Option<NodeId>, leads: Option<NodeId>) {
+        if leads.is_some() && leads != *led {
+            if led.is_some() {
+                self.leader_changes.fetch_add(1, Ordering::Relaxed);
+            }
+            *led = leads;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::DiskReport;
 use crate::types::{NodeId, Peer};
 
 /// What a node is in its cluster at the moment.
@@ -59,6 +60,10 @@ pub struct Status {
     pub age_ms: Option<u64>,
     /// How far its clock is from the median of the voters, in milliseconds, if a majority was measured lately.
     pub clock_offset_ms: Option<i64>,
+    /// How often this node has seen another node lead than before.
+    pub leader_changes: u64,
+    /// What the disk under its log does.
+    pub disk: DiskReport,
     /// Why it stopped, if it did.
     pub stopped: Option<String>,
 }

@@ -9,7 +9,7 @@ use openraft::AsyncRuntime;
 
 use crate::blocking::{Blocking, Threads};
 use crate::damage::Damage;
-use crate::engine::{Batch, Engine, SledEngine};
+use crate::engine::{Batch, DiskReport, Engine, SledEngine};
 use crate::journal::Journal;
 use crate::log_store::{self, LogStore, PurgeBound};
 use crate::machine::Machine;
@@ -89,6 +89,10 @@ impl<R: AsyncRuntime> Journal for Sizes<R> {
 
     fn purgeable(&self) -> Option<u64> {
         self.snapshots.purgeable_index()
+    }
+
+    fn disk(&self) -> DiskReport {
+        self.log.disk()
     }
 }
 

@@ -12,6 +12,7 @@ use super::signatures::{self, TokenDigest};
 use super::vouch::{Opinion, Unvouched, Witness, vouch};
 use super::{Authenticator, Bearer};
 use crate::cluster::Cluster;
+use crate::metrics::Verified as Kind;
 use crate::reference_token;
 use crate::usecase::failure::Failure;
 use crate::usecase::reading;
@@ -53,6 +54,7 @@ impl Authenticator {
         })?;
         let now = self.cluster.now_at(&bearer.seen).secs();
         self.usage.note(&bearer.seen.view, &bearer.verified, now);
+        self.counts.verified(kind(&bearer));
         Ok(bearer)
     }
 
@@ -81,6 +83,17 @@ impl Authenticator {
         let verified = Arc::new(judge::check_signature(text, keys)?);
         self.signatures.remember(*digest, keys, Arc::clone(&verified));
         Ok(verified)
+    }
+}
+
+/// What was accepted, for the counts.
+fn kind(bearer: &Bearer) -> Kind {
+    let view = &bearer.seen.view;
+    let issuer = &bearer.verified.claims.issuer;
+    match view.service_id() {
+        Some(own) if !issuer.same_service(own) && view.key(&bearer.verified.key).is_none() => Kind::Foreign,
+        _ if bearer.revocable => Kind::Revocable,
+        _ => Kind::Plain,
     }
 }
 

@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::Format;
 use super::{
-    cluster, completions, config, drill, group, import, init, join, key, man, serve, token, trust, user,
+    cluster, completions, config, doctor, drill, group, import, init, join, key, man, serve, token, trust,
+    user,
 };
 use crate::dev;
 
@@ -41,6 +42,8 @@ pub enum Command {
     /// Look after the nodes of a cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Look at a node's home, its machine and its peers, and say what to do
+    Doctor(doctor::Doctor),
     /// Drive load at a running cluster while something happens to it, and tell what the clients noticed
     Drill(drill::Drill),
     /// Create, refresh, revoke, list, show and verify access tokens

@@ -1,5 +1,7 @@
 //! `circlet cluster`: the nodes of a cluster.
 
+mod verdict;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -69,6 +71,7 @@ impl Status {
     }
 }
 
+/// What is wrong comes first.
 fn for_people(status: &Value) -> String {
     let leader = match &status["leader"] {
         Value::Null => "no leader known".to_owned(),
@@ -85,13 +88,15 @@ fn for_people(status: &Value) -> String {
         status["term"],
         table::cell(&status["applied"]),
     );
-    let rows = table::rows(&status["nodes"], &["id", "name", "role", "leader", "url", "peer", "matched"]);
-    let nodes = table::table(&["ID", "NAME", "ROLE", "LEADER", "URL", "PEER", "MATCHED"], &rows);
-    let problems = table::rows(&status["problems"], &["file", "problem"]);
-    let problems =
-        problems.iter().map(|problem| format!("problem on node {}: {}", status["node"], problem.join(": ")));
-    let parts: Vec<String> = [head, nodes].into_iter().chain(problems).collect();
-    parts.join("\n\n")
+    let mut rows =
+        table::rows(&status["nodes"], &["id", "name", "role", "leader", "answers", "url", "peer", "matched"]);
+    for row in &mut rows {
+        for flag in row.iter_mut().skip(3).take(2) {
+            *flag = flag.replace("true", "yes").replace("false", "no");
+        }
+    }
+    let columns = ["ID", "NAME", "ROLE", "LEADER", "ANSWERS", "URL", "PEER", "MATCHED"];
+    [verdict::of(status), head, table::table(&columns, &rows)].join("\n\n")
 }
 
 /// Remove a node from the cluster; its id never returns.

@@ -44,8 +44,8 @@ fn failure(error: ServeError) -> Failure {
     match error {
         ServeError::Home(error) => error.into(),
         ServeError::Join(error) => super::join::failure(error),
-        ServeError::Listen { address, source } => {
-            Failure::input(format!("can't listen for clients on {address} (http.listen)"))
+        ServeError::Listen { address, setting, source } => {
+            Failure::input(format!("can't listen for clients on {address} ({setting})"))
                 .because(source)
                 .hint(PORT)
         }

@@ -3,6 +3,7 @@
 //! Every setting is one row of [`table::SETTINGS`]: its name, its default, one line of documentation, and how it is
 //! taken over. `http.listen` is overridden by `CIRCLET_HTTP_LISTEN`, and so on.
 
+mod connections;
 mod nearest;
 mod table;
 mod values;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{HomeError, Network, Paths, files};
+pub use connections::ConnectionsMax;
 pub use table::{SETTINGS, Setting};
 
 /// How client traffic is protected.
@@ -70,6 +72,10 @@ pub struct NodeSettings {
     pub shutdown_grace: Duration,
     /// How the audit log is kept.
     pub audit: crate::audit::Settings,
+    /// How many clients may be connected.
+    pub connections: ConnectionsMax,
+    /// Where the page of metrics is shown without a credential.
+    pub metrics_listen: Option<SocketAddr>,
     /// What is kept of disk and memory.
     pub headroom: crate::headroom::Settings,
     /// Where a node asks to join by a join key.
@@ -225,6 +231,8 @@ fn check(raw: table::Raw) -> Result<NodeSettings, (String, String)> {
         trust_poll: raw.trust_poll,
         shutdown_grace: raw.shutdown_grace,
         audit: raw.audit,
+        connections: raw.connections,
+        metrics_listen: raw.metrics_listen,
         headroom: raw.headroom,
         join_addresses: raw.join_addresses,
         raft: raw.raft,

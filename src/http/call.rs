@@ -144,6 +144,7 @@ impl Call {
             passwords: &self.edge.passwords,
             audit: &self.edge.audit,
             headroom: self.edge.health.headroom(),
+            counts: &self.edge.counts,
             request_id: self.request_id.as_str(),
             address: self.address,
             caller,

@@ -13,7 +13,10 @@ use crate::usecase::failure::Failure;
 
 pub(super) async fn status(call: Call) -> Result<Response, Failure> {
     let session = call.known_session().await?;
-    Ok(answer::json_value(StatusCode::OK, &cluster::status(&session, &call.edge.watched.problems).await?))
+    Ok(answer::json_value(
+        StatusCode::OK,
+        &cluster::status(&session, &call.edge.watched.problems, &call.edge.health).await?,
+    ))
 }
 
 pub(super) async fn remove(Path(node): Path<String>, call: Call) -> Result<Response, Failure> {

@@ -3,8 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::Method;
 use axum::http::header::{ALLOW, HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +15,7 @@ use futures::FutureExt;
 use super::attempt::Attempt;
 use super::call::Asked;
 use super::path;
+use super::places::Places;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::audit::Audit;
 use crate::authenticate::Authenticator;
@@ -20,10 +23,15 @@ use crate::authenticate::usage::Usage;
 use crate::cluster::Cluster;
 use crate::headroom::Headroom;
 use crate::health::Health;
-use crate::home::Network;
+use crate::home::settings::ConnectionsMax;
+use crate::home::{Network, Paths};
+use crate::metrics::{Counts, Metrics, Sources, Work};
 use crate::password::Passwords;
 use crate::usecase::failure::{Code, Failure};
 use crate::watched::Watched;
+
+/// Requests that are answered at a time; verifying and revoking have as much room again.
+const REQUESTS_MAX: i64 = 8192;
 
 /// What an operator sets per node for the edge.
 #[derive(Debug, Clone)]
@@ -32,8 +40,12 @@ pub struct Settings {
     pub advertised_version: String,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// How many clients may be connected.
+    pub connections: ConnectionsMax,
     /// How far the node's clock may be off, in milliseconds.
     pub clock_offset_ms_max: u64,
+    /// The home, of which some files are shown on the page of metrics.
+    pub paths: Paths,
 }
 
 /// Everything that answering takes; shared by all connections.
@@ -45,6 +57,8 @@ pub struct Edge {
     pub(crate) authenticator: Authenticator,
     pub(crate) watched: Arc<Watched>,
     pub(crate) health: Health,
+    pub(crate) counts: Counts,
+    pub(crate) metrics: Metrics,
 }
 
 impl Edge {
@@ -58,10 +72,29 @@ impl Edge {
         settings: Settings,
     ) -> Self {
         let watched = Arc::<Watched>::default();
-        let authenticator =
-            Authenticator::new(cluster.clone(), passwords.clone(), Arc::clone(&watched), usage);
+        let counts = Counts::default();
+        let authenticator = Authenticator::new(
+            cluster.clone(),
+            passwords.clone(),
+            Arc::clone(&watched),
+            usage,
+            counts.clone(),
+        );
         let health = Health::new(cluster.clone(), headroom, settings.clock_offset_ms_max);
-        Self { cluster, passwords, audit, settings, authenticator, watched, health }
+        let sources = Sources {
+            cluster: cluster.clone(),
+            health: health.clone(),
+            passwords: passwords.clone(),
+            audit: audit.clone(),
+            paths: settings.paths.clone(),
+        };
+        let metrics = Metrics::new(&counts, sources);
+        Self { cluster, passwords, audit, settings, authenticator, watched, health, counts, metrics }
+    }
+
+    /// Places for its clients. Trusted proxies bring those of many.
+    pub(super) fn places(&self) -> Places {
+        Places::new(self.settings.connections, self.settings.trusted_proxies.clone())
     }
 
     /// Where the client is, as far as trusted proxies say.
@@ -72,6 +105,8 @@ impl Edge {
 
 /// Lies around all routes. Whatever happens, the answer is JSON in the shape of the path's API, and has an id.
 pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let (under_way, before) = edge.counts.begin();
     path::fold_slashes(request.uri_mut());
     let request_id = RequestId::of(request.headers());
     let shape = path::shape(request.uri().path());
@@ -80,18 +115,38 @@ pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, 
     let attempt = Attempt::default();
     let asked = Asked { request_id: request_id.clone(), shape, address, attempt: attempt.clone() };
     request.extensions_mut().insert(asked);
-    let mut response = match path::readable(request.uri().path()) {
+    let readable = path::readable(request.uri().path());
+    let mut response = match readable.and_then(|()| admit(&edge, &method, request.uri().path(), before)) {
         Err(failure) => failure.into_response(),
         Ok(()) => caught(&request_id, next.run(request)).await,
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        edge.counts.rejected(failure.word());
         attempt.failed(&edge, (&method, &request_id, address), &failure, failure.status(shape));
         let allow = response.headers_mut().remove(ALLOW);
         response = failure.answer(shape, &request_id);
         response.headers_mut().extend(allow.map(|methods| (ALLOW, spaced(&methods))));
     }
     response.headers_mut().insert(X_REQUEST_ID, request_id.header());
+    let work = Work::of(method.as_str(), attempt.route());
+    edge.counts.answered(work, response.status().as_u16(), begun.elapsed());
+    drop(under_way);
     response
+}
+
+/// Turns a request away that comes on top of too many others. Verifying and revoking have as much room again, so that
+/// nobody who does anything else can keep them out.
+fn admit(edge: &Edge, method: &Method, path: &str, before: i64) -> Result<(), Failure> {
+    let room = match Work::of(method.as_str(), path) {
+        Work::Verify | Work::Revoke => REQUESTS_MAX * 2,
+        Work::Token | Work::Other => REQUESTS_MAX,
+    };
+    if before < room {
+        return Ok(());
+    }
+    edge.counts.shed("busy");
+    Err(Failure::unavailable("busy", "too many requests are being answered; nothing was changed")
+        .with_detail("ask another node, or again in a moment"))
 }
 
 /// What the handler answers; if it panics, that it did.

@@ -18,6 +18,7 @@ use super::call::Call;
 use super::errors::Shape;
 use super::routes::Route;
 use super::{path, router};
+use crate::metrics::CONTENT_TYPE;
 use crate::usecase::failure::Code;
 
 /// What is said of a route.
@@ -36,6 +37,8 @@ pub(super) struct Operation {
 enum Content {
     Nothing,
     Text,
+    /// The page of metrics.
+    Metrics,
     /// JSON of this schema.
     Json(&'static str),
 }
@@ -95,6 +98,11 @@ impl Operation {
     /// It answers 200 with a text.
     pub(super) fn gives_text(self) -> Self {
         self.answers(StatusCode::OK, Content::Text)
+    }
+
+    /// It answers 200 with the page of metrics.
+    pub(super) fn gives_metrics(self) -> Self {
+        self.answers(StatusCode::OK, Content::Metrics)
     }
 
     /// It answers with this status alone.
@@ -214,7 +222,7 @@ fn responses(operation: &Operation, shape: Shape) -> Value {
         let own = operation.gives.iter().filter(|(given, _)| *given == status);
         schemas.extend(own.filter_map(|(_, content)| match content {
             Content::Json(name) => Some(reference(name)),
-            Content::Nothing | Content::Text => None,
+            Content::Nothing | Content::Text | Content::Metrics => None,
         }));
         let schema = if schemas.len() == 1 { schemas.remove(0) } else { json!({ "anyOf": schemas }) };
         insert(&mut responses, status, json!({"application/json": {"schema": schema}}));
@@ -225,6 +233,9 @@ fn responses(operation: &Operation, shape: Shape) -> Value {
             Content::Nothing => insert(&mut responses, *status, Value::Null),
             Content::Text => {
                 insert(&mut responses, *status, json!({"text/plain": {"schema": {"type": "string"}}}));
+            }
+            Content::Metrics => {
+                insert(&mut responses, *status, json!({CONTENT_TYPE: {"schema": {"type": "string"}}}));
             }
             Content::Json(name) => {
                 insert(&mut responses, *status, json!({"application/json": {"schema": reference(name)}}));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::{StatusCode, Uri};
+use axum::routing::get;
 use axum::{Router, middleware};
 
 use super::body::Reads::{Form, FormOrJson, Json};
@@ -28,6 +29,11 @@ pub(super) fn app(edge: Arc<Edge>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(&edge));
     Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(edge, edge::answer))
+}
+
+/// What is served where `metrics.listen` says: what needs no credential and tells no secret.
+pub(super) fn metrics_app(edge: Arc<Edge>) -> Router {
+    Router::new().route("/metrics", get(system::open_metrics)).with_state(edge)
 }
 
 /// The table, with every alias.
@@ -93,6 +99,7 @@ fn own() -> Routes {
             .reads(FormOrJson, "Transfer").gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
         .get("/circlet/v1/openapi.json", openapi::serve, tells("openapi", "This document").gives("Anything"))
         .get("/router/api/v1/system/health", system::router_health, tells("routerHealth", "The health of this node, with the service id").gives("RouterHealth"))
+        .get("/metrics", system::metrics, does("metrics", "The page of metrics, for Prometheus").gives_metrics())
         .get("/healthz", system::healthz, tells("healthz", "Whether the process answers").gives_text())
         .get("/readyz", system::readyz, tells("readyz", "Whether to send requests to this node, and what is missing")
             .query("for", "string", "`writes`: ready only if nothing is missing; plain tokens are served without a leader").gives("Readiness").gives_unavailable("Readiness"))

@@ -12,18 +12,23 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
 use super::edge::Edge;
+use super::places::Places;
 use super::prompt::Prompt;
 use super::router;
+use crate::home::settings::ConnectionsMax;
+use crate::metrics::Counts;
 
-/// Connections served at a time; more wait in the kernel's backlog.
-pub const CONNECTIONS_MAX: usize = 8192;
+/// What a client is told that finds no place. One that begins with TLS is hung up on: a handshake costs more than it.
+const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-length: 0\r\n\r\n";
+/// Whoever looks at the metrics needs few.
+const METRICS_CONNECTIONS_MAX: usize = 64;
 /// A TLS handshake that takes longer is dropped.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request's headers must have arrived by then; also bounds an idle connection.
@@ -46,13 +51,26 @@ pub async fn serve(
     edge: Arc<Edge>,
     stop: CancellationToken,
 ) {
-    let app = router::app(edge);
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (counts, places) = (edge.counts.clone(), edge.places());
+    accept(listener, tls, router::app(edge), (places, counts), stop).await;
+}
+
+/// Serves the page of metrics and nothing else, to whoever can connect, until `stop` is cancelled.
+pub async fn serve_metrics(listener: TcpListener, edge: Arc<Edge>, stop: CancellationToken) {
+    // Who looks at the node is no client of it.
+    let places =
+        Places::new(ConnectionsMax { all: METRICS_CONNECTIONS_MAX, per_address: usize::MAX }, Vec::new());
+    accept(listener, None, router::metrics_app(edge), (places, Counts::default()), stop).await;
+}
+
+async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    app: Router,
+    (places, counts): (Places, Counts),
+    stop: CancellationToken,
+) {
     loop {
-        let slot = tokio::select! {
-            () = stop.cancelled() => break,
-            slot = Arc::clone(&slots).acquire_owned() => slot.expect("the semaphore is never closed"),
-        };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
@@ -66,18 +84,33 @@ pub async fn serve(
             }
         };
         let (tls, app, stop) = (tls.clone(), app.clone(), stop.clone());
+        let place = match places.take(peer.ip()) {
+            Ok(place) => place,
+            Err(full) => {
+                counts.refused(full);
+                turn_away(&socket, tls.is_some());
+                continue;
+            }
+        };
+        let connected = counts.connected();
         tokio::spawn(async move {
             if let Err(error) = connection(socket, peer, tls, app, stop).await {
                 tracing::debug!(%error, %peer, "client connection ended");
             }
-            drop(slot);
+            drop((connected, place));
         });
     }
     drop(listener);
-    // Every served connection holds a slot: all of them free means that all have ended.
-    let all = u32::try_from(CONNECTIONS_MAX).expect("a small constant");
-    if timeout(DRAIN_TIMEOUT, slots.acquire_many(all)).await.is_err() {
+    // Every served connection has a place: all of them free means that all have ended.
+    if timeout(DRAIN_TIMEOUT, places.all_free()).await.is_err() {
         tracing::info!("stopped with client connections still open");
+    }
+}
+
+/// Says that there is no place, as far as that costs nothing: what the socket doesn't take at once is not said.
+fn turn_away(socket: &TcpStream, tls: bool) {
+    if !tls {
+        let _ = socket.try_write(NO_PLACE);
     }
 }
 

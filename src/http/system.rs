@@ -1,24 +1,30 @@
 //! System endpoints: pings, version, service id, certificates, health (contract section 1.7).
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use circlet_authority::State;
+use circlet_authority::State as View;
 use circlet_raft::Published;
 use serde_json::json;
 
 use super::answer;
 use super::call::Call;
+use super::edge::Edge;
 use crate::authenticate::tokens::Rules;
-use crate::usecase::failure::Failure;
+use crate::health::Missing;
+use crate::metrics::CONTENT_TYPE;
+use crate::usecase::failure::{Code, Failure};
 use crate::usecase::reading;
 
 /// Base64 characters on a line of PEM (RFC 7468 section 2).
 const PEM_LINE_CHARS: usize = 64;
 
 /// Whether this node serves: freshness was proved once, and not too long ago.
-fn is_ready(call: &Call, published: &Published<State>) -> bool {
+fn is_ready(call: &Call, published: &Published<View>) -> bool {
     published.view.service_id().is_some() && reading::may_read(&call.edge.cluster, published)
 }
 
@@ -108,6 +114,28 @@ pub(super) async fn router_health(call: Call) -> Response {
     }))
 }
 
+/// `GET /metrics`, for administrators. Where Prometheus has no credential, `metrics.listen` opens a door for it alone.
+pub(super) async fn metrics(call: Call) -> Result<Response, Failure> {
+    let session = call.session().await?;
+    session.require_admin("see the metrics").await?;
+    page(&call.edge).await
+}
+
+/// The same without a credential: only where the operator has opened a door for it.
+pub(super) async fn open_metrics(State(edge): State<Arc<Edge>>) -> Result<Response, Failure> {
+    page(&edge).await
+}
+
+async fn page(edge: &Edge) -> Result<Response, Failure> {
+    let metrics = edge.metrics.clone();
+    let text = tokio::task::spawn_blocking(move || metrics.text()).await;
+    let text = text.map_err(|error| {
+        tracing::error!(%error, "the page of metrics could not be written");
+        Failure::new(Code::Internal, "internal", "Internal error")
+    })?;
+    Ok(answer::with_type(text, CONTENT_TYPE))
+}
+
 pub(super) async fn healthz(_call: Call) -> Response {
     answer::text("OK")
 }
@@ -133,14 +161,14 @@ pub(super) async fn readyz(call: Call) -> Result<Response, Failure> {
         "ready": ready,
         // What needs no leader; and all the rest.
         "serves": {"plain_tokens": serves, "everything": missing.is_empty()},
-        "missing": missing.iter().map(|missing| json!({
-            "condition": missing.condition.word(), "why": missing.why, "hint": missing.remedy,
-        })).collect::<Vec<_>>(),
+        "missing": missing.iter().map(Missing::json).collect::<Vec<_>>(),
         "fresh": reading::is_fresh(cluster, &published),
         "leader": status.leader,
         "node": status.id,
         "applied_index": published.index,
         "view_age_ms": published.age_ms(cluster.instants()),
+        // By which others see whose clock is off.
+        "wall_ms": cluster.instants().wall_ms,
         "stopped": status.stopped,
     });
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

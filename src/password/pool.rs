@@ -75,6 +75,12 @@ impl Pool {
         answered.await.map_err(|_| Busy)
     }
 
+    /// How many jobs wait: of known ones, and of strangers.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let queues = lock(&self.shared.queues);
+        (queues.known.len(), queues.strangers.len())
+    }
+
     fn enqueue(&self, priority: Priority, job: Job) -> Result<(), Busy> {
         let mut queues = lock(&self.shared.queues);
         let waiting = queues.known.len() + queues.strangers.len();

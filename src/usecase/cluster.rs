@@ -8,6 +8,7 @@ use super::failure::{Code, Failure};
 use super::{Session, reading};
 use crate::audit::{Change, Entity};
 use crate::certificates::{self, Validity};
+use crate::health::{Health, Missing};
 use crate::join_token::{self, JoinToken};
 use crate::secret::Secret;
 use crate::watched::Problems;
@@ -26,7 +27,11 @@ pub(crate) struct MintedJoinToken {
 }
 
 /// What this node knows of itself and of the others, as JSON. Reading it needs no leader.
-pub(crate) async fn status(session: &Session<'_>, problems: &Problems) -> Result<Value, Failure> {
+pub(crate) async fn status(
+    session: &Session<'_>,
+    problems: &Problems,
+    health: &Health,
+) -> Result<Value, Failure> {
     session.require_admin("see the nodes of the cluster").await?;
     let published = session.published();
     let view = &published.view;
@@ -46,6 +51,7 @@ pub(crate) async fn status(session: &Session<'_>, problems: &Problems) -> Result
         "clock_offset_ms": status.clock_offset_ms,
         "ca_expires": view.cluster_ca_certificate().and_then(|ca| Some(Validity::of(ca).ok()?.not_after)),
         "nodes": nodes,
+        "missing": health.missing(&status, &published).iter().map(Missing::json).collect::<Vec<_>>(),
         "problems": problems.all().iter().map(|(file, problem)| json!({"file": file, "problem": problem})).collect::<Vec<_>>(),
     }))
 }
@@ -126,6 +132,9 @@ fn describe(node: &Node, status: &Status) -> Value {
         "leader": status.leader == Some(record.id),
         "matched": member.and_then(|member| member.matched),
         "clock_offset_ms": member.and_then(|member| member.clock_offset_ms),
+        "set_back": member.is_some_and(|member| member.set_back),
+        // Voters ask each other for the time every second; who has not told it for ten is not reached.
+        "answers": member.filter(|member| member.voter).map(|member| member.clock_offset_ms.is_some()),
     })
 }
 

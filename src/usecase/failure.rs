@@ -171,6 +171,14 @@ impl Failure {
         &self.reason
     }
 
+    /// The stable word if it is one of ours, of which there are few.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.reason {
+            Cow::Borrowed(word) => word,
+            Cow::Owned(_) => "other",
+        }
+    }
+
     /// Whether it says that a token is not accepted.
     pub(crate) fn is_about_a_token(&self) -> bool {
         matches!(self.message, Message::Token(_))

@@ -131,6 +131,7 @@ async fn carry_out(
             hand_out(session, &record, Some(decided.index))?
         }
     };
+    session.counts.issued(class == TokenClass::Recorded);
     handout.warning = warning;
     audit_created(session, &mut handout)?;
     Ok(handout)

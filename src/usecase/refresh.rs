@@ -91,6 +91,7 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
     // Only an administrator changes the scope, and is warned of a group that isn't there, as at a create.
     let view = &session.published().view;
     handout.warning = other_scope.and_then(|scope| unknown_groups(session, view, &scope));
+    session.counts.refreshed(replay);
     let data = json!({"refreshed": {
         "id": record.id.to_string(),
         "predecessor": access.map(|id| id.to_string()),

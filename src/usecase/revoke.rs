@@ -134,6 +134,8 @@ fn ended(session: &Session<'_>, revoked: Revoked, descendants: Option<Descendant
     let note = Some(notes.join("; ")).filter(|text| !text.is_empty());
     let already = revoked.already && descendants.is_none_or(|found| found.ended == 0);
     if !already {
+        let ended = descendants.map_or(0, |found| found.ended);
+        session.counts.revoked(ended.saturating_add(revoked.ids.len() as u64));
         let ids: Vec<String> = revoked.ids.iter().map(ToString::to_string).collect();
         let name = ids.first().cloned().unwrap_or_else(|| "refresh-token".to_owned());
         let mut removed = json!({"ids": ids, "note": note});

@@ -14,6 +14,7 @@ use crate::audit::{Audit, Change, Entity, Line, OnFailure, Recorded, Refused};
 use crate::authenticate::Caller;
 use crate::cluster::Cluster;
 use crate::headroom::Headroom;
+use crate::metrics::Counts;
 use crate::password::Passwords;
 
 /// What a client is told to wait while disk or memory are short, in seconds.
@@ -25,6 +26,7 @@ pub(crate) struct Session<'a> {
     pub(crate) passwords: &'a Passwords,
     pub(crate) audit: &'a Audit,
     pub(crate) headroom: &'a Headroom,
+    pub(crate) counts: &'a Counts,
     pub(crate) request_id: &'a str,
     pub(crate) address: IpAddr,
     pub(crate) caller: Caller,
@@ -117,7 +119,8 @@ impl Session<'_> {
     fn admit_growth(&self, action: &Action) -> Result<(), Failure> {
         let grows =
             matches!(action, Action::IssueToken(_) | Action::RefreshToken(_) | Action::ImportTokens(_));
-        let short = |reason, what: &str| {
+        let short = |reason, what: &'static str| {
+            self.counts.shed(what);
             Err(Failure::unavailable(reason, format!("nothing was changed: this node is short of {what}"))
                 .with_detail("it verifies and revokes; ask another node, or again when there is room")
                 .retry_after(SHORT_RETRY_SECS))

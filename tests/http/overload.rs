@@ -1,8 +1,13 @@
 //! A node that has too little of something, or too much asked of it: it refuses what can wait, says so, and goes on
 //! verifying and revoking.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 use crate::server::Server;
 use crate::transcript::{As, Body, Transcript};
@@ -10,6 +15,12 @@ use crate::transcript::{As, Body, Transcript};
 const TOKENS: &str = "/access/api/v1/tokens";
 const LEGACY: &str = "/artifactory/api/security/token";
 /// A disk that has less than its reserve: no disk has as much.
+/// A node under a flood stays below this, in a debug build: it takes some 90 MiB at rest.
+const RESIDENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Clients of the flood, from several addresses, since one may not have so many.
+const CROWD: usize = 3_000;
+const CROWD_ADDRESSES: u8 = 6;
+const DEADLINE: Duration = Duration::from_mins(2);
 const FULL_DISK: &str = "disk.reserve-bytes: 1152921504606846976\n";
 /// Memory that has reached its limit: every process has more.
 const TIGHT_MEMORY: &str = "memory.limit-bytes: 4096\n";
@@ -54,4 +65,158 @@ async fn who_is_short_of_disk_or_memory_issues_nothing_to_be_kept_and_verifies_a
         assert_eq!(ready.status, 503, "{}", ready.text);
         assert_eq!(ready.json()["serves"], json!({"plain_tokens": true, "everything": false}));
     }
+}
+
+/// Where the node listens.
+fn address(server: &Server) -> SocketAddr {
+    server.url.strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+/// A plain token that the node must go on verifying.
+async fn token(t: &Transcript<'_>) -> String {
+    let order = Body::Json(json!({"expires_in": 3600}));
+    t.quietly(Method::POST, TOKENS, As::Admin, order).await.field("access_token")
+}
+
+async fn assert_verifies(t: &Transcript<'_>, token: &str, during: &str) {
+    let verified =
+        t.quietly(Method::GET, "/circlet/v1/verify", As::Bearer(token.to_owned()), Body::Empty).await;
+    assert_eq!(verified.status, 200, "{during}: {}", verified.text);
+}
+
+fn assert_small(server: &Server, during: &str) {
+    let resident = server.resident_bytes();
+    assert!(resident < RESIDENT_BYTES_MAX, "{during}: {resident} bytes are resident");
+}
+
+/// Loopback has many addresses to come from.
+async fn connect_from(last: u8, to: SocketAddr) -> std::io::Result<tokio::net::TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 7, last), 0).into())?;
+    socket.connect(to).await
+}
+
+/// Thousands of connections that say nothing, or half a request, or send a large body slowly, while others are served.
+#[tokio::test]
+async fn thousands_of_open_and_slow_connections_take_little_memory_and_keep_nobody_out() {
+    let server = Server::start_with("http.connections-per-address-max: 500\n");
+    let t = Transcript::of(&server);
+    let token = token(&t).await;
+    let to = address(&server);
+    let mut crowd = Vec::with_capacity(CROWD);
+    for number in 0..CROWD {
+        let from = u8::try_from(number % usize::from(CROWD_ADDRESSES)).unwrap() + 1;
+        let mut client = connect_from(from, to).await.unwrap();
+        let says: &[u8] = match number % 3 {
+            0 => b"",
+            1 => b"GET /circlet/v1/verify HTTP/1.1\r\nhost: x\r\nx-half: ",
+            _ => b"POST /access/api/v1/tokens HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n{\"a\":",
+        };
+        tokio::io::AsyncWriteExt::write_all(&mut client, says).await.unwrap();
+        crowd.push(client);
+    }
+    assert_verifies(&t, &token, "a crowd is connected").await;
+    assert_small(&server, "a crowd is connected");
+    // Each of those addresses has used up its part; others have not.
+    let mut refused = connect_from(1, to).await.unwrap();
+    let mut said = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut refused, &mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("retry-after: 1"), "{said}");
+    drop(crowd);
+    // Their places are free again.
+    let begun = Instant::now();
+    loop {
+        let mut client = connect_from(1, to).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(
+            &mut client,
+            b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        )
+        .await
+        .unwrap();
+        let mut said = String::new();
+        let read = tokio::io::AsyncReadExt::read_to_string(&mut client, &mut said).await;
+        if read.is_ok() && said.starts_with("HTTP/1.1 200 ") {
+            break;
+        }
+        assert!(begun.elapsed() < DEADLINE, "places are not given back: {said}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_verifies(&t, &token, "the crowd has left").await;
+}
+
+/// Garbage on the wire, in place of tokens, and as passwords.
+#[tokio::test]
+async fn floods_of_garbage_and_of_wrong_passwords_take_little_memory_and_keep_no_token_out() {
+    let server = Server::start();
+    let t = Transcript::of(&server);
+    let token = token(&t).await;
+    let to = address(&server);
+    let garbage: Vec<u8> = (0..=255_u8).cycle().map(|byte| byte.wrapping_mul(167)).take(100_000).collect();
+    tokio::task::spawn_blocking(move || {
+        for part in 0..300 {
+            let mut client = TcpStream::connect(to).unwrap();
+            client.set_read_timeout(Some(DEADLINE)).unwrap();
+            // The node may hang up before all of it is sent.
+            let _ = client.write_all(&garbage[part * 7..]);
+            let _ = client.shutdown(std::net::Shutdown::Write);
+            let _ = client.read_to_end(&mut Vec::new());
+        }
+    })
+    .await
+    .unwrap();
+    assert_verifies(&t, &token, "garbage came").await;
+    let guesses = (0..400).map(|number| {
+        let guess = Body::Empty;
+        let bearer = As::Bearer(format!("eyJ{number}.{}.x", "A".repeat(2_000)));
+        let who = if number % 2 == 0 { As::Password("admin", "wrong") } else { bearer };
+        t.quietly(Method::GET, "/circlet/v1/verify", who, guess)
+    });
+    let verified = async {
+        for _ in 0..20 {
+            assert_verifies(&t, &token, "passwords are guessed").await;
+        }
+    };
+    let (answers, ()) = tokio::join!(futures::future::join_all(guesses), verified);
+    for answer in &answers {
+        assert!(matches!(answer.status.as_u16(), 401 | 429), "{}", answer.text);
+    }
+    let slowed: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert!(!slowed.is_empty(), "whoever guesses is told to wait");
+    assert!(slowed.iter().all(|answer| answer.headers.contains_key("retry-after")));
+    assert_small(&server, "garbage and guesses came");
+}
+
+/// One owner that creates without end meets a limit; what it revokes makes room.
+#[tokio::test]
+async fn one_owner_can_create_so_many_tokens_and_revoke_them_all() {
+    let server = Server::start();
+    let t = Transcript::of(&server);
+    let plain = token(&t).await;
+    let path = "/circlet/v1/config/limits.recorded-tokens-per-owner-max";
+    let set = t.quietly(Method::PUT, path, As::Admin, Body::Json(json!({"value": 50}))).await;
+    assert_eq!(set.status, 200, "{}", set.text);
+    let create = async || {
+        let order = Body::Json(json!({"expires_in": 7200, "force_revocable": true}));
+        t.quietly(Method::POST, TOKENS, As::Admin, order).await
+    };
+    let mut ids = Vec::new();
+    let refused = loop {
+        let made = create().await;
+        if made.status != 200 {
+            break made;
+        }
+        ids.push(made.field("token_id"));
+        assert!(ids.len() <= 50, "there is a limit");
+    };
+    assert_eq!((refused.status.as_u16(), ids.len()), (409, 50), "{}", refused.text);
+    assert!(refused.text.contains("limit"), "{}", refused.text);
+    assert_verifies(&t, &plain, "the limit is reached").await;
+    let path = format!("{TOKENS}/{}", ids[0]);
+    assert_eq!(
+        t.quietly(Method::DELETE, &path, As::Admin, Body::Empty).await.status,
+        200,
+        "no limit refuses a revoke"
+    );
+    assert_eq!(create().await.status, 200, "and it makes room");
+    assert_small(&server, "an owner has created without end");
 }

@@ -73,6 +73,24 @@ impl Server {
         Self { url: text("url"), service_id: text("service_id"), home, process }
     }
 
+    /// What the process has resident, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Its home.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.home.path().join("home")
+    }
+
+    /// kill -9; the home stays.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
     /// The audit log so far.
     pub(crate) fn audit_log(&self) -> String {
         std::fs::read_to_string(self.audit_path()).unwrap()

@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::flusher::{self, Failure, Target, Work};
+use super::pulse::{DiskReport, Pulse};
 use super::{Batch, Change, Done, Engine, Visit};
 use crate::damage::Damage;
 
@@ -26,6 +27,9 @@ use crate::damage::Damage;
 const SEGMENT_BYTES: usize = 8 << 20;
 /// The largest value that can never end up outside the data file: 20 of them make less than a quarter segment.
 pub const VALUE_BYTES_MAX: usize = 96 << 10;
+/// Free space that a round of writes needs beside its own size: sled grows its file by segments, and begins a second one
+/// while the first is being finished.
+const ROOM_BYTES: u64 = 2 * SEGMENT_BYTES as u64;
 /// Memory that sled may use for pages.
 const CACHE_BYTES: u64 = 16 << 20;
 /// sled's data file inside its folder.
@@ -57,6 +61,7 @@ pub struct SledEngine {
     failure: Failure,
     batches: AtomicU64,
     flushes: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
     file: PathBuf,
 }
 
@@ -86,10 +91,11 @@ impl SledEngine {
         let flushes = Arc::new(AtomicU64::new(0));
         let (queue, works) = channel();
         let mut target = SledTarget { db, tree: tree.clone(), data, sync, flushes: Arc::clone(&flushes) };
-        let seen = failure.clone();
+        let pulse = Arc::new(Pulse::new());
+        let (seen, beating) = (failure.clone(), Arc::clone(&pulse));
         let thread = thread::Builder::new()
             .name("log-flusher".into())
-            .spawn(move || flusher::run(&works, &mut target, &seen))?;
+            .spawn(move || flusher::run(&works, &mut target, &seen, &beating))?;
         Ok(Self {
             tree,
             queue: Some(queue),
@@ -97,6 +103,7 @@ impl SledEngine {
             failure,
             batches: AtomicU64::new(0),
             flushes,
+            pulse,
             file,
         })
     }
@@ -113,6 +120,7 @@ impl SledEngine {
     fn send(&self, batch: Batch, done: Option<Done>) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         let work = Work { batch, done };
+        self.pulse.queued();
         let rejected = match &self.queue {
             Some(queue) => queue.send(work).err().map(|refused| refused.0),
             None => Some(work),
@@ -152,6 +160,10 @@ impl Engine for SledEngine {
         self.failure.reason()
     }
 
+    fn disk(&self) -> DiskReport {
+        self.pulse.report(self.failure.reason().is_some())
+    }
+
     fn file(&self) -> String {
         self.file.display().to_string()
     }
@@ -160,6 +172,7 @@ impl Engine for SledEngine {
 /// Waits for the last flush, so that the folder can be opened again at once.
 impl Drop for SledEngine {
     fn drop(&mut self) {
+        self.pulse.close();
         self.queue = None;
         let Some(flusher) = self.flusher.take() else { return };
         // A callback that runs on the flusher may own the last reference.
@@ -179,6 +192,14 @@ struct SledTarget {
 }
 
 impl Target for SledTarget {
+    fn has_room(&self, changes: &[Change]) -> bool {
+        let bytes: usize = changes.iter().map(Change::bytes).sum();
+        // Where nothing can be learned about the disk, writing to it tells.
+        let Ok(disk) = rustix::fs::fstatvfs(&self.data) else { return true };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        free >= ROOM_BYTES.saturating_add(bytes as u64)
+    }
+
     fn apply(&mut self, changes: Vec<Change>) -> io::Result<()> {
         let mut batch = sled::Batch::default();
         for change in changes {

@@ -109,7 +109,7 @@ where
         lock(&self.stamper).stamp(circumstances)
     }
 
-    fn is_lone(&self) -> bool {
+    pub(super) fn is_lone(&self) -> bool {
         self.metrics(|metrics| metrics.membership_config.membership().voter_ids().count() <= 1)
     }
 

@@ -1,5 +1,7 @@
 //! A replica's state, for people.
 
+use std::sync::atomic::Ordering;
+
 use openraft::{AsyncRuntime, ServerState};
 
 use crate::machine::Machine;
@@ -49,6 +51,8 @@ where
                 members: members.collect(),
                 age_ms,
                 clock_offset_ms,
+                leader_changes: self.leader_changes.load(Ordering::Relaxed),
+                disk: self.journal.disk(),
                 stopped: stopped.clone(),
             }
         })

@@ -74,8 +74,10 @@ where
     pub(super) async fn keep_up(&self) {
         let mut asked = Asked::default();
         let mut half_done = HalfDone::default();
+        let mut handed_over = None;
         loop {
             R::sleep(UPKEEP).await;
+            self.leave_a_bad_disk(&mut handed_over).await;
             self.finish_change(&mut half_done).await;
             self.promote_caught_up().await;
             self.take_snapshot(&mut asked).await;

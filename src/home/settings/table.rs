@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::values::{
-    count, flag, host_and_port, hosts_and_ports, log_format, name, networks, number, on_failure, path,
+    count, flag, host_and_port, hosts_and_ports, log_format, name, networks, number, on_failure, path, size,
     socket_address, text, tls, url,
 };
-use super::{LogFormat, Network, TlsChoice};
+use super::{ConnectionsMax, LogFormat, Network, TlsChoice};
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
@@ -56,6 +56,8 @@ pub(super) struct Raw {
     pub(super) trust_poll: Duration,
     pub(super) shutdown_grace: Duration,
     pub(super) audit: crate::audit::Settings,
+    pub(super) connections: ConnectionsMax,
+    pub(super) metrics_listen: Option<SocketAddr>,
     pub(super) headroom: crate::headroom::Settings,
     pub(super) join_addresses: Vec<String>,
     pub(super) raft: circlet_raft::Settings,
@@ -80,6 +82,8 @@ impl Default for Raw {
             trust_poll: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(10),
             audit: crate::audit::Settings::default(),
+            connections: ConnectionsMax::default(),
+            metrics_listen: None,
             headroom: crate::headroom::Settings::default(),
             join_addresses: Vec::new(),
             raft: circlet_raft::Settings::default(),
@@ -120,6 +124,10 @@ settings! {
         raw, v => raw.tls_key = Some(path(v)?);
     "http.allow-plain", "false", "Whether http.tls may be off on an address that is not loopback.",
         raw, v => raw.http_allow_plain = flag(v)?;
+    "http.connections-max", "8192", "Clients that may be connected; who comes on top is told 503, or hung up on if it speaks TLS.",
+        raw, v => raw.connections.all = size(v, 1_000_000)?;
+    "http.connections-per-address-max", "4096", "How many of them from one address (of IPv6: one /64) that is no trusted proxy.",
+        raw, v => raw.connections.per_address = size(v, 1_000_000)?;
     "http.advertised-version", "7.50.3", "The version that system/version reports; clients choose by it what they use.",
         raw, v => raw.advertised_version = name(v)?;
     "trusted-proxies", "[]", "Addresses and ranges of proxies whose X-Forwarded-For is believed.",
@@ -134,6 +142,8 @@ settings! {
         raw, v => raw.audit.rotation.bytes_max = number(v, 1 << 40)?;
     "audit.rotate-keep", "10", "So many audit logs that were put aside are kept, as access-security-audit.log.1 and so on.",
         raw, v => raw.audit.rotation.kept = count(v, 1000)?;
+    "metrics.listen", "none", "Where /metrics is shown to whoever can connect, as address:port, without a credential or TLS; on http.listen it is for administrators.",
+        raw, v => raw.metrics_listen = Some(socket_address(v)?);
     "disk.reserve-bytes", "67108864", "Free space on the disk of data/ that is kept for revokes: with less, nothing is issued that would have to be kept.",
         raw, v => raw.headroom.disk_reserve_bytes = number(v, 1 << 60)?;
     "memory.limit-bytes", "the limit of the cgroup, if any", "What the process may have resident; close to it nothing is issued that would have to be kept.",

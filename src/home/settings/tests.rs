@@ -106,8 +106,14 @@ fn settings_that_contradict_each_other_are_refused() {
 
 #[test]
 fn every_documented_default_is_the_default() {
-    let free =
-        ["peer.advertise", "http.advertise", "http.tls.certificate", "http.tls.key", "memory.limit-bytes"];
+    let free = [
+        "peer.advertise",
+        "http.advertise",
+        "http.tls.certificate",
+        "http.tls.key",
+        "metrics.listen",
+        "memory.limit-bytes",
+    ];
     let lines: Vec<String> = SETTINGS
         .iter()
         .filter(|setting| !free.contains(&setting.name))

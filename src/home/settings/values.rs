@@ -49,6 +49,12 @@ pub(super) fn number(value: &Value, max: u64) -> Result<u64, String> {
     }
 }
 
+/// A whole number from 1 to `max`, of things in memory.
+pub(super) fn size(value: &Value, max: u32) -> Result<usize, String> {
+    let number = number(value, u64::from(max))?;
+    usize::try_from(number).map_err(|_| format!("expected a whole number from 1 to {max}, found {value}"))
+}
+
 /// A whole number from 0 to `max`.
 pub(super) fn count(value: &Value, max: u16) -> Result<usize, String> {
     let number = match value {
