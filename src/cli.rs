@@ -3,6 +3,7 @@
 //! [`arguments`] is what was typed. Every command has a file of its own with its flags and what it does.
 
 pub mod arguments;
+pub mod backup;
 pub mod cluster;
 pub mod completions;
 pub mod config;
@@ -17,6 +18,8 @@ pub mod key;
 pub mod man;
 pub mod output;
 pub mod profile;
+pub mod recover;
+pub mod restore;
 pub mod serve;
 pub mod table;
 pub mod token;
@@ -67,6 +70,9 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Trust(trust) => trust.run(output).await,
         Command::Key(key) => key.run(output).await,
         Command::Config(config) => config.run(output).await,
+        Command::Backup(backup) => backup.run(output).await,
+        Command::Restore(restore) => restore.run(output).await,
+        Command::Recover(recover) => recover.run(output).await,
         Command::Import(import) => import.run(output).await,
         Command::Completions(completions) => completions.run(output),
         Command::Man(man) => man.run(output),

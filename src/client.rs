@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use crate::cli::failure::Failure;
 use crate::secret::Secret;
 
+/// A backup may be large, and its reader slow.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_hours(1);
 /// The whole exchange, connecting included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -158,6 +160,36 @@ impl Client {
         if answer.is_success() { Ok(answer) } else { Err(answer.failure()) }
     }
 
+    /// Sends a `POST` and hands over the answer's bytes as they come; for answers that are long, in bytes and in time.
+    pub async fn download(
+        &self,
+        path: &str,
+        body: &Value,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let request = self.server.http.post(format!("{}{path}", self.server.base)).json(body);
+        let request = self.with_credential(request.timeout(DOWNLOAD_TIMEOUT))?;
+        let mut response = request.send().await.map_err(|error| self.unreachable(error))?;
+        if !response.status().is_success() {
+            let status = response.status().as_u16();
+            let body = response.text().await.map_err(|error| self.unreachable(error))?;
+            return Err(Answer { status, warning: None, body }.failure());
+        }
+        while let Some(bytes) = response.chunk().await.map_err(|error| self.unreachable(error))? {
+            take(&bytes)
+                .map_err(|error| Failure::ours("the answer could not be written down").because(error))?;
+        }
+        Ok(())
+    }
+
+    fn with_credential(&self, request: reqwest::RequestBuilder) -> Result<reqwest::RequestBuilder, Failure> {
+        Ok(match &self.credential {
+            Credential::Anonymous => request,
+            Credential::Token(token) => request.bearer_auth(text(token)?),
+            Credential::Password { name, password } => request.basic_auth(name, Some(text(password)?)),
+        })
+    }
+
     /// Reads a list to its end: page after page, as long as the answer names a cursor. The list is the one under `key`.
     pub async fn list(&self, path: &str, key: &str) -> Result<Value, Failure> {
         let joint = if path.contains('?') { '&' } else { '?' };
@@ -182,12 +214,8 @@ impl Client {
         header: Option<(&'static str, &str)>,
         body: Option<&Value>,
     ) -> Result<Answer, Failure> {
-        let mut request = self.server.http.request(method, format!("{}{path}", self.server.base));
-        request = match &self.credential {
-            Credential::Anonymous => request,
-            Credential::Token(token) => request.bearer_auth(text(token)?),
-            Credential::Password { name, password } => request.basic_auth(name, Some(text(password)?)),
-        };
+        let request = self.server.http.request(method, format!("{}{path}", self.server.base));
+        let mut request = self.with_credential(request)?;
         if let Some((name, value)) = header {
             request = request.header(name, value);
         }

@@ -15,6 +15,7 @@ mod identity;
 mod network;
 mod paths;
 pub mod settings;
+mod takeover;
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -25,6 +26,7 @@ pub use files::{read, read_secret, write_public, write_secret};
 pub use identity::{Identity, Introduced};
 pub use network::Network;
 pub use paths::Paths;
+pub(crate) use takeover::Takeover;
 
 /// A home directory, held by this process alone until dropped.
 pub struct Home {
@@ -55,10 +57,12 @@ impl Home {
     /// Opens the home of an existing node.
     pub fn open(root: &Path) -> Result<(Self, Identity), HomeError> {
         let nobody = || HomeError::Nobody { home: root.to_owned() };
-        if !Paths::new(root).identity().exists() {
+        let paths = Paths::new(root);
+        if !paths.identity().exists() && !takeover::is_complete(&paths) {
             return Err(nobody());
         }
         let home = Self::lock(root)?;
+        takeover::finish(&home.paths)?;
         let identity = Identity::read_if_present(&home.paths)?.ok_or_else(nobody)?;
         home.make_directories()?;
         Ok((home, identity))

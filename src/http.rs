@@ -12,6 +12,7 @@ pub mod tls;
 mod access;
 pub(crate) mod answer;
 mod attempt;
+mod backup;
 pub(crate) mod body;
 mod call;
 mod circlet;

@@ -15,6 +15,9 @@ pub mod reference_token;
 pub mod refresh_token;
 pub mod seal;
 
+// What outlives a cluster.
+pub mod backup;
+
 // The replicated authority, as the rest of the node sees it.
 pub mod cluster;
 pub mod join;

@@ -13,6 +13,20 @@ pub struct Authority {
     state: State,
 }
 
+impl Authority {
+    /// The machine in this state.
+    #[must_use]
+    pub fn of(state: State) -> Self {
+        Self { state }
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn into_state(self) -> State {
+        self.state
+    }
+}
+
 impl Machine for Authority {
     type View = State;
 

@@ -1,12 +1,16 @@
 //! One serving node: opens the home, wires the rooms, runs until told to stop.
 
 pub mod founding;
+pub mod next_generation;
 pub(crate) mod opening;
+pub mod recovering;
+pub mod restoring;
 
 pub(crate) mod bootstrap_credentials;
 mod generated_token;
 mod members;
 mod observe;
+mod others;
 mod purge;
 mod ready;
 mod stop;

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use crate::secret::Secret;
 
 const NONCE_BYTES: usize = 24;
-const KEY_BYTES: usize = 32;
+pub(crate) const KEY_BYTES: usize = 32;
 
 /// What a sealed secret belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +124,11 @@ impl MasterKey {
             .decrypt(&XNonce::from(sealed.nonce), Payload { msg: &sealed.ciphertext, aad: &label.bytes() })
             .map(Secret::new)
             .map_err(|_| SealBroken { kind: label.kind.to_owned(), record: label.record.to_owned() })
+    }
+
+    /// The key of backups that are sealed under this key.
+    pub(crate) fn backup_key(&self) -> Secret {
+        Secret::new(derive(&self.material, "circlet backup key").to_vec())
     }
 
     /// The key with this material.

@@ -4,6 +4,7 @@
 //! error, has the cluster decide if something changes, and writes the audit line before it returns. It knows no
 //! HTTP: the edge parses what comes in and shapes what goes out.
 
+pub(crate) mod backup;
 pub(crate) mod bounds;
 pub mod cluster;
 pub(crate) mod config;

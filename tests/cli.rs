@@ -10,6 +10,8 @@ mod ports;
 mod process;
 #[path = "cli/renewal.rs"]
 mod renewal;
+#[path = "cli/restoring.rs"]
+mod restoring;
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::Format;
 use super::{
-    cluster, completions, config, doctor, drill, group, import, init, join, key, man, serve, token, trust,
-    user,
+    backup, cluster, completions, config, doctor, drill, group, import, init, join, key, man, recover,
+    restore, serve, token, trust, user,
 };
 use crate::dev;
 
@@ -67,6 +67,12 @@ pub enum Command {
     /// Show and change the access configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Write what outlives the cluster into a sealed file, while it runs
+    Backup(backup::Backup),
+    /// Begin again from a backup: the first node of a new cluster, or in place of a lost one
+    Restore(restore::Restore),
+    /// Begin again with one stopped node: the majority of its cluster is gone for good
+    Recover(recover::Recover),
     /// Print a shell's completions, for its completion directory
     Completions(completions::Completions),
     /// Write the manual pages into a directory

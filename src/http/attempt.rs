@@ -119,6 +119,7 @@ fn entity(route: &str) -> Entity {
         ("/groups", Entity::Group),
         ("/trust", Entity::Trust),
         ("/cluster", Entity::Node),
+        ("/backup", Entity::Node),
         ("/key", Entity::Key),
         ("/cert", Entity::Key),
         ("/token", Entity::Token),

@@ -39,6 +39,7 @@ enum Content {
     Text,
     /// The page of metrics.
     Metrics,
+    Bytes,
     /// JSON of this schema.
     Json(&'static str),
 }
@@ -103,6 +104,11 @@ impl Operation {
     /// It answers 200 with the page of metrics.
     pub(super) fn gives_metrics(self) -> Self {
         self.answers(StatusCode::OK, Content::Metrics)
+    }
+
+    /// It answers 200 with bytes.
+    pub(super) fn gives_bytes(self) -> Self {
+        self.answers(StatusCode::OK, Content::Bytes)
     }
 
     /// It answers with this status alone.
@@ -222,7 +228,7 @@ fn responses(operation: &Operation, shape: Shape) -> Value {
         let own = operation.gives.iter().filter(|(given, _)| *given == status);
         schemas.extend(own.filter_map(|(_, content)| match content {
             Content::Json(name) => Some(reference(name)),
-            Content::Nothing | Content::Text | Content::Metrics => None,
+            Content::Nothing | Content::Text | Content::Bytes | Content::Metrics => None,
         }));
         let schema = if schemas.len() == 1 { schemas.remove(0) } else { json!({ "anyOf": schemas }) };
         insert(&mut responses, status, json!({"application/json": {"schema": schema}}));
@@ -236,6 +242,9 @@ fn responses(operation: &Operation, shape: Shape) -> Value {
             }
             Content::Metrics => {
                 insert(&mut responses, *status, json!({CONTENT_TYPE: {"schema": {"type": "string"}}}));
+            }
+            Content::Bytes => {
+                insert(&mut responses, *status, json!({"application/octet-stream": {}}));
             }
             Content::Json(name) => {
                 insert(&mut responses, *status, json!({"application/json": {"schema": reference(name)}}));

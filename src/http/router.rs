@@ -11,7 +11,7 @@ use super::edge::{self, Edge};
 use super::openapi::{self, does, tells};
 use super::routes::Routes;
 use super::{
-    access, circlet, cluster, import, keys, legacy, path, system, users_legacy, users_v2, watermarks,
+    access, backup, circlet, cluster, import, keys, legacy, path, system, users_legacy, users_v2, watermarks,
 };
 use crate::usecase::failure::Code::{self, Conflict, InvalidGrant, NotFound, RefreshUnknown, TooMuchAsked};
 use crate::usecase::failure::Failure;
@@ -88,6 +88,8 @@ fn own() -> Routes {
         .get("/circlet/v1/watermarks", watermarks::list, does("listWatermarks", "What was revoked together").gives("Watermarks"))
         .post("/circlet/v1/watermarks", watermarks::revoke, does("revokeTogether", "Revokes everything of a user, of some subjects, of a group or of a key, or what was issued in a stretch of time; or counts it")
             .reads(Json, "RevokeTogether").gives("RevokedTogether").may(&[NotFound]))
+        .post("/circlet/v1/backup", backup::make, does("backup", "What outlives the cluster, sealed under a passphrase or under the master key")
+            .reads(Json, "BackupOrder").gives_bytes())
         .get("/circlet/v1/cluster", cluster::status, nodes("cluster"))
         .get("/circlet/v1/cluster/status", cluster::status, nodes("clusterStatus"))
         .get("/circlet/v1/cluster/nodes", cluster::status, nodes("clusterNodes"))

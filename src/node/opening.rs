@@ -105,14 +105,19 @@ pub(crate) fn master_key(paths: &Paths) -> Result<MasterKey, HomeError> {
     })
 }
 
-/// The master key that the operator has placed in a new home, or else a new one.
+/// The master key that the operator has placed in a new home, or else a new one, which is written there.
 pub(crate) fn master_key_or_new(paths: &Paths) -> Result<MasterKey, HomeError> {
+    let key = placed_master_key(paths)?;
+    if !paths.master_key().exists() {
+        home::write_secret(&paths.master_key(), key.to_text().expose())?;
+    }
+    Ok(key)
+}
+
+/// The master key that the operator has placed in a home, or else a new one.
+pub(crate) fn placed_master_key(paths: &Paths) -> Result<MasterKey, HomeError> {
     match master_key(paths) {
-        Err(HomeError::Missing { .. }) => {
-            let key = MasterKey::generate();
-            home::write_secret(&paths.master_key(), key.to_text().expose())?;
-            Ok(key)
-        }
+        Err(HomeError::Missing { .. }) => Ok(MasterKey::generate()),
         other => other,
     }
 }

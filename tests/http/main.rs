@@ -5,6 +5,7 @@
 
 mod audit;
 mod auth;
+mod backup;
 mod bad_input;
 mod cluster;
 mod doctor;

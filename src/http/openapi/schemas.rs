@@ -33,7 +33,7 @@ pub(super) fn all() -> Value {
         .chain(keys())
         .chain(node())
         .chain(system::all())
-        .chain(recovery::watermarks())
+        .chain(recovery::all())
     {
         schemas.insert(name.to_owned(), schema);
     }

@@ -1,11 +1,11 @@
-//! Revoking together.
+//! Revoking together, and backups.
 
 use serde_json::{Value, json};
 
 use super::Presence::{Always, Maybe};
 use super::{flag, list, loose_flag, loose_text, object, or_null, reference, text, whole};
 
-pub(super) fn watermarks() -> Vec<(&'static str, Value)> {
+pub(super) fn all() -> Vec<(&'static str, Value)> {
     let range = || ["since", "until"].map(|name| (name, or_null("integer"), Always));
     let second = || json!({"type": ["integer", "string", "null"]});
     let mark = range().into_iter().chain([
@@ -27,6 +27,7 @@ pub(super) fn watermarks() -> Vec<(&'static str, Value)> {
         ("dry_run", loose_flag(), Maybe),
     ]);
     vec![
+        ("BackupOrder", object([("passphrase", loose_text(), Maybe)])),
         ("Watermark", object(mark)),
         ("Watermarks", object([("watermarks", list(&reference("Watermark")), Always)])),
         ("RevokeTogether", object(order)),

@@ -1,0 +1,59 @@
+//! `circlet recover`: a cluster whose majority is gone for good begins again with one node that is left.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::failure::Failure;
+use super::output::Output;
+use super::restore::{failure, result_of, what_lives_on};
+use crate::node::recovering::{Recovered, Recovering, recover};
+
+/// Begin the next generation of a cluster with this stopped node alone: the majority is gone for good.
+#[derive(clap::Args)]
+pub struct Recover {
+    /// The home directory of the node that is left; it must be stopped
+    #[arg(long, value_name = "DIR", env = "CIRCLET_HOME")]
+    home: PathBuf,
+    /// You vouch that the other nodes never come back: what only they had acknowledged is lost
+    #[arg(long, required = true)]
+    others_are_gone: bool,
+    /// Don't ask the other nodes whether they live
+    #[arg(long)]
+    force: bool,
+}
+
+impl Recover {
+    /// Runs the command.
+    pub async fn run(self, output: &Output) -> Result<(), Failure> {
+        let shown = self.home.display().to_string();
+        let recovered =
+            recover(Recovering { home: self.home, unasked: self.force }).await.map_err(failure)?;
+        let mut result = result_of(&recovered.begun);
+        result["given_up"] = json!(recovered.others);
+        result["last"] = json!(recovered.last);
+        result["decided"] = json!(recovered.decided);
+        result["kept"] = json!(recovered.begun.kept);
+        output.result(&result, |_| story(&recovered))?;
+        output.say(&format!(
+            "run it with: circlet serve --home {shown}; others join anew, with `circlet cluster token` and an empty home"
+        ));
+        Ok(())
+    }
+}
+
+fn story(recovered: &Recovered) -> String {
+    let Recovered { begun, last, decided, others } = recovered;
+    let unsure = last.saturating_sub(*decided);
+    format!(
+        "cluster {} goes on with node {} alone, in generation {}; given up: {}\n\
+         all that this node had is there, up to log entry {last}, {unsure} of them not known to be decided\n{}\n\
+         the log of before is kept in {}, sealed under the master key of before",
+        begun.service_id,
+        begun.name,
+        begun.generation,
+        others.join(", "),
+        what_lives_on(begun, "what only the others had acknowledged is lost"),
+        begun.kept.display(),
+    )
+}
