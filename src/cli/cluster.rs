@@ -71,10 +71,14 @@ impl Status {
     }
 }
 
+/// What to do if it stays like that.
+const NO_LEADER: &str = "no leader known: nothing is decided until a majority of the voters is up (if one is gone for good: \
+                         circlet recover)";
+
 /// What is wrong comes first.
 fn for_people(status: &Value) -> String {
     let leader = match &status["leader"] {
-        Value::Null => "no leader known".to_owned(),
+        Value::Null => NO_LEADER.to_owned(),
         leader => format!("leader {leader}"),
     };
     let age = match &status["view_age_ms"] {

@@ -1,6 +1,7 @@
 //! The first node of a cluster's next generation: from a state of before to a home that can be served.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use circlet_authority::{
     ClusterCa, KeyOrigin, NewKey, NextGeneration, NoNextGeneration, NodeRecord, SealedKind, State,
@@ -8,7 +9,6 @@ use circlet_authority::{
 use circlet_raft::{Machine, offline};
 use circlet_token::{Algorithm, ServiceId, read_certificate};
 
-use super::founding::lives;
 use super::opening;
 use crate::backup::BackupError;
 use crate::certificates::{self, CertificateProblem, TokenKeyKind};
@@ -141,6 +141,7 @@ fn make(
     let (staged, now_ms) = (takeover.paths(), clock::wall_ms());
     let seal = |kind: SealedKind, secret: &Secret| keys::seal(master, service_id.as_str(), &kind, secret);
     let config = before.config();
+    let lives = |secs: i64| Duration::from_secs(u64::try_from(secs).unwrap_or(0));
     let ca = certificates::cluster_ca(service_id.as_str(), now_ms, lives(config.ca_lifetime))?;
     let node_key = certificates::node_key()?;
     let public_key = certificates::public_key(&node_key)?;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::next_generation::NextGenerationError;
 
-/// A node that lives answers at once.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A node that lives answers at once, unless its machine is very busy.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Tells the service id to anybody.
 const HEALTH: &str = "/router/api/v1/system/health";
 
