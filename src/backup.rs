@@ -16,6 +16,7 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use reader::read_any;
 pub use reader::{Opened, check, open};
 pub use sealing::{Opening, Seal};
 pub(crate) use writer::Writer;

@@ -13,10 +13,10 @@ use crate::join_token::JoinToken;
 use crate::percent::{self, Plus};
 use crate::refresh_token::RefreshTokens;
 use crate::secret::Secret;
-use crate::{join, reference_token};
+use crate::{backup, join, reference_token};
 
 /// Those of this crate and of the crates below it.
-const PARSERS: [Parser; 14] = [
+const PARSERS: [Parser; 15] = [
     ("token", |bytes| text(bytes, |text| drop(Parsed::parse(text)))),
     ("scope", |bytes| text(bytes, |text| drop(Scope::parse(text)))),
     ("audience", |bytes| text(bytes, |text| drop(Audience::parse(text)))),
@@ -33,6 +33,7 @@ const PARSERS: [Parser; 14] = [
     }),
     ("secret-texts", |bytes| text(bytes, secret_texts)),
     ("join-frame", join::read_any_frame),
+    ("backup", backup::read_any),
 ];
 
 /// All of them, with those of the log and the peers.
