@@ -1,4 +1,5 @@
-//! What the README tells a stranger to do works: its tested blocks run against a cluster that `circlet dev` started.
+//! What README.md tells a stranger to do works, and what docs/operations.md tells an operator: the tested blocks run
+//! against clusters that `circlet dev` started.
 
 #[path = "support/ports.rs"]
 mod ports;
@@ -62,6 +63,13 @@ impl Cluster {
             .env("NODE1", self.url(0))
             .env("NODE2", self.url(1))
             .env("NODE3", self.url(2))
+            .env("HOME1", self.ready["nodes"][0]["home"].as_str().expect("a node's home"))
+            .env("NEW_HTTP", format!("127.0.0.1:{}", ports::free_port()))
+            .env("NEW_PEER", format!("127.0.0.1:{}", ports::free_port()))
+            .env("PATH", path_with_circlet())
+            .env("CIRCLET_URL", self.url(0))
+            .env("CIRCLET_ACCESS_TOKEN", admin)
+            .env("XDG_CONFIG_HOME", self.place.path())
             .output()
             .expect("bash runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -78,15 +86,17 @@ impl Drop for Cluster {
     }
 }
 
-fn readme() -> String {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    std::fs::read_to_string(path).expect("README.md")
+/// Where the lines find the program under test.
+fn path_with_circlet() -> String {
+    let binaries = Path::new(env!("CARGO_BIN_EXE_circlet")).parent().expect("a folder").display().to_string();
+    format!("{binaries}:{}", std::env::var("PATH").unwrap_or_default())
 }
 
-/// The fenced blocks of the README whose opening line ends with `kind`.
-fn blocks(kind: &str) -> Vec<String> {
+/// The fenced blocks of a document whose opening line ends with `kind`.
+fn blocks(document: &str, kind: &str) -> Vec<String> {
     let opening = format!("```{kind}\n");
-    let text = readme();
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    let text = std::fs::read_to_string(path).expect("a document");
     text.split(opening.as_str())
         .skip(1)
         .map(|rest| rest.split("```").next().expect("split yields one part at least").to_owned())
@@ -95,7 +105,7 @@ fn blocks(kind: &str) -> Vec<String> {
 
 #[test]
 fn the_life_of_a_token_goes_as_the_readme_says() {
-    let blocks = blocks("sh tested");
+    let blocks = blocks("README.md", "sh tested");
     assert_eq!(blocks.len(), 3, "create, refresh and revoke");
     let cluster = Cluster::start();
     let script = blocks.join("\n");
@@ -112,8 +122,48 @@ fn the_life_of_a_token_goes_as_the_readme_says() {
 
 #[test]
 fn the_readme_names_the_two_commands() {
-    let first = blocks("sh").into_iter().next().expect("a block of shell");
+    let first = blocks("README.md", "sh").into_iter().next().expect("a block of shell");
     let commands: Vec<&str> =
         first.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).collect();
     assert_eq!(commands, ["cargo run --release -- dev", "cargo test --workspace"]);
+}
+
+/// Who is told "not now" asks again, and a doctor is asked again whether the disk is still slow; a node that was started
+/// ends with the lines.
+const PATIENT: &str = r#"
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+circlet() {
+  local status=0 try
+  if [ "$1" = serve ]; then exec circlet "$@"; fi
+  for try in $(seq 60); do
+    status=0
+    command circlet "$@" || status=$?
+    if [ $status -eq 0 ] || { [ $status -ne 2 ] && [ "$1" != doctor ]; }; then break; fi
+    sleep 1
+  done
+  return $status
+}
+"#;
+
+#[test]
+fn the_operators_guide_can_be_followed_from_its_first_line_to_its_last() {
+    let blocks = blocks("docs/operations.md", "sh tested");
+    assert_eq!(blocks.len(), 12, "each section has its lines");
+    let cluster = Cluster::start();
+    let said = cluster.run(&format!("{PATIENT}\n{}", blocks.join("\n")));
+    for part in [
+        "voter",
+        "of 4 voting nodes",
+        "lives here",
+        r#""serves":{"everything":"#,
+        "circlet_raft_leads",
+        "handed the leadership to node-2",
+        "removed node node-4",
+        "token.max-expiry",
+        "retiring",
+        "would revoke",
+        "LONGEST GAP",
+    ] {
+        assert!(said.contains(part), "`{part}` is missing: {said}");
+    }
 }

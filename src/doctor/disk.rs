@@ -15,7 +15,7 @@ const DISK: &str = "disk";
 const WRITES: u32 = 16;
 const WRITE_BYTES: usize = 4096;
 /// Slower than this on average, writes of the cluster will be slow.
-const SLOW: Duration = Duration::from_millis(50);
+const SLOW: Duration = Duration::from_millis(100);
 /// As much as this beside the reserve, and there is time to act.
 const COMFORTABLE: u64 = 4;
 
