@@ -155,6 +155,11 @@ impl Cluster {
         self.raft.show_certificates(chain)
     }
 
+    /// Resolves with the log index at which the cluster removed this node, once a member has said so.
+    pub fn removed(&self) -> impl Future<Output = u64> + Send + 'static {
+        self.raft.removed()
+    }
+
     /// Resolves with the reason when this node has stopped itself.
     pub fn stopped(&self) -> impl Future<Output = String> + Send + 'static {
         self.raft.stopped()

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use circlet_authority::{Command, NodeRecord, NodeRole, Stamp, State};
-use circlet_raft::{Capture, Machine, NodeId, Peer};
+use circlet_raft::{Capture, Machine, NodeId, Peer, Removal};
 
 /// The authority's state, driven by the log.
 #[derive(Debug, Default)]
@@ -72,6 +72,11 @@ impl Machine for Authority {
     fn admitted(view: &State) -> Vec<(NodeId, Peer)> {
         let waiting = view.nodes().filter(|node| node.role == NodeRole::Admitted);
         waiting.map(|node| (node.record.id, peer(&node.record))).collect()
+    }
+
+    fn removed(view: &State, id: NodeId) -> Option<Removal> {
+        let removed = view.removed_node(id)?;
+        Some(Removal { index: removed.index, public_key: removed.record.public_key })
     }
 
     fn digest(view: &State) -> [u8; 32] {

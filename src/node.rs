@@ -104,10 +104,12 @@ pub enum ServeError {
         source: std::io::Error,
     },
     /// The cluster has removed this node.
-    #[error("node {node_id} was removed from cluster {service_id}")]
+    #[error("node {node_id} was removed from cluster {service_id}, at index {index} of its log")]
     Removed {
         /// The node.
         node_id: u64,
+        /// The log index that removed it.
+        index: u64,
         /// Its former cluster.
         service_id: String,
     },
@@ -337,17 +339,26 @@ impl Node {
         }
     }
 
-    /// Until a view that knows of this node's admission doesn't hold the node any more.
+    /// Until this node was removed: by its own view, which knows of its admission and doesn't hold it any more, or by the
+    /// word of a member, since nobody sends a removed node the entry that says so.
     async fn removed(&self) -> ServeError {
         let node_id = self.identity.node_id;
         loop {
             let view = &self.cluster.published().view;
             // A node's id is the log index of its admission: a view below it is of before.
             if view.service_id().is_some() && view.index() >= node_id && view.node(node_id).is_none() {
-                return ServeError::Removed { node_id, service_id: self.identity.service_id.clone() };
+                let index = view.removed_node(node_id).map_or(view.index(), |removed| removed.index);
+                return self.was_removed(index);
             }
-            tokio::time::sleep(REMOVED_LOOK).await;
+            if let Ok(index) = tokio::time::timeout(REMOVED_LOOK, self.cluster.removed()).await {
+                return self.was_removed(index);
+            }
         }
+    }
+
+    fn was_removed(&self, index: u64) -> ServeError {
+        let service_id = self.identity.service_id.clone();
+        ServeError::Removed { node_id: self.identity.node_id, index, service_id }
     }
 
     /// Whether the state is of the cluster that this home belongs to, and opens under its master key.

@@ -354,6 +354,9 @@ fn three_nodes_join_and_a_join_token_lets_one_node_in() {
     assert_eq!(removed.code, Some(0), "{}", removed.stderr);
     let status = nodes[1].ask(&password, &["cluster", "status"]).json();
     assert_eq!(status["nodes"].as_array().map(Vec::len), Some(2));
+    // One that was down meanwhile is told by those that it dials.
+    let told = Place::new(root.path(), "node2").serve_to_end();
+    told.assert_refused(&["was removed from cluster", "at index", "hint: move its home aside"]);
 
     // A leader that is removed lets another lead, and stops.
     let own = |node: &process::Node| node.ask(&password, &["cluster", "status"]).json()["node"].clone();

@@ -167,5 +167,7 @@ fn nodes(state: &State, found: &mut Findings) {
             other.record.id != node.record.id && other.record.public_key == node.record.public_key
         });
         found.require(twin.is_none(), || format!("nodes {} and {twin:?} share a key", node.record.id));
+        let removed = state.removed_node(node.record.id);
+        found.require(removed.is_none(), || format!("node {} is there and was removed", node.record.id));
     }
 }

@@ -6,6 +6,6 @@ mod people;
 mod token;
 
 pub use key::{IssuerLimits, Key, KeyOrigin, KeyState, Sealed, SealedKind, TrustedIssuer};
-pub use node::{JoinToken, Node, NodeRecord, NodeRole, Redeemed};
+pub use node::{JoinToken, Node, NodeRecord, NodeRole, Redeemed, RemovedNode};
 pub use people::{Group, INTERNAL_REALM, User, UserStatus};
 pub use token::{Family, FamilyId, Generation, Origin, Replay, TokenRecord, Watermark};

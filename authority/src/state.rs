@@ -24,7 +24,7 @@ use crate::{
     command::ClusterCa,
     config::{Config, ConfigChange},
     next_generation::Begun,
-    record::{Group, JoinToken, Key, KeyState, Node, Origin, Sealed, TrustedIssuer, User},
+    record::{Group, JoinToken, Key, KeyState, Node, Origin, RemovedNode, Sealed, TrustedIssuer, User},
 };
 
 /// The replicated state. Equal logs give equal states, down to the bytes of [`State::digest`].
@@ -51,6 +51,8 @@ pub struct State {
     pub(crate) cascades: OrdMap<Origin, Option<TokenId>>,
     pub(crate) idempotency: OrdMap<[u8; 32], Idempotent>,
     pub(crate) nodes: OrdMap<u64, Arc<Node>>,
+    /// Those that were members, as many as are remembered.
+    pub(crate) removed_nodes: OrdMap<u64, Arc<RemovedNode>>,
     pub(crate) join_tokens: OrdMap<[u8; 32], Arc<JoinToken>>,
     pub(crate) purge_mark: Option<PurgeMark>,
     /// Until when plain revocable tokens may live that were issued under an earlier configuration, seconds.
@@ -123,6 +125,7 @@ impl State {
             cascades: OrdMap::new(),
             idempotency: OrdMap::new(),
             nodes: OrdMap::new(),
+            removed_nodes: OrdMap::new(),
             join_tokens: OrdMap::new(),
             purge_mark: None,
             unseen_until: 0,

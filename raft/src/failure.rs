@@ -52,6 +52,46 @@ pub enum OpenError {
     Settings(String),
 }
 
+/// Why there is no connection to a peer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// Nobody there, or not willing.
+    #[error("{0}")]
+    Failed(String),
+    /// The peer, which has proved its key, says that the cluster has removed us.
+    #[error("the cluster removed this node at index {index}")]
+    Removed {
+        /// The log index that did it.
+        index: u64,
+    },
+}
+
+impl From<String> for DialError {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+impl From<&str> for DialError {
+    fn from(reason: &str) -> Self {
+        Self::Failed(reason.to_owned())
+    }
+}
+
+/// Why a peer isn't let in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotWelcome {
+    /// It holds the key of a node that the cluster has removed, and may know.
+    #[error("the cluster removed this node at index {index}")]
+    Removed {
+        /// The log index that did it.
+        index: u64,
+    },
+    /// Anything else, in words that a stranger may hear.
+    #[error("{0}")]
+    Stranger(String),
+}
+
 /// Why the membership didn't change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemberError {

@@ -57,8 +57,8 @@ mod watch;
 
 pub use clock_watch::{Clocks, Instants, SystemClocks};
 pub use engine::{DiskReport, DiskTrouble, FLUSH_MICROS};
-pub use failure::{MemberError, NotFresh, NotReached, OpenError, ProposeError};
-pub use machine::{Capture, Machine};
+pub use failure::{DialError, MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError};
+pub use machine::{Capture, Machine, Removal};
 pub use published::{Board, Published};
 pub use raft::{Gate, Options, Raft};
 pub use settings::Settings;

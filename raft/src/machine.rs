@@ -9,6 +9,15 @@ use crate::types::{NodeId, Peer};
 /// Writes a captured state; runs on a thread of its own while the machine goes on applying.
 pub type Capture = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
 
+/// A node that was a member and is none any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The log index that removed it.
+    pub index: u64,
+    /// SHA-256 of the public key that it had.
+    pub public_key: [u8; 32],
+}
+
 /// The deterministic state machine that the log drives.
 ///
 /// Equal entries at equal indexes must give equal states on every node: nothing here may ask a clock,
@@ -46,6 +55,9 @@ pub trait Machine: Send + 'static {
 
     /// Peers whose keys may connect already though the membership doesn't have them yet.
     fn admitted(view: &Self::View) -> Vec<(NodeId, Peer)>;
+
+    /// When a node was removed, if it was: its key never connects again, and whoever holds it is told.
+    fn removed(view: &Self::View, id: NodeId) -> Option<Removal>;
 
     /// A digest of the whole state, equal on every node at an equal index.
     fn digest(view: &Self::View) -> [u8; 32];

@@ -13,6 +13,7 @@
 pub(crate) mod acknowledged;
 pub(crate) mod append;
 pub(crate) mod calls;
+pub(crate) mod dismissal;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod wire;
@@ -36,6 +37,7 @@ use openraft::{AsyncRuntime, OptionalSend};
 use serde::{Deserialize, Serialize};
 use tokio_util::bytes::{Bytes, BytesMut};
 
+use crate::failure::DialError;
 use crate::network::acknowledged::Acknowledged;
 use crate::network::append::Line;
 use crate::network::calls::{CallError, Calls};
@@ -75,11 +77,12 @@ pub struct Channel {
 /// Opens connections; the seam where a simulated network stands in.
 pub trait Dial: Send + Sync + 'static {
     /// Connects to `peer` for one kind of traffic. The caller bounds the time.
-    fn dial(&self, target: NodeId, peer: &Peer, lane: Lane) -> BoxFuture<'static, Result<Channel, String>>;
+    fn dial(&self, target: NodeId, peer: &Peer, lane: Lane)
+    -> BoxFuture<'static, Result<Channel, DialError>>;
 }
 
 /// A dial under way. Whoever waits for it may give up, and somebody else go on with it.
-pub(crate) type Dialling = BoxFuture<'static, Result<Channel, String>>;
+pub(crate) type Dialling = BoxFuture<'static, Result<Channel, DialError>>;
 
 /// Dials, in time or not at all.
 pub(crate) fn dial_in_time<R: AsyncRuntime>(
@@ -91,7 +94,7 @@ pub(crate) fn dial_in_time<R: AsyncRuntime>(
 ) -> Dialling {
     let dialling = dial.dial(target, peer, lane);
     Box::pin(async move {
-        R::timeout(timeout, dialling).await.unwrap_or_else(|_| Err("dialling took too long".to_owned()))
+        R::timeout(timeout, dialling).await.unwrap_or_else(|_| Err("dialling took too long".into()))
     })
 }
 

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::blocking::{Threads, unblock};
 use crate::clock_watch::{Clocks, Instants};
 use crate::defects::Defects;
-use crate::failure::{MemberError, NotFresh, NotReached, OpenError, ProposeError};
+use crate::failure::{MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError};
 use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::network::{Channel, Lane};
@@ -191,6 +191,12 @@ impl<M: Machine> Raft<M> {
         self.node.replica.stopped()
     }
 
+    /// Resolves with the log index at which the cluster removed this node, once a member has said so. Its own log need
+    /// not know: nobody sends a removed node anything.
+    pub fn removed(&self) -> impl Future<Output = u64> + Send + 'static {
+        self.node.replica.removed()
+    }
+
     /// Stops the node; a leader hands over first.
     pub async fn shutdown(&self) {
         self.node.replica.shutdown().await;
@@ -236,8 +242,8 @@ struct Porter<M: Machine> {
 }
 
 impl<M: Machine> Doorman for Porter<M> {
-    fn key_of(&self, id: NodeId) -> Result<[u8; 32], String> {
-        self.replica.key_of(id)
+    fn welcomes(&self, id: NodeId, key: [u8; 32]) -> Result<(), NotWelcome> {
+        self.replica.welcomes(id, key)
     }
 
     fn serve(&self, from: NodeId, lane: Lane, channel: Channel) -> BoxFuture<'static, ()> {

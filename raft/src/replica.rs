@@ -3,6 +3,7 @@
 
 mod bad_disk;
 mod decide;
+mod introduction;
 mod members;
 mod status;
 mod upkeep;
@@ -21,17 +22,19 @@ use tokio_util::sync::CancellationToken;
 use crate::blocking::Blocking;
 use crate::clock_watch::{Clocks, Instants, Offsets, Stamper};
 use crate::defects::Defects;
-use crate::failure::{NotFresh, OpenError};
+use crate::failure::{NotFresh, NotWelcome, OpenError};
 use crate::folder::Folder;
 use crate::freshness::{AskLeader, Prover, ReadIndex};
 use crate::journal::Journal;
 use crate::machine::Machine;
 use crate::network::acknowledged::Acknowledged;
 use crate::network::calls::{CallError, Calls};
+use crate::network::dismissal::{Attentive, Dismissal};
 use crate::network::serve::{self, Answer, Inbox};
 use crate::network::wire::{Ask, Said};
 use crate::network::{Channel, Dial, Lane, Network, detach};
 use crate::published::{Board, Published};
+use crate::replica::introduction::Introductions;
 use crate::settings::Settings;
 use crate::snapshot_file::FileMachine;
 use crate::types::{NodeId, Peer, Types};
@@ -83,6 +86,10 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     journal: Arc<dyn Journal>,
     calls: Arc<Calls<R>>,
     acknowledged: Arc<Acknowledged<R>>,
+    /// We were removed, as a member says.
+    dismissal: Arc<Dismissal>,
+    /// Who is let in though our own log doesn't know it.
+    introductions: Introductions,
     offsets: Mutex<Offsets>,
     stamper: Mutex<Stamper>,
     /// Our clock may not stamp.
@@ -113,10 +120,12 @@ where
         let config = parts.settings.openraft(parts.defects).map_err(OpenError::Settings)?;
         let settings = Arc::new(parts.settings);
         let dial_timeout = Duration::from_millis(settings.dial_timeout_ms);
-        let calls = Arc::new(Calls::new(Arc::clone(&parts.dial), dial_timeout));
+        let dismissal = Arc::new(Dismissal::new(None));
+        let dial: Arc<dyn Dial> = Arc::new(Attentive { dial: parts.dial, dismissal: Arc::clone(&dismissal) });
+        let calls = Arc::new(Calls::new(Arc::clone(&dial), dial_timeout));
         let acknowledged = Arc::new(Acknowledged::default());
         let network = Network {
-            dial: parts.dial,
+            dial,
             calls: Arc::clone(&calls),
             settings: Arc::clone(&settings),
             acknowledged: Arc::clone(&acknowledged),
@@ -134,6 +143,8 @@ where
             journal: parts.journal,
             calls,
             acknowledged,
+            dismissal,
+            introductions: Introductions::default(),
             offsets: Mutex::new(Offsets::default()),
             stamper: Mutex::new(Stamper::default()),
             refused_stamp: Mutex::default(),
@@ -167,6 +178,10 @@ where
         });
         let this = Arc::clone(self);
         detach::<R>(async move {
+            R::select2(this.stop.cancelled(), this.keep_acquaintance()).await;
+        });
+        let this = Arc::clone(self);
+        detach::<R>(async move {
             R::select2(this.stop.cancelled(), this.supervise()).await;
         });
     }
@@ -197,15 +212,28 @@ where
         self.prover.fresh::<R, _>(&self.board, newer_than).await.map_err(NotFresh)
     }
 
+    /// Whether a node that has proved a key is let in.
+    pub fn welcomes(&self, id: NodeId, key: [u8; 32]) -> Result<(), NotWelcome> {
+        let removed = M::removed(&self.board.load().view, id);
+        match self.key_of(id) {
+            Ok(recorded) if recorded == key => Ok(()),
+            Ok(_) => Err(NotWelcome::Stranger(format!("another key is recorded for node {id}"))),
+            Err(reason) => Err(match removed {
+                Some(removal) if removal.public_key == key => NotWelcome::Removed { index: removal.index },
+                _ => NotWelcome::Stranger(reason),
+            }),
+        }
+    }
+
     /// The key that a node must prove to be let in, or why it isn't.
-    pub fn key_of(&self, id: NodeId) -> Result<[u8; 32], String> {
+    fn key_of(&self, id: NodeId) -> Result<[u8; 32], String> {
         if self.acknowledged.is_set_back(id) {
             return Err(format!(
                 "the log of node {id} went back behind what it had acknowledged; remove it and let it join again"
             ));
         }
-        let known = self.known(id).ok_or_else(|| format!("node {id} is not a member"))?;
-        Ok(known.public_key)
+        let known = self.known(id).or_else(|| self.introduced_by_others(id));
+        Ok(known.ok_or_else(|| format!("node {id} is not a member"))?.public_key)
     }
 
     /// Resolves when a node that was let in would not be let in any more: removed, or under another key. While we are
@@ -236,6 +264,12 @@ where
                 || outside.then(|| self.introduced.iter().find(|(known, _)| *known == id).cloned()).flatten();
             member.or_else(|| admitted().or_else(introduced).map(|(_, peer)| peer))
         })
+    }
+
+    /// Resolves with the log index at which we were removed, once a member has said so.
+    pub fn removed(&self) -> impl Future<Output = u64> + Send + 'static {
+        let dismissal = self.dismissal.subscribe();
+        async move { dismissal.wait_for(Option::is_some).await.unwrap_or_default() }
     }
 
     /// Resolves with the reason when the replica has stopped itself.
@@ -383,6 +417,7 @@ where
             Ask::Propose(command) => self.decide(command).await,
             Ask::Change(change) => self.change_here(change).await,
             Ask::Clock => Said::Clock { wall_ms: self.clocks.wall_ms() },
+            Ask::Members => self.members_as_confirmed().await,
         }
     }
 }

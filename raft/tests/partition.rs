@@ -15,7 +15,7 @@ use circlet_raft::network::Lane;
 use circlet_raft::{Clocks, ProposeError};
 use futures::StreamExt;
 use lines::{BOMB, NONSENSE};
-use wires::{Wires, decide, in_time, leader, three, until};
+use wires::{Wires, decide, in_time, leader, peer, start, three, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_off_leader_is_never_credited_with_freshness_after_the_cut() {
@@ -97,4 +97,63 @@ async fn a_node_that_was_removed_loses_the_connections_it_has() {
     let closed = tokio::time::timeout(std::time::Duration::from_secs(50), removed.rx.next()).await;
     assert!(matches!(closed, Ok(None)), "closed, and before it would be for being idle");
     assert!(futures::poll!(member.rx.next()).is_pending(), "who is still a member keeps its own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_cut_off_while_it_was_removed_hears_of_it_from_whom_it_dials() {
+    let home = tempfile::tempdir().unwrap();
+    let wires = Arc::new(Wires::default());
+    let nodes = three(&home, &wires).await;
+    wires.isolate(3);
+    in_time(async { while nodes[0].0.remove(3).await.is_err() {} }).await;
+    let removed = nodes[0].0.published().index;
+    assert!(futures::poll!(std::pin::pin!(nodes[2].0.removed())).is_pending());
+    wires.heal();
+    let heard = in_time(nodes[2].0.removed()).await;
+    assert!(heard > 0 && heard <= removed, "index {heard} of {removed}");
+    assert!(nodes[2].0.published().index < heard, "its own log doesn't know");
+    assert!(nodes[2].0.status().members.contains_key(&3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_slept_while_another_joined_follows_it_once_those_it_knows_vouch_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let wires = Arc::new(Wires::default());
+    let mut nodes = three(&home, &wires).await;
+    wires.isolate(3);
+    let slept_at = nodes[2].0.published().index;
+    nodes.push(start(&home, &wires, 4).await);
+    in_time(async { while nodes[0].0.add_learner(4, peer(4)).await.is_err() {} }).await;
+    let votes = || nodes[0].0.status().members.get(&4).is_some_and(|member| member.voter);
+    until("the newcomer votes", votes).await;
+    in_time(async { while nodes[0].0.transfer(4).await.is_err() {} }).await;
+    until("the newcomer leads", || nodes[0].0.status().leader == Some(4)).await;
+    let decided = decide(&nodes[3].0, b"under the newcomer").await;
+    assert!(nodes[2].0.welcomes(4, peer(4).public_key).is_err(), "its log doesn't know it");
+
+    wires.heal();
+    assert!(nodes[2].0.published().index < decided.index && decided.index > slept_at);
+    until("it is up to date", || nodes[2].0.published().index >= decided.index).await;
+    assert!(nodes[2].0.welcomes(4, peer(4).public_key).is_ok());
+    assert!(nodes[2].0.welcomes(5, peer(5).public_key).is_err(), "nobody vouches for a stranger");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_lets_nobody_in_on_the_word_of_those_that_no_quorum_confirms() {
+    let home = tempfile::tempdir().unwrap();
+    let wires = Arc::new(Wires::default());
+    let mut nodes = three(&home, &wires).await;
+    wires.isolate(3);
+    nodes.push(start(&home, &wires, 4).await);
+    in_time(async { while nodes[0].0.add_learner(4, peer(4)).await.is_err() {} }).await;
+    let votes = || nodes[0].0.status().members.get(&4).is_some_and(|member| member.voter);
+    until("the newcomer votes", votes).await;
+    // Whoever knows the newcomer can't confirm it: two of four are no quorum.
+    wires.isolate(2);
+    wires.isolate(4);
+    wires.connect(3);
+    for _ in 0..600 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert!(nodes[2].0.welcomes(4, peer(4).public_key).is_err(), "an unconfirmed word is not enough");
+    }
 }

@@ -13,10 +13,13 @@ use crate::{
     config::unsigned,
     outcome::Outcome,
     policy::fits,
-    record::{JoinToken, Node, NodeRecord, NodeRole, Redeemed},
+    record::{JoinToken, Node, NodeRecord, NodeRole, Redeemed, RemovedNode},
     refusal::Refusal,
     state::State,
 };
+
+/// So many removed nodes are remembered; after that the oldest is forgotten.
+const REMOVED_NODES_MAX: usize = 1_000;
 
 impl State {
     pub(super) fn mint_join_token(&mut self, mint: &MintJoinToken) -> Applied {
@@ -101,8 +104,12 @@ impl State {
         Ok(id)
     }
 
-    /// Ids are never reused, and nothing else may be shared either.
+    /// Ids and keys are never reused, not even after a removal, and nothing else may be shared either.
     fn check_node_free(&self, wanted: &NodeRecord) -> Result<(), Refusal> {
+        let removed = self.removed_nodes.values().map(|removed| &removed.record);
+        if let Some(former) = removed.into_iter().find(|former| former.public_key == wanted.public_key) {
+            return Err(Refusal::NodeTaken { node: former.id, what: "key".to_owned() });
+        }
         for node in self.nodes.values().map(|node| &node.record) {
             let what = if node.public_key == wanted.public_key {
                 "key"
@@ -119,7 +126,7 @@ impl State {
     }
 
     /// Take over a membership entry of the log: who is in, and who votes. A node that was in and is not any more is
-    /// removed; one that was admitted and has not been in yet stays.
+    /// removed, and remembered as such; one that was admitted and has not been in yet stays.
     pub fn set_members(&mut self, index: u64, nodes: &BTreeMap<u64, NodeRecord>, voters: &BTreeSet<u64>) {
         self.index = index;
         let waiting = |node: &Node| node.role == NodeRole::Admitted && !nodes.contains_key(&node.record.id);
@@ -130,6 +137,13 @@ impl State {
             let admitted_at_ms = self.nodes.get(id).map_or(0, |node| node.admitted_at_ms);
             let record = NodeRecord { id: *id, ..record.clone() };
             members.insert(*id, Arc::new(Node { record, role, admitted_at_ms }));
+        }
+        for (id, gone) in self.nodes.iter().filter(|(id, _)| !members.contains_key(*id)) {
+            let removed = RemovedNode { record: gone.record.clone(), index };
+            self.removed_nodes.insert(*id, Arc::new(removed));
+        }
+        while self.removed_nodes.len() > REMOVED_NODES_MAX {
+            self.removed_nodes = self.removed_nodes.without_min().1;
         }
         self.nodes = members;
     }

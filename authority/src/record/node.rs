@@ -47,6 +47,16 @@ pub struct Node {
 }
 wire_struct!(Node { record, role, admitted_at_ms });
 
+/// A node that was a member and is none any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedNode {
+    /// As the last membership had it.
+    pub record: NodeRecord,
+    /// The log index of the membership that it is not in.
+    pub index: u64,
+}
+wire_struct!(RemovedNode { record, index });
+
 /// The right to join, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinToken {

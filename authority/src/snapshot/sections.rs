@@ -10,7 +10,8 @@ use crate::{
     command::Whom,
     config::{Config, ConfigChange},
     record::{
-        Family, FamilyId, Group, JoinToken, Key, Node, Origin, TokenRecord, TrustedIssuer, User, Watermark,
+        Family, FamilyId, Group, JoinToken, Key, Node, Origin, RemovedNode, TokenRecord, TrustedIssuer, User,
+        Watermark,
     },
     state::{Cluster, Idempotent, Lately, PurgeMark, State},
 };
@@ -34,6 +35,7 @@ const LAST_USED: u8 = 21;
 const CONFIG_CHANGE: u8 = 17;
 const WATERMARK: u8 = 60;
 const BEGUN: u8 = 61;
+const REMOVED_NODE: u8 = 50;
 
 /// Everything there is one of.
 struct Head {
@@ -78,7 +80,8 @@ pub(super) fn write(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
     pairs(to, CASCADE, state.cascades.iter())?;
     pairs(to, LAST_USED, state.tokens.uses())?;
     each(to, CONFIG_CHANGE, state.config_changes.values())?;
-    each(to, BEGUN, state.begun.iter())
+    each(to, BEGUN, state.begun.iter())?;
+    each(to, REMOVED_NODE, state.removed_nodes.values())
 }
 
 fn head_of(state: &State) -> Head {
@@ -145,6 +148,10 @@ pub(super) fn restore(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), De
         NODE => {
             let node: Arc<Node> = decode_bare(bytes)?;
             state.nodes.insert(node.record.id, node);
+        }
+        REMOVED_NODE => {
+            let removed: Arc<RemovedNode> = decode_bare(bytes)?;
+            state.removed_nodes.insert(removed.record.id, removed);
         }
         JOIN_TOKEN => {
             let token: Arc<JoinToken> = decode_bare(bytes)?;

@@ -9,8 +9,8 @@ use crate::{
     command::Whom,
     config::{Config, ConfigChange},
     record::{
-        Family, FamilyId, Group, JoinToken, Key, Node, Sealed, SealedKind, TokenRecord, TrustedIssuer, User,
-        Watermark,
+        Family, FamilyId, Group, JoinToken, Key, Node, RemovedNode, Sealed, SealedKind, TokenRecord,
+        TrustedIssuer, User, Watermark,
     },
 };
 
@@ -215,6 +215,12 @@ impl State {
     /// Nodes, ordered by id.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.nodes.values()
+    }
+
+    /// A node that was removed, if it is remembered: the last thousand are.
+    #[must_use]
+    pub fn removed_node(&self, id: u64) -> Option<&Arc<RemovedNode>> {
+        self.removed_nodes.get(&id)
     }
 
     /// One node.

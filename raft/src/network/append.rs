@@ -79,7 +79,7 @@ impl<R: AsyncRuntime> Line<R> {
         let dialling = dialling.get_mut();
         let dialled = dialling.get_or_insert_with(begin).await;
         *dialling = None;
-        dialled.map_err(|reason| unreachable_peer(&reason))
+        dialled.map_err(|error| unreachable_peer(&error.to_string()))
     }
 
     /// Sends what `input` yields and gives the answers. Connects only once there is something to send: openraft

@@ -160,7 +160,8 @@ impl<R: AsyncRuntime> Calls<R> {
         let (_, under_way) = dialling.get_or_insert_with(begin);
         let channel = under_way.await;
         *dialling = None;
-        let opened = Arc::new(Line::start(peer.clone(), channel?));
+        let channel = channel.map_err(|error| error.to_string())?;
+        let opened = Arc::new(Line::start(peer.clone(), channel));
         *line = Some(Arc::clone(&opened));
         Ok(opened)
     }
@@ -252,6 +253,7 @@ mod tests {
     use tokio_util::bytes::BytesMut;
 
     use super::*;
+    use crate::failure::DialError;
 
     const SOON: Duration = Duration::from_millis(50);
     const LONG: Duration = Duration::from_mins(1);
@@ -265,7 +267,7 @@ mod tests {
     }
 
     impl Dial for Peers {
-        fn dial(&self, _: NodeId, _: &Peer, _: Lane) -> BoxFuture<'static, Result<Channel, String>> {
+        fn dial(&self, _: NodeId, _: &Peer, _: Lane) -> BoxFuture<'static, Result<Channel, DialError>> {
             self.dialled.fetch_add(1, Ordering::SeqCst);
             let (handshakes, answers) = (Arc::clone(&self.handshakes), self.answers);
             Box::pin(async move {

@@ -1,5 +1,6 @@
 //! What the frames between nodes hold: a version byte, then bincode.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use openraft::AsyncRuntime;
@@ -37,6 +38,10 @@ pub(crate) struct Hello {
 pub(crate) enum Welcome {
     Yes,
     No(String),
+    /// The cluster has removed the node that holds this key.
+    Removed {
+        index: u64,
+    },
 }
 
 /// The answer to one append. Errors of the node itself travel as text: theirs have no stable layout.
@@ -72,6 +77,8 @@ pub(crate) enum Ask<R: AsyncRuntime> {
     Propose(#[serde(with = "crate::types::raw_bytes")] Vec<u8>),
     Change(Change),
     Clock,
+    /// Who belongs to the cluster, confirmed by a quorum after this was received.
+    Members,
 }
 
 /// What they answer.
@@ -103,6 +110,7 @@ pub(crate) enum Said<R: AsyncRuntime> {
     Unknown(String),
     /// The node itself is in trouble.
     Failed(String),
+    Members(BTreeMap<NodeId, Peer>),
 }
 
 /// A change of the membership.

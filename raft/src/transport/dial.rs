@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::failure::DialError;
 use crate::network::wire::{Hello, Welcome, decode_greeting, encode};
 use crate::network::{Channel, Dial, Lane};
 use crate::transport::tls::{Accept, Credentials, pinned};
@@ -25,7 +26,12 @@ pub(crate) struct TlsDial {
 }
 
 impl Dial for TlsDial {
-    fn dial(&self, target: NodeId, peer: &Peer, lane: Lane) -> BoxFuture<'static, Result<Channel, String>> {
+    fn dial(
+        &self,
+        target: NodeId,
+        peer: &Peer,
+        lane: Lane,
+    ) -> BoxFuture<'static, Result<Channel, DialError>> {
         let credentials = Arc::clone(&self.credentials);
         let (address, key) = (peer.peer_address.clone(), peer.public_key);
         let hello = Hello {
@@ -42,11 +48,12 @@ impl Dial for TlsDial {
             let text = |error: std::io::Error| format!("{address}: {error}");
             frames.send(encode(&hello).map_err(text)?).await.map_err(text)?;
             let Some(frame) = frames.next().await else {
-                return Err(format!("{address}: closed without a word"));
+                return Err(format!("{address}: closed without a word").into());
             };
             match decode_greeting(&frame.map_err(text)?).map_err(text)? {
                 Welcome::Yes => Ok(channel(frames, max)),
-                Welcome::No(reason) => Err(format!("{address} refuses us: {reason}")),
+                Welcome::No(reason) => Err(format!("{address} refuses us: {reason}").into()),
+                Welcome::Removed { index } => Err(DialError::Removed { index }),
             }
         })
     }

@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::bytes::Bytes;
 
+use crate::failure::NotWelcome;
 use crate::network::wire::{Hello, Welcome, decode_greeting, encode};
 use crate::network::{Channel, Lane};
 use crate::transport::tls::{Credentials, public_key_digest};
@@ -33,8 +34,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Who decides about those that come in.
 pub(crate) trait Doorman: Send + Sync + 'static {
-    /// The digest of the key that is recorded for a node, or why it isn't let in.
-    fn key_of(&self, id: NodeId) -> Result<[u8; 32], String>;
+    /// Whether a node that has proved a key is let in.
+    fn welcomes(&self, id: NodeId, key: [u8; 32]) -> Result<(), NotWelcome>;
     /// Serves a member's connection until it ends.
     fn serve(&self, from: NodeId, lane: Lane, channel: Channel) -> BoxFuture<'static, ()>;
     /// Answers a stranger's one request.
@@ -124,7 +125,7 @@ impl<D: Doorman> Listener<D> {
 /// Why a peer isn't let in.
 struct Refusal {
     /// What it hears.
-    told: String,
+    told: Welcome,
     /// What our log says.
     noted: String,
 }
@@ -161,32 +162,39 @@ impl<D: Doorman> Door<D> {
             return;
         }
         let Greeted { mut frames, hello, key } = greeted;
-        let refusal = self.check(&hello, key).err();
-        let welcome = refusal.as_ref().map_or(Welcome::Yes, |refusal| Welcome::No(refusal.told.clone()));
+        let (welcome, refusal) = match self.check(&hello, key) {
+            Ok(()) => (Welcome::Yes, None),
+            Err(Refusal { told, noted }) => (told, Some(noted)),
+        };
         let Ok(frame) = encode(&welcome) else { return };
         let told = tokio::time::timeout(self.greeting, frames.send(frame)).await;
         match (refusal, told) {
             (None, Ok(Ok(()))) => {
                 self.doorman.serve(from, hello.lane, channel(frames, self.frame_bytes_max)).await;
             }
-            (Some(Refusal { noted, .. }), _) => tracing::warn!(from, reason = noted, "peer refused"),
+            (Some(reason), _) => tracing::warn!(from, reason, "peer refused"),
             (None, _) => tracing::debug!(from, "a peer left before it was welcomed"),
         }
     }
 
     /// Who holds the key that is recorded for its id is told what is wrong; a stranger hears nothing about us.
     fn check(&self, hello: &Hello, key: [u8; 32]) -> Result<(), Refusal> {
-        let known = match self.doorman.key_of(hello.from) {
-            Ok(recorded) if recorded == key => Ok(()),
-            Ok(_) => Err(format!("another key is recorded for node {}", hello.from)),
-            Err(reason) => Err(reason),
-        };
+        let known = self.doorman.welcomes(hello.from, key);
         let elsewhere = self.is_meant(hello).err();
         match (known, elsewhere) {
             (Ok(()), None) => Ok(()),
-            (Ok(()), Some(reason)) => Err(Refusal { told: reason.clone(), noted: reason }),
-            (Err(told), None) => Err(Refusal { noted: told.clone(), told }),
-            (Err(told), Some(reason)) => Err(Refusal { noted: format!("{told}; {reason}"), told }),
+            (Ok(()), Some(reason)) => Err(Refusal { told: Welcome::No(reason.clone()), noted: reason }),
+            (Err(NotWelcome::Removed { index }), None) => Err(Refusal {
+                told: Welcome::Removed { index },
+                noted: format!("it was removed at index {index}"),
+            }),
+            (Err(error), None) => {
+                Err(Refusal { told: Welcome::No(error.to_string()), noted: error.to_string() })
+            }
+            (Err(error), Some(reason)) => Err(Refusal {
+                noted: format!("{error}; {reason}"),
+                told: Welcome::No(format!("node {} is not a member", hello.from)),
+            }),
         }
     }
 
@@ -238,8 +246,12 @@ mod tests {
     struct Knows;
 
     impl Doorman for Knows {
-        fn key_of(&self, id: NodeId) -> Result<[u8; 32], String> {
-            if id == 2 { Ok(OURS) } else { Err(format!("node {id} is not a member")) }
+        fn welcomes(&self, id: NodeId, key: [u8; 32]) -> Result<(), NotWelcome> {
+            match (id, key == OURS) {
+                (2, true) => Ok(()),
+                (4, true) => Err(NotWelcome::Removed { index: 70 }),
+                _ => Err(NotWelcome::Stranger(format!("node {id} is not a member"))),
+            }
         }
         fn serve(&self, _: NodeId, _: Lane, _: Channel) -> BoxFuture<'static, ()> {
             Box::pin(std::future::ready(()))
@@ -272,6 +284,13 @@ mod tests {
         }
     }
 
+    fn told(refusal: &Refusal) -> &str {
+        match &refusal.told {
+            Welcome::No(reason) => reason,
+            Welcome::Yes | Welcome::Removed { .. } => "",
+        }
+    }
+
     fn hello(service_id: &str) -> Hello {
         Hello { service_id: service_id.to_owned(), generation: 1, from: 2, to: 1, lane: Lane::Calls }
     }
@@ -281,21 +300,33 @@ mod tests {
         let door = door();
         assert!(door.check(&hello("jfrt@01ours"), OURS).is_ok());
         let refusal = door.check(&hello(&"x".repeat(60_000)), [9; 32]).unwrap_err();
-        assert!(!refusal.told.contains("01ours"), "{}", refusal.told);
+        assert!(!told(&refusal).contains("01ours"), "{}", told(&refusal));
         assert!(
             refusal.noted.contains("01ours") && refusal.noted.len() < 300,
             "{} bytes",
             refusal.noted.len()
         );
         let refusal = door.check(&Hello { from: 3, ..hello("jfrt@01theirs") }, OURS).unwrap_err();
-        assert_eq!(refusal.told, "node 3 is not a member");
+        assert_eq!(told(&refusal), "node 3 is not a member");
+    }
+
+    #[test]
+    fn only_who_holds_the_key_of_a_removed_node_hears_that_it_was_removed() {
+        let door = door();
+        let removed = Hello { from: 4, ..hello("jfrt@01ours") };
+        let refusal = door.check(&removed, OURS).unwrap_err();
+        assert!(matches!(refusal.told, Welcome::Removed { index: 70 }));
+        let refusal = door.check(&removed, [9; 32]).unwrap_err();
+        assert_eq!(told(&refusal), "node 4 is not a member");
+        let refusal = door.check(&Hello { generation: 2, ..removed }, OURS).unwrap_err();
+        assert_eq!(told(&refusal), "node 4 is not a member", "another generation may know it still");
     }
 
     #[test]
     fn a_member_hears_what_is_wrong() {
         let refusal = door().check(&hello("jfrt@01theirs"), OURS).unwrap_err();
-        assert_eq!(refusal.told, "this is jfrt@01ours, not \"jfrt@01theirs\"");
+        assert_eq!(told(&refusal), "this is jfrt@01ours, not \"jfrt@01theirs\"");
         let refusal = door().check(&Hello { generation: 2, ..hello("jfrt@01ours") }, OURS).unwrap_err();
-        assert!(refusal.told.contains("generation 1, not 2"), "{}", refusal.told);
+        assert!(told(&refusal).contains("generation 1, not 2"), "{}", told(&refusal));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use circlet_raft::{Capture, Machine, NodeId, Peer};
+use circlet_raft::{Capture, Machine, NodeId, Peer, Removal};
 
 /// The commands so far, and the members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,10 @@ impl Machine for Ledger {
 
     fn admitted(_: &Self) -> Vec<(NodeId, Peer)> {
         Vec::new()
+    }
+
+    fn removed(_: &Self, _: NodeId) -> Option<Removal> {
+        None
     }
 
     fn digest(_: &Self) -> [u8; 32] {

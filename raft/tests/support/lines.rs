@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use circlet_raft::{Capture, Machine, NodeId, Peer};
+use circlet_raft::{Capture, Machine, NodeId, Peer, Removal};
 
 /// The lines, where they came, and the time of the last.
 #[derive(Clone, Default)]
@@ -13,8 +13,9 @@ use circlet_raft::{Capture, Machine, NodeId, Peer};
 pub(crate) struct Lines {
     pub(crate) lines: imbl::OrdMap<String, u64>,
     pub(crate) now_ms: u64,
-    /// Who has been a member; not in snapshots.
-    once_members: imbl::OrdSet<NodeId>,
+    /// Who has been a member, and who is not any more; not in snapshots.
+    once_members: imbl::OrdMap<NodeId, [u8; 32]>,
+    removed: imbl::OrdMap<NodeId, Removal>,
 }
 
 /// A line that admits a node, which waits from then on until it has been a member.
@@ -42,7 +43,7 @@ impl Machine for Lines {
             Some((line.to_owned(), index.parse().ok()?))
         };
         let lines = lines.map(pair).collect::<Option<_>>().ok_or("no index")?;
-        Ok(Self { lines, now_ms, once_members: imbl::OrdSet::new() })
+        Ok(Self { lines, now_ms, ..Self::default() })
     }
 
     fn capture(&self) -> Capture {
@@ -63,8 +64,11 @@ impl Machine for Lines {
         Ok(first.to_be_bytes().to_vec())
     }
 
-    fn members(&mut self, _: u64, members: &BTreeMap<NodeId, Peer>, _: &BTreeSet<NodeId>) {
-        self.once_members.extend(members.keys().copied());
+    fn members(&mut self, index: u64, members: &BTreeMap<NodeId, Peer>, _: &BTreeSet<NodeId>) {
+        self.once_members.extend(members.iter().map(|(id, peer)| (*id, peer.public_key)));
+        for (id, public_key) in self.once_members.iter().filter(|(id, _)| !members.contains_key(id)) {
+            self.removed.entry(*id).or_insert(Removal { index, public_key: *public_key });
+        }
     }
 
     fn view(&self) -> Arc<Self> {
@@ -87,7 +91,11 @@ impl Machine for Lines {
             public_key: [0; 32],
         };
         let ids = view.lines.keys().filter_map(|line| line.strip_prefix(ADMIT)?.parse().ok());
-        ids.filter(|id| !view.once_members.contains(id)).map(|id| (id, peer(id))).collect()
+        ids.filter(|id| !view.once_members.contains_key(id)).map(|id| (id, peer(id))).collect()
+    }
+
+    fn removed(view: &Self, id: NodeId) -> Option<Removal> {
+        view.removed.get(&id).copied()
     }
 
     fn digest(view: &Self) -> [u8; 32] {

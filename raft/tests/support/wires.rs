@@ -14,7 +14,9 @@ use circlet_raft::network::{Channel, Dial, Lane};
 use circlet_raft::replica::{Parts, Replica};
 use circlet_raft::state_machine::StateMachine;
 use circlet_raft::storage::Storage;
-use circlet_raft::{Clocks, Committed, NodeId, Peer, ProposeError, Settings, SystemClocks};
+use circlet_raft::{
+    Clocks, Committed, DialError, NodeId, NotWelcome, Peer, ProposeError, Settings, SystemClocks,
+};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::future::BoxFuture;
 use futures::{SinkExt, StreamExt};
@@ -34,6 +36,10 @@ pub(crate) struct Wires {
 impl Wires {
     pub(crate) fn isolate(&self, id: NodeId) {
         self.isolated.lock().unwrap().insert(id);
+    }
+
+    pub(crate) fn connect(&self, id: NodeId) {
+        self.isolated.lock().unwrap().remove(&id);
     }
 
     pub(crate) fn heal(&self) {
@@ -74,7 +80,7 @@ struct End {
 }
 
 impl Dial for End {
-    fn dial(&self, target: NodeId, _: &Peer, lane: Lane) -> BoxFuture<'static, Result<Channel, String>> {
+    fn dial(&self, target: NodeId, _: &Peer, lane: Lane) -> BoxFuture<'static, Result<Channel, DialError>> {
         let (wires, me) = (Arc::clone(&self.wires), self.me);
         Box::pin(async move {
             if wires.is_cut(me, target) {
@@ -82,6 +88,10 @@ impl Dial for End {
             }
             let node = wires.nodes.lock().unwrap().get(&target).and_then(Weak::upgrade);
             let node = node.ok_or("nobody there")?;
+            node.welcomes(me, peer(me).public_key).map_err(|error| match error {
+                NotWelcome::Removed { index } => DialError::Removed { index },
+                NotWelcome::Stranger(reason) => DialError::Failed(reason),
+            })?;
             let (ours, theirs) = (pipe(&wires, (me, target)), pipe(&wires, (me, target)));
             tokio::spawn(node.serve(me, lane, channel(theirs.0, ours.1)));
             Ok(channel(ours.0, theirs.1))
@@ -130,39 +140,53 @@ impl Journal for NoSnapshots {
     }
 }
 
-fn peer(id: NodeId) -> Peer {
+pub(crate) fn peer(id: NodeId) -> Peer {
     let name = format!("node-{id}");
-    Peer { name, peer_address: String::new(), client_url: String::new(), public_key: [0; 32] }
+    Peer {
+        name,
+        peer_address: String::new(),
+        client_url: String::new(),
+        public_key: [id.to_le_bytes()[0]; 32],
+    }
+}
+
+/// A node that was told of those with lower ids, and its clocks.
+pub(crate) async fn start(
+    home: &tempfile::TempDir,
+    wires: &Arc<Wires>,
+    id: NodeId,
+) -> (Arc<Node>, Arc<Skewed>) {
+    let data = home.path().join(id.to_string());
+    std::fs::create_dir_all(&data).unwrap();
+    let storage = Storage::open(&data).unwrap();
+    let clocks = Arc::new(Skewed::default());
+    let parts = Parts {
+        id,
+        log: storage.log,
+        state_machine: storage.machine,
+        board: storage.board,
+        journal: Arc::new(NoSnapshots),
+        dial: Arc::new(End { wires: Arc::clone(wires), me: id }),
+        clocks: Arc::clone(&clocks) as Arc<dyn Clocks>,
+        // A leader that is late for a second, as on a busy machine, is waited for.
+        settings: Settings { election_min_ms: 1_000, election_max_ms: 1_600, ..Settings::default() },
+        accept_clock: false,
+        introduced: (1..id).map(|known| (known, peer(known))).collect(),
+        incoming: storage.snapshots.folder(),
+        blocking: Arc::new(Threads),
+        salt: id,
+        defects: Defects::default(),
+    };
+    let node: Arc<Node> = Replica::start(parts).await.unwrap();
+    wires.nodes.lock().unwrap().insert(id, Arc::downgrade(&node));
+    (node, clocks)
 }
 
 /// Three nodes, all voting, with their clocks.
 pub(crate) async fn three(home: &tempfile::TempDir, wires: &Arc<Wires>) -> Vec<(Arc<Node>, Arc<Skewed>)> {
     let mut nodes = Vec::new();
     for id in 1..=3 {
-        let data = home.path().join(id.to_string());
-        std::fs::create_dir_all(&data).unwrap();
-        let storage = Storage::open(&data).unwrap();
-        let clocks = Arc::new(Skewed::default());
-        let parts = Parts {
-            id,
-            log: storage.log,
-            state_machine: storage.machine,
-            board: storage.board,
-            journal: Arc::new(NoSnapshots),
-            dial: Arc::new(End { wires: Arc::clone(wires), me: id }),
-            clocks: Arc::clone(&clocks) as Arc<dyn Clocks>,
-            // A leader that is late for a second, as on a busy machine, is waited for.
-            settings: Settings { election_min_ms: 1_000, election_max_ms: 1_600, ..Settings::default() },
-            accept_clock: false,
-            introduced: Vec::new(),
-            incoming: storage.snapshots.folder(),
-            blocking: Arc::new(Threads),
-            salt: id,
-            defects: Defects::default(),
-        };
-        let node: Arc<Node> = Replica::start(parts).await.unwrap();
-        wires.nodes.lock().unwrap().insert(id, Arc::downgrade(&node));
-        nodes.push((node, clocks));
+        nodes.push(start(home, wires, id).await);
     }
     nodes[0].0.initialize(peer(1)).await.unwrap();
     for id in 2..=3 {

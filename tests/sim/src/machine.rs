@@ -7,7 +7,7 @@ use std::sync::Arc;
 use circlet_authority::State;
 use circlet_raft::replica::Replica;
 use circlet_raft::state_machine::StateMachine;
-use circlet_raft::{Capture, Machine, NodeId, Peer};
+use circlet_raft::{Capture, Machine, NodeId, Peer, Removal};
 use sha2::{Digest, Sha256};
 
 use crate::authority::Authority;
@@ -109,6 +109,10 @@ impl Machine for Watched {
 
     fn admitted(view: &State) -> Vec<(NodeId, Peer)> {
         Authority::admitted(view)
+    }
+
+    fn removed(view: &State, id: NodeId) -> Option<Removal> {
+        Authority::removed(view, id)
     }
 
     fn digest(view: &State) -> [u8; 32] {

@@ -138,9 +138,6 @@ async fn recover(cluster: &Arc<Cluster>, history: &History) {
             Ok(()) => return,
             Err(reason) => why = reason,
         }
-        if global_nanos() + RECOVERY_MS * 500_000 > deadline {
-            cluster.introduce().await;
-        }
     }
     if history.violation().is_none() {
         history.accuse("liveness", format!("after {RECOVERY_MS} ms without faults: {why}"));

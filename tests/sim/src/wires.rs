@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use circlet_raft::network::{Channel, Dial, Lane};
-use circlet_raft::{NodeId, Peer};
+use circlet_raft::{DialError, NodeId, NotWelcome, Peer};
 use futures::future::BoxFuture;
 use futures::{Sink, Stream};
 use openraft_rt::AsyncRuntime;
@@ -320,7 +320,12 @@ pub struct Plug {
 }
 
 impl Dial for Plug {
-    fn dial(&self, target: NodeId, peer: &Peer, lane: Lane) -> BoxFuture<'static, Result<Channel, String>> {
+    fn dial(
+        &self,
+        target: NodeId,
+        peer: &Peer,
+        lane: Lane,
+    ) -> BoxFuture<'static, Result<Channel, DialError>> {
         let (wires, me, expected) = (Arc::clone(&self.wires), self.me, peer.public_key);
         Box::pin(async move {
             wires.travel(me, target).await;
@@ -334,12 +339,13 @@ impl Dial for Plug {
                 std::future::pending::<()>().await;
             }
             if key != expected {
-                return Err("another key than the one recorded".to_owned());
+                return Err("another key than the one recorded".into());
             }
             let ours = lock(&wires.keys).get(&me).copied();
-            if Some(member.key_of(me)?) != ours {
-                return Err("refused: another key is recorded".to_owned());
-            }
+            member.welcomes(me, ours.unwrap_or_default()).map_err(|error| match error {
+                NotWelcome::Removed { index } => DialError::Removed { index },
+                NotWelcome::Stranger(reason) => DialError::Failed(format!("refused: {reason}")),
+            })?;
             let (to, their_rx) = wires.pipe(me, target, lane);
             let (back, our_rx) = wires.pipe(target, me, lane);
             let serving = member.serve(me, lane, channel(back, their_rx));

@@ -153,22 +153,6 @@ impl Cluster {
         .await;
     }
 
-    /// What an operator does for a node that slept while others came: it lets in nobody whom its log doesn't know, so a
-    /// leader that it knows must bring it up to date. (A known limit; see docs/bugs-found.md.)
-    pub async fn introduce(&self) {
-        let computers = self.computers();
-        let Some(behind) = computers.iter().find(|computer| !self.knows_all(computer)) else { return };
-        let Some((_, member)) = behind.node() else { return };
-        let known = member.status().members;
-        drop(member);
-        let host = computers.iter().find(|one| one.id != behind.id && known.contains_key(&one.id));
-        if let (Some(leader), Some(host)) = (self.leader(), host.map(|host| host.id)) {
-            let transferred = ask(&leader, move |member| async move { member.transfer(host).await.is_ok() });
-            // Whether it helped is seen by who knows whom.
-            let _ = transferred.await;
-        }
-    }
-
     /// The computer is thrown away, with its disk.
     pub fn discard(&self, computer: &Computer) {
         computer.gone.store(true, Ordering::SeqCst);
