@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use circlet_authority::{Action, Actor, Command, Outcome, State};
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
-use circlet_raft::{Instants, MemberError, NodeId, NotReached, Peer, ProposeError, Published, Raft, Status};
+use circlet_raft::{
+    Dismissed, Instants, MemberError, NodeId, NotReached, Peer, ProposeError, Published, Raft, Status,
+};
 
 use crate::clock::{self, Now};
 use crate::keys::Keys;
@@ -155,9 +157,9 @@ impl Cluster {
         self.raft.show_certificates(chain)
     }
 
-    /// Resolves with the log index at which the cluster removed this node, once a member has said so.
-    pub fn removed(&self) -> impl Future<Output = u64> + Send + 'static {
-        self.raft.removed()
+    /// Resolves once a member has said why this node doesn't belong to the cluster any more.
+    pub fn dismissed(&self) -> impl Future<Output = Dismissed> + Send + 'static {
+        self.raft.dismissed()
     }
 
     /// Resolves with the reason when this node has stopped itself.

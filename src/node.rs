@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_raft::{OpenError, Raft};
+use circlet_raft::{Dismissed, OpenError, Raft};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -112,6 +112,14 @@ pub enum ServeError {
         index: u64,
         /// Its former cluster.
         service_id: String,
+    },
+    /// The disk was set back, as a peer has noticed.
+    #[error("the disk of node {node_id} went back to an older state: {} lacks what the node had told its peers", .folder.display())]
+    SetBack {
+        /// The node.
+        node_id: u64,
+        /// Its data.
+        folder: PathBuf,
     },
     /// The node has stopped itself, rather than answer from a state that it can't vouch for.
     #[error("the node has stopped itself: {0}")]
@@ -310,7 +318,7 @@ impl Node {
             }
             reason = self.cluster.stopped() => Err(ServeError::Stopped(reason)),
             error = arriving => Err(error),
-            error = self.removed() => Err(error),
+            error = self.dismissed() => Err(error),
         }
     }
 
@@ -339,9 +347,9 @@ impl Node {
         }
     }
 
-    /// Until this node was removed: by its own view, which knows of its admission and doesn't hold it any more, or by the
+    /// Until this node doesn't belong any more: by its own view, which knows of its admission and doesn't hold it any more, or by the
     /// word of a member, since nobody sends a removed node the entry that says so.
-    async fn removed(&self) -> ServeError {
+    async fn dismissed(&self) -> ServeError {
         let node_id = self.identity.node_id;
         loop {
             let view = &self.cluster.published().view;
@@ -350,8 +358,12 @@ impl Node {
                 let index = view.removed_node(node_id).map_or(view.index(), |removed| removed.index);
                 return self.was_removed(index);
             }
-            if let Ok(index) = tokio::time::timeout(REMOVED_LOOK, self.cluster.removed()).await {
-                return self.was_removed(index);
+            match tokio::time::timeout(REMOVED_LOOK, self.cluster.dismissed()).await {
+                Ok(Dismissed::Removed { index }) => return self.was_removed(index),
+                Ok(Dismissed::SetBack) => {
+                    return ServeError::SetBack { node_id, folder: self.home.paths.data() };
+                }
+                Err(_) => {}
             }
         }
     }

@@ -49,7 +49,8 @@ pub use outcome::{Descendants, Imported, Outcome, RevokeNote, Revoked};
 pub use plan::{IssueRequest, Plan, TokenClass};
 pub use record::{
     Family, FamilyId, Generation, Group, IssuerLimits, JoinToken, Key, KeyOrigin, KeyState, Node, NodeRecord,
-    NodeRole, Origin, RemovedNode, Sealed, SealedKind, TokenRecord, TrustedIssuer, User, UserStatus, Watermark,
+    NodeRole, Origin, RemovedNode, Sealed, SealedKind, TokenRecord, TrustedIssuer, User, UserStatus,
+    Watermark,
 };
 pub use refusal::Refusal;
 pub use rights::{Principal, Rights};

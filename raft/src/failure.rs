@@ -58,12 +58,29 @@ pub enum DialError {
     /// Nobody there, or not willing.
     #[error("{0}")]
     Failed(String),
-    /// The peer, which has proved its key, says that the cluster has removed us.
+    /// The peer, which has proved its key, says why we don't belong to the cluster any more.
+    #[error("{0}")]
+    Dismissed(Dismissed),
+}
+
+/// Why a node doesn't belong to the cluster any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Dismissed {
+    /// The cluster has removed it.
     #[error("the cluster removed this node at index {index}")]
     Removed {
         /// The log index that did it.
         index: u64,
     },
+    /// Its disk doesn't hold any more what it had held and said.
+    #[error("the disk of this node went back to an older state")]
+    SetBack,
+}
+
+impl From<Dismissed> for DialError {
+    fn from(why: Dismissed) -> Self {
+        Self::Dismissed(why)
+    }
 }
 
 impl From<String> for DialError {
@@ -81,12 +98,9 @@ impl From<&str> for DialError {
 /// Why a peer isn't let in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotWelcome {
-    /// It holds the key of a node that the cluster has removed, and may know.
-    #[error("the cluster removed this node at index {index}")]
-    Removed {
-        /// The log index that did it.
-        index: u64,
-    },
+    /// It holds the key of a node that doesn't belong any more, and may know why.
+    #[error("{0}")]
+    Dismissed(Dismissed),
     /// Anything else, in words that a stranger may hear.
     #[error("{0}")]
     Stranger(String),

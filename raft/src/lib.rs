@@ -57,7 +57,9 @@ mod watch;
 
 pub use clock_watch::{Clocks, Instants, SystemClocks};
 pub use engine::{DiskReport, DiskTrouble, FLUSH_MICROS};
-pub use failure::{DialError, MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError};
+pub use failure::{
+    DialError, Dismissed, MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError,
+};
 pub use machine::{Capture, Machine, Removal};
 pub use published::{Board, Published};
 pub use raft::{Gate, Options, Raft};

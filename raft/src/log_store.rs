@@ -22,6 +22,7 @@ use openraft::{AsyncRuntime, OptionalSend, RaftLogReader};
 
 use crate::damage::Damage;
 use crate::engine::{Batch, DiskReport, Engine};
+use crate::journal::Durable;
 use crate::types::Types;
 
 mod open;
@@ -93,7 +94,11 @@ impl<R> LogStore<R> {
     /// # Errors
     /// [`Damage`] inside the error if a record can't be believed or one is missing.
     pub fn open(engine: Arc<dyn Engine>, bound: PurgeBound) -> io::Result<Self> {
-        let tail = open::load(&*engine)?;
+        let mut tail = open::load(&*engine)?;
+        tail.durable = Durable {
+            term: tail.vote.map_or(0, |vote| vote.leader_id.term),
+            last: tail.last.as_ref().map(place).unwrap_or_default(),
+        };
         Ok(Self { engine, tail: Arc::new(Mutex::new(tail)), bound, runtime: PhantomData })
     }
 
@@ -118,6 +123,12 @@ impl<R> LogStore<R> {
     /// The index of the last entry of which we knew that it was decided.
     pub(crate) fn committed_index(&self) -> Option<u64> {
         self.tail().committed.map(|committed| committed.index())
+    }
+
+    /// What of log and vote would outlast a power cut now.
+    #[must_use]
+    pub fn durable(&self) -> Durable {
+        self.tail().durable
     }
 
     /// Why the log can't be written any more, once that is so.
@@ -225,6 +236,11 @@ impl<R> LogStore<R> {
     }
 }
 
+/// Term and index of an entry.
+fn place(log_id: &LogId) -> (u64, u64) {
+    (log_id.committed_leader_id().term, log_id.index())
+}
+
 /// Whether the engine has never held a log.
 pub fn is_new(engine: &dyn Engine) -> io::Result<bool> {
     Ok(engine.get(record::FORMAT)?.is_none())
@@ -318,7 +334,9 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for LogStore<R> {
         let mut batch = Batch::default();
         batch.put(VOTE, encode(VOTE, vote));
         self.tail().vote = Some(*vote);
-        self.commit(batch).await
+        self.commit(batch).await?;
+        self.tail().durable.term = vote.leader_id.term;
+        Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
@@ -343,9 +361,17 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for LogStore<R> {
     {
         let (batch, end, bytes) = self.take(entries)?;
         let tail = Arc::clone(&self.tail);
+        let (last, truncations) = {
+            let tail = self.tail();
+            (tail.last.as_ref().map(place), tail.truncations)
+        };
         let done = move |result: io::Result<()>| {
             if result.is_ok() {
-                tail.lock().unwrap_or_else(PoisonError::into_inner).made_durable(end, bytes);
+                let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+                tail.made_durable(end, bytes);
+                if tail.truncations == truncations {
+                    tail.durable.last = tail.durable.last.max(last.unwrap_or_default());
+                }
             }
             callback.io_completed(result);
         };
@@ -371,6 +397,8 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for LogStore<R> {
             }
             let last = last.or(tail.purged);
             tail.truncate(from, last);
+            // At once: what is being removed is not to be relied on any more.
+            tail.durable.last = tail.durable.last.min(last.as_ref().map(place).unwrap_or_default());
             (batch, from)
         };
         self.commit(batch).await?;
@@ -388,6 +416,9 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for LogStore<R> {
             tail.purge(upto);
             tail.sweep(SWEEP_AT_PURGE).for_each(|index| batch.remove(entry_key(index)));
         }
-        self.commit(batch).await
+        self.commit(batch).await?;
+        let mut tail = self.tail();
+        tail.durable.last = tail.durable.last.max(place(&upto));
+        Ok(())
     }
 }

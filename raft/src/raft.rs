@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::blocking::{Threads, unblock};
 use crate::clock_watch::{Clocks, Instants};
 use crate::defects::Defects;
-use crate::failure::{MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError};
+use crate::failure::{Dismissed, MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError};
 use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::network::{Channel, Lane};
@@ -191,10 +191,10 @@ impl<M: Machine> Raft<M> {
         self.node.replica.stopped()
     }
 
-    /// Resolves with the log index at which the cluster removed this node, once a member has said so. Its own log need
-    /// not know: nobody sends a removed node anything.
-    pub fn removed(&self) -> impl Future<Output = u64> + Send + 'static {
-        self.node.replica.removed()
+    /// Resolves once a member has said why this node doesn't belong to the cluster any more. Its own log need not know:
+    /// nobody sends a removed node anything.
+    pub fn dismissed(&self) -> impl Future<Output = Dismissed> + Send + 'static {
+        self.node.replica.dismissed()
     }
 
     /// Stops the node; a leader hands over first.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use openraft::alias::LogIdOf;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::storage::RaftLogStorage;
@@ -22,12 +23,12 @@ use tokio_util::sync::CancellationToken;
 use crate::blocking::Blocking;
 use crate::clock_watch::{Clocks, Instants, Offsets, Stamper};
 use crate::defects::Defects;
-use crate::failure::{NotFresh, NotWelcome, OpenError};
+use crate::failure::{Dismissed, NotFresh, NotWelcome, OpenError};
 use crate::folder::Folder;
 use crate::freshness::{AskLeader, Prover, ReadIndex};
-use crate::journal::Journal;
+use crate::journal::{Durable, Journal};
 use crate::machine::Machine;
-use crate::network::acknowledged::Acknowledged;
+use crate::network::acknowledged::{Acknowledged, Place, Standing};
 use crate::network::calls::{CallError, Calls};
 use crate::network::dismissal::{Attentive, Dismissal};
 use crate::network::serve::{self, Answer, Inbox};
@@ -198,6 +199,19 @@ where
             silence: Duration::from_millis(self.settings.snapshot_silence_ms),
             blocking: Arc::clone(&self.blocking),
         };
+        if lane == Lane::Calls {
+            // It may have been away, and have come back as another.
+            let this = Arc::clone(&self);
+            detach::<R>(async move {
+                let peer = this.peer(from);
+                let comparing = async {
+                    if let Some(peer) = peer {
+                        this.compare_with(from, peer).await;
+                    }
+                };
+                R::select2(this.stop.cancelled(), comparing).await;
+            });
+        }
         let serving = serve::serve(self.raft.clone(), Arc::clone(&self), inbox, from, lane, channel);
         R::select3(self.stop.cancelled(), serving, self.until_unwelcome(from)).await;
     }
@@ -216,10 +230,15 @@ where
     pub fn welcomes(&self, id: NodeId, key: [u8; 32]) -> Result<(), NotWelcome> {
         let removed = M::removed(&self.board.load().view, id);
         match self.key_of(id) {
+            Ok(recorded) if recorded == key && self.acknowledged.is_set_back(id) => {
+                Err(NotWelcome::Dismissed(Dismissed::SetBack))
+            }
             Ok(recorded) if recorded == key => Ok(()),
             Ok(_) => Err(NotWelcome::Stranger(format!("another key is recorded for node {id}"))),
             Err(reason) => Err(match removed {
-                Some(removal) if removal.public_key == key => NotWelcome::Removed { index: removal.index },
+                Some(removal) if removal.public_key == key => {
+                    NotWelcome::Dismissed(Dismissed::Removed { index: removal.index })
+                }
                 _ => NotWelcome::Stranger(reason),
             }),
         }
@@ -227,11 +246,6 @@ where
 
     /// The key that a node must prove to be let in, or why it isn't.
     fn key_of(&self, id: NodeId) -> Result<[u8; 32], String> {
-        if self.acknowledged.is_set_back(id) {
-            return Err(format!(
-                "the log of node {id} went back behind what it had acknowledged; remove it and let it join again"
-            ));
-        }
         let known = self.known(id).or_else(|| self.introduced_by_others(id));
         Ok(known.ok_or_else(|| format!("node {id} is not a member"))?.public_key)
     }
@@ -244,7 +258,8 @@ where
             R::sleep(WELCOME_LOOK).await;
             let now = self.key_of(from);
             let another = matches!((&first, &now), (Ok(first), Ok(now)) if first != now);
-            if self.peer(self.id).is_some() && (now.is_err() || another) {
+            let set_back = self.acknowledged.is_set_back(from);
+            if set_back || self.peer(self.id).is_some() && (now.is_err() || another) {
                 tracing::info!(from, "a connection is closed: its node is not welcome any more");
                 return;
             }
@@ -266,10 +281,15 @@ where
         })
     }
 
-    /// Resolves with the log index at which we were removed, once a member has said so.
-    pub fn removed(&self) -> impl Future<Output = u64> + Send + 'static {
+    /// Resolves once a member has said why we don't belong to the cluster any more.
+    pub fn dismissed(&self) -> impl Future<Output = Dismissed> + Send + 'static {
         let dismissal = self.dismissal.subscribe();
-        async move { dismissal.wait_for(Option::is_some).await.unwrap_or_default() }
+        async move {
+            match dismissal.wait_for(Option::is_some).await {
+                Some(why) => why,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Resolves with the reason when the replica has stopped itself.
@@ -336,6 +356,14 @@ where
 
     fn peer(&self, id: NodeId) -> Option<Peer> {
         self.metrics(|metrics| metrics.membership_config.membership().get_node(&id).cloned())
+    }
+
+    /// What is on our disk. A view may be ahead of the disk: what is decided but not synced here doesn't count.
+    fn standing(&self) -> Standing {
+        // In this order: what was applied before stays in the log, what was in the log before may be overwritten.
+        let applied = self.metrics(|metrics| metrics.last_applied.as_ref().map(place::<R>));
+        let Durable { term, last } = self.journal.durable();
+        Standing { term, last, decided: applied.unwrap_or_default().min(last) }
     }
 
     /// Asks the leader, who may be ourselves. A question that certainly didn't arrive is answered by `NotLeader`.
@@ -416,10 +444,14 @@ where
             Ask::ReadIndex { nonce } => self.confirm_read_index(nonce).await,
             Ask::Propose(command) => self.decide(command).await,
             Ask::Change(change) => self.change_here(change).await,
-            Ask::Clock => Said::Clock { wall_ms: self.clocks.wall_ms() },
+            Ask::Clock => Said::Clock { wall_ms: self.clocks.wall_ms(), standing: self.standing() },
             Ask::Members => self.members_as_confirmed().await,
         }
     }
+}
+
+fn place<R: AsyncRuntime>(log_id: &LogIdOf<Types<R>>) -> Place {
+    (log_id.committed_leader_id().term, log_id.index)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -29,6 +29,8 @@ pub struct Member {
     pub voter: bool,
     /// The last index known to be on its disk; only the leader knows.
     pub matched: Option<u64>,
+    /// The last index that it told us is decided and on its disk; none while it has told nothing.
+    pub decided: Option<u64>,
     /// It was found to lack what it had acknowledged to us, and is refused until it joins anew.
     pub set_back: bool,
     /// How far its wall clock is ahead of ours, in milliseconds, if measured lately.

@@ -10,7 +10,7 @@ use openraft::AsyncRuntime;
 use crate::blocking::{Blocking, Threads};
 use crate::damage::Damage;
 use crate::engine::{Batch, DiskReport, Engine, SledEngine};
-use crate::journal::Journal;
+use crate::journal::{Durable, Journal};
 use crate::log_store::{self, LogStore, PurgeBound};
 use crate::machine::Machine;
 use crate::published::Board;
@@ -85,6 +85,10 @@ impl<R: AsyncRuntime> Journal for Sizes<R> {
 
     fn snapshot_bytes(&self) -> u64 {
         self.snapshots.newest_bytes()
+    }
+
+    fn durable(&self) -> Durable {
+        self.log.durable()
     }
 
     fn purgeable(&self) -> Option<u64> {

@@ -12,7 +12,7 @@ mod ports;
 use std::time::Duration;
 
 use circlet_raft::{
-    Doorkeeper, Identity, KnockError, Machine, MemberError, ProposeError, Settings, knock, offline,
+    Dismissed, Doorkeeper, Identity, KnockError, Machine, MemberError, ProposeError, Settings, knock, offline,
 };
 use lines::{ADMIT, BOMB, Lines, NONSENSE};
 use nodes::{Node, cluster, identity, leader, patient, until};
@@ -340,4 +340,34 @@ fn a_folder_that_no_node_has_open_is_read_to_its_end_and_begins_another_log() {
     nodes[1].decide("on their own");
     assert_eq!(first.raft().status().members.len(), 2);
     assert!(!first.has("on their own") && !nodes[1].has("after"));
+}
+
+#[test]
+fn a_node_whose_disk_was_set_back_is_noticed_by_a_leader_that_it_never_answered() {
+    let home = home();
+    let mut nodes = cluster(&home, 3, &patient());
+    let old = leader(&nodes);
+    let (follower, next) = ((old + 1) % 3, (old + 2) % 3);
+    let backup = home.path().join("backup");
+    nodes[follower].kill();
+    nodes[follower].copy_disk(&backup, false);
+    nodes[follower].start();
+    let decided = nodes[follower].decide("acknowledged by all").index;
+    let id = nodes[follower].id();
+    let member = |nodes: &[Node]| nodes[next].raft().status().members[&id].clone();
+    until("it has told the next leader", || member(&nodes).decided >= Some(decided));
+    nodes[follower].kill();
+    nodes[follower].copy_disk(&backup, true);
+    let heir = nodes[next].id();
+    until("another leads", || {
+        let transferred = nodes[old].wait(|raft| async move { raft.transfer(heir).await });
+        transferred.is_ok() && nodes[next].leads()
+    });
+    nodes[follower].start();
+    until("the next leader notices", || member(&nodes).set_back);
+    let told = nodes[follower].wait(|raft| async move {
+        tokio::time::timeout(Duration::from_mins(2), raft.dismissed()).await.unwrap()
+    });
+    assert_eq!(told, Dismissed::SetBack);
+    nodes[next].decide("life goes on");
 }

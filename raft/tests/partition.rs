@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
 use circlet_raft::network::Lane;
-use circlet_raft::{Clocks, ProposeError};
+use circlet_raft::{Clocks, Dismissed, ProposeError};
 use futures::StreamExt;
 use lines::{BOMB, NONSENSE};
 use wires::{Wires, decide, in_time, leader, peer, start, three, until};
@@ -107,9 +107,11 @@ async fn a_node_that_was_cut_off_while_it_was_removed_hears_of_it_from_whom_it_d
     wires.isolate(3);
     in_time(async { while nodes[0].0.remove(3).await.is_err() {} }).await;
     let removed = nodes[0].0.published().index;
-    assert!(futures::poll!(std::pin::pin!(nodes[2].0.removed())).is_pending());
+    assert!(futures::poll!(std::pin::pin!(nodes[2].0.dismissed())).is_pending());
     wires.heal();
-    let heard = in_time(nodes[2].0.removed()).await;
+    let Dismissed::Removed { index: heard } = in_time(nodes[2].0.dismissed()).await else {
+        unreachable!("its disk is as it was");
+    };
     assert!(heard > 0 && heard <= removed, "index {heard} of {removed}");
     assert!(nodes[2].0.published().index < heard, "its own log doesn't know");
     assert!(nodes[2].0.status().members.contains_key(&3));
@@ -148,6 +150,8 @@ async fn a_node_lets_nobody_in_on_the_word_of_those_that_no_quorum_confirms() {
     in_time(async { while nodes[0].0.add_learner(4, peer(4)).await.is_err() {} }).await;
     let votes = || nodes[0].0.status().members.get(&4).is_some_and(|member| member.voter);
     until("the newcomer votes", votes).await;
+    in_time(async { while nodes[0].0.transfer(4).await.is_err() {} }).await;
+    until("the newcomer leads", || nodes[0].0.status().leader == Some(4)).await;
     // Whoever knows the newcomer can't confirm it: two of four are no quorum.
     wires.isolate(2);
     wires.isolate(4);

@@ -64,6 +64,8 @@ fn failure(error: ServeError) -> Failure {
             .hint("etc/security/master.key may be of another time; copy it from another node of the cluster"),
         error @ ServeError::Removed { .. } => Failure::input(error.to_string())
             .hint("move its home aside, and join anew from an empty directory"),
+        error @ ServeError::SetBack { .. } => Failure::input(error.to_string())
+            .hint("remove the node with `circlet cluster remove`, move its home aside, and join anew"),
         other => Failure::ours(other.to_string()),
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use super::record::{Entry, LogId, Vote};
+use crate::journal::Durable;
 
 /// Entries kept for replication and applying, beyond those that must be.
 const CACHE_BYTES_MAX: usize = 16 << 20;
@@ -32,6 +33,8 @@ pub(super) struct Tail {
     /// Purged entries from here up to `sweep_end` may still lie in the engine.
     swept_to: u64,
     sweep_end: u64,
+    /// What is on the disk, or less.
+    pub(super) durable: Durable,
     /// Bytes appended and not durable yet.
     pub(super) queued_bytes: usize,
     /// Counts truncations, so that a reader notices one.

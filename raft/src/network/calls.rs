@@ -254,6 +254,7 @@ mod tests {
 
     use super::*;
     use crate::failure::DialError;
+    use crate::network::acknowledged::Standing;
 
     const SOON: Duration = Duration::from_millis(50);
     const LONG: Duration = Duration::from_mins(1);
@@ -277,7 +278,7 @@ mod tests {
                 tokio::spawn(async move {
                     while let Some(frame) = asked.next().await {
                         let ask: Numbered<Ask<TokioRuntime>> = decode(&frame).unwrap();
-                        let body = Said::<TokioRuntime>::Clock { wall_ms: 7 };
+                        let body = Said::<TokioRuntime>::Clock { wall_ms: 7, standing: Standing::default() };
                         // Something is said to everybody, but those who want a read index wait in vain.
                         let number = if matches!(ask.body, Ask::Clock) { ask.number } else { 0 };
                         if answers {
@@ -311,7 +312,7 @@ mod tests {
         }
         peers.handshakes.add_permits(1);
         let asked = calls.call(2, &peer, Ask::Clock, LONG).await;
-        assert!(matches!(asked, Ok(Said::Clock { wall_ms: 7 })));
+        assert!(matches!(asked, Ok(Said::Clock { wall_ms: 7, .. })));
         assert_eq!(peers.dialled.load(Ordering::SeqCst), 1, "one handshake, not one for each question");
     }
 

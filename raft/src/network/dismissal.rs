@@ -1,21 +1,21 @@
-//! Hears from a peer that the cluster has removed us. A node that was cut off while that was decided has no other way
-//! to learn of it: nobody sends it anything any more.
+//! Hears from a peer that we don't belong to the cluster any more. A node that was cut off while it was removed has no
+//! other way to learn of it: nobody sends it anything. Nor does one notice by itself that its disk was set back.
 
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::failure::DialError;
+use crate::failure::{DialError, Dismissed};
 use crate::network::{Channel, Dial, Lane};
 use crate::types::{NodeId, Peer};
 use crate::watch;
 
-/// The log index at which we were removed, once a peer has said so.
-pub(crate) type Dismissal = watch::Sender<Option<u64>>;
+/// Why we don't belong any more, once a peer has said so.
+pub(crate) type Dismissal = watch::Sender<Option<Dismissed>>;
 
 /// Dials, and listens to how it is refused. One member's word is enough: it has proved the key that we have of it, and
-/// what it says is final, since an id never returns.
+/// what it says is final: an id never returns, nor does what a disk has lost.
 pub(crate) struct Attentive {
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) dismissal: Arc<Dismissal>,
@@ -32,8 +32,8 @@ impl Dial for Attentive {
         let dialling = self.dial.dial(target, peer, lane);
         let listening = async move {
             let dialled = dialling.await;
-            if let Err(DialError::Removed { index }) = &dialled {
-                dismissal.modify(|known| known.replace(*index).is_none());
+            if let Err(DialError::Dismissed(why)) = &dialled {
+                dismissal.modify(|known| known.replace(*why).is_none());
             }
             dialled
         };

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::bytes::Bytes;
 
 use crate::network::Lane;
+use crate::network::acknowledged::Standing;
 use crate::types::{NodeId, Peer, Types};
 
 /// The version of everything in this file.
@@ -42,6 +43,8 @@ pub(crate) enum Welcome {
     Removed {
         index: u64,
     },
+    /// The disk of the node that holds this key went back.
+    SetBack,
 }
 
 /// The answer to one append. Errors of the node itself travel as text: theirs have no stable layout.
@@ -76,6 +79,7 @@ pub(crate) enum Ask<R: AsyncRuntime> {
     /// A command to propose, the exact bytes.
     Propose(#[serde(with = "crate::types::raw_bytes")] Vec<u8>),
     Change(Change),
+    /// The time, and what is on the disk.
     Clock,
     /// Who belongs to the cluster, confirmed by a quorum after this was received.
     Members,
@@ -99,6 +103,7 @@ pub(crate) enum Said<R: AsyncRuntime> {
     Changed,
     Clock {
         wall_ms: u64,
+        standing: Standing,
     },
     /// Not done: ask the leader, perhaps the one named.
     NotLeader(Option<NodeId>),

@@ -33,6 +33,7 @@ where
                     peer: peer.clone(),
                     voter: sets.iter().all(|set| set.contains(id)),
                     matched: matched(id),
+                    decided: self.acknowledged.standing(*id).map(|standing| standing.decided.1),
                     set_back: self.acknowledged.is_set_back(*id),
                     clock_offset_ms: if *id == self.id { Some(0) } else { offsets.of(*id, now) },
                 };

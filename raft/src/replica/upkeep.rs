@@ -54,21 +54,24 @@ where
         }
     }
 
-    /// Asks every other voter for its time.
+    /// Asks every other member for its time, and what is on its disk.
     pub(super) async fn compare_clocks(&self) {
         let others: Vec<(NodeId, Peer)> = self.metrics(|metrics| {
-            let membership = metrics.membership_config.membership();
-            let voters = membership.voter_ids().filter(|id| *id != self.id);
-            voters.filter_map(|id| Some((id, membership.get_node(&id)?.clone()))).collect()
+            let members = metrics.membership_config.membership().nodes();
+            members.filter(|(id, _)| **id != self.id).map(|(id, peer)| (*id, peer.clone())).collect()
         });
-        join_all(others.into_iter().map(|(id, peer)| async move {
-            let asked = self.clocks.now();
-            let answer = self.calls.call(id, &peer, Ask::Clock, CLOCK_WAIT).await;
-            if let Ok(Said::Clock { wall_ms }) = answer {
-                lock(&self.offsets).note(id, wall_ms, asked, self.clocks.now());
-            }
-        }))
-        .await;
+        join_all(others.into_iter().map(|(id, peer)| self.compare_with(id, peer))).await;
+    }
+
+    /// Asks one of them.
+    pub(super) async fn compare_with(&self, id: NodeId, peer: Peer) {
+        let before = self.acknowledged.standing(id);
+        let asked = self.clocks.now();
+        let answer = self.calls.call(id, &peer, Ask::Clock, CLOCK_WAIT).await;
+        if let Ok(Said::Clock { wall_ms, standing }) = answer {
+            lock(&self.offsets).note(id, wall_ms, asked, self.clocks.now());
+            self.acknowledged.compare(id, before, standing);
+        }
     }
 
     pub(super) async fn keep_up(&self) {

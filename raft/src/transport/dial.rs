@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::failure::DialError;
+use crate::failure::{DialError, Dismissed};
 use crate::network::wire::{Hello, Welcome, decode_greeting, encode};
 use crate::network::{Channel, Dial, Lane};
 use crate::transport::tls::{Accept, Credentials, pinned};
@@ -53,7 +53,8 @@ impl Dial for TlsDial {
             match decode_greeting(&frame.map_err(text)?).map_err(text)? {
                 Welcome::Yes => Ok(channel(frames, max)),
                 Welcome::No(reason) => Err(format!("{address} refuses us: {reason}").into()),
-                Welcome::Removed { index } => Err(DialError::Removed { index }),
+                Welcome::Removed { index } => Err(Dismissed::Removed { index }.into()),
+                Welcome::SetBack => Err(Dismissed::SetBack.into()),
             }
         })
     }

@@ -110,8 +110,8 @@ where
     match decode_greeting(&next().await?).map_err(io)? {
         Welcome::Yes => Ok(next().await?.to_vec()),
         Welcome::No(reason) => Err(KnockError::Refused(reason)),
-        Welcome::Removed { index } => {
-            Err(KnockError::Refused(format!("this node's key was removed at index {index}")))
+        Welcome::Removed { .. } | Welcome::SetBack => {
+            Err(KnockError::Refused("this key was a member's before".to_owned()))
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::bytes::Bytes;
 
-use crate::failure::NotWelcome;
+use crate::failure::{Dismissed, NotWelcome};
 use crate::network::wire::{Hello, Welcome, decode_greeting, encode};
 use crate::network::{Channel, Lane};
 use crate::transport::tls::{Credentials, public_key_digest};
@@ -184,9 +184,12 @@ impl<D: Doorman> Door<D> {
         match (known, elsewhere) {
             (Ok(()), None) => Ok(()),
             (Ok(()), Some(reason)) => Err(Refusal { told: Welcome::No(reason.clone()), noted: reason }),
-            (Err(NotWelcome::Removed { index }), None) => Err(Refusal {
-                told: Welcome::Removed { index },
-                noted: format!("it was removed at index {index}"),
+            (Err(NotWelcome::Dismissed(why)), None) => Err(Refusal {
+                told: match why {
+                    Dismissed::Removed { index } => Welcome::Removed { index },
+                    Dismissed::SetBack => Welcome::SetBack,
+                },
+                noted: why.to_string(),
             }),
             (Err(error), None) => {
                 Err(Refusal { told: Welcome::No(error.to_string()), noted: error.to_string() })
@@ -249,7 +252,7 @@ mod tests {
         fn welcomes(&self, id: NodeId, key: [u8; 32]) -> Result<(), NotWelcome> {
             match (id, key == OURS) {
                 (2, true) => Ok(()),
-                (4, true) => Err(NotWelcome::Removed { index: 70 }),
+                (4, true) => Err(NotWelcome::Dismissed(Dismissed::Removed { index: 70 })),
                 _ => Err(NotWelcome::Stranger(format!("node {id} is not a member"))),
             }
         }
@@ -287,7 +290,7 @@ mod tests {
     fn told(refusal: &Refusal) -> &str {
         match &refusal.told {
             Welcome::No(reason) => reason,
-            Welcome::Yes | Welcome::Removed { .. } => "",
+            Welcome::Yes | Welcome::Removed { .. } | Welcome::SetBack => "",
         }
     }
 

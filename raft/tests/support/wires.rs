@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use circlet_raft::blocking::Threads;
 use circlet_raft::defects::Defects;
-use circlet_raft::journal::Journal;
+use circlet_raft::journal::{Durable, Journal};
 use circlet_raft::network::{Channel, Dial, Lane};
 use circlet_raft::replica::{Parts, Replica};
 use circlet_raft::state_machine::StateMachine;
@@ -89,7 +89,7 @@ impl Dial for End {
             let node = wires.nodes.lock().unwrap().get(&target).and_then(Weak::upgrade);
             let node = node.ok_or("nobody there")?;
             node.welcomes(me, peer(me).public_key).map_err(|error| match error {
-                NotWelcome::Removed { index } => DialError::Removed { index },
+                NotWelcome::Dismissed(why) => why.into(),
                 NotWelcome::Stranger(reason) => DialError::Failed(reason),
             })?;
             let (ours, theirs) = (pipe(&wires, (me, target)), pipe(&wires, (me, target)));
@@ -134,6 +134,9 @@ impl Journal for NoSnapshots {
     }
     fn snapshot_bytes(&self) -> u64 {
         0
+    }
+    fn durable(&self) -> Durable {
+        Durable::default()
     }
     fn purgeable(&self) -> Option<u64> {
         None

@@ -343,7 +343,7 @@ impl Dial for Plug {
             }
             let ours = lock(&wires.keys).get(&me).copied();
             member.welcomes(me, ours.unwrap_or_default()).map_err(|error| match error {
-                NotWelcome::Removed { index } => DialError::Removed { index },
+                NotWelcome::Dismissed(why) => why.into(),
                 NotWelcome::Stranger(reason) => DialError::Failed(format!("refused: {reason}")),
             })?;
             let (to, their_rx) = wires.pipe(me, target, lane);
