@@ -147,6 +147,11 @@ impl Cluster {
         self.raft.remove(id).await
     }
 
+    /// Records other addresses of a member, under the key that it has.
+    pub async fn relocate(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
+        self.raft.relocate(id, peer).await
+    }
+
     /// Hands leadership to a voter.
     pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
         self.raft.transfer(to).await

@@ -74,6 +74,10 @@ impl Machine for Authority {
         waiting.map(|node| (node.record.id, peer(&node.record))).collect()
     }
 
+    fn may_vote(view: &State, id: NodeId) -> bool {
+        view.node(id).is_none_or(|node| node.votes)
+    }
+
     fn removed(view: &State, id: NodeId) -> Option<Removal> {
         let removed = view.removed_node(id)?;
         Some(Removal { index: removed.index, public_key: removed.record.public_key })

@@ -6,6 +6,7 @@ pub(crate) mod opening;
 pub mod recovering;
 pub mod restoring;
 
+mod announced;
 pub(crate) mod bootstrap_credentials;
 mod generated_token;
 mod members;
@@ -240,6 +241,12 @@ impl Node {
         let cluster = &self.cluster;
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(usage::run(cluster.clone(), usage)));
+        let place = announced::Place {
+            id: self.identity.node_id,
+            peer_address: self.settings.peer_advertise.clone(),
+            client_url: self.settings.http_advertise.clone(),
+        };
+        tasks.spawn(stop.clone().run_until_cancelled_owned(announced::run(cluster.clone(), place)));
         tasks.spawn(stop.clone().run_until_cancelled_owned(rotation::run(cluster.clone(), audit.clone())));
         let renewal =
             renewal::run(cluster.clone(), self.home.paths.clone(), self.settings.name.clone(), audit.clone());

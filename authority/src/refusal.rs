@@ -109,6 +109,8 @@ pub enum Refusal {
     JoinTokenUsed = 46,
     #[error("node {node} has the same {what}; remove it first")]
     NodeTaken { node: u64, what: String } = 47,
+    #[error("this key was node {node}'s, which was removed, and never returns; join from an empty home")]
+    KeyOfRemovedNode { node: u64 } = 55,
     #[error("nothing was marked at log index {mark}; mark again")]
     MarkUnknown { mark: u64 } = 48,
     #[error("the mark is {elapsed_ms} ms old; removing needs {needed_ms} ms")]
@@ -187,6 +189,7 @@ wire_enum!(Refusal {
     52 => RotationUnderWay { kid },
     53 => KeyNotReady { kid, why },
     54 => KeyNeeded { kid, why },
+    55 => KeyOfRemovedNode { node },
     140 => JoinKeyOff,
     141 => CaReplaced,
 });

@@ -56,6 +56,9 @@ pub trait Machine: Send + 'static {
     /// Peers whose keys may connect already though the membership doesn't have them yet.
     fn admitted(view: &Self::View) -> Vec<(NodeId, Peer)>;
 
+    /// Whether a node is given a vote once it has caught up.
+    fn may_vote(view: &Self::View, id: NodeId) -> bool;
+
     /// When a node was removed, if it was: its key never connects again, and whoever holds it is told.
     fn removed(view: &Self::View, id: NodeId) -> Option<Removal>;
 

@@ -175,6 +175,11 @@ impl<M: Machine> Raft<M> {
         self.node.replica.remove(id).await
     }
 
+    /// Records other addresses of a member, whose key must be the one that is recorded.
+    pub async fn relocate(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
+        self.node.replica.relocate(id, peer).await
+    }
+
     /// Hands leadership to a voter.
     pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
         self.node.replica.transfer(to).await

@@ -30,7 +30,7 @@ use crate::journal::{Durable, Journal};
 use crate::machine::Machine;
 use crate::network::acknowledged::{Acknowledged, Place, Standing};
 use crate::network::calls::{CallError, Calls};
-use crate::network::dismissal::{Attentive, Dismissal};
+use crate::network::dismissal::{Addresses, Attentive, Dismissal};
 use crate::network::serve::{self, Answer, Inbox};
 use crate::network::wire::{Ask, Said};
 use crate::network::{Channel, Dial, Lane, Network, detach};
@@ -89,6 +89,7 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     acknowledged: Arc<Acknowledged<R>>,
     /// We were removed, as a member says.
     dismissal: Arc<Dismissal>,
+    addresses: Arc<Addresses>,
     /// Who is let in though our own log doesn't know it.
     introductions: Introductions,
     offsets: Mutex<Offsets>,
@@ -122,7 +123,12 @@ where
         let settings = Arc::new(parts.settings);
         let dial_timeout = Duration::from_millis(settings.dial_timeout_ms);
         let dismissal = Arc::new(Dismissal::new(None));
-        let dial: Arc<dyn Dial> = Arc::new(Attentive { dial: parts.dial, dismissal: Arc::clone(&dismissal) });
+        let addresses = Arc::new(Addresses::default());
+        let dial: Arc<dyn Dial> = Arc::new(Attentive {
+            dial: parts.dial,
+            dismissal: Arc::clone(&dismissal),
+            addresses: Arc::clone(&addresses),
+        });
         let calls = Arc::new(Calls::new(Arc::clone(&dial), dial_timeout));
         let acknowledged = Arc::new(Acknowledged::default());
         let network = Network {
@@ -145,6 +151,7 @@ where
             calls,
             acknowledged,
             dismissal,
+            addresses,
             introductions: Introductions::default(),
             offsets: Mutex::new(Offsets::default()),
             stamper: Mutex::new(Stamper::default()),

@@ -30,6 +30,9 @@ pub struct Join {
     /// A file with the join token; `-` reads it from stdin
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
+    /// Never give the node a vote: it issues and verifies, and no decision waits for it
+    #[arg(long)]
+    learner: bool,
 }
 
 impl Join {
@@ -37,7 +40,8 @@ impl Join {
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
         let invitation = self.invitation()?;
         let home = self.home.clone();
-        let joining = Joining { home: self.home, chosen: self.node.chosen(), invitation };
+        let joining =
+            Joining { home: self.home, chosen: self.node.chosen(), invitation, learner: self.learner };
         let joined = join(joining).await.map_err(failure)?;
         let result = json!({
             "home": home,

@@ -94,6 +94,7 @@ async fn admit_by_token(
         peer_address: request.peer_address.clone(),
         client_url: request.client_url.clone(),
         public_key: certificates::pin(&public_key),
+        votes: !request.learner,
     }));
     let node_id = record(cluster, action, &request, &public_key).await?;
     // The token was redeemed: from here on only the same node gets the same again.
@@ -122,6 +123,7 @@ async fn admit_by_key(
         peer_address: request.peer_address.clone(),
         client_url: request.client_url.clone(),
         public_key: certificates::pin(&public_key),
+        votes: !request.learner,
     }));
     let node_id = record(cluster, action, &request, &public_key).await?;
     let answer = answer(cluster, node_id, &request, &public_key, None)?;

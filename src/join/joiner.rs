@@ -30,6 +30,8 @@ pub struct Joining {
     pub chosen: Vec<(&'static str, String)>,
     /// What lets it in.
     pub invitation: Invitation,
+    /// It never votes: one more node that issues and verifies, and makes no decision slower.
+    pub learner: bool,
 }
 
 /// What lets a node in.
@@ -125,8 +127,9 @@ pub async fn join(joining: Joining) -> Result<Joined, JoinError> {
     let settings = home::settings::write_or_read(paths, &joining.chosen)?;
     let key = node_key(paths)?;
     let public_key = certificates::public_key(&key)?;
-    let request =
+    let mut request =
         JoinRequest::new(&settings.name, &settings.peer_advertise, &settings.http_advertise, &public_key);
+    request.learner = joining.learner;
     let credential = match joining.invitation {
         Invitation::Token(token) => Credential::Token(token),
         Invitation::Key => placed_keys(paths, &settings)?,
@@ -145,7 +148,12 @@ pub async fn join(joining: Joining) -> Result<Joined, JoinError> {
 /// set up by files start in any order.
 pub async fn join_by_key(home: &Path) -> Result<Joined, JoinError> {
     loop {
-        let joining = Joining { home: home.to_owned(), chosen: Vec::new(), invitation: Invitation::Key };
+        let joining = Joining {
+            home: home.to_owned(),
+            chosen: Vec::new(),
+            invitation: Invitation::Key,
+            learner: false,
+        };
         match join(joining).await {
             Err(JoinError::Unreachable(why)) => {
                 tracing::warn!(%why, "no node of the cluster to join answers yet");

@@ -35,6 +35,9 @@ pub(super) struct JoinRequest {
     /// In a request with the join key: the proof that the joiner has the cluster's master key, hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     master_key_proof: Option<String>,
+    /// It never votes.
+    #[serde(default)]
+    pub(super) learner: bool,
 }
 
 impl JoinRequest {
@@ -45,6 +48,7 @@ impl JoinRequest {
             client_url: client_url.to_owned(),
             public_key: STANDARD.encode(public_key),
             master_key_proof: None,
+            learner: false,
         }
     }
 

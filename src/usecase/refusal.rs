@@ -111,6 +111,7 @@ fn row(refusal: &Refusal) -> (Code, &'static str) {
         R::JoinKeyOff => (Code::Forbidden, "join_key_off"),
         R::JoinTokenUsed => (Code::Conflict, "join_token_used"),
         R::NodeTaken { .. } => (Code::Conflict, "node_taken"),
+        R::KeyOfRemovedNode { .. } => (Code::Conflict, "key_of_removed_node"),
         R::MarkUnknown { .. } | R::MarkTooYoung { .. } => (Code::Conflict, "purge_mark"),
         R::Empty { .. } => (Code::BadRequest, "empty"),
     }

@@ -23,6 +23,7 @@ mod join_key;
 mod keys;
 mod lifecycle;
 mod load;
+mod membership;
 mod node;
 mod ports;
 mod promises;

@@ -51,8 +51,12 @@ impl State {
         self.users.insert(first.administrator.name.clone(), Arc::new(self.first_administrator(first)));
         // The membership entry may have come first; what it says of the founder stays.
         if !self.nodes.contains_key(&first.founder.id) {
-            let node =
-                Node { record: first.founder.clone(), role: NodeRole::Admitted, admitted_at_ms: self.now_ms };
+            let node = Node {
+                record: first.founder.clone(),
+                role: NodeRole::Admitted,
+                admitted_at_ms: self.now_ms,
+                votes: true,
+            };
             self.nodes.insert(first.founder.id, Arc::new(node));
         }
         self.keys_changed();

@@ -55,13 +55,16 @@ impl State {
         if token.expires_at <= self.now_secs() {
             return Err(Refusal::JoinTokenExpired { at: token.expires_at });
         }
-        let id = self.let_in(NodeRecord {
-            id: self.index,
-            name: admit.name.clone(),
-            peer_address: admit.peer_address.clone(),
-            client_url: admit.client_url.clone(),
-            public_key: admit.public_key,
-        })?;
+        let id = self.let_in(
+            NodeRecord {
+                id: self.index,
+                name: admit.name.clone(),
+                peer_address: admit.peer_address.clone(),
+                client_url: admit.client_url.clone(),
+                public_key: admit.public_key,
+            },
+            admit.votes,
+        )?;
         let redeemed = Some(Redeemed { node: id, public_key: admit.public_key });
         self.join_tokens.insert(token.hash, Arc::new(JoinToken { redeemed, ..token.as_ref().clone() }));
         Ok(Outcome::Joined { node: id })
@@ -77,18 +80,21 @@ impl State {
         if let Some(same) = same {
             return Ok(Outcome::Joined { node: same.id });
         }
-        let node = self.let_in(NodeRecord {
-            id: self.index,
-            name: admit.name.clone(),
-            peer_address: admit.peer_address.clone(),
-            client_url: admit.client_url.clone(),
-            public_key: admit.public_key,
-        })?;
+        let node = self.let_in(
+            NodeRecord {
+                id: self.index,
+                name: admit.name.clone(),
+                peer_address: admit.peer_address.clone(),
+                client_url: admit.client_url.clone(),
+                public_key: admit.public_key,
+            },
+            admit.votes,
+        )?;
         Ok(Outcome::Joined { node })
     }
 
     /// Records a node that may come into the membership.
-    fn let_in(&mut self, record: NodeRecord) -> Result<u64, Refusal> {
+    fn let_in(&mut self, record: NodeRecord, votes: bool) -> Result<u64, Refusal> {
         below_limit(self.nodes.len(), "limits.nodes-max", self.config.nodes_max)?;
         let texts = [
             ("the name", &record.name),
@@ -100,7 +106,7 @@ impl State {
         }
         self.check_node_free(&record)?;
         let (id, role) = (record.id, NodeRole::Admitted);
-        self.nodes.insert(id, Arc::new(Node { record, role, admitted_at_ms: self.now_ms }));
+        self.nodes.insert(id, Arc::new(Node { record, role, admitted_at_ms: self.now_ms, votes }));
         Ok(id)
     }
 
@@ -108,7 +114,7 @@ impl State {
     fn check_node_free(&self, wanted: &NodeRecord) -> Result<(), Refusal> {
         let removed = self.removed_nodes.values().map(|removed| &removed.record);
         if let Some(former) = removed.into_iter().find(|former| former.public_key == wanted.public_key) {
-            return Err(Refusal::NodeTaken { node: former.id, what: "key".to_owned() });
+            return Err(Refusal::KeyOfRemovedNode { node: former.id });
         }
         for node in self.nodes.values().map(|node| &node.record) {
             let what = if node.public_key == wanted.public_key {
@@ -134,9 +140,11 @@ impl State {
         let mut members: OrdMap<u64, Arc<Node>> = kept.map(|(id, node)| (*id, Arc::clone(node))).collect();
         for (id, record) in nodes {
             let role = if voters.contains(id) { NodeRole::Voter } else { NodeRole::Learner };
-            let admitted_at_ms = self.nodes.get(id).map_or(0, |node| node.admitted_at_ms);
+            let known = self.nodes.get(id);
+            let admitted_at_ms = known.map_or(0, |node| node.admitted_at_ms);
+            let votes = known.is_none_or(|node| node.votes);
             let record = NodeRecord { id: *id, ..record.clone() };
-            members.insert(*id, Arc::new(Node { record, role, admitted_at_ms }));
+            members.insert(*id, Arc::new(Node { record, role, admitted_at_ms, votes }));
         }
         for (id, gone) in self.nodes.iter().filter(|(id, _)| !members.contains_key(*id)) {
             let removed = RemovedNode { record: gone.record.clone(), index };

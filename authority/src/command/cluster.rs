@@ -171,8 +171,10 @@ pub struct AdmitNode {
     pub client_url: String,
     /// SHA-256 of the node key's public key.
     pub public_key: [u8; 32],
+    /// Whether it is given a vote once it has caught up.
+    pub votes: bool,
 }
-wire_struct!(AdmitNode { join_token, name, peer_address, client_url, public_key });
+wire_struct!(AdmitNode { join_token, name, peer_address, client_url, public_key, votes });
 
 /// Admit a node that proved the join key, which an operator has placed on it and on the node that it asked. Allowed while
 /// `join.allow-key` is on; its id becomes this entry's log index, and the same key gets the same id again.
@@ -186,8 +188,10 @@ pub struct AdmitByKey {
     pub client_url: String,
     /// SHA-256 of the node key's public key.
     pub public_key: [u8; 32],
+    /// Whether it is given a vote once it has caught up.
+    pub votes: bool,
 }
-wire_struct!(AdmitByKey { name, peer_address, client_url, public_key });
+wire_struct!(AdmitByKey { name, peer_address, client_url, public_key, votes });
 
 /// Forget what has expired, in two steps, so that no single clock makes a needed revocation vanish.
 #[derive(Debug, Clone, PartialEq, Eq)]

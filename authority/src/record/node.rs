@@ -44,8 +44,10 @@ pub struct Node {
     pub role: NodeRole,
     /// When it was admitted, milliseconds; 0 for one that only the membership brought.
     pub admitted_at_ms: u64,
+    /// Whether it is given a vote once it has caught up; one that isn't verifies and issues all the same.
+    pub votes: bool,
 }
-wire_struct!(Node { record, role, admitted_at_ms });
+wire_struct!(Node { record, role, admitted_at_ms, votes });
 
 /// A node that was a member and is none any more.
 #[derive(Debug, Clone, PartialEq, Eq)]

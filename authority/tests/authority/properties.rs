@@ -369,6 +369,7 @@ impl World {
             peer_address: format!("n{node}:7000"),
             client_url: String::new(),
             public_key: hash(&format!("node {node}")),
+            votes: true,
         }))
     }
 

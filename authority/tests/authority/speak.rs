@@ -373,10 +373,10 @@ impl House {
         let (name, peer_address, client_url) = (record.name, record.peer_address, record.client_url);
         let action = if let Some(secret) = args.next_pos() {
             let join_token = hash(secret);
-            let admit = AdmitNode { join_token, name, peer_address, client_url, public_key };
+            let admit = AdmitNode { join_token, name, peer_address, client_url, public_key, votes: true };
             Action::AdmitNode(Box::new(admit))
         } else {
-            let admit = AdmitByKey { name, peer_address, client_url, public_key };
+            let admit = AdmitByKey { name, peer_address, client_url, public_key, votes: true };
             Action::AdmitByKey(Box::new(admit))
         };
         let outcome = self.apply(Actor::System, action);

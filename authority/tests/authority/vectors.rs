@@ -183,12 +183,13 @@ fn admit() -> AdmitNode {
         peer_address: record.peer_address,
         client_url: record.client_url,
         public_key: record.public_key,
+        votes: true,
     }
 }
 
 fn admit_by_key() -> AdmitByKey {
     let AdmitNode { name, peer_address, client_url, public_key, .. } = admit();
-    AdmitByKey { name, peer_address, client_url, public_key }
+    AdmitByKey { name, peer_address, client_url, public_key, votes: true }
 }
 
 fn replace_ca() -> ReplaceCa {

@@ -1,7 +1,8 @@
 //! Hears from a peer that we don't belong to the cluster any more. A node that was cut off while it was removed has no
 //! other way to learn of it: nobody sends it anything. Nor does one notice by itself that its disk was set back.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -14,11 +15,16 @@ use crate::watch;
 /// Why we don't belong any more, once a peer has said so.
 pub(crate) type Dismissal = watch::Sender<Option<Dismissed>>;
 
-/// Dials, and listens to how it is refused. One member's word is enough: it has proved the key that we have of it, and
+/// Where the membership says that nodes are reached. openraft goes on with the addresses that it knew when it began to
+/// talk to a node.
+pub(crate) type Addresses = Mutex<BTreeMap<NodeId, String>>;
+
+/// Dials where the node is now, and listens to how it is refused. One member's word is enough: it has proved the key that we have of it, and
 /// what it says is final: an id never returns, nor does what a disk has lost.
 pub(crate) struct Attentive {
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) dismissal: Arc<Dismissal>,
+    pub(crate) addresses: Arc<Addresses>,
 }
 
 impl Dial for Attentive {
@@ -29,7 +35,9 @@ impl Dial for Attentive {
         lane: Lane,
     ) -> BoxFuture<'static, Result<Channel, DialError>> {
         let dismissal = Arc::clone(&self.dismissal);
-        let dialling = self.dial.dial(target, peer, lane);
+        let moved = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(&target).cloned();
+        let peer_address = moved.unwrap_or_else(|| peer.peer_address.clone());
+        let dialling = self.dial.dial(target, &Peer { peer_address, ..peer.clone() }, lane);
         let listening = async move {
             let dialled = dialling.await;
             if let Err(DialError::Dismissed(why)) = &dialled {

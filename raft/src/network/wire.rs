@@ -125,6 +125,8 @@ pub(crate) enum Change {
     Promote(NodeId),
     Remove(NodeId),
     Transfer(NodeId),
+    /// A member has other addresses from now on, under the same key.
+    Relocate(NodeId, Peer),
 }
 
 /// The first frame of a snapshot; raw chunks follow until `bytes` of them have come.

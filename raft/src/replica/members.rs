@@ -1,6 +1,6 @@
 //! Who belongs to the cluster: changes are made by the leader, asked for from anywhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
@@ -9,6 +9,7 @@ use openraft::{AsyncRuntime, ChangeMembers};
 
 use crate::failure::MemberError;
 use crate::machine::Machine;
+use crate::network::calls::CallError;
 use crate::network::wire::{Ask, Change, Said};
 use crate::replica::Replica;
 use crate::snapshot_file::FileMachine;
@@ -46,6 +47,11 @@ where
         self.change(Change::Remove(id)).await
     }
 
+    /// Records other addresses of a member.
+    pub async fn relocate(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
+        self.change(Change::Relocate(id, peer)).await
+    }
+
     /// Hands leadership to a voter.
     pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
         self.change(Change::Transfer(to)).await
@@ -63,7 +69,11 @@ where
     async fn ask_for_change(&self, change: Change) -> Result<(), MemberError> {
         let ttl = Duration::from_millis(self.settings.propose_timeout_ms);
         loop {
-            match self.ask_leader(Ask::Change(change.clone()), ttl).await {
+            let said = match self.ask_leader(Ask::Change(change.clone()), ttl).await {
+                Said::NotLeader(_) => self.ask_every_voter(&change, ttl).await,
+                said => said,
+            };
+            match said {
                 Said::Changed => return Ok(()),
                 Said::Refused(reason) => return Err(MemberError::Refused(reason)),
                 Said::NotLeader(_) | Said::Unavailable(_) => R::sleep(RETRY).await,
@@ -71,6 +81,19 @@ where
                 _ => return Err(MemberError::Unavailable("the leader answered another question".to_owned())),
             }
         }
+    }
+
+    /// Asks one voter after the other, of whom one may lead. A node that has moved hears no leader: nobody finds it.
+    async fn ask_every_voter(&self, change: &Change, ttl: Duration) -> Said<R> {
+        for id in self.voters().into_iter().filter(|id| *id != self.id) {
+            let Some(peer) = self.peer(id) else { continue };
+            match self.calls.call(id, &peer, Ask::Change(change.clone()), ttl).await {
+                Ok(Said::NotLeader(_)) | Err(CallError::NotSent(_)) => {}
+                Ok(said) => return said,
+                Err(CallError::Lost(reason)) => return Said::Unknown(reason),
+            }
+        }
+        Said::NotLeader(None)
     }
 
     /// The leader's part.
@@ -103,9 +126,25 @@ where
                 if self.votes_in_every_set(id) {
                     return Said::Changed;
                 }
+                if !M::may_vote(&self.board.load().view, id) {
+                    return Said::Refused(format!("node {id} joined as one that never votes"));
+                }
                 self.raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), false).await
             }
+            Change::Relocate(id, peer) => {
+                if self.peer(id).as_ref() == Some(&peer) {
+                    return Said::Changed;
+                }
+                if let Err(reason) = self.may_be_at(id, &peer) {
+                    return Said::Refused(reason);
+                }
+                let change = ChangeMembers::SetNodes(BTreeMap::from([(id, peer)]));
+                self.raft.change_membership(change, false).await
+            }
             Change::Remove(id) => {
+                if let Err(reason) = self.can_do_without(id) {
+                    return Said::Refused(reason);
+                }
                 if self.peer(id).is_none() {
                     // One that was admitted and never became a member is let go of by a membership that had it.
                     let admitted = M::admitted(&self.board.load().view);
@@ -127,6 +166,39 @@ where
             }
         };
         said::<R>(written)
+    }
+
+    /// Whether a member may be recorded so: it stays who it is, and takes nobody's place.
+    fn may_be_at(&self, id: NodeId, peer: &Peer) -> Result<(), String> {
+        self.metrics(|metrics| {
+            let membership = metrics.membership_config.membership();
+            let Some(known) = membership.get_node(&id) else {
+                return Err(format!("node {id} is not a member"));
+            };
+            if known.public_key != peer.public_key || known.name != peer.name {
+                return Err(format!("node {id} is known under another key or name"));
+            }
+            let same =
+                |(other, there): &(&NodeId, &Peer)| **other != id && there.peer_address == peer.peer_address;
+            match membership.nodes().find(same) {
+                Some((other, _)) => Err(format!("node {other} has the address {}", peer.peer_address)),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Whether those who answer would still be a majority without this voter.
+    fn can_do_without(&self, id: NodeId) -> Result<(), String> {
+        let silence = Duration::from_millis(self.settings.election_max_ms * 5);
+        self.metrics(|metrics| {
+            let membership = metrics.membership_config.membership();
+            let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
+            let answers = |other: &NodeId| {
+                let last = metrics.heartbeat.as_ref().and_then(|heard| heard.get(other).copied().flatten());
+                *other == self.id || last.is_some_and(|last| last.elapsed() <= silence)
+            };
+            still_a_majority(id, &voters, answers)
+        })
     }
 
     /// Whether the members that we go by are decided, and not only written to our own log.
@@ -189,6 +261,26 @@ where
     }
 }
 
+/// Whether the voters that answer are a majority when `id` is none of them any more.
+fn still_a_majority(
+    id: NodeId,
+    voters: &BTreeSet<NodeId>,
+    answers: impl Fn(&NodeId) -> bool,
+) -> Result<(), String> {
+    let left: BTreeSet<NodeId> = voters.iter().copied().filter(|voter| *voter != id).collect();
+    let silent: Vec<String> = left.iter().filter(|voter| !answers(voter)).map(ToString::to_string).collect();
+    if left.len() == voters.len() || (left.len() - silent.len()) * 2 > left.len() {
+        return Ok(());
+    }
+    Err(format!(
+        "without node {id} there would be no majority: of the {} voters that would be left, {} answer, and {} not; \
+         bring those back, or remove them first",
+        left.len(),
+        left.len() - silent.len(),
+        silent.join(", "),
+    ))
+}
+
 fn said<R: AsyncRuntime>(written: Written<R>) -> Said<R> {
     match written {
         Ok(_) => Said::Changed,
@@ -200,5 +292,27 @@ fn said<R: AsyncRuntime>(written: Written<R>) -> Said<R> {
             _ => Said::Refused(error.to_string()),
         },
         Err(error) => Said::Unknown(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_voter_is_not_removed_if_those_who_answer_would_be_no_majority() {
+        let without = |id, voters: &[NodeId], silent: &[NodeId]| {
+            let voters = voters.iter().copied().collect();
+            still_a_majority(id, &voters, |other| !silent.contains(other)).is_ok()
+        };
+        assert!(without(3, &[1, 2, 3], &[]));
+        assert!(without(3, &[1, 2, 3], &[3]), "the silent one itself");
+        assert!(!without(2, &[1, 2, 3], &[3]), "one of two would answer");
+        assert!(without(2, &[1, 2, 3, 4, 5], &[5]));
+        assert!(!without(2, &[1, 2, 3, 4, 5], &[4, 5]), "two of four");
+        assert!(without(9, &[1, 2, 3], &[2, 3]), "a learner is none of them");
+        assert!(without(2, &[1, 2], &[]));
+        let refused = still_a_majority(2, &BTreeSet::from([1, 2, 3]), |id| *id != 3).unwrap_err();
+        assert!(refused.contains("2 voters that would be left, 1 answer, and 3 not"), "{refused}");
     }
 }

@@ -80,12 +80,21 @@ where
         let mut handed_over = None;
         loop {
             R::sleep(UPKEEP).await;
+            self.note_addresses();
             self.leave_a_bad_disk(&mut handed_over).await;
             self.finish_change(&mut half_done).await;
             self.promote_caught_up().await;
             self.take_snapshot(&mut asked).await;
             self.purge().await;
         }
+    }
+
+    fn note_addresses(&self) {
+        let addresses = self.metrics(|metrics| {
+            let nodes = metrics.membership_config.membership().nodes();
+            nodes.map(|(id, peer)| (*id, peer.peer_address.clone())).collect()
+        });
+        *lock(&self.addresses) = addresses;
     }
 
     /// Finishes a change of the voters whose leader was lost between its two entries. Until somebody does, two sets of
@@ -122,6 +131,10 @@ where
             };
             metrics.membership_config.membership().learner_ids().filter(near).collect()
         });
+        let view = self.board.load();
+        let caught_up: Vec<NodeId> =
+            caught_up.into_iter().filter(|id| M::may_vote(&view.view, *id)).collect();
+        drop(view);
         for id in caught_up {
             match self.change_here(Change::Promote(id)).await {
                 Said::Changed => tracing::info!(id, "a learner has caught up and votes from now on"),

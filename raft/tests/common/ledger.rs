@@ -76,6 +76,10 @@ impl Machine for Ledger {
         Vec::new()
     }
 
+    fn may_vote(_: &Self, _: NodeId) -> bool {
+        true
+    }
+
     fn removed(_: &Self, _: NodeId) -> Option<Removal> {
         None
     }

@@ -94,6 +94,10 @@ impl Machine for Lines {
         ids.filter(|id| !view.once_members.contains_key(id)).map(|id| (id, peer(id))).collect()
     }
 
+    fn may_vote(_: &Self, _: NodeId) -> bool {
+        true
+    }
+
     fn removed(view: &Self, id: NodeId) -> Option<Removal> {
         view.removed.get(&id).copied()
     }

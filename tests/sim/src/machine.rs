@@ -111,6 +111,10 @@ impl Machine for Watched {
         Authority::admitted(view)
     }
 
+    fn may_vote(view: &State, id: NodeId) -> bool {
+        Authority::may_vote(view, id)
+    }
+
     fn removed(view: &State, id: NodeId) -> Option<Removal> {
         Authority::removed(view, id)
     }

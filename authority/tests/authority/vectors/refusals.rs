@@ -79,6 +79,7 @@ fn refusals_about_the_cluster() -> Vec<Refusal> {
         Refusal::RotationUnderWay { kid: kid() },
         Refusal::KeyNotReady { kid: kid(), why: text() },
         Refusal::KeyNeeded { kid: kid(), why: text() },
+        Refusal::KeyOfRemovedNode { node: 5 },
     ]
 }
 

@@ -108,6 +108,7 @@ impl Cluster {
             peer_address: peer.peer_address.clone(),
             client_url: peer.client_url.clone(),
             public_key: peer.public_key,
+            votes: true,
         }));
         self.persist(|through| {
             let admit = admit.clone();
