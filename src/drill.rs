@@ -38,7 +38,7 @@ use record::Record;
 
 /// What a drill is made from.
 pub struct Plan {
-    /// For so long the clients work.
+    /// For so long the clients work at least; while something happens they go on.
     pub length: Duration,
     /// Requests of each operation a second.
     pub rate: u32,

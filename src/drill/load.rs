@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Ask, Fleet};
 use super::record::{Operation, Record};
@@ -29,6 +30,21 @@ const UNDER_WAY_MAX: usize = 512;
 /// The clients at work.
 pub(super) struct Load {
     tasks: Vec<JoinHandle<()>>,
+    over: CancellationToken,
+}
+
+/// How long the clients work.
+#[derive(Clone)]
+struct Span {
+    end: Instant,
+    /// Nothing more will happen to the cluster: a pause of the clients while something does would look like a gap.
+    over: CancellationToken,
+}
+
+impl Span {
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.end && self.over.is_cancelled()
+    }
 }
 
 /// What the clients who need no leader share.
@@ -39,7 +55,7 @@ struct Plain {
 }
 
 impl Load {
-    /// Sets the clients to work, for so long.
+    /// Sets the clients to work: for so long, and until they are told that the trouble is over.
     pub(super) fn begin(
         fleet: &Arc<Fleet>,
         record: &Arc<Record>,
@@ -47,6 +63,7 @@ impl Load {
         rate: u32,
         length: Duration,
     ) -> Self {
+        let span = Span { end: Instant::now() + length, over: CancellationToken::new() };
         let plain = Arc::new(Plain {
             fleet: Arc::clone(fleet),
             record: Arc::clone(record),
@@ -67,13 +84,14 @@ impl Load {
                     }
                 }
             };
-            tasks.push(tokio::spawn(at_rate(every, length, operation, Arc::clone(record), begin)));
+            tasks.push(tokio::spawn(at_rate(every, span.clone(), operation, Arc::clone(record), begin)));
         }
-        Self { tasks }
+        Self { tasks, over: span.over }
     }
 
-    /// Waits until all requests have ended.
+    /// Nothing more happens to the cluster; waits until all requests have ended.
     pub(super) async fn finish(self) {
+        self.over.cancel();
         for task in self.tasks {
             // A client neither panics nor is cancelled.
             let _ = task.await;
@@ -84,7 +102,7 @@ impl Load {
 /// Begins a request at every tick; waits for all of them in the end.
 async fn at_rate<F: Future<Output = ()> + Send + 'static>(
     every: Duration,
-    length: Duration,
+    span: Span,
     operation: Operation,
     record: Arc<Record>,
     begin: impl Fn() -> F,
@@ -93,8 +111,7 @@ async fn at_rate<F: Future<Output = ()> + Send + 'static>(
     let mut under_way = JoinSet::new();
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let end = Instant::now() + length;
-    while Instant::now() < end {
+    while !span.is_over() {
         ticks.tick().await;
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             record.sample(operation, false, false);

@@ -33,7 +33,7 @@ impl Rotation {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(node.clone());
     }
 
-    fn drop(&self, url: &str) {
+    fn take_out(&self, url: &str) {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).retain(|node| node.url() != url);
     }
 
@@ -58,9 +58,9 @@ impl Rotation {
         let mut turn = 0;
         while !self.stop.load(Ordering::SeqCst) {
             turn += 1;
-            let issuer = self.pick(turn);
+            let node = self.pick(turn);
             let body = Body::Json(create_body(PLAIN_SECS, false));
-            let issued = issuer.send(Method::POST, TOKENS, Auth::Token(&admin), body).await;
+            let issued = node.send(Method::POST, TOKENS, Auth::Token(&admin), body).await;
             let verdict = match issued {
                 Ok(issued) if issued.status == 200 => {
                     self.pick(turn + 1).verify_once(&issued.member("access_token")).await
@@ -72,7 +72,7 @@ impl Rotation {
                     *self.done.lock().unwrap_or_else(PoisonError::into_inner) += 1;
                 }
                 other => {
-                    let what = format!("{}: {other:?}", issuer.url());
+                    let what = format!("{}: {other:?}", node.url());
                     self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(what);
                 }
             }
@@ -132,7 +132,7 @@ impl Operator {
 
     /// Takes a node out of rotation, removes it, and waits until its process has ended by itself.
     async fn remove(&self, through: &Endpoint, mut node: Node) {
-        self.rotation.drop(&node.url);
+        self.rotation.take_out(&node.url);
         self.rotation.settle().await;
         let path = format!("/circlet/v1/cluster/nodes/{}", node.name);
         eventually(READY_WITHIN, "the node is removed", || async {
@@ -213,7 +213,7 @@ async fn a_cluster_grows_moves_and_shrinks_without_a_failed_plain_request() {
 
     // A node moves: it is found under its new addresses, and goes on with its log.
     let mut moved = nodes.remove(0);
-    rotation.drop(&moved.url);
+    rotation.take_out(&moved.url);
     rotation.settle().await;
     let home = moved.home.clone();
     move_to_other_ports(&mut moved, &home);

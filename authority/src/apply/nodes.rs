@@ -142,9 +142,9 @@ impl State {
             let role = if voters.contains(id) { NodeRole::Voter } else { NodeRole::Learner };
             let known = self.nodes.get(id);
             let admitted_at_ms = known.map_or(0, |node| node.admitted_at_ms);
-            let votes = known.is_none_or(|node| node.votes);
+            let may_vote = known.is_none_or(|node| node.votes);
             let record = NodeRecord { id: *id, ..record.clone() };
-            members.insert(*id, Arc::new(Node { record, role, admitted_at_ms, votes }));
+            members.insert(*id, Arc::new(Node { record, role, admitted_at_ms, votes: may_vote }));
         }
         for (id, gone) in self.nodes.iter().filter(|(id, _)| !members.contains_key(*id)) {
             let removed = RemovedNode { record: gone.record.clone(), index };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::raft::ClientWriteResponse;
-use openraft::{AsyncRuntime, ChangeMembers};
+use openraft::{AsyncRuntime, ChangeMembers, Instant};
 
 use crate::failure::MemberError;
 use crate::machine::Machine;
@@ -28,7 +28,7 @@ where
 {
     /// Starts a new cluster with us as its only member.
     pub async fn initialize(&self, peer: Peer) -> Result<(), MemberError> {
-        let members = std::collections::BTreeMap::from([(self.id, peer)]);
+        let members = BTreeMap::from([(self.id, peer)]);
         self.raft.initialize(members).await.map_err(|error| MemberError::Refused(error.to_string()))
     }
 

@@ -1,5 +1,6 @@
 //! What is done to the cluster, at random: crashes, cuts, storms, pauses, wrong clocks, bad disks, nodes that come and go.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +21,63 @@ mod disks;
 mod members;
 mod network;
 
+/// What can be done, and for which of a hundred numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strike {
+    Crash = 10,
+    BounceLeader = 19,
+    Cut = 38,
+    LagThenCut = 43,
+    Storm = 50,
+    Pause = 58,
+    Suspend = 65,
+    SlowDisk = 69,
+    FailingDisk = 71,
+    FullDisk = 73,
+    CutSnapshot = 76,
+    DamageLog = 78,
+    DamageSnapshot = 80,
+    SetBack = 81,
+    SetClock = 86,
+    Drift = 87,
+    HandOver = 91,
+    PowerCut = 93,
+    Join = 95,
+    Leave = 97,
+    Lose = 99,
+}
+
+impl Strike {
+    const ALL: [Self; 21] = [
+        Self::Crash,
+        Self::BounceLeader,
+        Self::Cut,
+        Self::LagThenCut,
+        Self::Storm,
+        Self::Pause,
+        Self::Suspend,
+        Self::SlowDisk,
+        Self::FailingDisk,
+        Self::FullDisk,
+        Self::CutSnapshot,
+        Self::DamageLog,
+        Self::DamageSnapshot,
+        Self::SetBack,
+        Self::SetClock,
+        Self::Drift,
+        Self::HandOver,
+        Self::PowerCut,
+        Self::Join,
+        Self::Leave,
+        Self::Lose,
+    ];
+
+    /// The first whose number isn't below the one that was drawn.
+    fn drawn(number: u64) -> Self {
+        Self::ALL.into_iter().find(|strike| *strike as u64 >= number).unwrap_or(Self::Lose)
+    }
+}
+
 /// How long a change of the members may take once nothing is wrong any more.
 const MOVE_MS_MAX: u64 = 40_000;
 
@@ -28,8 +86,10 @@ pub struct Chaos {
     cluster: Arc<Cluster>,
     dice: Dice,
     over: AtomicBool,
-    /// Faults under way.
-    under_way: AtomicU64,
+    /// Faults under way, and whom each strikes.
+    under_way: Mutex<BTreeMap<u64, (Strike, NodeId)>>,
+    /// Counts the faults.
+    strikes: AtomicU64,
     /// One fault wants to be alone.
     quiet: AtomicBool,
     /// Nodes come or go: one change at a time.
@@ -48,7 +108,8 @@ impl Chaos {
             cluster,
             dice,
             over: AtomicBool::new(false),
-            under_way: AtomicU64::new(0),
+            under_way: Mutex::default(),
+            strikes: AtomicU64::new(0),
             quiet: AtomicBool::new(false),
             moving: AtomicBool::new(false),
             waits_for: Mutex::default(),
@@ -77,38 +138,39 @@ impl Chaos {
                 continue;
             }
             let Some(victim) = self.dice.pick(&self.cluster.computers()).cloned() else { return };
-            let (this, what) = (Arc::clone(&self), self.dice.between(0, 99));
+            let (this, strike) = (Arc::clone(&self), Strike::drawn(self.dice.between(0, 99)));
             drop(NodeRuntime::spawn(async move {
-                this.under_way.fetch_add(1, Ordering::SeqCst);
-                this.strike(what, victim).await;
-                this.under_way.fetch_sub(1, Ordering::SeqCst);
+                let serial = this.strikes.fetch_add(1, Ordering::SeqCst);
+                lock(&this.under_way).insert(serial, (strike, victim.id));
+                this.strike(strike, victim).await;
+                lock(&this.under_way).remove(&serial);
             }));
         }
     }
 
-    async fn strike(&self, what: u64, victim: Arc<Computer>) {
-        match what {
-            0..=10 => self.crash(victim).await,
-            11..=19 => self.bounce_leader().await,
-            20..=38 => self.cut().await,
-            39..=43 => self.lag_then_cut(victim).await,
-            44..=50 => self.storm().await,
-            51..=58 => self.pause(victim, false).await,
-            59..=65 => self.pause(victim, true).await,
-            66..=69 => self.slow_disk(victim).await,
-            70..=71 => self.failing_disk(victim).await,
-            72..=73 => self.full_disk(victim).await,
-            74..=76 => self.cut_snapshot(victim).await,
-            77..=78 => self.damage_log(victim).await,
-            79..=80 => self.damage_snapshot(victim).await,
-            81 => self.set_back(victim).await,
-            82..=86 => self.set_clock(),
-            87 => self.drift(&victim),
-            88..=91 => self.hand_over(victim).await,
-            92..=93 => self.power_cut().await,
-            94..=95 => self.let_join().await,
-            96..=97 => self.let_leave(victim).await,
-            _ => self.lose(victim).await,
+    async fn strike(&self, strike: Strike, victim: Arc<Computer>) {
+        match strike {
+            Strike::Crash => self.crash(victim).await,
+            Strike::BounceLeader => self.bounce_leader().await,
+            Strike::Cut => self.cut().await,
+            Strike::LagThenCut => self.lag_then_cut(victim).await,
+            Strike::Storm => self.storm().await,
+            Strike::Pause => self.pause(victim, false).await,
+            Strike::Suspend => self.pause(victim, true).await,
+            Strike::SlowDisk => self.slow_disk(victim).await,
+            Strike::FailingDisk => self.failing_disk(victim).await,
+            Strike::FullDisk => self.full_disk(victim).await,
+            Strike::CutSnapshot => self.cut_snapshot(victim).await,
+            Strike::DamageLog => self.damage_log(victim).await,
+            Strike::DamageSnapshot => self.damage_snapshot(victim).await,
+            Strike::SetBack => self.set_back(victim).await,
+            Strike::SetClock => self.set_clock(),
+            Strike::Drift => self.drift(&victim),
+            Strike::HandOver => self.hand_over(victim).await,
+            Strike::PowerCut => self.power_cut().await,
+            Strike::Join => self.let_join().await,
+            Strike::Leave => self.let_leave(victim).await,
+            Strike::Lose => self.lose(victim).await,
         }
     }
 
@@ -131,14 +193,14 @@ impl Chaos {
             }
             self.cluster.start(&computer).await;
         }
-        // Nodes that were to come or go do so now that nothing is in their way.
+        // Nodes that were to come or go do so now that nothing is in their way, and every other fault ends too.
         for _ in 0..MOVE_MS_MAX / 100 {
-            if !self.moving.load(Ordering::SeqCst) {
+            if lock(&self.under_way).is_empty() {
                 return;
             }
             self.wait_ms(100, 100).await;
         }
-        let waits = lock(&self.waits_for).unwrap_or("nothing");
+        let waits = format!("{:?} (waiting: {:?})", lock(&self.under_way), lock(&self.waits_for));
         let states: Vec<String> = self.cluster.computers().iter().map(state_of).collect();
         let why = format!("{waits} didn't end in {MOVE_MS_MAX} ms without faults: {}", states.join("; "));
         self.cluster.history.accuse("liveness", why);

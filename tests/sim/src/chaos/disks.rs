@@ -116,7 +116,7 @@ impl Chaos {
     /// Waits until no other fault is under way, and ends what lasts.
     async fn is_calm(&self) -> bool {
         for _ in 0..80 {
-            if self.under_way.load(Ordering::SeqCst) == 1 {
+            if lock(&self.under_way).len() == 1 {
                 self.cluster.wires.mend();
                 self.cluster.wires.set_weather(Weather::CALM);
                 self.cluster.computers().iter().for_each(|one| lock(&one.clock).set_right(global_nanos()));
