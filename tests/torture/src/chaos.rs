@@ -16,6 +16,7 @@ use crate::workload::Workload;
 
 mod deck;
 mod disks;
+mod members;
 mod network;
 mod processes;
 
@@ -32,6 +33,8 @@ pub(crate) struct Chaos {
     network: Mutex<()>,
     /// Whose clock is or was wrong. The promise is about one.
     clock: Mutex<Option<u64>>,
+    /// One node at a time is replaced: until it votes, its loss would be one too many.
+    moving: Mutex<()>,
 }
 
 impl Chaos {
@@ -45,6 +48,7 @@ impl Chaos {
             over: AtomicBool::new(false),
             network: Mutex::default(),
             clock: Mutex::default(),
+            moving: Mutex::default(),
         })
     }
 
@@ -90,6 +94,7 @@ impl Chaos {
             Fault::FailingDisk => self.failing_disk(&victim).await,
             Fault::PowerCut => self.power_cut(std::slice::from_ref(&victim)).await,
             Fault::PowerCutOfAll => self.power_cut(&self.lab.nodes).await,
+            Fault::Replacement => self.replace(&victim).await,
         }
     }
 

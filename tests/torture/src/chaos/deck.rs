@@ -29,11 +29,13 @@ pub(crate) enum Fault {
     PowerCut,
     /// All lose power at once.
     PowerCutOfAll,
+    /// A machine is lost with its disk, and another takes its place.
+    Replacement,
 }
 
 impl Fault {
     /// All of them.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Kill,
         Self::BounceLeader,
         Self::Pause,
@@ -46,6 +48,7 @@ impl Fault {
         Self::FailingDisk,
         Self::PowerCut,
         Self::PowerCutOfAll,
+        Self::Replacement,
     ];
 }
 
