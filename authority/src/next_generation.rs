@@ -105,6 +105,7 @@ impl State {
             cascades: _,
             idempotency: _,
             nodes,
+            removed_nodes,
             join_tokens: _,
             purge_mark: _,
             unseen_until: _,
@@ -133,6 +134,7 @@ impl State {
             cascades: OrdMap::new(),
             idempotency: OrdMap::new(),
             nodes,
+            removed_nodes,
             join_tokens: OrdMap::new(),
             purge_mark: None,
             unseen_until: 0,
@@ -207,7 +209,7 @@ impl State {
 
     fn first_node(&self, founder: &NodeRecord) -> Node {
         let record = NodeRecord { id: self.index, ..founder.clone() };
-        Node { record, role: NodeRole::Voter, admitted_at_ms: self.now_ms }
+        Node { record, role: NodeRole::Voter, admitted_at_ms: self.now_ms, votes: true }
     }
 
     /// Whether a key ended with an earlier generation.

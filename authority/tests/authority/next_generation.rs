@@ -119,6 +119,7 @@ proptest! {
             peer_address: "late:1".to_owned(),
             client_url: String::new(),
             public_key: hash("late"),
+            votes: true,
         };
         let joined = refused(&restored, Actor::System, Action::AdmitNode(Box::new(admit)));
         prop_assert_eq!(joined, Some(Refusal::JoinTokenUnknown));

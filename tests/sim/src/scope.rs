@@ -224,10 +224,11 @@ impl<F: Future + Send + 'static> Future for Task<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        // Before anything else: a node may die while it is frozen, and whoever waits for its tasks must hear of it.
+        *lock(&this.slot.waker) = Some(cx.waker().clone());
         if this.holds(cx) {
             return Poll::Pending;
         }
-        *lock(&this.slot.waker) = Some(cx.waker().clone());
         let _inside = Inside::enter(this.scope.clone());
         let mut slot = lock(&this.slot.future);
         let Some(future) = slot.as_mut() else { return Poll::Ready(None) };
@@ -244,4 +245,30 @@ impl<F: Future + Send + 'static> Future for Task<F> {
 
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use openraft_rt::AsyncRuntime;
+
+    use super::*;
+    use crate::plant::Plant;
+    use crate::runtime::NodeRuntime;
+
+    #[test]
+    fn who_waits_for_a_task_of_a_frozen_node_hears_when_the_node_dies() {
+        let mut runtime = NodeRuntime::with_seed(1);
+        let ended = runtime.block_on(async {
+            let clock = Arc::new(Mutex::new(Clock::new(1_000_000, 0)));
+            let scope = Scope::new(1, clock, Arc::new(History::new(Plant::None, false)));
+            scope.freeze();
+            let task = scope.enter(|| NodeRuntime::spawn(async {}));
+            NodeRuntime::sleep(Duration::from_millis(1)).await;
+            scope.kill();
+            NodeRuntime::timeout(Duration::from_mins(1), task).await
+        });
+        assert!(matches!(ended, Ok(Err(_))), "it ended, and with nothing");
+    }
 }
