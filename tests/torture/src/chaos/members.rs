@@ -47,7 +47,7 @@ impl Chaos {
             match self.lab.run(&["make", number]).await {
                 Ok(_) => return,
                 Err(why) => {
-                    self.judge.tell(&Event::Fault { what: format!("no new node {number} yet: {why}") })
+                    self.judge.tell(&Event::Fault { what: format!("no new node {number} yet: {why}") });
                 }
             }
             tokio::time::sleep(RETRY).await;
