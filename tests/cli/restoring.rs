@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::process::{Ended, Node, Place, circlet, eventually, run, run_command};
+use super::process::{self, Node, Place, circlet, eventually, run, run_command};
 use super::{founded, root};
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -39,7 +39,7 @@ fn status(node: &Node, token: &Value) -> u16 {
     })
 }
 
-fn refresh(node: &Node, token: &Value, root: &TempDir) -> Ended {
+fn refresh(node: &Node, token: &Value, root: &TempDir) -> process::Ended {
     let pair = root.path().join("pair.json");
     fs::write(&pair, token.to_string()).expect("the folder can be written");
     let mut command = circlet();
@@ -58,6 +58,15 @@ fn users(node: &Node, password: &str) -> Vec<String> {
     names.map(|user| user["username"].as_str().expect("a name").to_owned()).collect()
 }
 
+/// Says that something has ended, however it did.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Makes users until it is told to stop, as a load of writes, while `work` runs.
 fn under_load<T>(node: &Node, password: &str, work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
@@ -71,9 +80,9 @@ fn under_load<T>(node: &Node, password: &str, work: impl FnOnce() -> T) -> T {
                 node.ask(password, &["user", "create", &name, "--email", "l@example.org"]).json();
             }
         });
-        let result = work();
-        done.store(true, Ordering::Relaxed);
-        result
+        // Also if the work fails: a load without end would hide that.
+        let _ended = Ended(&done);
+        work()
     })
 }
 
@@ -245,7 +254,16 @@ fn one_node_of_three_recovers_and_the_others_do_not_come_back() {
     assert_eq!(recover(&[]).code, Some(1), "it is not done by mistake");
     recover(&["--others-are-gone"]).assert_refused(&["still lives", "node1 at http", "node3 at http"]);
     drop(nodes);
+    let secrets = || {
+        ["master.key", "ca.crt", "node.key", "node.crt"]
+            .map(|name| fs::read(places[1].path("etc/security").join(name)).expect("a file of the home"))
+    };
+    let before = secrets();
     let done = recover(&["--others-are-gone"]).json();
+    assert!(
+        before.iter().zip(&secrets()).all(|(before, after)| before != after),
+        "what the others know is void"
+    );
     assert_eq!(done["given_up"], serde_json::json!(["node1", "node3"]));
     assert!(Path::new(done["kept"].as_str().expect("a folder")).join("raft").is_dir());
     recover(&["--others-are-gone"]).assert_refused(&["there is no majority to do without"]);
@@ -253,7 +271,8 @@ fn one_node_of_three_recovers_and_the_others_do_not_come_back() {
     let node = places[1].serve();
     // One of before is there again all the while; nobody speaks with it.
     let mut revenant = circlet();
-    revenant.args(["serve", "--home", text(&places[2].home)]).stdin(Stdio::null()).stderr(Stdio::null());
+    revenant.args(["serve", "--home", text(&places[2].home), "--dies-with", &std::process::id().to_string()]);
+    revenant.stdin(Stdio::null()).stderr(Stdio::null());
     let mut revenant = revenant.spawn().expect("the binary runs");
     assert!(users(&node, &password).contains(&"alice".to_owned()));
     assert_nothing_lives_on(&node, &[&old], &root);
