@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use circlet::backup::{Opening, open};
+use circlet::secret::Secret;
+use circlet_authority::SealedKind;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -172,6 +175,7 @@ fn what_is_no_good_backup_is_named_and_leaves_nothing_behind() {
     let node = place.serve();
     let backup = root.path().join("backup");
     let secret = passphrase_in(&root, "passphrase", PASSPHRASE);
+    token(&node, &password);
     node.ask(&password, &["backup", "--out", text(&backup), "--passphrase-file", text(&secret)]).json();
     let short = passphrase_in(&root, "short", "too short");
     let refused = node.ask(
@@ -184,6 +188,14 @@ fn what_is_no_good_backup_is_named_and_leaves_nothing_behind() {
     // Keys, hashes of passwords and names are sealed.
     for clear in ["argon2id$v", "admin@example.org", "PRIVATE KEY"] {
         assert!(!bytes.windows(clear.len()).any(|window| window == clear.as_bytes()), "{clear}");
+    }
+    let opening = Opening::Passphrase(Secret::from(PASSPHRASE.to_owned()));
+    let state =
+        open(&mut fs::File::open(&backup).expect("a backup"), &opening).expect("its passphrase").state;
+    assert_eq!((state.token_count(), state.users().count()), (0, 1));
+    assert!(state.keyring().all(|key| key.private_key.is_none()), "a backup holds no key");
+    for kind in [SealedKind::ClusterCa, SealedKind::RefreshSecret] {
+        assert!(state.sealed(&kind).is_none_or(|sealed| sealed.ciphertext.is_empty()), "{kind:?}");
     }
     let variant = |name: &str, bytes: &[u8]| {
         let file = root.path().join(name);
