@@ -4,6 +4,7 @@
 
 pub mod arguments;
 pub mod backup;
+pub mod circle;
 pub mod cluster;
 pub mod completions;
 pub mod config;
@@ -68,6 +69,7 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::User(user) => user.run(output).await,
         Command::Group(group) => group.run(output).await,
         Command::Trust(trust) => trust.run(output).await,
+        Command::Circle(circle) => circle.run(output).await,
         Command::Key(key) => key.run(output).await,
         Command::Config(config) => config.run(output).await,
         Command::Backup(backup) => backup.run(output).await,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use circlet_authority::{Action, Actor, Command, Outcome, State};
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
 use circlet_raft::{
-    Dismissed, Instants, MemberError, NodeId, NotReached, Peer, ProposeError, Published, Raft, Status,
+    Dismissed, Instants, MemberError, NodeId, NotReached, Peer, ProposeError, Published, Raft, SourceId,
+    Status,
 };
 
 use crate::clock::{self, Now};
@@ -124,6 +125,16 @@ impl Cluster {
     /// A view that is proved fresh as of `instant` or later.
     pub async fn fresh_since(&self, instant: Instants) -> Result<Arc<Published<State>>, Unavailable> {
         self.raft.fresh(Some(instant)).await.map_err(|error| Unavailable::NotFresh(error.0))
+    }
+
+    /// Notes that this node's view holds all that another cluster had revoked before `noted`; counts while it leads.
+    pub fn prove_source(&self, source: SourceId, noted: Instants) {
+        self.raft.prove_source(source, noted);
+    }
+
+    /// Forgets what it proved of others: another node leads.
+    pub fn forget_sources(&self) {
+        self.raft.forget_sources();
     }
 
     /// A view that holds the log up to `index`.

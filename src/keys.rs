@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use circlet_authority::{Sealed, SealedKind, State};
+use circlet_token::feed::{FeedAnswer, FeedContent, FeedPosition};
 use circlet_token::{Claims, KeyId, SigningKey};
 
 use crate::certificates::KeyAndCertificate;
+use crate::invitation;
 use crate::join_token;
 use crate::reference_token::ReferenceTokens;
 use crate::refresh_token::RefreshTokens;
@@ -36,6 +38,7 @@ pub struct Keys {
     master: MasterKey,
     signing: ArcSwap<BTreeMap<KeyId, Kept<SigningKey>>>,
     refresh: ArcSwap<Option<Kept<RefreshSecret>>>,
+    circle: ArcSwap<Option<Kept<SigningKey>>>,
 }
 
 /// Something unsealed, and the nonce of the sealed form that it came from: another sealing has another nonce.
@@ -66,6 +69,12 @@ impl RefreshSecret {
         Self { secret, refresh_tokens, reference_tokens }
     }
 
+    /// The secret of the invitation with this id.
+    #[must_use]
+    pub fn invite_secret(&self, id: &[u8; 16]) -> Secret {
+        invitation::secret_of(&self.secret, id)
+    }
+
     /// The secret of the join token with this id.
     #[must_use]
     pub fn join_secret(&self, id: &[u8; 16]) -> Secret {
@@ -77,7 +86,12 @@ impl Keys {
     /// Keys under this master key.
     #[must_use]
     pub fn new(master: MasterKey) -> Self {
-        Self { master, signing: ArcSwap::default(), refresh: ArcSwap::from_pointee(None) }
+        Self {
+            master,
+            signing: ArcSwap::default(),
+            refresh: ArcSwap::from_pointee(None),
+            circle: ArcSwap::from_pointee(None),
+        }
     }
 
     /// The master key, for sealing something new and for handing it to a node that joins.
@@ -127,6 +141,40 @@ impl Keys {
         Ok(value)
     }
 
+    /// Signs an answer of our feed with the circle key of this view.
+    pub fn sign_feed(
+        &self,
+        view: &State,
+        position: FeedPosition,
+        nonce: [u8; 32],
+        content: FeedContent,
+    ) -> Result<FeedAnswer, KeyUnavailable> {
+        let which = SealedKind::CircleKey;
+        let issuer = view.service_id().ok_or_else(|| KeyUnavailable::Absent(describe(&which)))?;
+        let latest = view.feed_end().sequence;
+        let key = self.circle_key(view)?;
+        FeedAnswer::sign(&key, issuer, position, latest, nonce, content)
+            .ok_or_else(|| KeyUnavailable::NotAKey(describe(&which)))
+    }
+
+    /// The circle key of this view.
+    pub fn circle_key(&self, view: &State) -> Result<Arc<SigningKey>, KeyUnavailable> {
+        let which = SealedKind::CircleKey;
+        let sealed = sealed(view, &which)?;
+        if let Some(kept) = self.circle.load().as_ref()
+            && kept.nonce == sealed.nonce
+        {
+            return Ok(Arc::clone(&kept.value));
+        }
+        let secret = self.unseal(view, &which)?;
+        let key = SigningKey::from_pkcs8_der(secret.expose())
+            .map_err(|_| KeyUnavailable::NotAKey(describe(&which)))?;
+        let kept = Kept { nonce: sealed.nonce, value: Arc::new(key) };
+        let value = Arc::clone(&kept.value);
+        self.circle.store(Arc::new(Some(kept)));
+        Ok(value)
+    }
+
     /// The cluster's CA with its key; unsealed anew each time, since it is needed rarely.
     pub fn cluster_ca(&self, view: &State) -> Result<KeyAndCertificate, KeyUnavailable> {
         let which = SealedKind::ClusterCa;
@@ -141,6 +189,9 @@ impl Keys {
             self.signing_key(view, &key.kid)?;
         }
         self.refresh_secret(view)?;
+        if view.circle_key().is_some() {
+            self.circle_key(view)?;
+        }
         self.cluster_ca(view).map(drop)
     }
 
@@ -169,6 +220,7 @@ fn kind_text(which: &SealedKind) -> &'static str {
         SealedKind::TokenKey(_) => "token-key",
         SealedKind::ClusterCa => "cluster-ca",
         SealedKind::RefreshSecret => "refresh-secret",
+        SealedKind::CircleKey => "circle-key",
     }
 }
 
@@ -176,7 +228,7 @@ fn kind_text(which: &SealedKind) -> &'static str {
 fn record(which: &SealedKind) -> String {
     match which {
         SealedKind::TokenKey(kid) => kid.as_str().to_owned(),
-        SealedKind::ClusterCa | SealedKind::RefreshSecret => String::new(),
+        SealedKind::ClusterCa | SealedKind::RefreshSecret | SealedKind::CircleKey => String::new(),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod secret;
 
 // Secrets and the texts made with them.
 pub mod certificates;
+pub mod invitation;
 pub mod join_key;
 pub mod join_token;
 pub mod keys;
@@ -38,6 +39,7 @@ pub mod node;
 
 // What the node keeps by itself: keys on their way, files that an operator changes.
 pub mod announce;
+pub mod circle;
 pub mod config_files;
 pub mod key_directory;
 pub mod renewal;

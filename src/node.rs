@@ -41,7 +41,7 @@ use crate::machine::Authority;
 use crate::password::Passwords;
 use crate::seal::hex;
 use crate::watched::Watched;
-use crate::{config_files, http, key_directory, renewal, rotation, trust_directory};
+use crate::{circle, config_files, http, key_directory, renewal, rotation, trust_directory};
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
 /// has just joined has none, and serves 503 until its peers have sent it.
@@ -251,6 +251,7 @@ impl Node {
         let renewal =
             renewal::run(cluster.clone(), self.home.paths.clone(), self.settings.name.clone(), audit.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(renewal));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(circle::run(cluster.clone())));
         self.keep_files(stop, tasks, &audit, &watched);
         let ready = ready::Ready {
             cluster: cluster.clone(),

@@ -6,6 +6,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod bounds;
+pub(crate) mod circle;
 pub mod cluster;
 pub(crate) mod config;
 pub(crate) mod failure;

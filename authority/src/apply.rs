@@ -7,6 +7,7 @@
 mod bootstrap;
 mod cascade;
 mod certificates;
+mod circle;
 mod groups;
 mod import;
 mod issue;
@@ -66,6 +67,12 @@ impl State {
             Action::RotateKey(action) => self.rotate_key(action),
             Action::NoteUse(action) => Ok(self.note_use(action)),
             Action::ImportTokens(action) => self.import_tokens(action),
+            Action::LimitIssuer(action) => self.limit_issuer(action),
+            Action::SetCircleKey(action) => Ok(self.set_circle_key(action)),
+            Action::ApproveMember(action) => self.approve_member(action),
+            Action::DismissMember(action) => Ok(self.dismiss_member(action)),
+            Action::InviteMember(action) => self.invite_member(action),
+            Action::FollowFeed(action) => self.follow_feed(action),
         }
     }
 

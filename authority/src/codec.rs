@@ -7,7 +7,10 @@
 
 mod token_types;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The first byte of an encoded command or outcome.
 pub const FORMAT_VERSION: u8 = 1;
@@ -82,6 +85,15 @@ impl<'a> Input<'a> {
             .map_err(|_| DecodeError::Malformed { what })?;
         self.bytes(used, what)?;
         Ok(value)
+    }
+
+    /// A value that another crate reads off the front.
+    pub(crate) fn part<T>(
+        &mut self,
+        what: &'static str,
+        take: impl FnOnce(&mut &'a [u8]) -> Option<T>,
+    ) -> Result<T, DecodeError> {
+        take(&mut self.rest).ok_or(DecodeError::Malformed { what })
     }
 
     fn finish(self) -> Result<(), DecodeError> {
@@ -289,6 +301,19 @@ impl<T: Wire + Ord> Wire for BTreeSet<T> {
     }
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         Ok(Vec::<T>::take(input)?.into_iter().collect())
+    }
+}
+
+impl<K: Wire + Ord, V: Wire> Wire for BTreeMap<K, V> {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_length(self.len(), out);
+        for (key, value) in self {
+            key.put(out);
+            value.put(out);
+        }
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Ok(Vec::<(K, V)>::take(input)?.into_iter().collect())
     }
 }
 

@@ -3,13 +3,15 @@
 //! A command carries everything that applying it needs: ids are drawn, certificates are taken apart and names are
 //! normalised before it is proposed. The time travels beside it, in a [`Stamp`].
 
+mod circle;
 mod cluster;
 mod people;
 mod tokens;
 
+pub use circle::{ApproveMember, DismissMember, FollowFeed, FollowStep, InviteMember, SetCircleKey};
 pub use cluster::{
-    AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, MintJoinToken, NewKey,
-    Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
+    AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, LimitIssuer,
+    MintJoinToken, NewKey, Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
 };
 pub use people::{DeleteGroup, DeleteUser, PasswordChange, PutGroup, PutMode, PutUser};
 pub use tokens::{
@@ -152,6 +154,12 @@ pub enum Action {
     ImportTokens(Box<ImportTokens>) = 31,
     AdmitByKey(Box<AdmitByKey>) = 40,
     ReplaceCa(Box<ReplaceCa>) = 41,
+    LimitIssuer(Box<LimitIssuer>) = 70,
+    SetCircleKey(Box<SetCircleKey>) = 71,
+    ApproveMember(Box<ApproveMember>) = 72,
+    DismissMember(DismissMember) = 73,
+    InviteMember(InviteMember) = 74,
+    FollowFeed(Box<FollowFeed>) = 75,
 }
 wire_enum!(Action {
     1 => Bootstrap(action),
@@ -174,6 +182,12 @@ wire_enum!(Action {
     31 => ImportTokens(action),
     40 => AdmitByKey(action),
     41 => ReplaceCa(action),
+    70 => LimitIssuer(action),
+    71 => SetCircleKey(action),
+    72 => ApproveMember(action),
+    73 => DismissMember(action),
+    74 => InviteMember(action),
+    75 => FollowFeed(action),
 });
 
 impl Action {
@@ -200,6 +214,12 @@ impl Action {
             Self::RotateKey(_) => "rotating a key",
             Self::NoteUse(_) => "noting the use of tokens",
             Self::ImportTokens(_) => "importing tokens",
+            Self::LimitIssuer(_) => "limiting an issuer",
+            Self::SetCircleKey(_) => "making the circle key",
+            Self::ApproveMember(_) => "approving a member of the circle",
+            Self::DismissMember(_) => "dismissing a member of the circle",
+            Self::InviteMember(_) => "inviting a member into the circle",
+            Self::FollowFeed(_) => "following a feed",
         }
     }
 }

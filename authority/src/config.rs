@@ -57,6 +57,10 @@ pub struct Config {
     pub keys_max: i64,
     pub key_overlap: i64,
     pub key_rotation_interval: i64,
+    pub circle_max_staleness_ms: i64,
+    pub circle_max_isolation: i64,
+    pub circle_feed_entries_max: i64,
+    pub circle_invite_expiry: i64,
 }
 
 /// Why a configuration, or a change of one setting, is not accepted.

@@ -29,6 +29,7 @@ pub fn check(state: &State) -> Vec<Violation> {
     watermarks(state, &mut found);
     families(state, &mut found);
     nodes(state, &mut found);
+    circle(state, &mut found);
     found.0
 }
 
@@ -169,5 +170,19 @@ fn nodes(state: &State, found: &mut Findings) {
         found.require(twin.is_none(), || format!("nodes {} and {twin:?} share a key", node.record.id));
         let removed = state.removed_node(node.record.id);
         found.require(removed.is_none(), || format!("node {} is there and was removed", node.record.id));
+    }
+}
+
+fn circle(state: &State, found: &mut Findings) {
+    if let Some(violation) = state.revocations.feed().violation() {
+        found.require(false, || violation);
+    }
+    for member in state.members_followed() {
+        found.require(!state.is_us(&member.approved.issuer), || "this cluster follows itself".to_owned());
+        let ours = state.circle_key().is_some_and(|key| key.spki_der == member.approved.circle_key);
+        found.require(!ours, || format!("{} has our circle key", member.approved.issuer));
+    }
+    for key in state.followed.keys() {
+        found.require(state.members.contains_key(key), || format!("{key} is listed and no member"));
     }
 }

@@ -1,12 +1,15 @@
 //! Whether a token with a good signature is good here: revocation list, watermarks, tainted keys, users, the circle's
 //! limits. The same judgement is passed on callers when a command is applied.
 
-use circlet_token::{KeyId, Lifetime, Revocation, Scope, ServiceId, Subject, TokenId, UserName, Verified};
+use circlet_token::{
+    Audience, KeyId, Lifetime, Revocation, Scope, ServiceId, Subject, TokenId, UserName, Verified,
+};
 
 use crate::{
     command::{PresentedToken, TokenActor},
+    config::unsigned,
     plan::reaches,
-    record::{KeyState, TokenRecord, TrustedIssuer},
+    record::{KeyState, Member, Progress, TokenRecord, TrustedIssuer},
     state::State,
 };
 
@@ -19,6 +22,9 @@ pub enum Judgement {
         needs_freshness: bool,
         /// Whether it can be ended before it expires.
         revocable: bool,
+        /// Another cluster's revocations must be known to be fresh as well: those of the member that was approved at this
+        /// log index.
+        feed: Option<u64>,
     },
     /// It is refused, and why.
     Revoked(Revocation),
@@ -42,6 +48,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) is_user: bool,
     /// What it may do, where that is known.
     pub(crate) scope: Option<&'a Scope>,
+    /// Whom it is meant for; `None` where that was judged before.
+    pub(crate) audience: Option<&'a Audience>,
 }
 
 impl<'a> Facts<'a> {
@@ -57,6 +65,7 @@ impl<'a> Facts<'a> {
             says_revocable: claims.revocable,
             is_user: claims.scope.is_user(),
             scope: Some(&claims.scope),
+            audience: Some(&claims.audience),
         }
     }
 
@@ -71,6 +80,7 @@ impl<'a> Facts<'a> {
             says_revocable: actor.revocable,
             is_user: actor.scope.is_user(),
             scope: Some(&actor.scope),
+            audience: None,
         }
     }
 
@@ -85,6 +95,7 @@ impl<'a> Facts<'a> {
             says_revocable: token.revocable,
             is_user: false,
             scope: None,
+            audience: None,
         }
     }
 
@@ -99,6 +110,7 @@ impl<'a> Facts<'a> {
             says_revocable: Some(record.revocable),
             is_user: record.scope.is_user(),
             scope: Some(&record.scope),
+            audience: None,
         }
     }
 
@@ -127,7 +139,7 @@ impl State {
         let verdict = match (self.keyring.get(facts.key), self.circle.get(facts.key)) {
             (Some(key), _) => match key.state {
                 KeyState::Published | KeyState::Active | KeyState::Retiring => {
-                    self.judge_own(facts, revocable)
+                    self.judge_own(facts, revocable).map(|()| None)
                 }
                 KeyState::Tainted => Err(Revocation::KeyTainted { key: facts.key.clone() }),
                 KeyState::Retired => return Judgement::Distrusted { kid: facts.key.clone() },
@@ -136,7 +148,7 @@ impl State {
             (None, None) => return Judgement::Distrusted { kid: facts.key.clone() },
         };
         match verdict {
-            Ok(()) => Judgement::Good { needs_freshness: revocable, revocable },
+            Ok(feed) => Judgement::Good { needs_freshness: revocable, revocable, feed },
             Err(why) => Judgement::Revoked(why),
         }
     }
@@ -181,22 +193,59 @@ impl State {
         if good { Ok(()) } else { Err(Revocation::UserDisabled) }
     }
 
+    /// Of the members whose revocations are followed, what they revoked is refused, and what can be revoked is good only
+    /// while their feed is fresh: the answer names it then.
     fn judge_foreign(
         &self,
         facts: &Facts<'_>,
         issuer: &TrustedIssuer,
         revocable: bool,
         now_secs: u64,
-    ) -> Result<(), Revocation> {
+    ) -> Result<Option<u64>, Revocation> {
         // Their index counts entries of their log, not of ours: only the time of issue can be compared.
         if self.below_watermark(facts, None) {
             return Err(Revocation::Watermark);
         }
-        if revocable {
-            return Err(Revocation::ForeignRevocable { issuer: issuer.issuer.clone() });
+        let member = self.member(&issuer.issuer);
+        if let Some(member) = member {
+            self.judge_followed(facts, member, now_secs)?;
         }
-        if exceeds(issuer, facts, now_secs) {
+        if exceeds(issuer, facts, now_secs) || addresses_others(issuer, facts) {
             return Err(Revocation::IssuerLimits { issuer: issuer.issuer.clone() });
+        }
+        if !revocable {
+            return Ok(None);
+        }
+        // What carries no index may have been revoked by being forgotten.
+        let followed = member.filter(|_| facts.id.is_some() && facts.index.is_some());
+        let Some(member) = followed else {
+            return Err(Revocation::ForeignRevocable { issuer: issuer.issuer.clone() });
+        };
+        match (&member.progress, member.over_quota) {
+            (_, true) => Err(unknown(issuer, "it has more of them than are kept here")),
+            (Progress::Broken { .. }, _) => Err(unknown(issuer, "its feed contradicted itself")),
+            _ => Ok(Some(member.since_index)),
+        }
+    }
+
+    /// What the feed of an issuer says of its token, and for how long nothing was heard of it.
+    fn judge_followed(&self, facts: &Facts<'_>, member: &Member, now_secs: u64) -> Result<(), Revocation> {
+        let issuer = &member.approved.issuer;
+        if let Some(list) = self.followed.get(issuer.ulid()) {
+            if list.is_tainted(facts.key) {
+                return Err(Revocation::KeyTainted { key: facts.key.clone() });
+            }
+            let expiry = facts.expires_at.unwrap_or(u64::MAX);
+            if facts.id.is_some_and(|id| list.is_listed(&id, expiry)) {
+                return Err(Revocation::Listed);
+            }
+            if list.refuses(facts) {
+                return Err(Revocation::Watermark);
+            }
+        }
+        let silent_secs = now_secs.saturating_sub(member.contact_ms / 1_000);
+        if silent_secs > unsigned(self.config.circle_max_isolation) {
+            return Err(Revocation::ForeignIsolated { issuer: issuer.clone(), silent_secs });
         }
         Ok(())
     }
@@ -224,9 +273,19 @@ impl State {
     }
 }
 
+fn unknown(issuer: &TrustedIssuer, why: &'static str) -> Revocation {
+    Revocation::ForeignUnknown { issuer: issuer.issuer.clone(), why }
+}
+
 /// Whether a token lives longer than its issuer may make it, as issued or counted from now.
 fn exceeds(issuer: &TrustedIssuer, facts: &Facts<'_>, now_secs: u64) -> bool {
     let Some(most) = issuer.limits.max_lifetime.and_then(Lifetime::secs) else { return false };
     let left = facts.expires_at.map(|at| at.saturating_sub(now_secs));
     facts.lifetime().secs().is_none_or(|life| life > most) || left.is_none_or(|left| left > most)
+}
+
+/// Whether a token is meant for somebody that its issuer may not address here. One that is meant for nobody is not.
+fn addresses_others(issuer: &TrustedIssuer, facts: &Facts<'_>) -> bool {
+    let (Some(allowed), Some(audience)) = (&issuer.limits.audiences, facts.audience) else { return false };
+    audience.as_str().split(' ').any(|entry| !entry.is_empty() && !allowed.contains(entry))
 }

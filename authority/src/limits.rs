@@ -47,3 +47,9 @@ pub const PAGE_ENTRIES_MAX: usize = 10_000;
 pub const GENERATION_ENTRIES: u64 = 1_000_000_000_000;
 /// One record in a snapshot; larger is damage.
 pub const SNAPSHOT_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Entries of our feed that are kept one by one; what is older is in the list only.
+pub const FEED_WINDOW_ENTRIES_MAX: usize = 16_384;
+/// Hosts of a member of the circle.
+pub const MEMBER_HOSTS_MAX: usize = 16;
+/// What is kept of an answer that was refused.
+pub const FAULT_EVIDENCE_BYTES_MAX: usize = 1_024;

@@ -107,6 +107,12 @@ impl State {
             nodes,
             removed_nodes,
             join_tokens: _,
+            // Our circle key is a secret, and what its feed told is lost: whoever followed us pairs anew.
+            circle_key: _,
+            members,
+            // What they revoked is asked for again, and whatever they issued before is refused.
+            followed: _,
+            invites: _,
             purge_mark: _,
             unseen_until: _,
             begun,
@@ -136,6 +142,10 @@ impl State {
             nodes,
             removed_nodes,
             join_tokens: OrdMap::new(),
+            circle_key: None,
+            members: members.iter().map(|(key, member)| (key.clone(), Arc::new(member.anew()))).collect(),
+            followed: OrdMap::new(),
+            invites: OrdMap::new(),
             purge_mark: None,
             unseen_until: 0,
             begun,

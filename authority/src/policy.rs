@@ -48,6 +48,10 @@ impl State {
                 Actor::System | Actor::Operator => Ok(()),
                 _ => Err(forbidden(action.name(), "only the node itself does that")),
             },
+            Action::SetCircleKey(_) | Action::FollowFeed(_) => match actor {
+                Actor::System => Ok(()),
+                _ => Err(forbidden(action.name(), "only the node itself does that")),
+            },
             Action::RotateKey(rotate) if matches!(**rotate, RotateKey::Confirm { .. }) => match actor {
                 Actor::System => Ok(()),
                 _ => Err(forbidden("confirming a key", "only the node itself does that")),

@@ -133,6 +133,24 @@ pub enum Refusal {
     JoinKeyOff = 140,
     #[error("the cluster's CA has been replaced meanwhile; look again")]
     CaReplaced = 141,
+    #[error("{issuer} is no member of the circle, or was approved anew meanwhile")]
+    MemberUnknown { issuer: ServiceId } = 70,
+    #[error("the feed of {issuer} has been followed further meanwhile")]
+    FeedMoved { issuer: ServiceId } = 71,
+    #[error("the entries are not those of the feed of {issuer}")]
+    FeedBroken { issuer: ServiceId } = 72,
+    #[error("this cluster has no circle key yet; ask again")]
+    NoCircleKey = 73,
+    #[error("the invitation is not known; make one with `circlet circle invite`")]
+    InviteUnknown = 74,
+    #[error("the invitation expired at {at}; make a new one with `circlet circle invite`")]
+    InviteExpired { at: u64 } = 75,
+    #[error("the invitation was used by another cluster; make a new one with `circlet circle invite`")]
+    InviteUsed = 76,
+    #[error("the invitation is for {guest}")]
+    InviteForAnother { guest: ServiceId } = 77,
+    #[error("{issuer} is known here already; invite it by name, with `circlet circle invite --for {issuer}`")]
+    IssuerKnown { issuer: ServiceId } = 78,
 }
 wire_enum!(Refusal {
     1 => NotBootstrapped,
@@ -192,4 +210,13 @@ wire_enum!(Refusal {
     55 => KeyOfRemovedNode { node },
     140 => JoinKeyOff,
     141 => CaReplaced,
+    70 => MemberUnknown { issuer },
+    71 => FeedMoved { issuer },
+    72 => FeedBroken { issuer },
+    73 => NoCircleKey,
+    74 => InviteUnknown,
+    75 => InviteExpired { at },
+    76 => InviteUsed,
+    77 => InviteForAnother { guest },
+    78 => IssuerKnown { issuer },
 });

@@ -111,7 +111,7 @@ impl State {
         let user = user
             .and_then(|name| self.users.get(&name))
             .filter(|user| user.is_enabled() && index.is_none_or(|index| index >= user.created_index));
-        let mut groups = self.existing_groups(scope);
+        let mut groups = self.existing(scope.groups());
         if let Some(user) = user.filter(|_| scope.is_user() || scope.all_groups()) {
             groups.extend(user.groups.iter().cloned());
         }
@@ -133,10 +133,12 @@ impl State {
     /// stripped however it came by it, unless its issuer's limits allow it.
     fn rights_of_foreign(&self, principal: Principal, scope: &Scope, key: &KeyId) -> Rights {
         let limits = self.circle.get(key).map(|issuer| &issuer.limits);
-        let mut groups = self.existing_groups(scope);
-        if let Some(allowed) = limits.and_then(|limits| limits.groups.as_ref()) {
-            groups.retain(|group| allowed.contains(group));
-        }
+        let mut groups = match limits.and_then(|limits| limits.groups.as_ref()) {
+            Some(ours) => {
+                self.existing(scope.groups().filter_map(|theirs| ours.get(theirs)).map(String::as_str))
+            }
+            None => self.existing(scope.groups()),
+        };
         let may_administer = limits.is_some_and(|limits| limits.admin);
         let administers =
             self.service_id().is_some_and(|own| scope.is_admin(own)) || self.any_administers(&groups);
@@ -155,8 +157,8 @@ impl State {
         }
     }
 
-    fn existing_groups(&self, scope: &Scope) -> BTreeSet<String> {
-        scope.groups().filter(|group| self.groups.contains_key(*group)).map(str::to_owned).collect()
+    fn existing<'a>(&self, groups: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+        groups.filter(|group| self.groups.contains_key(*group)).map(str::to_owned).collect()
     }
 
     fn administers(&self, group: &str) -> bool {

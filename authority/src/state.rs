@@ -1,6 +1,9 @@
 //! What the cluster has decided. A state is an immutable view once it is published: cloning it costs a constant.
 
+mod circle;
 mod families;
+mod feed;
+mod followed;
 mod keyring;
 mod list;
 mod read;
@@ -8,7 +11,10 @@ mod revocations;
 mod tokens;
 mod watermarks;
 
+pub use circle::FeedPage;
 pub(crate) use families::Families;
+pub(crate) use feed::{Feed, Link};
+pub(crate) use followed::Followed;
 pub use list::{TokenCursor, TokenFilter, TokenOrder, TokenPage};
 pub(crate) use revocations::{Lately, Revocations};
 pub(crate) use tokens::{DerivedSizes, Order, Tokens, users_of};
@@ -24,7 +30,10 @@ use crate::{
     command::ClusterCa,
     config::{Config, ConfigChange},
     next_generation::Begun,
-    record::{Group, JoinToken, Key, KeyState, Node, Origin, RemovedNode, Sealed, TrustedIssuer, User},
+    record::{
+        CircleKey, Group, Invite, JoinToken, Key, KeyState, Member, Node, Origin, RemovedNode, Sealed,
+        TrustedIssuer, User,
+    },
 };
 
 /// The replicated state. Equal logs give equal states, down to the bytes of [`State::digest`].
@@ -54,6 +63,11 @@ pub struct State {
     /// Those that were members, as many as are remembered.
     pub(crate) removed_nodes: OrdMap<u64, Arc<RemovedNode>>,
     pub(crate) join_tokens: OrdMap<[u8; 32], Arc<JoinToken>>,
+    pub(crate) circle_key: Option<Arc<CircleKey>>,
+    /// By the unique part of the service id, as are the lists.
+    pub(crate) members: OrdMap<String, Arc<Member>>,
+    pub(crate) followed: OrdMap<String, Followed>,
+    pub(crate) invites: OrdMap<[u8; 32], Arc<Invite>>,
     pub(crate) purge_mark: Option<PurgeMark>,
     /// Until when plain revocable tokens may live that were issued under an earlier configuration, seconds.
     pub(crate) unseen_until: u64,
@@ -127,6 +141,10 @@ impl State {
             nodes: OrdMap::new(),
             removed_nodes: OrdMap::new(),
             join_tokens: OrdMap::new(),
+            circle_key: None,
+            members: OrdMap::new(),
+            followed: OrdMap::new(),
+            invites: OrdMap::new(),
             purge_mark: None,
             unseen_until: 0,
             begun: None,

@@ -19,6 +19,7 @@ use crate::clock_watch::{Clocks, Instants};
 use crate::defects::Defects;
 use crate::published::{Board, Published};
 use crate::settings::Settings;
+use crate::sources::SourceId;
 use crate::watch;
 
 /// Rounds under way at once: one that hangs doesn't hold up the next.
@@ -28,11 +29,12 @@ const ROUNDS_MAX: usize = 3;
 /// than one request wanted it still proves an instant that is recent enough for the next.
 const ROUND_WAITS: u32 = 2;
 
-/// What the leader answers: the nonce it was asked with, and its read index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the leader answers: the nonce it was asked with, its read index, and the ages of its sources.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReadIndex {
     pub(crate) nonce: u64,
     pub(crate) index: u64,
+    pub(crate) ages: Vec<(SourceId, u64)>,
 }
 
 /// Asks whoever leads for a read index.
@@ -57,7 +59,11 @@ pub(crate) async fn round<V: Send + Sync, A: AskLeader>(
         noted = clocks.now();
     }
     board.wait_index(answer.index).await;
-    if board.prove(answer.index, noted) { Ok(noted) } else { Err("the view went back".to_owned()) }
+    if board.prove(answer.index, noted, &answer.ages) {
+        Ok(noted)
+    } else {
+        Err("the view went back".to_owned())
+    }
 }
 
 /// How a round ended: the last request that had come before it began, and its result.
@@ -224,6 +230,10 @@ mod tests {
         }
     }
 
+    fn read_index(nonce: u64, index: u64) -> ReadIndex {
+        ReadIndex { nonce, index, ages: vec![(3, 40)] }
+    }
+
     fn proved_ms(board: &Board<()>) -> Option<u64> {
         board.load().fresh_as_of.map(|noted| noted.boot_ms)
     }
@@ -237,12 +247,14 @@ mod tests {
         let script = async {
             let (nonce, late) = asked.recv().await.unwrap();
             clocks.0.store(900, Ordering::SeqCst);
-            late.send(ReadIndex { nonce, index: 5 }).unwrap();
+            late.send(read_index(nonce, 5)).unwrap();
         };
         let (noted, ()) = tokio::join!(slow, script);
         assert_eq!(noted.unwrap().boot_ms, 100);
         assert_eq!(proved_ms(&board), Some(100));
         assert_eq!(board.load().age_ms(clocks.now()), Some(800));
+        // What the leader told of a source counts from the same instant, and is as much older.
+        assert_eq!(board.load().sources.age_ms(3, clocks.now()), Some(840));
     }
 
     #[tokio::test]
@@ -251,7 +263,7 @@ mod tests {
         let (board, clocks, leader) = (Board::new(Arc::new(()), 5), Hands::default(), Leader(tx));
         let script = async {
             let (_, answer) = asked.recv().await.unwrap();
-            answer.send(ReadIndex { nonce: 1, index: 5 }).unwrap();
+            answer.send(read_index(1, 5)).unwrap();
         };
         let (result, ()) = tokio::join!(round(&board, &clocks, &leader, 2, Defects::default()), script);
         assert!(result.is_err());
@@ -265,7 +277,7 @@ mod tests {
         clocks.0.store(7, Ordering::SeqCst);
         let script = async {
             let (nonce, answer) = asked.recv().await.unwrap();
-            answer.send(ReadIndex { nonce, index: 6 }).unwrap();
+            answer.send(read_index(nonce, 6)).unwrap();
             tokio::task::yield_now().await;
             assert_eq!(proved_ms(&board), None);
             board.publish(Arc::new(()), 6);
@@ -298,8 +310,8 @@ mod tests {
         let rounds = Mutex::new(0);
         let script = async {
             let (nonce, answer) = asked.recv().await.unwrap();
-            early.send(ReadIndex { nonce: before, index: 5 }).unwrap();
-            answer.send(ReadIndex { nonce, index: 5 }).unwrap();
+            early.send(read_index(before, 5)).unwrap();
+            answer.send(read_index(nonce, 5)).unwrap();
             *rounds.lock().unwrap() += 1;
         };
         let (one, other, ()) = tokio::join!(fresh(), fresh(), script);

@@ -23,6 +23,7 @@
 //! | [`network`] | openraft's calls between nodes, as frames |
 //! | `transport` | the connections for them: mutual TLS, keys pinned |
 //! | `freshness` | how a node proves that its view is fresh |
+//! | [`sources`] | since when the view holds what somebody else had decided |
 //! | `watch` | a value that many watch, in order |
 //! | [`offline`] | a data folder that no node has open |
 //! | [`replica`] | one member of the cluster, over any runtime and network |
@@ -48,6 +49,7 @@ pub mod replica;
 pub mod settings;
 pub mod snapshot;
 pub mod snapshot_file;
+pub mod sources;
 pub mod state_machine;
 pub mod status;
 pub mod storage;
@@ -65,6 +67,7 @@ pub use published::{Board, Published};
 pub use raft::{Gate, Options, Raft};
 pub use settings::Settings;
 pub use snapshot_file::SnapshotFile;
+pub use sources::{SourceId, Sources};
 pub use status::{Member, Role, Status};
 pub use transport::{Doorkeeper, Identity, KnockError, knock, public_key_digest};
 pub use types::{Answer, Committed, NodeId, Peer, Proposal, Types};

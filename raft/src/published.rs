@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::clock_watch::Instants;
+use crate::sources::{SourceId, Sources};
 use crate::watch;
 
 /// A view with its log index and its freshness: they change together or not at all.
@@ -16,6 +17,8 @@ pub struct Published<V> {
     pub index: u64,
     /// The view held everything acknowledged before this instant; `None` until proved once since the start.
     pub fresh_as_of: Option<Instants>,
+    /// Since when the view holds what others had decided.
+    pub sources: Arc<Sources>,
 }
 
 impl<V> Published<V> {
@@ -41,7 +44,7 @@ impl<V> Board<V> {
     /// A board that shows `view` at `index`, proven fresh as of never.
     #[must_use]
     pub fn new(view: Arc<V>, index: u64) -> Self {
-        let first = Published { view, index, fresh_as_of: None };
+        let first = Published { view, index, fresh_as_of: None, sources: Arc::default() };
         Self {
             current: ArcSwap::from_pointee(first),
             writer: Mutex::new(()),
@@ -60,23 +63,30 @@ impl<V> Board<V> {
     pub fn publish(&self, view: Arc<V>, index: u64) {
         {
             let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let fresh_as_of = self.current.load().fresh_as_of;
-            self.current.store(Arc::new(Published { view, index, fresh_as_of }));
+            let before = self.current.load();
+            let (fresh_as_of, sources) = (before.fresh_as_of, Arc::clone(&before.sources));
+            self.current.store(Arc::new(Published { view, index, fresh_as_of, sources }));
         }
         self.index.set(index);
     }
 
     /// Credits the present view with being fresh as of `noted`, the instant before the read index was asked
-    /// for. Does nothing and returns false if the view doesn't hold `read_index`; never moves backwards.
-    pub fn prove(&self, read_index: u64, noted: Instants) -> bool {
+    /// for, and learns the ages of the leader's sources. Does nothing and returns false if the view doesn't hold
+    /// `read_index`; never moves backwards.
+    pub(crate) fn prove(&self, read_index: u64, noted: Instants, ages: &[(SourceId, u64)]) -> bool {
         let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.current.load_full();
         if now.index < read_index {
             return false;
         }
-        if now.fresh_as_of.is_none_or(|old| old.boot_ms < noted.boot_ms) {
-            let proven =
-                Published { view: Arc::clone(&now.view), index: now.index, fresh_as_of: Some(noted) };
+        let later = now.fresh_as_of.is_none_or(|old| old.boot_ms < noted.boot_ms);
+        if later || !ages.is_empty() {
+            let mut sources = Arc::clone(&now.sources);
+            if !ages.is_empty() {
+                Arc::make_mut(&mut sources).learn(ages, noted);
+            }
+            let fresh_as_of = if later { Some(noted) } else { now.fresh_as_of };
+            let proven = Published { view: Arc::clone(&now.view), index: now.index, fresh_as_of, sources };
             self.current.store(Arc::new(proven));
         }
         true

@@ -20,6 +20,7 @@ use crate::network::{Channel, Lane};
 use crate::published::Published;
 use crate::replica::{Parts, Replica};
 use crate::settings::Settings;
+use crate::sources::SourceId;
 use crate::state_machine::StateMachine;
 use crate::status::Status;
 use crate::storage::Storage;
@@ -142,6 +143,17 @@ impl<M: Machine> Raft<M> {
     /// share rounds; the wait is bounded by [`Settings::fresh_wait_ms`].
     pub async fn fresh(&self, newer_than: Option<Instants>) -> Result<Arc<Published<M::View>>, NotFresh> {
         self.node.replica.fresh(newer_than).await
+    }
+
+    /// Notes that all that a source had decided before `noted` is in the published view: whoever leads knows that, and
+    /// the others learn it with their next proof of freshness.
+    pub fn prove_source(&self, source: SourceId, noted: Instants) {
+        self.node.replica.prove_source(source, noted);
+    }
+
+    /// Forgets what was proved of sources: somebody else leads.
+    pub fn forget_sources(&self) {
+        self.node.replica.forget_sources();
     }
 
     /// A view that holds `index`.

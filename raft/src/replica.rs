@@ -38,6 +38,7 @@ use crate::published::{Board, Published};
 use crate::replica::introduction::Introductions;
 use crate::settings::Settings;
 use crate::snapshot_file::FileMachine;
+use crate::sources::{SourceId, Sources};
 use crate::types::{NodeId, Peer, Types};
 use crate::watch;
 
@@ -93,6 +94,8 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     /// Who is let in though our own log doesn't know it.
     introductions: Introductions,
     offsets: Mutex<Offsets>,
+    /// What we proved of others while we led.
+    sources: Mutex<Sources>,
     stamper: Mutex<Stamper>,
     /// Our clock may not stamp.
     refused_stamp: Mutex<decide::Trouble>,
@@ -154,6 +157,7 @@ where
             addresses,
             introductions: Introductions::default(),
             offsets: Mutex::new(Offsets::default()),
+            sources: Mutex::default(),
             stamper: Mutex::new(Stamper::default()),
             refused_stamp: Mutex::default(),
             accept_clock: parts.accept_clock,
@@ -400,10 +404,23 @@ where
         R::sleep(Duration::from_millis(self.settings.election_min_ms)).await;
     }
 
+    /// Notes that all that a source had decided before `noted` is in the published view. Told to the others with each
+    /// read index, as long as we lead.
+    pub fn prove_source(&self, source: SourceId, noted: Instants) {
+        lock(&self.sources).note(source, noted);
+    }
+
+    /// Forgets what was proved of sources: somebody else leads.
+    pub fn forget_sources(&self) {
+        *lock(&self.sources) = Sources::default();
+    }
+
     async fn confirm_read_index(&self, nonce: u64) -> Said<R> {
+        // Before the read index: what was proved by now is in the log up to there.
+        let ages = lock(&self.sources).ages(self.clocks.now());
         let policy = if self.defects.lease_reads { ReadPolicy::LeaseRead } else { ReadPolicy::ReadIndex };
         match self.raft.get_read_log_id(policy).await {
-            Ok((read, _)) => Said::ReadIndex { nonce, index: read.index() },
+            Ok((read, _)) => Said::ReadIndex { nonce, index: read.index(), ages },
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
                 Said::NotLeader(to.leader_id)
             }
@@ -420,7 +437,7 @@ where
 {
     async fn read_index(&self, nonce: u64) -> Result<ReadIndex, String> {
         match self.ask_leader(Ask::ReadIndex { nonce }, self.prover.round_timeout()).await {
-            Said::ReadIndex { nonce, index } => Ok(ReadIndex { nonce, index }),
+            Said::ReadIndex { nonce, index, ages } => Ok(ReadIndex { nonce, index, ages }),
             Said::NotLeader(_) => Err("no leader is known".to_owned()),
             Said::Unavailable(reason) | Said::Unknown(reason) | Said::Failed(reason) => Err(reason),
             _ => Err("the leader answered another question".to_owned()),

@@ -35,6 +35,8 @@ pub struct Good {
     pub revocable: bool,
     /// Whether only a fresh view may say that it is good.
     pub needs_freshness: bool,
+    /// The cluster whose revocations must be known to be fresh as well, by the log index of its approval.
+    pub feed: Option<u64>,
 }
 
 /// Judges a token on a view at `now`, in seconds. `read` gives what it says once its signature was found good under the
@@ -59,7 +61,9 @@ pub fn judge(
     };
     verify_claims(&verified.claims, &check)?;
     match view.judge(&verified, now) {
-        Judgement::Good { needs_freshness, revocable } => Ok(Good { verified, revocable, needs_freshness }),
+        Judgement::Good { needs_freshness, revocable, feed } => {
+            Ok(Good { verified, revocable, needs_freshness, feed })
+        }
         Judgement::Revoked(why) => Err(Reject::Revoked { why }),
         Judgement::Distrusted { kid } => Err(Reject::UnknownKey {
             kid: Some(kid.as_str().to_owned()),
@@ -90,6 +94,9 @@ pub fn may_change(reject: &Reject) -> bool {
                 | Revocation::UserDisabled
                 | Revocation::IssuerLimits { .. }
                 | Revocation::ForeignRevocable { .. }
+                | Revocation::ForeignUnknown { .. }
+                | Revocation::ForeignStale { .. }
+                | Revocation::ForeignIsolated { .. }
         ),
         Reject::Parse { .. }
         | Reject::Subject { .. }

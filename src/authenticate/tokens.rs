@@ -33,9 +33,9 @@ impl Authenticator {
     pub(super) async fn accept(&self, text: &str, rules: Rules<'_>) -> Result<Bearer, Failure> {
         let digest = signatures::digest(text);
         let opinion = |published: &Arc<Published<State>>| match self.judge(published, text, &digest, rules) {
-            Ok(Good { verified, revocable, needs_freshness }) => {
+            Ok(Good { verified, revocable, needs_freshness, feed }) => {
                 let seen = Arc::clone(published);
-                Opinion::Good { found: Bearer { verified, revocable, seen }, needs_freshness }
+                Opinion::Good { found: Bearer { verified, revocable, seen }, needs_freshness, feed }
             }
             Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why },
         };
@@ -51,6 +51,7 @@ impl Authenticator {
             Unvouched::Refused(reject) => failure(&reject),
             Unvouched::Stale(stale) => stale,
             Unvouched::TooSlow => reading::stale(&self.cluster, "the proof took too long"),
+            Unvouched::FeedStale { age_ms, max_ms } => feed_stale(text, age_ms, max_ms),
         })?;
         let now = self.cluster.now_at(&bearer.seen).secs();
         self.usage.note(&bearer.seen.view, &bearer.verified, now);
@@ -146,6 +147,17 @@ pub(crate) fn failure(reject: &Reject) -> Failure {
     Failure::token(reject.code(), word).with_detail(reject.to_string())
 }
 
+/// A revocable token of a cluster of whose revocations not enough is known counts as revoked.
+fn feed_stale(text: &str, age_ms: Option<u64>, max_ms: u64) -> Failure {
+    match Parsed::parse(text) {
+        Ok(parsed) => {
+            let issuer = parsed.into_claims().issuer;
+            revoked(&Revocation::ForeignStale { issuer, age_ms, max_ms })
+        }
+        Err(why) => failure(&why),
+    }
+}
+
 /// What counts as revoked has many reasons, and users search long for the right one.
 fn revoked(why: &Revocation) -> Failure {
     let (reason, word) = match why {
@@ -153,6 +165,9 @@ fn revoked(why: &Revocation) -> Failure {
         Revocation::Refreshed => ("refreshed", "revoked"),
         Revocation::KeyTainted { .. } => ("key_tainted", "revoked"),
         Revocation::ForeignRevocable { .. } => ("foreign_revocable", "revoked"),
+        Revocation::ForeignUnknown { .. } => ("foreign_unknown", "revoked"),
+        Revocation::ForeignStale { .. } => ("foreign_stale", "revoked"),
+        Revocation::ForeignIsolated { .. } => ("foreign_isolated", "revoked"),
         Revocation::UserDisabled => ("user_disabled", "revoked"),
         Revocation::Unrecorded => ("unknown_token", "unknown"),
         Revocation::IssuerLimits { .. } => ("issuer_limits", "issuer limits"),

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use circlet_authority::State;
-use circlet_raft::{Instants, Published};
+use circlet_raft::{Instants, Published, SourceId};
 
 /// What the rule needs of a node.
 pub trait Witness: Sync {
@@ -34,6 +34,8 @@ pub enum Opinion<T, R> {
         found: T,
         /// Whether only a fresh view may say so.
         needs_freshness: bool,
+        /// The cluster whose revocations must be known to be fresh as well.
+        feed: Option<SourceId>,
     },
     /// It is refused.
     Refused {
@@ -53,6 +55,13 @@ pub enum Unvouched<R, S> {
     Stale(S),
     /// One was had, but too long ago by now.
     TooSlow,
+    /// What is known of another cluster's revocations is too old.
+    FeedStale {
+        /// How old it is at most, in milliseconds; `None` if nothing is proven.
+        age_ms: Option<u64>,
+        /// How old it may be.
+        max_ms: u64,
+    },
 }
 
 /// Judges on the present view, and once more on a fresh one if the first doesn't suffice.
@@ -67,13 +76,20 @@ pub async fn vouch<W: Witness, T, R>(
     }
     loop {
         match judge(&published) {
-            Opinion::Good { found, needs_freshness: false } => return Ok(found),
-            Opinion::Good { found, .. } if is_fresh(&published, node.instants()) => return Ok(found),
-            Opinion::Good { .. } if proved => return Err(Unvouched::TooSlow),
+            Opinion::Good { found, needs_freshness, feed } => {
+                let now = node.instants();
+                let fresh = !needs_freshness || is_fresh(&published, now);
+                match feed.map_or(Ok(()), |source| check_feed(&published, source, now)) {
+                    Ok(()) if fresh => return Ok(found),
+                    Err(stale) if proved => return Err(stale.into()),
+                    Ok(()) if proved => return Err(Unvouched::TooSlow),
+                    Ok(()) | Err(_) => {}
+                }
+            }
             Opinion::Refused { why, may_change } if proved || !may_change => {
                 return Err(Unvouched::Refused(why));
             }
-            Opinion::Good { .. } | Opinion::Refused { .. } => {}
+            Opinion::Refused { .. } => {}
         }
         published = node.fresh().await.map_err(Unvouched::Stale)?;
         proved = true;
@@ -100,6 +116,26 @@ pub fn may_issue(published: &Published<State>, now: Instants) -> bool {
 pub fn is_fresh(published: &Published<State>, now: Instants) -> bool {
     let most_ms = unsigned(published.view.config().max_staleness_ms);
     published.age_ms(now).is_some_and(|age_ms| age_ms <= most_ms)
+}
+
+/// How old what is known of another cluster's revocations is, and how old it may be.
+struct FeedStale {
+    age_ms: Option<u64>,
+    max_ms: u64,
+}
+
+impl<R, S> From<FeedStale> for Unvouched<R, S> {
+    fn from(FeedStale { age_ms, max_ms }: FeedStale) -> Self {
+        Self::FeedStale { age_ms, max_ms }
+    }
+}
+
+fn check_feed(published: &Published<State>, source: SourceId, now: Instants) -> Result<(), FeedStale> {
+    let max_ms = unsigned(published.view.config().circle_max_staleness_ms);
+    match published.sources.age_ms(source, now) {
+        Some(age_ms) if age_ms <= max_ms => Ok(()),
+        age_ms => Err(FeedStale { age_ms, max_ms }),
+    }
 }
 
 fn unsigned(setting: i64) -> u64 {

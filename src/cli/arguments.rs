@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::Format;
 use super::{
-    backup, cluster, completions, config, doctor, drill, group, import, init, join, key, man, recover,
-    restore, serve, token, trust, user,
+    backup, circle, cluster, completions, config, doctor, drill, group, import, init, join, key, man,
+    recover, restore, serve, token, trust, user,
 };
 use crate::dev;
 
@@ -61,6 +61,9 @@ pub enum Command {
     /// Add, remove and list trusted clusters
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// Pair with other clusters, so that revocable tokens are honoured there too
+    #[command(subcommand)]
+    Circle(circle::CircleCommand),
     /// List, rotate, taint and retire the cluster's signing keys
     #[command(subcommand)]
     Key(key::KeyCommand),

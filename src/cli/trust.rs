@@ -1,9 +1,10 @@
 //! `circlet trust`: the circle of trust.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::output::Output;
@@ -22,6 +23,8 @@ pub enum TrustCommand {
     Add(Add),
     /// Trust them no longer
     Remove(Remove),
+    /// Change what their tokens may do here
+    Set(Set),
     /// List the trusted clusters
     List(List),
 }
@@ -32,6 +35,7 @@ impl TrustCommand {
         match self {
             Self::Add(add) => add.run(output).await,
             Self::Remove(remove) => remove.run(output).await,
+            Self::Set(set) => set.run(output).await,
             Self::List(list) => list.run(output).await,
         }
     }
@@ -52,12 +56,15 @@ pub struct Add {
     /// Its administrators are administrators here too
     #[arg(long)]
     allow_admin: bool,
-    /// Its tokens bring only these of our groups; by default any that they name
-    #[arg(long, value_name = "GROUP,...", value_delimiter = ',')]
+    /// Its tokens bring only these groups, each as the one of ours behind the =; by default any that they name
+    #[arg(long, value_name = "THEIRS[=OURS],...", value_delimiter = ',')]
     groups: Option<Vec<String>>,
     /// Its tokens are refused when they live longer than this
     #[arg(long, value_name = "SECONDS")]
     max_lifetime: Option<u64>,
+    /// Its tokens are refused when they are meant for anybody else than these
+    #[arg(long, value_name = "AUDIENCE,...", value_delimiter = ',')]
+    audiences: Option<Vec<String>>,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -79,7 +86,12 @@ impl Add {
             "name": self.name.or(stem),
             "certificate": certificate,
             "service_id": self.service_id,
-            "limits": { "admin": self.allow_admin, "groups": self.groups, "max_lifetime": self.max_lifetime },
+            "limits": {
+                "admin": self.allow_admin,
+                "groups": self.groups.as_deref().map(stands_for),
+                "max_lifetime": self.max_lifetime,
+                "audiences": self.audiences,
+            },
         });
         let answer = self.server.client(output)?.request(Method::POST, TRUST, Some(&body)).await?;
         output.result(&answer.json()?, table::members)
@@ -104,6 +116,67 @@ impl Remove {
     }
 }
 
+/// Change what their tokens may do here. What is not named stays.
+#[derive(clap::Args)]
+pub struct Set {
+    /// The key id, the name or the service id, as `circlet trust list` shows them
+    #[arg(value_name = "ISSUER")]
+    issuer: String,
+    /// Whether its administrators are administrators here too
+    #[arg(long, value_name = "BOOL")]
+    admin: Option<bool>,
+    /// Its tokens bring only these groups, each as the one of ours behind the =; `any`: all that they name
+    #[arg(long, value_name = "THEIRS[=OURS],...", value_delimiter = ',')]
+    groups: Option<Vec<String>>,
+    /// Its tokens are refused when they live longer than this; 0: no limit
+    #[arg(long, value_name = "SECONDS")]
+    max_lifetime: Option<u64>,
+    /// Its tokens are refused when they are meant for anybody else than these; `any`: no limit
+    #[arg(long, value_name = "AUDIENCE,...", value_delimiter = ',')]
+    audiences: Option<Vec<String>>,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl Set {
+    pub(super) async fn run(self, output: &Output) -> Result<(), Failure> {
+        let is_any = |list: &[String]| list == ["any"];
+        let mut limits = Map::new();
+        if let Some(admin) = self.admin {
+            limits.insert("admin".to_owned(), admin.into());
+        }
+        if let Some(groups) = &self.groups {
+            let groups = if is_any(groups) { Value::Null } else { json!(stands_for(groups)) };
+            limits.insert("groups".to_owned(), groups);
+        }
+        if let Some(secs) = self.max_lifetime {
+            limits.insert("max_lifetime".to_owned(), if secs == 0 { Value::Null } else { secs.into() });
+        }
+        if let Some(audiences) = &self.audiences {
+            let audiences = if is_any(audiences) { Value::Null } else { json!(audiences) };
+            limits.insert("audiences".to_owned(), audiences);
+        }
+        if limits.is_empty() {
+            return Err(Failure::input("nothing to change")
+                .hint("name at least one of --admin, --groups, --max-lifetime and --audiences"));
+        }
+        let path = format!("{TRUST}/{}", segment(&self.issuer));
+        let body = json!({ "limits": limits });
+        let answer = self.server.client(output)?.request(Method::PATCH, &path, Some(&body)).await?;
+        output.result(&answer.json()?, issuers)
+    }
+}
+
+/// What each of their groups stands for here: itself, unless another follows a `=`.
+fn stands_for(groups: &[String]) -> BTreeMap<&str, &str> {
+    groups.iter().map(|group| group.split_once('=').unwrap_or((group, group))).collect()
+}
+
+fn issuers(list: &Value) -> String {
+    let keys = ["name", "service_id", "kid", "algorithm"];
+    table::table(&["NAME", "SERVICE ID", "KEY ID", "ALGORITHM"], &table::rows(&list["issuers"], &keys))
+}
+
 /// List the trusted clusters.
 #[derive(clap::Args)]
 pub struct List {
@@ -114,12 +187,6 @@ pub struct List {
 impl List {
     async fn run(self, output: &Output) -> Result<(), Failure> {
         let answer = self.server.client(output)?.request(Method::GET, TRUST, None).await?;
-        output.result(&answer.json()?, |list| {
-            let keys = ["name", "service_id", "kid", "algorithm"];
-            table::table(
-                &["NAME", "SERVICE ID", "KEY ID", "ALGORITHM"],
-                &table::rows(&list["issuers"], &keys),
-            )
-        })
+        output.result(&answer.json()?, issuers)
     }
 }

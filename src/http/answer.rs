@@ -42,7 +42,7 @@ pub(crate) fn text(body: impl Into<Bytes>) -> Response {
     build(StatusCode::OK, "text/plain", body.into())
 }
 
-/// 200 with this text, of a type that is neither plain text nor JSON.
+/// 200 with this body, of a type that is neither plain text nor JSON.
 pub(crate) fn with_type(body: impl Into<Bytes>, content_type: &'static str) -> Response {
     build(StatusCode::OK, content_type, body.into())
 }

@@ -1,27 +1,23 @@
-//! The endpoints of our own: verification for proxies, the circle of trust, the configuration, the nodes.
+//! The endpoints of our own: verification for proxies, the configuration, the nodes.
 
 use std::collections::BTreeSet;
 
 use axum::body::Bytes;
 use axum::extract::Path;
-use axum::http::StatusCode;
 use axum::http::header::{HeaderName, HeaderValue};
 use axum::response::Response;
-use circlet_authority::{
-    Config, ConfigChange, ConfigError, Generation, IssuerLimits, Setting, State, TrustedIssuer, Unit,
-};
-use circlet_token::{Lifetime, ServiceId};
+use circlet_authority::{Config, ConfigChange, ConfigError, Generation, Setting, State, Unit};
+use circlet_token::ServiceId;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::answer;
-use super::body::{Parameters, Reads};
+use super::body::Reads;
 use super::call::Call;
 use crate::audit;
 use crate::authenticate::tokens::Rules;
 use crate::percent;
 use crate::usecase::failure::Failure;
-use crate::usecase::trust::{self, TrustOrder};
 use crate::usecase::verify::{self, Standing, Worth};
 use crate::usecase::{Session, bounds, config};
 
@@ -139,85 +135,6 @@ pub(super) async fn limits_of_tokens(call: Call) -> Result<Response, Failure> {
         "audience_bytes_max": config.audience_bytes_max,
         "description_bytes_max": config.description_bytes_max,
     })))
-}
-
-pub(super) async fn add_issuer(call: Call) -> Result<Response, Failure> {
-    let session = call.known_session().await?;
-    let parameters = call.parameters(Reads::Json)?;
-    parameters.only(&["name", "certificate", "service_id", "limits"])?;
-    let order = TrustOrder {
-        certificate: parameters
-            .text("certificate")?
-            .ok_or_else(|| Failure::bad_request("missing_parameter", "certificate is required, in PEM"))?
-            .to_owned(),
-        name: parameters.text("name")?.map(str::to_owned),
-        service_id: parameters.text("service_id")?.map(str::to_owned),
-        limits: limits(&parameters)?,
-    };
-    let (published, kid, index) = trust::add(&session, order).await?;
-    let issuer = published.view.trusted(&kid).ok_or_else(|| trust::unknown(kid.as_str()))?;
-    Ok(answer::at_index(answer::json_status(StatusCode::CREATED, &issuer_json(issuer)), index))
-}
-
-fn limits(parameters: &Parameters) -> Result<IssuerLimits, Failure> {
-    let bad = || {
-        Failure::bad_request(
-            "bad_parameter",
-            "Invalid limits value (an object with admin, groups and max_lifetime expected)",
-        )
-    };
-    let limits = match parameters.value("limits") {
-        None | Some(Value::Null) => return Ok(IssuerLimits::default()),
-        Some(value @ Value::Object(_)) => Parameters::read_json(value.to_string().as_bytes())?,
-        Some(_) => return Err(bad()),
-    };
-    limits.only(&["admin", "groups", "max_lifetime"])?;
-    let max_lifetime = match limits.whole("max_lifetime")? {
-        Some(secs) => Some(Lifetime::from_secs(u64::try_from(secs).map_err(|_| bad())?)),
-        None => None,
-    };
-    let groups = limits.list("groups")?.map(|list| list.into_iter().collect::<BTreeSet<_>>());
-    Ok(IssuerLimits { admin: limits.flag("admin")?.unwrap_or(false), groups, max_lifetime })
-}
-
-pub(super) async fn list_issuers(call: Call) -> Result<Response, Failure> {
-    let session = call.known_session().await?;
-    let published = trust::all(&session).await?;
-    let issuers: Vec<Value> = published.view.circle().map(|issuer| issuer_json(issuer)).collect();
-    Ok(answer::json(&json!({ "issuers": issuers })))
-}
-
-pub(super) async fn show_issuer(Path(named): Path<String>, call: Call) -> Result<Response, Failure> {
-    let session = call.known_session().await?;
-    let published = trust::all(&session).await?;
-    let issuers: Vec<Value> =
-        trust::matching(&published.view, &named).map(|issuer| issuer_json(issuer)).collect();
-    if issuers.is_empty() {
-        return Err(trust::unknown(&named));
-    }
-    Ok(answer::json(&json!({ "issuers": issuers })))
-}
-
-pub(super) async fn remove_issuer(Path(named): Path<String>, call: Call) -> Result<Response, Failure> {
-    let session = call.known_session().await?;
-    let index = trust::remove(&session, &named).await?;
-    Ok(answer::at_index(answer::empty(StatusCode::NO_CONTENT), index))
-}
-
-fn issuer_json(issuer: &TrustedIssuer) -> Value {
-    json!({
-        "name": trust::display_name(issuer),
-        "service_id": issuer.issuer.as_str(),
-        "kid": issuer.kid.as_str(),
-        "algorithm": issuer.algorithm.as_str(),
-        "common_name": issuer.common_name,
-        "not_after": issuer.not_after,
-        "limits": {
-            "admin": issuer.limits.admin,
-            "groups": issuer.limits.groups,
-            "max_lifetime": issuer.limits.max_lifetime.and_then(Lifetime::secs),
-        },
-    })
 }
 
 pub(super) async fn list_settings(call: Call) -> Result<Response, Failure> {

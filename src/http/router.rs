@@ -11,9 +11,12 @@ use super::edge::{self, Edge};
 use super::openapi::{self, does, tells};
 use super::routes::Routes;
 use super::{
-    access, backup, circlet, cluster, import, keys, legacy, path, system, users_legacy, users_v2, watermarks,
+    access, backup, circle, circlet, cluster, feed, import, keys, legacy, path, system, trust, users_legacy,
+    users_v2, watermarks,
 };
-use crate::usecase::failure::Code::{self, Conflict, InvalidGrant, NotFound, RefreshUnknown, TooMuchAsked};
+use crate::usecase::failure::Code::{
+    self, Conflict, Forbidden, InvalidGrant, NotFound, RefreshUnknown, TooMuchAsked,
+};
 use crate::usecase::failure::Failure;
 
 const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
@@ -38,14 +41,46 @@ pub(super) fn metrics_app(edge: Arc<Edge>) -> Router {
 
 /// The table, with every alias.
 fn served() -> Routes {
-    let routes =
-        path::ACCESS.into_iter().fold(own(), |routes, prefix| routes.and(access_api().below(prefix)));
+    let ours = own().and(trusting());
+    let routes = path::ACCESS.into_iter().fold(ours, |routes, prefix| routes.and(access_api().below(prefix)));
     path::ARTIFACTORY.into_iter().fold(routes, |routes, prefix| routes.and(artifactory_api().below(prefix)))
 }
 
 /// The table, with each endpoint where it is at home.
 pub(super) fn documented() -> Routes {
-    own().and(access_api().below("/access")).and(artifactory_api().below("/artifactory/api"))
+    own().and(trusting()).and(access_api().below("/access")).and(artifactory_api().below("/artifactory/api"))
+}
+
+/// Those of the circle of trust.
+#[rustfmt::skip]
+fn trusting() -> Routes {
+    Routes::default()
+        .get("/circlet/v1/trust", trust::list_issuers, does("listIssuers", "The trusted issuers").gives("Issuers"))
+        .post("/circlet/v1/trust", trust::add_issuer, does("addIssuer", "Trusts a certificate")
+            .reads(Json, "NewIssuer").creates("Issuer").may(&[Conflict]))
+        .get("/circlet/v1/trust/{issuer}", trust::show_issuer, does("showIssuer", "Trusted certificates by key id, name or service id")
+            .gives("Issuers").may(&[NotFound]))
+        .patch("/circlet/v1/trust/{issuer}", trust::limit_issuer, does("limitIssuer", "Changes the limits named, of all certificates that are meant")
+            .reads(Json, "IssuerChange").gives("Issuers").may(&[NotFound, Conflict]))
+        .delete("/circlet/v1/trust/{issuer}", trust::remove_issuer, does("removeIssuer", "Distrusts by key id, name or service id")
+            .gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
+        .get("/circlet/v1/circle", circle::list, does("showCircle", "The members of the circle, and how far their revocations are known").gives("Circle"))
+        .post("/circlet/v1/circle/invitations", circle::invite, does("inviteMember", "Makes an invitation into the circle, for one other cluster")
+            .reads(Json, "NewInvitation").creates("Invitation").may(&[NotFound, Conflict]))
+        .post("/circlet/v1/circle/members", circle::accept, does("acceptInvitation", "Pairs with the cluster that made an invitation")
+            .reads(Json, "Acceptance").creates("Member").may(&[NotFound, Conflict]))
+        .post("/circlet/v1/circle/pair", circle::pair, tells("pair", "How a cluster that accepts an invitation introduces itself")
+            .reads(Json, "Guest").gives("Paired").may(&[Forbidden, NotFound, Conflict]))
+        .delete("/circlet/v1/circle/members/{member}", circle::dismiss, does("dismissMember", "Ends following a member and trusting it, by name or service id")
+            .gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
+        .get("/circlet/v1/feed", feed::entries, tells("feed", "What was revoked after a position of the feed, signed")
+            .query("nonce", "string", "32 bytes in hexadecimal digits, drawn for this question")
+            .query("generation", "integer", "Of the position").query("sequence", "integer", "Of the position")
+            .query("hash", "string", "Of the position, in hexadecimal digits")
+            .query("wait_ms", "integer", "How long to wait for something new").gives_bytes().may(&[NotFound]))
+        .get("/circlet/v1/feed/list", feed::list, tells("feedList", "A page of everything that is revoked, signed")
+            .query("nonce", "string", "32 bytes in hexadecimal digits, drawn for this question")
+            .query("cursor", "string", "What the page before names; empty for the first").gives_bytes().may(&[NotFound]))
 }
 
 /// The endpoints of our own.
@@ -59,13 +94,6 @@ fn own() -> Routes {
             .gives("TokenLimits"))
         .post("/circlet/v1/import/tokens", import::tokens, does("importTokens", "Records live tokens of the installation whose key was adopted")
             .reads(Json, "ListedTokens").gives("ImportedTokens").may(&[NotFound, Conflict]))
-        .get("/circlet/v1/trust", circlet::list_issuers, does("listIssuers", "The trusted issuers").gives("Issuers"))
-        .post("/circlet/v1/trust", circlet::add_issuer, does("addIssuer", "Trusts a certificate")
-            .reads(Json, "NewIssuer").creates("Issuer").may(&[Conflict]))
-        .get("/circlet/v1/trust/{issuer}", circlet::show_issuer, does("showIssuer", "Trusted certificates by key id, name or service id")
-            .gives("Issuers").may(&[NotFound]))
-        .delete("/circlet/v1/trust/{issuer}", circlet::remove_issuer, does("removeIssuer", "Distrusts by key id, name or service id")
-            .gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
         .get("/circlet/v1/config", circlet::list_settings, does("listSettings", "The replicated settings").gives("Settings"))
         .patch("/circlet/v1/config", circlet::change_settings, does("changeSettings", "Changes the settings named, and no others")
             .reads(Json, "SettingChanges").gives("Settings").may(&[NotFound, Conflict]))

@@ -140,6 +140,13 @@ pub(super) fn limits_of(view: &State, issuer: &ServiceId) -> IssuerLimits {
     let mut limits = IssuerLimits::default();
     for other in view.circle().filter(|other| other.issuer.same_service(issuer)) {
         limits.groups = match (limits.groups, &other.limits.groups) {
+            (Some(mut one), Some(other)) => {
+                one.retain(|theirs, ours| other.get(theirs) == Some(ours));
+                Some(one)
+            }
+            (one, other) => one.or_else(|| other.clone()),
+        };
+        limits.audiences = match (limits.audiences, &other.limits.audiences) {
             (Some(one), Some(other)) => Some(&one & other),
             (one, other) => one.or_else(|| other.clone()),
         };

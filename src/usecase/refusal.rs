@@ -114,5 +114,13 @@ fn row(refusal: &Refusal) -> (Code, &'static str) {
         R::KeyOfRemovedNode { .. } => (Code::Conflict, "key_of_removed_node"),
         R::MarkUnknown { .. } | R::MarkTooYoung { .. } => (Code::Conflict, "purge_mark"),
         R::Empty { .. } => (Code::BadRequest, "empty"),
+        R::MemberUnknown { .. } => (Code::NotFound, "member_unknown"),
+        R::FeedMoved { .. } | R::FeedBroken { .. } => (Code::Conflict, "feed_moved"),
+        R::NoCircleKey => (Code::NotFound, "no_circle_key"),
+        R::InviteUnknown => (Code::NotFound, "invite_unknown"),
+        R::InviteExpired { .. } => (Code::Forbidden, "invite_expired"),
+        R::InviteUsed => (Code::Conflict, "invite_used"),
+        R::InviteForAnother { .. } => (Code::Forbidden, "invite_for_another"),
+        R::IssuerKnown { .. } => (Code::Conflict, "issuer_known"),
     }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use circlet_authority::{Action, DistrustIssuer, IssuerLimits, Outcome, State, TrustIssuer, TrustedIssuer};
+use circlet_authority::{
+    Action, DistrustIssuer, IssuerLimits, LimitIssuer, Outcome, State, TrustIssuer, TrustedIssuer,
+};
 use circlet_raft::Published;
-use circlet_token::{KeyId, ServiceId, read_certificate};
+use circlet_token::{CertificateFacts, KeyId, Lifetime, ServiceId, read_certificate};
 use serde_json::json;
 
 use super::failure::Failure;
@@ -44,17 +46,7 @@ pub(crate) async fn add(
     };
     let name = order.name.unwrap_or_else(|| facts.key_id.as_str().to_owned());
     let kid = facts.key_id.clone();
-    let action = TrustIssuer {
-        kid: kid.clone(),
-        algorithm: facts.algorithm,
-        spki_der: facts.spki_der,
-        certificate_der: facts.der,
-        issuer: issuer.clone(),
-        common_name: facts.common_name.unwrap_or_default(),
-        not_after: audit::date_of(facts.not_after),
-        limits: order.limits,
-        file_name: file_name(&name)?,
-    };
+    let action = action(facts, issuer.clone(), &name, order.limits)?;
     let data = json!({"added": {
         "kid": kid.as_str(),
         "serviceId": issuer.as_str(),
@@ -66,6 +58,51 @@ pub(crate) async fn add(
     session.record(Change::Created, Entity::Trust, issuer.as_str(), data)?;
     tracing::info!(%kid, %issuer, "issuer trusted");
     Ok((session.published(), kid, decided.index))
+}
+
+/// The action that trusts a certificate of this issuer, under this name.
+pub(crate) fn action(
+    facts: CertificateFacts,
+    issuer: ServiceId,
+    name: &str,
+    limits: IssuerLimits,
+) -> Result<TrustIssuer, Failure> {
+    Ok(TrustIssuer {
+        kid: facts.key_id,
+        algorithm: facts.algorithm,
+        spki_der: facts.spki_der,
+        certificate_der: facts.der,
+        issuer,
+        common_name: facts.common_name.unwrap_or_default(),
+        not_after: audit::date_of(facts.not_after),
+        limits,
+        file_name: file_name(name)?,
+    })
+}
+
+/// Changes what the tokens of an issuer may do, by key id, name or service id; of all certificates that it names.
+pub(crate) async fn limit(
+    session: &Session<'_>,
+    named: &str,
+    change: impl Fn(&IssuerLimits) -> Result<IssuerLimits, Failure>,
+) -> Result<(Arc<Published<State>>, u64), Failure> {
+    session.require_admin("change the circle of trust").await?;
+    let published = reading::holding(session.cluster, |view| matching(view, named).next().is_some()).await?;
+    let issuers: Vec<Arc<TrustedIssuer>> =
+        published.iter().flat_map(|published| matching(&published.view, named).cloned()).collect();
+    let mut index = None;
+    for issuer in issuers {
+        let kid = issuer.kid.clone();
+        let limits = change(&issuer.limits)?;
+        let data = json!({"limited": {"kid": kid.as_str(), "serviceId": issuer.issuer.as_str(),
+            "admin": limits.admin, "groups": limits.groups, "audiences": limits.audiences,
+            "maxLifetime": limits.max_lifetime.and_then(Lifetime::secs)}});
+        let action = Action::LimitIssuer(Box::new(LimitIssuer { kid: kid.clone(), limits }));
+        index = Some(session.decide(action).await?.index);
+        session.record(Change::Updated, Entity::Trust, issuer.issuer.as_str(), data)?;
+        tracing::info!(%kid, issuer = %issuer.issuer, "issuer limited");
+    }
+    index.map(|index| (session.published(), index)).ok_or_else(|| unknown(named))
 }
 
 /// Distrusts by key id, name or service id; all certificates that it names.

@@ -53,13 +53,13 @@ impl Cluster {
 
     /// Two clusters at once, under one turn.
     pub(crate) async fn start_circle() -> (Self, Self) {
-        Self::start_circle_of("circle/a").await
+        Self::start_circle_of("single").await
     }
 
     /// The same, where the first one has these nodes.
     pub(crate) async fn start_circle_of(name: &str) -> (Self, Self) {
         let turn = Turn::wait().await;
-        let other = Self::start_in(Turn { _lock: None }, "circle/b", "").await;
+        let other = Self::start_in(Turn { _lock: None }, "circle/c", "").await;
         (Self::start_in(turn, name, "").await, other)
     }
 

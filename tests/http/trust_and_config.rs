@@ -60,6 +60,25 @@ transcript_test!(trust, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, VERIFY, As::Bearer(token.clone()), Body::Empty).await;
     t.ask(Method::GET, TRUST, As::Admin, Body::Empty).await;
     t.ask(Method::GET, &format!("{TRUST}/other"), As::Admin, Body::Empty).await;
+    t.note("changed one by one: their groups stand for ours, and what is meant for anybody is refused");
+    let issuer = format!("{TRUST}/other");
+    t.quietly(Method::POST, "/access/api/v2/groups", As::Admin, Body::Json(json!({"name": "ours"}))).await;
+    let change = json!({"limits": {"groups": {"readers": "ours"}, "max_lifetime": null}});
+    t.ask(Method::PATCH, &issuer, As::Admin, Body::Json(change)).await;
+    t.ask(Method::GET, VERIFY, As::Bearer(token.clone()), Body::Empty).await;
+    let change = json!({"limits": {"audiences": ["jfrt@*"]}});
+    t.ask(Method::PATCH, &issuer, As::Admin, Body::Json(change)).await;
+    t.ask(Method::GET, VERIFY, As::Bearer(token.clone()), Body::Empty).await;
+    t.ask(Method::PATCH, &issuer, As::Admin, Body::Json(json!({"limits": {"audience": []}}))).await;
+    t.ask(Method::PATCH, &issuer, As::Admin, Body::Json(json!({}))).await;
+    t.ask(
+        Method::PATCH,
+        &format!("{TRUST}/nobody"),
+        As::Admin,
+        Body::Json(json!({"limits": {"admin": true}})),
+    )
+    .await;
+    t.ask(Method::PATCH, &issuer, As::Nobody, Body::Json(json!({"limits": {"admin": true}}))).await;
     t.note("distrusted by name");
     t.ask(Method::DELETE, &format!("{TRUST}/other"), As::Admin, Body::Empty).await;
     t.ask(Method::DELETE, &format!("{TRUST}/other"), As::Admin, Body::Empty).await;

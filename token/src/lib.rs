@@ -9,6 +9,7 @@
 //! | [`Claims`], [`mint`], [`SigningKey`] | issuing |
 //! | [`read_certificate`], [`PublicKey`], [`KeySet`] | whom to believe |
 //! | [`verify`], [`Parsed`], [`Check`], [`Reject`], [`SignatureFact`] | verifying, in one call or in its steps |
+//! | [`feed`] | following what another cluster revoked |
 //! | [`limits`] | every bound, with its unit |
 //!
 //! # Verifying offline
@@ -62,6 +63,7 @@ mod audience;
 mod base64url;
 mod certificate;
 mod claims;
+pub mod feed;
 mod json;
 mod key_id;
 mod key_material;

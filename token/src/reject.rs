@@ -115,6 +115,33 @@ pub enum Revocation {
         /// Its issuer.
         issuer: ServiceId,
     },
+    /// It is revocable and was issued elsewhere, and what that cluster revoked is not known here, though it is followed.
+    #[error("what {issuer} revoked is not known here: {why}")]
+    ForeignUnknown {
+        /// Its issuer.
+        issuer: ServiceId,
+        /// Why not.
+        why: &'static str,
+    },
+    /// It is revocable and was issued elsewhere, and what is known of that cluster's revocations is too old.
+    #[error("what {issuer} revoked was last proved {} ms ago, at most {max_ms} is allowed",
+        age_ms.map_or_else(|| "an unknown number of".to_owned(), |age| age.to_string()))]
+    ForeignStale {
+        /// Its issuer.
+        issuer: ServiceId,
+        /// How old it is at most; `None` if nothing is proven.
+        age_ms: Option<u64>,
+        /// How old it may be.
+        max_ms: u64,
+    },
+    /// Nothing was heard of its issuer for too long.
+    #[error("nothing was heard of {issuer} for {silent_secs} s")]
+    ForeignIsolated {
+        /// Its issuer.
+        issuer: ServiceId,
+        /// For how long.
+        silent_secs: u64,
+    },
     /// It should be recorded here and is not.
     #[error("no token with its id is recorded")]
     Unrecorded,

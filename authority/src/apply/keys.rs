@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use circlet_token::KeyId;
+use circlet_token::{KeyId, feed::FeedEntry};
 
 use super::{Applied, below_limit};
 use crate::{
@@ -162,6 +162,7 @@ impl State {
         }
         for kid in &leaked {
             self.move_key(kid, KeyState::Tainted);
+            self.revocations.tell(FeedEntry::Tainted { key: kid.clone() });
         }
         self.keys_changed();
         Ok(Outcome::Done)

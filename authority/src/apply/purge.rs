@@ -81,7 +81,8 @@ impl State {
     }
 
     fn forget_revocations(&mut self, mark: &PurgeMark, room: usize) -> usize {
-        self.revocations.forget_expired(mark.through, room)
+        let own = self.revocations.forget_expired(mark.through, room);
+        own.saturating_add(self.forget_followed(mark.through, room.saturating_sub(own)))
     }
 
     /// A watermark goes once nothing that it refuses can be alive: no recorded token is as old, and no other token of ours

@@ -19,16 +19,26 @@ impl State {
             Whom::Subject(subject) => self.mark_subject(subject, mark),
             Whom::Group(name) => {
                 self.mark_members(name, mark)?;
-                self.watermarks.set(&revoke.whom, mark);
+                self.set_watermark(&revoke.whom, mark);
             }
-            Whom::Key(_) | Whom::Subjects { .. } | Whom::Everyone => self.watermarks.set(&revoke.whom, mark),
+            Whom::Key(_) | Whom::Subjects { .. } | Whom::Everyone => self.set_watermark(&revoke.whom, mark),
         }
         Ok(Outcome::WatermarkSet { index: mark.index })
     }
 
     fn mark_subject(&mut self, subject: &Subject, mark: Watermark) {
         self.end_families_of_external(subject, mark);
-        self.watermarks.set(&Whom::Subject(subject.clone()), mark);
+        self.set_watermark(&Whom::Subject(subject.clone()), mark);
+    }
+
+    /// Sets a watermark, and tells other clusters of it as far as it is about what was issued here.
+    pub(super) fn set_watermark(&mut self, whom: &Whom, mark: Watermark) {
+        self.watermarks.set(whom, mark);
+        if mark.since <= mark.until
+            && let Some(entry) = self.as_feed_entry(whom, &mark)
+        {
+            self.revocations.tell(entry);
+        }
     }
 
     /// The members of now: who joins the group later has nothing to do with it, and who leaves it stays marked.

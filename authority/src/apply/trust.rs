@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Applied, below_limit};
 use crate::{
-    command::{DistrustIssuer, TrustIssuer},
+    command::{DistrustIssuer, LimitIssuer, TrustIssuer},
     outcome::Outcome,
     policy::fits,
     record::TrustedIssuer,
@@ -60,6 +60,20 @@ impl State {
             file_name: trust.file_name.clone(),
             since_index: self.index,
         }
+    }
+
+    pub(super) fn limit_issuer(&mut self, limit: &LimitIssuer) -> Applied {
+        let kid = &limit.kid;
+        let Some(issuer) = self.circle.get(kid) else {
+            return Err(Refusal::IssuerUnknown { kid: kid.clone() });
+        };
+        let limited = TrustedIssuer {
+            limits: limit.limits.clone(),
+            since_index: self.index,
+            ..issuer.as_ref().clone()
+        };
+        self.circle.insert(kid.clone(), Arc::new(limited));
+        Ok(Outcome::Done)
     }
 
     pub(super) fn distrust_issuer(&mut self, distrust: &DistrustIssuer) -> Outcome {

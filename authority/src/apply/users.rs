@@ -85,7 +85,7 @@ impl State {
         if let Some(service) = self.service_id() {
             let subject = Subject::user(service, name);
             let mark = self.watermark_now(None, None);
-            self.watermarks.set(&Whom::Subject(subject), mark);
+            self.set_watermark(&Whom::Subject(subject), mark);
         }
         Ok(Outcome::Done)
     }

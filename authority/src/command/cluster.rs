@@ -142,6 +142,16 @@ wire_struct!(TrustIssuer {
     file_name
 });
 
+/// Change what the tokens of a trusted certificate may do here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitIssuer {
+    /// Which one.
+    pub kid: KeyId,
+    /// What its tokens may do from now on.
+    pub limits: IssuerLimits,
+}
+wire_struct!(LimitIssuer { kid, limits });
+
 /// Take a certificate out of the circle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DistrustIssuer {

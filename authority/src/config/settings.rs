@@ -218,6 +218,10 @@ pub(super) static TABLE: &[Setting] = &[
     number!(60, keys_max, "limits.keys-max", Count, limits::KEYS_MAX, 1, "Signing keys, retired ones included"),
     number!(61, key_overlap, "key.overlap", Seconds, 0, 0, "How long a new signing key is shown at least before it signs, so that other clusters can be given its certificate"),
     number!(62, key_rotation_interval, "key.rotation-interval", Seconds, 0, 0, "How old the signing key gets before the cluster replaces it by a new one; 0: never by itself"),
+    number!(70, circle_max_staleness_ms, "circle.max-staleness-ms", Milliseconds, 10_000, 2_000, "How old what is known of another cluster's revocations may be, at most, when a revocable token of it is accepted"),
+    number!(71, circle_max_isolation, "circle.max-isolation", Seconds, 86_400, 60, "How long the other tokens of a cluster whose revocations are followed are accepted without a word of it"),
+    number!(72, circle_feed_entries_max, "circle.feed-entries-max", Count, 1_000_000, 0, "Revocations of one other cluster that are kept; if it has more, its revocable tokens count as revoked"),
+    number!(73, circle_invite_expiry, "circle.invite-expiry", Seconds, 900, 1, "How long an invitation into the circle can be used"),
 ];
 
 /// Overwritten field by field with the defaults of the table.
@@ -263,4 +267,8 @@ pub(super) const BLANK: Config = Config {
     keys_max: 0,
     key_overlap: 0,
     key_rotation_interval: 0,
+    circle_max_staleness_ms: 0,
+    circle_max_isolation: 0,
+    circle_feed_entries_max: 0,
+    circle_invite_expiry: 0,
 };

@@ -1,6 +1,6 @@
 //! Signing keys, sealed secrets, the circle of trust.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use circlet_token::{Algorithm, KeyId, Lifetime, ServiceId};
 
@@ -32,6 +32,8 @@ pub enum SealedKind {
     ClusterCa,
     /// The key of refresh tokens' MACs.
     RefreshSecret,
+    /// The key that signs where our feed stands.
+    CircleKey,
 }
 
 /// Where a signing key is in its life.
@@ -144,12 +146,15 @@ wire_struct!(Key {
 pub struct IssuerLimits {
     /// Whether its admin tokens are admin here.
     pub admin: bool,
-    /// The groups that its tokens may claim; `None`: any that exists here.
-    pub groups: Option<BTreeSet<String>>,
+    /// The groups that its tokens may claim, each with the group here that it stands for; `None`: any that exists here,
+    /// under its own name.
+    pub groups: Option<BTreeMap<String, String>>,
     /// The longest lifetime, also counted from now; for ever: no limit.
     pub max_lifetime: Option<Lifetime>,
+    /// The entries that the audience of its tokens may consist of, as they are written there; `None`: any.
+    pub audiences: Option<BTreeSet<String>>,
 }
-wire_struct!(IssuerLimits { admin, groups, max_lifetime });
+wire_struct!(IssuerLimits { admin, groups, max_lifetime, audiences });
 
 /// A root certificate of another cluster that this one trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]

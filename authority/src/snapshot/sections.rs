@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use circlet_token::{KeyId, TokenId};
+use circlet_token::{KeyId, TokenId, feed::FeedEntry};
 
 use super::frames::Writer;
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
     command::Whom,
     config::{Config, ConfigChange},
     record::{
-        Family, FamilyId, Group, JoinToken, Key, Node, Origin, RemovedNode, TokenRecord, TrustedIssuer, User,
-        Watermark,
+        Family, FamilyId, Group, Invite, JoinToken, Key, Member, Node, Origin, RemovedNode, TokenRecord,
+        TrustedIssuer, User, Watermark,
     },
     state::{Cluster, Idempotent, Lately, PurgeMark, State},
 };
@@ -36,6 +36,12 @@ const CONFIG_CHANGE: u8 = 17;
 const WATERMARK: u8 = 60;
 const BEGUN: u8 = 61;
 const REMOVED_NODE: u8 = 50;
+const FEED_END: u8 = 70;
+const FEED_LINK: u8 = 71;
+const CIRCLE_KEY: u8 = 72;
+const MEMBER: u8 = 73;
+const FOLLOWED: u8 = 74;
+const INVITE: u8 = 75;
 
 /// Everything there is one of.
 struct Head {
@@ -81,7 +87,21 @@ pub(super) fn write(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
     pairs(to, LAST_USED, state.tokens.uses())?;
     each(to, CONFIG_CHANGE, state.config_changes.values())?;
     each(to, BEGUN, state.begun.iter())?;
-    each(to, REMOVED_NODE, state.removed_nodes.values())
+    each(to, REMOVED_NODE, state.removed_nodes.values())?;
+    write_circle(state, to)
+}
+
+fn write_circle(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
+    to.record(FEED_END, state.revocations.feed().end())?;
+    each(to, FEED_LINK, state.revocations.feed().recent())?;
+    each(to, CIRCLE_KEY, state.circle_key.iter())?;
+    each(to, MEMBER, state.members.values())?;
+    for member in state.members.values() {
+        for entry in state.followed_entries(&member.approved.issuer) {
+            to.record(FOLLOWED, &(member.since_index, entry))?;
+        }
+    }
+    each(to, INVITE, state.invites.values())
 }
 
 fn head_of(state: &State) -> Head {
@@ -170,6 +190,7 @@ pub(super) fn restore(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), De
             state.config_changes.insert(change.version, change);
         }
         BEGUN => state.begun = Some(decode_bare(bytes)?),
+        FEED_END..=INVITE => restore_circle(state, tag, bytes)?,
         tag => return Err(DecodeError::UnknownTag { what: "a snapshot", tag: u64::from(tag) }),
     }
     Ok(())
@@ -210,7 +231,7 @@ fn restore_revocations(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), D
         LISTED => revocations.restore_listed(decode_bare(bytes)?),
         UNSEEN => {
             let (id, until): (TokenId, u64) = decode_bare(bytes)?;
-            revocations.list_unseen(id, until);
+            revocations.restore_unseen(id, until);
         }
         LATELY => {
             let (id, lately): (TokenId, Lately) = decode_bare(bytes)?;
@@ -219,6 +240,30 @@ fn restore_revocations(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), D
         _ => {
             let (whom, mark): (Whom, Watermark) = decode_bare(bytes)?;
             state.watermarks.set(&whom, mark);
+        }
+    }
+    Ok(())
+}
+
+fn restore_circle(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), DecodeError> {
+    match tag {
+        FEED_END => state.revocations.feed_mut().restore_end(decode_bare(bytes)?),
+        FEED_LINK => state.revocations.feed_mut().restore_link(decode_bare(bytes)?),
+        CIRCLE_KEY => state.circle_key = Some(decode_bare(bytes)?),
+        MEMBER => {
+            let member: Arc<Member> = decode_bare(bytes)?;
+            state.members.insert(member.approved.issuer.ulid().to_owned(), member);
+        }
+        FOLLOWED => {
+            let (since, entry): (u64, FeedEntry) = decode_bare(bytes)?;
+            let whose = state.members.iter().find(|(_, member)| member.since_index == since);
+            let stray = DecodeError::Malformed { what: "an entry of a member's feed" };
+            let key = whose.map(|(key, _)| key.clone()).ok_or(stray)?;
+            state.followed.entry(key).or_default().add(entry);
+        }
+        _ => {
+            let invite: Arc<Invite> = decode_bare(bytes)?;
+            state.invites.insert(invite.hash, invite);
         }
     }
     Ok(())

@@ -64,6 +64,7 @@ impl State {
             SealedKind::TokenKey(kid) => self.keyring.get(kid).and_then(|key| key.private_key.as_ref()),
             SealedKind::ClusterCa => self.cluster.as_ref().map(|cluster| &cluster.ca.private_key),
             SealedKind::RefreshSecret => self.cluster.as_ref().map(|cluster| &cluster.refresh_secret),
+            SealedKind::CircleKey => self.circle_key.as_ref().map(|key| &key.private_key),
         }
     }
 

@@ -1,8 +1,11 @@
 //! Revoked ids with their expiry: one half of the revocation list. Its size follows what was revoked, whatever was issued.
 
-use circlet_token::TokenId;
+use std::ops::Bound;
+
+use circlet_token::{TokenId, feed::FeedEntry};
 use imbl::{OrdMap, OrdSet};
 
+use super::Feed;
 use crate::{codec::wire_struct, limits::REVOKED_LATELY_IDS_MAX, record::FamilyId};
 
 /// What is refused although its signature is good.
@@ -16,6 +19,8 @@ pub(crate) struct Revocations {
     lately: OrdMap<TokenId, Lately>,
     /// Derived: `lately` in the order of revoking.
     lately_order: OrdMap<u64, TokenId>,
+    /// All that was revoked in the order in which it came, for other clusters.
+    feed: Feed,
 }
 
 /// A revoked id, for as long as it is among the last [`REVOKED_LATELY_IDS_MAX`].
@@ -40,6 +45,7 @@ impl Revocations {
         if self.listed.insert((expiry, id)).is_some() {
             return false;
         }
+        self.feed.push(FeedEntry::Listed { expiry, id });
         let last = self.lately_order.get_max().map_or(0, |(order, _)| *order);
         self.remember(id, Lately { order: last.saturating_add(1), expiry, family });
         while self.lately_order.len() > REVOKED_LATELY_IDS_MAX {
@@ -52,7 +58,35 @@ impl Revocations {
 
     /// List an id of which nothing is known. Returns whether it was new.
     pub(crate) fn list_unseen(&mut self, id: TokenId, until: u64) -> bool {
-        self.unseen.insert(id, until).is_none_or(|before| before < until)
+        let more = self.restore_unseen(id, until);
+        if more {
+            self.feed.push(FeedEntry::Unseen { until, id });
+        }
+        more
+    }
+
+    /// Tell others what was revoked otherwise than by id: watermarks and keys.
+    pub(crate) fn tell(&mut self, entry: FeedEntry) {
+        self.feed.push(entry);
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    pub(crate) fn feed_mut(&mut self) -> &mut Feed {
+        &mut self.feed
+    }
+
+    pub(crate) fn unseen_behind(&self, after: Bound<TokenId>) -> impl Iterator<Item = (&TokenId, &u64)> {
+        self.unseen.range((after, Bound::Unbounded))
+    }
+
+    pub(crate) fn listed_behind(
+        &self,
+        after: Bound<(u64, TokenId)>,
+    ) -> impl Iterator<Item = &(u64, TokenId)> {
+        self.listed.range((after, Bound::Unbounded))
     }
 
     pub(crate) fn is_listed(&self, id: &TokenId, expiry: u64) -> bool {
@@ -98,6 +132,10 @@ impl Revocations {
 
     pub(crate) fn latest(&self) -> impl Iterator<Item = (&TokenId, &Lately)> {
         self.lately.iter()
+    }
+
+    pub(crate) fn restore_unseen(&mut self, id: TokenId, until: u64) -> bool {
+        self.unseen.insert(id, until).is_none_or(|before| before < until)
     }
 
     pub(crate) fn restore_listed(&mut self, entry: (u64, TokenId)) {

@@ -14,7 +14,7 @@ use imbl::OrdMap;
 use crate::{command::Whom, judge::Facts, record::Watermark};
 
 /// The marks of one target, by the first second that each covers.
-type Marks = OrdMap<u64, Watermark>;
+pub(super) type Marks = OrdMap<u64, Watermark>;
 
 /// What was issued and is refused together.
 #[derive(Debug, Clone, Default)]
@@ -144,13 +144,13 @@ impl Watermarks {
     }
 }
 
-fn refused_by(marks: Option<&Marks>, facts: &Facts<'_>, index: Option<u64>) -> bool {
+pub(super) fn refused_by(marks: Option<&Marks>, facts: &Facts<'_>, index: Option<u64>) -> bool {
     let covering = marks.and_then(|marks| marks.get_prev(&facts.issued_at));
     covering.is_some_and(|(_, mark)| mark.refuses(facts.issued_at, index))
 }
 
 /// Put a mark in, and leave of the others what it does not cover.
-fn cut_in(marks: &mut Marks, mark: Watermark) {
+pub(super) fn cut_in(marks: &mut Marks, mark: Watermark) {
     let reaching = marks.range(..=mark.until).rev().map(|(_, other)| *other);
     let overlapping: Vec<Watermark> = reaching.take_while(|other| other.until >= mark.since).collect();
     for other in overlapping {
@@ -239,6 +239,7 @@ mod tests {
             says_revocable: None,
             is_user: false,
             scope: None,
+            audience: None,
         };
         marks.refuse(&facts, index, true)
     }

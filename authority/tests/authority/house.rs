@@ -120,9 +120,15 @@ impl House {
     }
 
     pub(crate) fn new() -> Self {
+        Self::of(OURS)
+    }
+
+    /// The same cluster under another name.
+    pub(crate) fn of(service_id: &str) -> Self {
         let mut house = Self::empty();
         house.labels.push((kid("k1").to_string(), "<k1>".to_owned()));
-        house.apply(Actor::System, Action::Bootstrap(Box::new(bootstrap())));
+        let first = Bootstrap { service_id: service(service_id), ..bootstrap() };
+        house.apply(Actor::System, Action::Bootstrap(Box::new(first)));
         house
     }
 

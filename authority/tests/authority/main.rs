@@ -1,6 +1,7 @@
 //! The authority from outside: scripts, properties, frozen bytes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod feed;
 mod heir;
 mod house;
 mod many;

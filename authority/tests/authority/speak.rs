@@ -1,5 +1,6 @@
 //! The words of the scripts: one line in, one outcome out.
 
+mod circle;
 mod keys;
 mod watermarks;
 
@@ -7,11 +8,11 @@ use std::{collections::BTreeSet, error::Error};
 
 use circlet_authority::{
     Action, Actor, AdmitByKey, AdmitNode, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group,
-    IssueRequest, IssueToken, IssuerLimits, Judgement, MintJoinToken, NoteUse, Outcome, PasswordChange,
-    PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeTarget,
-    RevokeToken, SetConfig, TokenClass, TokenFilter, TokenOrder, TrustIssuer, UserStatus,
+    IssueRequest, IssueToken, Judgement, MintJoinToken, NoteUse, Outcome, PasswordChange, PresentedToken,
+    Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeTarget, RevokeToken, SetConfig,
+    TokenClass, TokenFilter, TokenOrder, UserStatus,
 };
-use circlet_token::{Algorithm, Audience, Claims, Lifetime, Scope, Subject};
+use circlet_token::{Audience, Claims, Lifetime, Scope, Subject};
 use goldenscript::{ArgumentConsumer, Command};
 
 use crate::{
@@ -75,6 +76,7 @@ impl House {
                 self.rotate(&command.name, args)
             }
             "trust" => self.trust(args),
+            "limit" => self.limit(args),
             "distrust" => {
                 let action = Action::DistrustIssuer(DistrustIssuer { kid: kid(next(args)?) });
                 self.act(args, action)
@@ -286,7 +288,7 @@ impl House {
             scope: Scope::parse(
                 &args.take_key("scope").unwrap_or("applied-permissions/user").replace("<us>", OURS),
             )?,
-            audience: Audience::any(),
+            audience: args.take_key("audience").map_or_else(|| Ok(Audience::any()), Audience::read)?,
             issuer: service(from),
             expires_at: Lifetime::from_secs(life).expires_at(issued_at),
             issued_at,
@@ -341,32 +343,6 @@ impl House {
         Ok(tell(&outcome))
     }
 
-    fn trust(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
-        let label = next(args)?;
-        self.labels.push((kid(label).to_string(), format!("<{label}>")));
-        let trust = TrustIssuer {
-            kid: kid(label),
-            algorithm: Algorithm::Rs256,
-            spki_der: format!("public key {}", args.take_key("public-key").unwrap_or(label)).into_bytes(),
-            certificate_der: format!("certificate {label}").into_bytes(),
-            issuer: service(match args.take_key("issuer") {
-                Some("us") => OURS,
-                Some(other) => other,
-                None => THEIRS,
-            }),
-            common_name: label.to_owned(),
-            not_after: "7000-01-01".to_owned(),
-            limits: IssuerLimits {
-                admin: flag(args, "admin")?.unwrap_or(false),
-                groups: args.take_key("groups").map(set),
-                max_lifetime: number(args, "max-lifetime")?.map(Lifetime::from_secs),
-            },
-            file_name: format!("{label}.crt"),
-        };
-        self.act(args, Action::TrustIssuer(Box::new(trust)))
-    }
-
-    /// `join NODE SECRET`, or by the join key without a secret.
     fn join(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
         let record = node(next(args)?, 0);
         let public_key = args.take_key("key").map_or(record.public_key, hash);

@@ -1,6 +1,7 @@
 //! The frozen bytes. A line that is there must never change: logs and snapshots of running clusters hold such bytes.
 //! `UPDATE_GOLDENFILES=1` adds lines for what is new, and leaves the others alone.
 
+mod circle;
 mod refusals;
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
@@ -163,8 +164,9 @@ fn trust() -> TrustIssuer {
         not_after: "7000-01-01T00:00:00Z".to_owned(),
         limits: IssuerLimits {
             admin: true,
-            groups: Some(["g".to_owned()].into()),
+            groups: Some([("g".to_owned(), "h".to_owned())].into()),
             max_lifetime: Some(Lifetime::from_secs(600)),
+            audiences: Some(["jfrt@*".to_owned()].into()),
         },
         file_name: "them.crt".to_owned(),
     }
@@ -203,7 +205,7 @@ fn actions() -> Vec<(&'static str, Action)> {
     let config = SetConfig { config: circlet_authority::Config::default(), if_version: Some(3) };
     let group =
         PutGroup { group: Group::new("g"), mode: PutMode::Create, members: Some([name("alice")].into()) };
-    vec![
+    let mut all = vec![
         ("bootstrap", Action::Bootstrap(Box::new(bootstrap()))),
         ("issue-token", Action::IssueToken(Box::new(issue_token()))),
         ("refresh-token", Action::RefreshToken(Box::new(refresh()))),
@@ -253,7 +255,9 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("rotate-key-confirm", rotate(RotateKey::Confirm { kid: kid("k2"), node: 7 })),
         ("rotate-key-cancel", rotate(RotateKey::Cancel { kid: kid("k2") })),
         ("rotate-key-retire", rotate(RotateKey::Retire { kid: kid("k1"), vouched: true })),
-    ]
+    ];
+    all.extend(circle::actions());
+    all
 }
 
 fn actors() -> Vec<(&'static str, Actor)> {
@@ -290,7 +294,7 @@ fn every_action_and_actor_keeps_its_bytes() {
         names.insert(command.action.name());
         rows.push((label.to_owned(), bytes));
     }
-    assert_eq!(names.len(), 19, "an action has no vector");
+    assert_eq!(names.len(), 25, "an action has no vector");
     frozen("commands.hex", &rows);
 }
 
@@ -435,7 +439,7 @@ fn a_snapshot_keeps_its_bytes() {
             ("next-generation".to_owned(), restored),
         ],
     );
-    let known = (1..=17).filter(|tag| !(12..=13).contains(tag)).chain([60, 61]);
+    let known = (1..=17).filter(|tag| !(12..=13).contains(tag)).chain([60, 61]).chain(70..=75);
     assert_eq!(tags.into_iter().collect::<Vec<u8>>(), known.collect::<Vec<u8>>());
     // A node that starts from it goes on as one that has been there all along.
     let mut restored = State::decode_snapshot(&mut bytes.as_slice()).unwrap();

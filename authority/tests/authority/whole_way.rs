@@ -76,7 +76,7 @@ fn a_token_is_good_until_it_is_revoked() {
     let token = mint(&record.claims(&service(OURS)), &record.kid, &key(1));
     let verified = check(&house, &token).unwrap();
     assert_eq!(verified.claims, record.claims(&service(OURS)));
-    let good = Judgement::Good { needs_freshness: true, revocable: true };
+    let good = Judgement::Good { needs_freshness: true, revocable: true, feed: None };
     assert_eq!(house.state.judge(&verified, house.now_secs()), good);
     assert!(house.state.rights_of(&verified).admin);
 
@@ -145,7 +145,7 @@ fn a_key_of_the_circle_speaks_for_its_own_issuer_only() {
     };
     let verified = check(&house, &mint(&claims(THEIRS), &their_kid, &key(3))).unwrap();
     let judged = house.state.judge(&verified, house.now_secs());
-    assert_eq!(judged, Judgement::Good { needs_freshness: false, revocable: false });
+    assert_eq!(judged, Judgement::Good { needs_freshness: false, revocable: false, feed: None });
     let rights = house.state.rights_of(&verified);
     assert!(rights.foreign && !rights.admin && rights.user.is_none());
     assert!(check(&house, &mint(&claims(OURS), &their_kid, &key(3))).is_err());

@@ -12,6 +12,7 @@ use tokio_util::bytes::Bytes;
 
 use crate::network::Lane;
 use crate::network::acknowledged::Standing;
+use crate::sources::SourceId;
 use crate::types::{NodeId, Peer, Types};
 
 /// The version of everything in this file.
@@ -94,6 +95,8 @@ pub(crate) enum Said<R: AsyncRuntime> {
     ReadIndex {
         nonce: u64,
         index: u64,
+        /// How old what the leader knows of each source is, in milliseconds.
+        ages: Vec<(SourceId, u64)>,
     },
     Committed {
         index: u64,

@@ -1,5 +1,6 @@
 //! What the bodies hold, in the words of JSON Schema (draft 2020-12, which OpenAPI 3.1 uses).
 
+mod circle;
 mod recovery;
 mod system;
 
@@ -28,6 +29,7 @@ pub(super) fn all() -> Value {
         .chain(people())
         .chain(legacy_people())
         .chain(own())
+        .chain(circle::schemas())
         .chain(imports())
         .chain(limits_of_tokens())
         .chain(keys())
@@ -335,8 +337,13 @@ fn legacy_people() -> Vec<(&'static str, Value)> {
 fn own() -> Vec<(&'static str, Value)> {
     let limits = object([
         ("admin", flag(), Maybe),
-        ("groups", json!({"type": ["array", "null"], "items": {"type": "string"}}), Maybe),
+        (
+            "groups",
+            json!({"anyOf": [list(&text()), {"type": "object", "additionalProperties": text()}, {"type": "null"}]}),
+            Maybe,
+        ),
         ("max_lifetime", or_null("integer"), Maybe),
+        ("audiences", json!({"type": ["array", "null"], "items": {"type": "string"}}), Maybe),
     ]);
     let issuer_texts = ["name", "service_id", "kid", "algorithm", "common_name", "not_after"];
     let issuer = issuer_texts.map(|name| (name, text(), Always)).into_iter().chain([(
@@ -366,9 +373,10 @@ fn own() -> Vec<(&'static str, Value)> {
                 ("certificate", text(), Always),
                 ("name", loose_text(), Maybe),
                 ("service_id", loose_text(), Maybe),
-                ("limits", json!({"anyOf": [limits, {"type": "null"}]}), Maybe),
+                ("limits", json!({"anyOf": [limits.clone(), {"type": "null"}]}), Maybe),
             ]),
         ),
+        ("IssuerChange", object([("limits", limits, Always)])),
         ("Issuer", object(issuer)),
         ("Issuers", object([("issuers", list(&reference("Issuer")), Always)])),
     ]

@@ -318,13 +318,21 @@ fn a_renewed_certificate_may_do_no_more_than_the_one_before() {
     let (ulid, mut case) = ("0000000000000000000000them", Case::new());
     let issuer = ServiceId::parse(&format!("jfac@{ulid}")).unwrap();
     assert_eq!(limits_of(&case.state, &issuer), IssuerLimits::default());
-    let groups = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect());
+    let groups =
+        |names: &[&str]| Some(names.iter().map(|&name| (name.to_owned(), name.to_owned())).collect());
+    let audiences = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect());
     let hours = |hours: u64| Some(Lifetime::from_secs(hours * 3600));
-    let limits = |groups, max_lifetime| IssuerLimits { admin: true, groups, max_lifetime };
+    let limits = |groups, max_lifetime| IssuerLimits { admin: true, groups, max_lifetime, audiences: None };
+    let narrow = IssuerLimits { audiences: audiences(&["jfrt@*"]), ..limits(None, hours(1)) };
     case.trust_within("a.crt", &certificate(ulid), limits(groups(&["g", "h"]), hours(2)));
-    case.trust_within("b.crt", &certificate(ulid), limits(None, hours(1)));
+    case.trust_within("b.crt", &certificate(ulid), narrow);
     case.trust_within("c.crt", &certificate(ulid), limits(groups(&["h", "i"]), None));
     case.trust_within("d.crt", &certificate("00000000000000000000others"), limits(groups(&[]), hours(0)));
-    let expected = IssuerLimits { admin: false, groups: groups(&["h"]), max_lifetime: hours(1) };
+    let expected = IssuerLimits {
+        admin: false,
+        groups: groups(&["h"]),
+        max_lifetime: hours(1),
+        audiences: audiences(&["jfrt@*"]),
+    };
     assert_eq!(limits_of(&case.state, &issuer), expected);
 }

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod data;
+mod feed;
 mod forge;
 mod hostile;
 mod keys;

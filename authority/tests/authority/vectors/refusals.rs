@@ -85,7 +85,19 @@ fn refusals_about_the_cluster() -> Vec<Refusal> {
 
 /// Those whose tags don't follow one another.
 fn refusals_with_tags() -> Vec<(u8, Refusal)> {
-    vec![(140, Refusal::JoinKeyOff), (141, Refusal::CaReplaced)]
+    let issuer = || service(THEIRS);
+    let circle = vec![
+        Refusal::MemberUnknown { issuer: issuer() },
+        Refusal::FeedMoved { issuer: issuer() },
+        Refusal::FeedBroken { issuer: issuer() },
+        Refusal::NoCircleKey,
+        Refusal::InviteUnknown,
+        Refusal::InviteExpired { at: 5 },
+        Refusal::InviteUsed,
+        Refusal::InviteForAnother { guest: issuer() },
+        Refusal::IssuerKnown { issuer: issuer() },
+    ];
+    (70..).zip(circle).chain([(140, Refusal::JoinKeyOff), (141, Refusal::CaReplaced)]).collect()
 }
 
 #[test]

@@ -31,7 +31,12 @@ impl Witness for Node {
         let published = self.member.published();
         if self.scope.history().plant() == Plant::NoProofAfterStart && published.fresh_as_of.is_none() {
             let (view, index) = (Arc::clone(&published.view), published.index);
-            return Arc::new(Published { view, index, fresh_as_of: Some(self.scope.now()) });
+            return Arc::new(Published {
+                view,
+                index,
+                fresh_as_of: Some(self.scope.now()),
+                sources: Arc::default(),
+            });
         }
         published
     }
@@ -65,13 +70,13 @@ async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
         let now = node.scope.wall_ms().max(published.view.now_ms()) / 1_000;
         let signed = |_: &ServiceId, keys: &Arc<KeySet>| check_signature(&text, keys).map(Arc::new);
         match judge::judge(&published.view, now, Rules::HERE, signed) {
-            Ok(good) => Opinion::Good { found: (), needs_freshness: good.needs_freshness },
+            Ok(good) => Opinion::Good { found: (), needs_freshness: good.needs_freshness, feed: good.feed },
             Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why },
         }
     };
     match vouch(&node, opinion).await {
         Ok(()) => Verdict::Accepted { proved: node.member.published().fresh_as_of.is_some() },
-        Err(Unvouched::Refused(_)) => Verdict::Refused,
+        Err(Unvouched::Refused(_) | Unvouched::FeedStale { .. }) => Verdict::Refused,
         Err(Unvouched::Stale(_) | Unvouched::TooSlow) => Verdict::Stale,
     }
 }

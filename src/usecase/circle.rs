@@ -1,0 +1,341 @@
+//! The circle beyond certificates: pairing with other clusters, and following what they revoke.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use circlet_authority::{
+    Action, Actor, ApproveMember, CircleKey, DismissMember, InviteMember, IssuerLimits, Member, Progress,
+    SealedKind, SetCircleKey, State,
+};
+use circlet_raft::Published;
+use circlet_token::{Lifetime, ServiceId, SigningKey, read_certificate};
+use serde_json::{Value, json};
+
+use super::failure::{Code, Failure};
+use super::{Session, reading, trust};
+use crate::audit::{self, Change, Entity};
+use crate::circle::ask;
+use crate::invitation::{self, Introduction, Invitation, MalformedInvitation, Side};
+use crate::keys;
+use crate::secret::Secret;
+
+/// How long the other cluster may take to answer when two pair.
+const PAIR_TIMEOUT: Duration = Duration::from_secs(15);
+/// What it may say.
+const PAIR_ANSWER_BYTES_MAX: usize = 4 * 1024;
+
+/// An invitation, shown once.
+pub(crate) struct Invited {
+    pub(crate) text: Secret,
+    /// Until when it can be used, in seconds since 1970.
+    pub(crate) expires_at: u64,
+    /// The fingerprint of our circle key.
+    pub(crate) fingerprint: String,
+    pub(crate) index: u64,
+}
+
+/// An invitation to accept.
+pub(crate) struct Acceptance {
+    pub(crate) text: String,
+    /// What to call the other cluster; by default the unique part of its service id.
+    pub(crate) name: Option<String>,
+    /// Where our nodes are for the other cluster; by default where clients reach them.
+    pub(crate) hosts: Option<Vec<String>>,
+    /// Follow the other cluster without telling it anything.
+    pub(crate) one_way: bool,
+}
+
+/// Makes an invitation: whoever brings it within `circle.invite-expiry` is followed, and follows.
+pub(crate) async fn invite(
+    session: &Session<'_>,
+    guest: Option<ServiceId>,
+    hosts: Option<Vec<String>>,
+) -> Result<Invited, Failure> {
+    session.require_admin("invite into the circle of trust").await?;
+    let introduction = introduce(session, hosts).await?;
+    let mut id = [0; 16];
+    rand::fill(&mut id);
+    let secret = secret_of(session, &id)?;
+    let hash = invitation::hash_of(&secret);
+    let decided = session.decide(Action::InviteMember(InviteMember { hash, guest })).await?;
+    let published = session.published();
+    let expires_at = published.view.invite(&hash).map_or(0, |invite| invite.expires_at);
+    let text = Invitation { id, secret, introduction: introduction.to_text() }.to_text();
+    let fingerprint =
+        published.view.circle_key().map(|key| invitation::fingerprint(&key.spki_der)).unwrap_or_default();
+    session.record(
+        Change::Created,
+        Entity::Trust,
+        "invitation",
+        json!({"added": {"expires": expires_at}}),
+    )?;
+    Ok(Invited { text, expires_at, fingerprint, index: decided.index })
+}
+
+/// Accepts an invitation: tells the other cluster about this one, unless one way is wanted, then follows it.
+pub(crate) async fn accept(
+    session: &Session<'_>,
+    order: Acceptance,
+) -> Result<(Arc<Published<State>>, String, u64), Failure> {
+    session.require_admin("join the circle of another cluster").await?;
+    let invitation = Invitation::parse(&order.text).map_err(malformed)?;
+    let theirs = Introduction::parse(&invitation.introduction).map_err(malformed)?;
+    let name = order.name.unwrap_or_else(|| name_of(&theirs));
+    let approved = theirs.to_approve(&name).map_err(malformed)?;
+    let ours = introduce(session, order.hosts).await?;
+    if !order.one_way {
+        let said = ours.to_text();
+        tell(&invitation, &said, &approved.hosts, &approved.ca_certificate_der).await?;
+    }
+    let issuer = approved.issuer.clone();
+    let actor = session.actor()?;
+    let index = follow(session, &actor, &theirs, ApproveMember { approved, invite: None }).await?;
+    Ok((session.published(), issuer.to_string(), index))
+}
+
+/// What whoever accepts an invitation says.
+pub(crate) struct Guest {
+    /// The invitation's id.
+    pub(crate) id: [u8; 16],
+    /// Its introduction.
+    pub(crate) introduction: String,
+    /// That it knows the secret.
+    pub(crate) proof: String,
+}
+
+/// Takes in whoever proves that it holds an invitation of ours; answers with a proof of our own.
+pub(crate) async fn pair(session: &Session<'_>, guest: Guest) -> Result<String, Failure> {
+    reading::fresh(session.cluster).await?;
+    let secret = secret_of(session, &guest.id)?;
+    if !invitation::is_proof(&guest.proof, &secret, Side::Guest, &guest.introduction) {
+        return Err(Failure::new(Code::Forbidden, "invite_unknown", "Forbidden")
+            .with_detail("the invitation is not known; make one with `circlet circle invite`"));
+    }
+    let theirs = Introduction::parse(&guest.introduction).map_err(malformed)?;
+    let approved = theirs.to_approve(&name_of(&theirs)).map_err(malformed)?;
+    let invite = Some(invitation::hash_of(&secret));
+    follow(session, &Actor::System, &theirs, ApproveMember { approved, invite }).await?;
+    Ok(invitation::prove(&secret, Side::Host, &guest.introduction))
+}
+
+/// Dismisses a member, by name or service id, and distrusts its certificates.
+pub(crate) async fn dismiss(session: &Session<'_>, named: &str) -> Result<u64, Failure> {
+    session.require_admin("dismiss members of the circle").await?;
+    let known = |view: &State| find(view, named).is_some();
+    let published = reading::holding(session.cluster, known).await?;
+    let member = published.as_ref().and_then(|published| find(&published.view, named));
+    let Some(member) = member else { return Err(unknown(named)) };
+    let issuer = member.approved.issuer.clone();
+    let mut index =
+        session.decide(Action::DismissMember(DismissMember { issuer: issuer.clone() })).await?.index;
+    session.record(Change::Deleted, Entity::Trust, issuer.as_str(), json!({"dismissed": issuer.as_str()}))?;
+    tracing::info!(%issuer, "member of the circle dismissed");
+    if trust::matching(&session.published().view, issuer.as_str()).next().is_some() {
+        index = trust::remove(session, issuer.as_str()).await?;
+    }
+    Ok(index)
+}
+
+/// The circle as this node sees it, as JSON.
+pub(crate) async fn all(session: &Session<'_>) -> Result<Value, Failure> {
+    session.require_admin("read the circle of trust").await?;
+    let published = reading::current(session.cluster).await?;
+    Ok(describe_all(session, &published))
+}
+
+/// One member, as JSON.
+pub(crate) fn one(
+    session: &Session<'_>,
+    published: &Published<State>,
+    named: &str,
+) -> Result<Value, Failure> {
+    let member = find(&published.view, named).ok_or_else(|| unknown(named))?;
+    Ok(describe(session, published, member))
+}
+
+fn find<'a>(view: &'a State, named: &str) -> Option<&'a Arc<Member>> {
+    view.members_followed()
+        .find(|member| member.approved.issuer.as_str() == named || member.approved.name == named)
+}
+
+fn unknown(named: &str) -> Failure {
+    Failure::not_found(format!("no member of the circle has the name or service id '{named}'"))
+}
+
+fn malformed(error: MalformedInvitation) -> Failure {
+    Failure::bad_request("bad_invitation", error.to_string())
+}
+
+fn name_of(introduction: &Introduction) -> String {
+    introduction.service_id.rsplit('@').next().unwrap_or_default().to_owned()
+}
+
+/// What this cluster says of itself. It gets its circle key with the first question for it.
+async fn introduce(session: &Session<'_>, hosts: Option<Vec<String>>) -> Result<Introduction, Failure> {
+    let published = reading::current(session.cluster).await?;
+    if published.view.circle_key().is_none() {
+        make_key(session, &published.view).await?;
+    }
+    let view = &session.published().view;
+    let hosts = hosts.unwrap_or_else(|| {
+        view.nodes().map(|node| node.record.client_url.trim_end_matches('/').to_owned()).collect()
+    });
+    if let Some(bad) = hosts.iter().find(|host| !invitation::is_host(host)) {
+        return Err(Failure::bad_request("bad_host", format!("{bad:?} is no host: scheme://name:port")));
+    }
+    Introduction::of(view, hosts)
+        .ok_or_else(|| Failure::unavailable("no_circle_key", "the cluster has no circle key yet; ask again"))
+}
+
+async fn make_key(session: &Session<'_>, view: &State) -> Result<(), Failure> {
+    let service_id = view.service_id().map(ToString::to_string).unwrap_or_default();
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    rand::fill(&mut *seed);
+    let key = SigningKey::from_ed25519_seed(&seed);
+    let secret = Secret::new(key.to_pkcs8_der().to_vec());
+    let master = session.cluster.keys().master();
+    let private_key = keys::seal(master, &service_id, &SealedKind::CircleKey, &secret);
+    let key = CircleKey { spki_der: key.spki_der(), private_key };
+    session.decide_as(Actor::System, Action::SetCircleKey(Box::new(SetCircleKey { key }))).await?;
+    Ok(())
+}
+
+fn secret_of(session: &Session<'_>, id: &[u8; 16]) -> Result<Secret, Failure> {
+    let refresh = session.cluster.keys().refresh_secret(&session.published().view);
+    refresh.map(|refresh| refresh.invite_secret(id)).map_err(|error| {
+        Failure::new(Code::Internal, "sealed", "Internal error").with_detail(error.to_string())
+    })
+}
+
+/// Asks the other cluster's hosts, one after the other, to follow us.
+async fn tell(invitation: &Invitation, said: &str, hosts: &[String], ca: &[u8]) -> Result<(), Failure> {
+    let unreachable = |why: String| {
+        Failure::unavailable("member_unreachable", "the cluster that invited can't be reached")
+            .with_detail(why)
+    };
+    let client = ask::client(ca).map_err(|error| unreachable(error.to_string()))?;
+    let body = json!({
+        "id": crate::seal::hex(&invitation.id),
+        "introduction": said,
+        "proof": invitation::prove(&invitation.secret, Side::Guest, said),
+    });
+    let mut last = "it has no hosts".to_owned();
+    for host in hosts {
+        let request = client.post(format!("{host}/circlet/v1/circle/pair")).json(&body);
+        match ask::read(request, PAIR_ANSWER_BYTES_MAX, PAIR_TIMEOUT).await {
+            Ok(answer) => {
+                let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+                let proof = answer["proof"].as_str().unwrap_or_default();
+                if invitation::is_proof(proof, &invitation.secret, Side::Host, said) {
+                    return Ok(());
+                }
+                last = format!("{host} doesn't know the invitation");
+            }
+            Err(ask::Unanswered::Status { status, body }) if (400..500).contains(&status) => {
+                return Err(Failure::new(
+                    Code::Conflict,
+                    "invite_refused",
+                    "the cluster that invited refuses",
+                )
+                .with_detail(format!("{host} answered {status}: {body}")));
+            }
+            Err(error) => last = format!("{host}: {error}"),
+        }
+    }
+    Err(unreachable(last))
+}
+
+/// Approves a member and trusts the certificates that it introduced itself with, as far as they are not trusted yet.
+async fn follow(
+    session: &Session<'_>,
+    actor: &Actor,
+    theirs: &Introduction,
+    approve: ApproveMember,
+) -> Result<u64, Failure> {
+    let (issuer, name) = (approve.approved.issuer.clone(), approve.approved.name.clone());
+    let mut certificates = Vec::new();
+    for der in theirs.certificates_der().map_err(malformed)? {
+        let facts = read_certificate(&der).map_err(|error| {
+            Failure::bad_request("bad_certificate", format!("a certificate can't be used: {error}"))
+        })?;
+        if facts.issuer.as_ref().is_some_and(|named| !named.same_service(&issuer)) {
+            return Err(Failure::bad_request("bad_certificate", "a certificate speaks for another issuer"));
+        }
+        certificates.push(facts);
+    }
+    let fingerprint = invitation::fingerprint(&approve.approved.circle_key);
+    let data = json!({"added": {"serviceId": issuer.as_str(), "name": name,
+        "circleKey": fingerprint, "hosts": approve.approved.hosts}});
+    let mut index = session.decide_as(actor.clone(), Action::ApproveMember(Box::new(approve))).await?.index;
+    session.record(Change::Created, Entity::Trust, issuer.as_str(), data)?;
+    tracing::info!(%issuer, name, circle_key = fingerprint, "member of the circle approved");
+    for facts in certificates {
+        let view = &session.published().view;
+        if view.trusted(&facts.key_id).is_some() {
+            continue;
+        }
+        // A further certificate loosens nothing.
+        let limits = trust::matching(view, issuer.as_str()).next().map(|known| known.limits.clone());
+        let file = format!("{name}-{}", &facts.key_id.as_str()[..8]);
+        let action = trust::action(facts, issuer.clone(), &file, limits.unwrap_or_default())?;
+        index = session.decide_as(actor.clone(), Action::TrustIssuer(Box::new(action))).await?.index;
+    }
+    Ok(index)
+}
+
+fn describe_all(session: &Session<'_>, published: &Published<State>) -> Value {
+    let view = &published.view;
+    let end = view.feed_end();
+    let members: Vec<Value> =
+        view.members_followed().map(|member| describe(session, published, member)).collect();
+    json!({
+        "service_id": view.service_id().map(ToString::to_string),
+        "circle_key": view.circle_key().map(|key| invitation::fingerprint(&key.spki_der)),
+        "generation": end.generation,
+        "sequence": end.sequence,
+        "members": members,
+    })
+}
+
+fn describe(session: &Session<'_>, published: &Published<State>, member: &Member) -> Value {
+    let (view, approved) = (&published.view, &member.approved);
+    let at = member.progress.at();
+    let age_ms = published.sources.age_ms(member.since_index, session.cluster.instants());
+    let certificates: Vec<Value> = trust::matching(view, approved.issuer.as_str())
+        .map(|issuer| json!({"kid": issuer.kid.as_str(), "not_after": issuer.not_after, "limits": limits_json(&issuer.limits)}))
+        .collect();
+    let faults: Vec<Value> = member
+        .faults
+        .iter()
+        .map(|fault| json!({"fault": fault.code, "at": audit::timestamp(fault.at_ms), "evidence": crate::seal::hex(&fault.evidence)}))
+        .collect();
+    let state = match (&member.progress, member.over_quota) {
+        (Progress::Broken { .. }, _) => "broken",
+        (_, true) => "over_quota",
+        (progress, false) => progress.as_str(),
+    };
+    json!({
+        "service_id": approved.issuer.as_str(),
+        "name": approved.name,
+        "circle_key": invitation::fingerprint(&approved.circle_key),
+        "hosts": approved.hosts,
+        "certificates": certificates,
+        "feed": state,
+        "generation": at.map(|at| at.generation),
+        "sequence": at.map(|at| at.sequence),
+        "entries": view.followed_count(&approved.issuer),
+        "age_ms": age_ms,
+        "last_contact": audit::timestamp(member.contact_ms),
+        "faults": faults,
+    })
+}
+
+/// Limits as answers show them.
+pub(crate) fn limits_json(limits: &IssuerLimits) -> Value {
+    json!({
+        "admin": limits.admin,
+        "groups": limits.groups,
+        "max_lifetime": limits.max_lifetime.and_then(Lifetime::secs),
+        "audiences": limits.audiences,
+    })
+}

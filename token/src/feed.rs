@@ -1,0 +1,58 @@
+//! The revocation feed of a cluster: what it revoked, in the order in which it did, as a hash chain that others follow.
+//!
+//! Each entry extends the chain: `hash(n) = SHA-256(hash(n-1), entry n)`, and the chain begins with zeros. Where it stands is
+//! signed with the issuer's *circle key*, which signs no tokens, together with the nonce of whoever asks: so an answer is
+//! never older than the question, whatever any wall clock says. Entries that are older than what an issuer keeps of its
+//! chain are told as a list, page by page, and the chain goes on from where the first page stood.
+
+mod answer;
+mod bytes;
+mod entry;
+mod follow;
+
+pub use answer::{FeedAnswer, FeedContent, FeedHead};
+pub use entry::{FeedEntry, FeedMark, FeedWhom, subject_digest};
+pub use follow::{FeedFault, FeedStep, Question, check_answer};
+
+use sha2::{Digest, Sha256};
+
+/// The most bytes of entries in one answer.
+pub const FEED_CONTENT_BYTES_MAX: usize = 32 * 1024;
+
+/// The most bytes of one answer, all told: whoever follows reads no more.
+pub const FEED_ANSWER_BYTES_MAX: usize = FEED_CONTENT_BYTES_MAX + 4 * 1024;
+
+/// A point of a feed.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct FeedPosition {
+    /// The issuer's generation: a restored cluster starts a higher one, and its chain is another.
+    pub generation: u64,
+    /// How many entries lead here.
+    pub sequence: u64,
+    /// The chain's hash after them.
+    pub hash: [u8; 32],
+}
+
+impl FeedPosition {
+    /// The point after one more entry.
+    #[must_use]
+    pub fn after(&self, entry: &FeedEntry) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.hash);
+        hash.update(entry.to_bytes());
+        Self { sequence: self.sequence.saturating_add(1), hash: hash.finalize().into(), ..*self }
+    }
+
+    /// The point after these entries.
+    #[must_use]
+    pub fn after_all<'a>(&self, entries: impl IntoIterator<Item = &'a FeedEntry>) -> Self {
+        entries.into_iter().fold(*self, |at, entry| at.after(entry))
+    }
+}
+
+impl std::fmt::Debug for FeedPosition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [first, second, third, ..] = self.hash;
+        write!(f, "{}.{} ({first:02x}{second:02x}{third:02x})", self.generation, self.sequence)
+    }
+}

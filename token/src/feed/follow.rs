@@ -1,0 +1,179 @@
+//! What a follower makes of an answer: the next step, or what is wrong with it.
+
+use super::{FeedAnswer, FeedContent, FeedEntry, FeedPosition};
+use crate::{PublicKey, ServiceId};
+
+/// What was asked, and of whom.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// Whose feed is followed.
+    pub issuer: &'a ServiceId,
+    /// Its circle key.
+    pub key: &'a PublicKey,
+    /// Drawn for this question.
+    pub nonce: [u8; 32],
+    /// How far the follower has got; `None` before it holds a list.
+    pub at: Option<FeedPosition>,
+    /// While a list is read: where the chain stood at its first page.
+    pub reading: Option<FeedPosition>,
+}
+
+/// What an answer that is in order says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedStep {
+    /// Nothing was revoked since.
+    Unchanged,
+    /// These entries follow.
+    Entries {
+        /// Them.
+        entries: Vec<FeedEntry>,
+        /// Where they lead.
+        to: FeedPosition,
+        /// Whether nothing was revoked behind them when the answer was made.
+        complete: bool,
+    },
+    /// The chain leads on elsewhere: the list is to be read, from its first page.
+    ReadList,
+    /// A page of the list.
+    Page {
+        /// What it holds.
+        entries: Vec<FeedEntry>,
+        /// Where the chain stood at the first page: from there it goes on after the last.
+        from: FeedPosition,
+        /// What to ask for next; empty after the last page.
+        next: Vec<u8>,
+    },
+}
+
+/// Why an answer is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FeedFault {
+    /// Its bytes are none, or too many.
+    #[error("the answer can't be read")]
+    Unreadable,
+    /// It is not signed with the issuer's circle key.
+    #[error("the answer is not signed with the issuer's circle key")]
+    Signature,
+    /// It is the feed of somebody else.
+    #[error("the answer is about another issuer")]
+    Issuer,
+    /// It was made for another question: an old one again.
+    #[error("the answer belongs to another question")]
+    Replayed,
+    /// It answers something that was not asked, or leaves a gap.
+    #[error("the answer does not follow on what is known")]
+    Gap,
+    /// It goes back behind what the issuer signed before.
+    #[error("the feed went back behind what its issuer had signed")]
+    WentBack,
+    /// It contradicts what the issuer signed before.
+    #[error("the feed contradicts what its issuer had signed")]
+    Fork,
+}
+
+impl FeedFault {
+    /// Whether the issuer's own signature proves it: then it is no accident on the way.
+    #[must_use]
+    pub fn is_proved(self) -> bool {
+        matches!(self, Self::WentBack | Self::Fork)
+    }
+
+    /// The fault in a word, stable, in snake case.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Signature => "signature",
+            Self::Issuer => "issuer",
+            Self::Replayed => "replayed",
+            Self::Gap => "gap",
+            Self::WentBack => "went_back",
+            Self::Fork => "fork",
+        }
+    }
+}
+
+/// Judges an answer. Nothing of it counts unless it is signed, new, and goes on from where the follower is.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_answer(question: &Question<'_>, answer: &FeedAnswer) -> Result<FeedStep, FeedFault> {
+    let head = &answer.head;
+    if !head.issuer.same_service(question.issuer) {
+        return Err(FeedFault::Issuer);
+    }
+    if !answer.is_signed_by(question.key) {
+        return Err(FeedFault::Signature);
+    }
+    if head.nonce != question.nonce {
+        return Err(FeedFault::Replayed);
+    }
+    match &answer.content {
+        FeedContent::Page { entries, next } => page(question, head.position, entries, next),
+        _ if question.reading.is_some() => Err(FeedFault::Gap),
+        FeedContent::Entries { after, entries } => {
+            check_progress(question, answer)?;
+            let entries = FeedEntry::read_all(entries).ok_or(FeedFault::Unreadable)?;
+            follow_on(question.at.ok_or(FeedFault::Gap)?, *after, entries, answer)
+        }
+        FeedContent::Elsewhere => {
+            check_progress(question, answer)?;
+            if question.at == Some(head.position) { Err(FeedFault::Gap) } else { Ok(FeedStep::ReadList) }
+        }
+    }
+}
+
+/// What was signed once is never taken back: the answer was made after the question, so it holds all that led there.
+fn check_progress(question: &Question<'_>, answer: &FeedAnswer) -> Result<(), FeedFault> {
+    let Some(at) = question.at else { return Ok(()) };
+    let head = &answer.head;
+    let back = (head.position.generation, head.latest) < (at.generation, at.sequence);
+    let same = (head.position.generation, head.position.sequence) == (at.generation, at.sequence);
+    if back {
+        return Err(FeedFault::WentBack);
+    }
+    if same && head.position.hash != at.hash { Err(FeedFault::Fork) } else { Ok(()) }
+}
+
+fn follow_on(
+    at: FeedPosition,
+    after: u64,
+    entries: Vec<FeedEntry>,
+    answer: &FeedAnswer,
+) -> Result<FeedStep, FeedFault> {
+    let to = answer.head.position;
+    if to.generation != at.generation || after != at.sequence {
+        return Err(FeedFault::Gap);
+    }
+    if at.after_all(&entries) != to {
+        return Err(FeedFault::Fork);
+    }
+    let complete = answer.head.is_complete();
+    match (entries.is_empty(), complete) {
+        (true, true) => Ok(FeedStep::Unchanged),
+        (true, false) => Err(FeedFault::Gap),
+        (false, _) => Ok(FeedStep::Entries { entries, to, complete }),
+    }
+}
+
+/// Later pages may come from other nodes: none may stand behind where the first one did.
+fn page(
+    question: &Question<'_>,
+    position: FeedPosition,
+    entries: &[u8],
+    next: &[u8],
+) -> Result<FeedStep, FeedFault> {
+    let from = question.reading.unwrap_or(position);
+    if position.generation != from.generation {
+        return Err(FeedFault::Gap);
+    }
+    if position.sequence < from.sequence {
+        return Err(FeedFault::WentBack);
+    }
+    let known = question.at.filter(|at| at.generation >= from.generation);
+    if known.is_some_and(|at| (at.generation, at.sequence) > (from.generation, from.sequence)) {
+        return Err(FeedFault::WentBack);
+    }
+    let entries = FeedEntry::read_all(entries).ok_or(FeedFault::Unreadable)?;
+    Ok(FeedStep::Page { entries, from, next: next.to_vec() })
+}
