@@ -27,7 +27,8 @@ impl Workload {
             body: Some(&body),
             idempotency_key: None,
         };
-        !matches!(self.write(node, "add user", write, &[409]).await, Reply::Unknown)
+        // Another client may remove the user before this one is told of it.
+        !matches!(self.write(node, "add user", write, &[404, 409]).await, Reply::Unknown)
     }
 
     /// An administrator removes a user, and with it everything that was issued to it; then makes it anew.
