@@ -56,6 +56,14 @@ impl Cluster {
         Self::start_circle_of("single").await
     }
 
+    /// The three clusters of `cluster-configs/circle`, under one turn.
+    pub(crate) async fn start_all_of_circle() -> [Self; 3] {
+        let turn = Turn::wait().await;
+        let b = Self::start_in(Turn { _lock: None }, "circle/b", "").await;
+        let c = Self::start_in(Turn { _lock: None }, "circle/c", "").await;
+        [Self::start_in(turn, "circle/a", "").await, b, c]
+    }
+
     /// The same, where the first one has these nodes.
     pub(crate) async fn start_circle_of(name: &str) -> (Self, Self) {
         let turn = Turn::wait().await;

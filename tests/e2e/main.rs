@@ -10,6 +10,7 @@
 mod bad_homes;
 mod bootstrap;
 mod circle;
+mod circle_of_three;
 mod cluster;
 mod command_line;
 mod config_files;
@@ -22,6 +23,7 @@ mod http;
 mod join_key;
 mod keys;
 mod lifecycle;
+mod link;
 mod load;
 mod membership;
 mod node;
