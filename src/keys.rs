@@ -22,6 +22,9 @@ use crate::secret::Secret;
 /// Why a key can't be used on this node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyUnavailable {
+    /// It signs nothing any more, or not yet: it leaked after the token was decided, or has retired.
+    #[error("key {0} signs nothing; ask for another token")]
+    Silent(KeyId),
     /// The view doesn't hold it.
     #[error("the cluster has no {0} yet")]
     Absent(String),
@@ -122,8 +125,12 @@ impl Keys {
         Ok(value)
     }
 
-    /// The text of a token with these claims, signed with `kid`. The same claims give the same bytes on every node.
+    /// The text of a token with these claims, signed with `kid`. The same claims give the same bytes on every node. A key
+    /// that the view knows to be tainted or retired signs nothing.
     pub fn mint(&self, view: &State, claims: &Claims, kid: &KeyId) -> Result<String, KeyUnavailable> {
+        if !view.may_sign(kid) {
+            return Err(KeyUnavailable::Silent(kid.clone()));
+        }
         Ok(circlet_token::mint(claims, kid, self.signing_key(view, kid)?.as_ref()))
     }
 
@@ -234,4 +241,31 @@ fn record(which: &SealedKind) -> String {
 
 fn describe(which: &SealedKind) -> String {
     format!("{} {}", kind_text(which), record(which)).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use circlet_token::{Audience, Scope, ServiceId, Subject};
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_may_not_sign_signs_nothing() {
+        let issuer = ServiceId::parse("jfrt@01hq0000000000000000000001").expect("it is one");
+        let claims = Claims {
+            revocable: None,
+            subject: Subject::parse(&format!("{issuer}/users/alice")).expect("it is one"),
+            scope: Scope::parse("applied-permissions/user").expect("it is one"),
+            audience: Audience::any(),
+            issuer,
+            expires_at: None,
+            issued_at: 0,
+            not_before: None,
+            id: None,
+            index: None,
+        };
+        let kid = KeyId::of_certificate(b"of nobody");
+        let minted = Keys::new(MasterKey::generate()).mint(&State::new(), &claims, &kid);
+        assert_eq!(minted, Err(KeyUnavailable::Silent(kid)));
+    }
 }

@@ -121,7 +121,12 @@ async fn carry_out(
     let mut handout = match class {
         TokenClass::Plain => {
             session.admit_kept()?;
-            sign_plain(session, published, issue, revocable)?
+            let signed = sign_plain(session, published, issue, revocable)?;
+            // Asked again, since the process may have slept: what a cut-off node signed too late never leaves it.
+            if !reading::may_issue(session.cluster, published) {
+                return Err(reading::stale(session.cluster, "signing took too long"));
+            }
+            signed
         }
         TokenClass::Recorded => {
             let decided = session.decide(action).await?;
@@ -387,7 +392,11 @@ pub(super) fn reference_hash(session: &Session<'_>, view: &State, id: &TokenId) 
 }
 
 fn unusable_key(error: &KeyUnavailable) -> Failure {
-    tracing::error!(%error, "a key of the cluster can't be used on this node");
+    if matches!(error, KeyUnavailable::Silent(_)) {
+        tracing::warn!(%error, "a token was decided, and its key may not sign any more");
+    } else {
+        tracing::error!(%error, "a key of the cluster can't be used on this node");
+    }
     Failure::unavailable("key_unavailable", "this node cannot use the cluster's keys")
         .with_detail(error.to_string())
 }

@@ -16,6 +16,14 @@ impl State {
         self.keyring.values().map(AsRef::as_ref).find(|key| key.state == KeyState::Published)
     }
 
+    /// Whether a key may sign: the active one, and those before it, whose records are signed again when a request is
+    /// repeated. Never one that leaked, has retired, or has not been activated.
+    #[must_use]
+    pub fn may_sign(&self, kid: &KeyId) -> bool {
+        let state = self.keyring.get(kid).map(|key| key.state);
+        matches!(state, Some(KeyState::Active | KeyState::Retiring))
+    }
+
     /// How many recorded tokens a key has signed, expired ones included until they are purged.
     #[must_use]
     pub fn signed_by(&self, kid: &KeyId) -> u64 {

@@ -104,15 +104,22 @@ fn the_next_key_verifies_before_it_signs_and_the_last_one_after() {
     let old = mint(&old.claims(&service(OURS)), &old.kid, &key(1));
     publish(&mut house, "k2", &key(2));
     assert_eq!(house.state.key_set().len(), 2);
+    assert!(house.state.may_sign(&kid("k1")) && !house.state.may_sign(&kid("k2")));
     let activate = RotateKey::Activate { kid: kid("k2"), replaces: kid("k1") };
     house.apply(admin(), Action::RotateKey(Box::new(activate)));
     let new = issue(&mut house, "new");
     assert_eq!(new.kid, kid("k2"));
     let new = mint(&new.claims(&service(OURS)), &new.kid, &key(2));
     assert!(check(&house, &old).is_ok() && check(&house, &new).is_ok());
+    assert!(house.state.may_sign(&kid("k1")), "a request that is repeated gets the same bytes");
     house.apply(admin(), Action::RotateKey(Box::new(RotateKey::Taint { kid: kid("k1"), next: None })));
     let verified = check(&house, &old).unwrap();
     assert!(matches!(house.state.judge(&verified, house.now_secs()), Judgement::Revoked(_)));
+    assert!(
+        !house.state.may_sign(&kid("k1")),
+        "a key that leaked signs nothing, not even what it signed before"
+    );
+    assert!(house.state.may_sign(&kid("k2")));
 }
 
 #[test]
