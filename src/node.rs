@@ -12,7 +12,7 @@ mod generated_token;
 mod members;
 mod observe;
 mod others;
-mod purge;
+pub mod purge;
 mod ready;
 mod stop;
 mod supervisor;

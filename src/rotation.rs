@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, KeyOrigin, KeyState, NewKey, Outcome, RotateKey, SealedKind, State};
+use circlet_authority::{Action, Actor, KeyOrigin, NewKey, Outcome, RotateKey, SealedKind, State};
 use circlet_raft::Role;
 use circlet_token::{Algorithm, KeyId, read_certificate};
 use serde_json::json;
@@ -16,6 +16,10 @@ use crate::certificates::{self, CertificateProblem, KeyAndCertificate, TokenKeyK
 use crate::clock;
 use crate::cluster::{Cluster, Decided};
 use crate::keys;
+
+pub mod duty;
+
+use duty::Duty;
 
 /// How often a node looks for something to do.
 const LOOK: Duration = Duration::from_millis(250);
@@ -102,11 +106,8 @@ pub(crate) fn record(cluster: &Cluster, audit: &Audit, change: Change, kid: &Key
 
 /// That this node has unsealed the published key, if it has and has not said so yet.
 fn confirmation(cluster: &Cluster, view: &State, unsealable: &mut Option<KeyId>) -> Option<RotateKey> {
-    let key = view.next_key()?;
     let node = cluster.status().id;
-    if !view.unconfirmed(key).any(|id| id == node) {
-        return None;
-    }
+    let key = duty::unconfirmed(view, node)?;
     match cluster.keys().signing_key(view, &key.kid) {
         Ok(_) => Some(RotateKey::Confirm { kid: key.kid.clone(), node }),
         Err(error) => {
@@ -121,21 +122,10 @@ fn confirmation(cluster: &Cluster, view: &State, unsealable: &mut Option<KeyId>)
 
 /// What the leader has to do, if anything.
 async fn due(cluster: &Cluster, view: &State) -> Option<RotateKey> {
+    if let Duty::Step(rotate) = duty::of_leader(view, cluster.now().millis())? {
+        return Some(rotate);
+    }
     let active = view.active_key()?;
-    let now_ms = cluster.now().millis();
-    if let Some(next) = view.next_key() {
-        let ready = view.key_waits(next, now_ms).is_none();
-        return ready.then(|| RotateKey::Activate { kid: next.kid.clone(), replaces: active.kid.clone() });
-    }
-    let mut retiring = view.keyring().filter(|key| key.state == KeyState::Retiring);
-    if let Some(over) = retiring.find(|key| view.key_is_needed(key, now_ms, false).is_none()) {
-        return Some(RotateKey::Retire { kid: over.kid.clone(), vouched: false });
-    }
-    let interval_secs = u64::try_from(view.config().key_rotation_interval).unwrap_or(0);
-    let age_secs = now_ms.saturating_sub(active.since_ms) / 1000;
-    if interval_secs == 0 || age_secs < interval_secs {
-        return None;
-    }
     let made = make(cluster, view, active.algorithm).await;
     let key =
         made.inspect_err(|error| tracing::error!(%error, "a new signing key could not be made")).ok()?;
