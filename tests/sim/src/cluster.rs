@@ -26,6 +26,7 @@ use crate::runtime::NodeRuntime;
 use crate::scope::{self, Scope, lock};
 use crate::wires::{Plug, Wires};
 
+mod duties;
 mod membership;
 
 /// How soon a node that stopped itself is started again.
@@ -170,6 +171,10 @@ impl Cluster {
                 let key = computer.peer.public_key;
                 self.wires.plug(computer.id, Arc::clone(&scope), Arc::clone(&member), key);
                 let stopped = member.stopped();
+                let of_node = Arc::clone(&member);
+                let number = self.dice.word();
+                scope.enter(|| drop(NodeRuntime::spawn(duties::turn_keys(Arc::clone(&of_node), number))));
+                scope.enter(|| drop(NodeRuntime::spawn(duties::purge(of_node))));
                 lock(&computer.running).node = Some((Arc::clone(&scope), member));
                 let (this, computer) = (Arc::clone(self), Arc::clone(computer));
                 let watching = async move {

@@ -1,16 +1,37 @@
 //! What happened, in one order: each event is shown to every invariant, and kept as text if somebody wants to read it.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use circlet_authority::FamilyId;
+use circlet_authority::{FamilyId, TokenRecord};
 use circlet_raft::NodeId;
-use circlet_token::TokenId;
+use circlet_token::{KeyId, TokenId};
 
 use crate::invariant::{self, Invariant};
+use crate::linear::Operation;
 use crate::plant::Plant;
 use crate::runtime::global_nanos;
 use crate::scope::lock;
+
+/// What a node knows of a key, ours or another cluster's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Ours; it verifies, and does not sign yet.
+    Published,
+    /// Ours; it signs.
+    Active,
+    /// Ours; it verifies, and signs only what it has signed before.
+    Retiring,
+    /// Ours; nothing that it signed counts any more.
+    Tainted,
+    /// Ours; it is forgotten.
+    Retired,
+    /// Another cluster's, which is trusted.
+    Trusted,
+    /// Another cluster's, which is trusted no more.
+    Distrusted,
+}
 
 /// Something that the invariants look at. Times are the simulator's, in nanoseconds.
 #[derive(Clone, Debug)]
@@ -38,6 +59,8 @@ pub enum Event {
     Issued { id: TokenId, by: Option<TokenId>, index: u64, sum: u64 },
     /// A refresh token was used.
     Refreshed { family: FamilyId, sequence: u32, successor: TokenId, sum: u64, index: u64, sent: u64 },
+    /// A repeated use of a refresh token gave another successor in the place of the one that this key had signed.
+    Replaced { family: FamilyId, sequence: u32, kid: KeyId, index: u64 },
     /// A token was revoked, and its family with it if it has one.
     Revoked { id: Option<TokenId>, family: Option<FamilyId>, index: u64 },
     /// Every token of a subject that was issued below `index` was revoked.
@@ -53,6 +76,20 @@ pub enum Event {
         proved: bool,
         revocable: bool,
     },
+    /// How long a node that is cut off issues plain tokens, and how long it verifies; said once.
+    Bounds { issue_ms: u64, verify_ms: u64 },
+    /// A node has applied what became of a key.
+    Key { node: NodeId, index: u64, kid: KeyId, standing: Standing },
+    /// A node signed a token by its view at `view`. A plain one is not in the log.
+    Signed { node: NodeId, kid: KeyId, plain: bool, view: u64, sent: u64 },
+    /// A node accepted a token that this key signed, by its view at `view`.
+    Vouched { node: NodeId, kid: KeyId, view: u64, sent: u64 },
+    /// A node forgot something that is needed up to this second, because it took it for expired.
+    Forgotten { node: NodeId, index: u64, what: String, until: u64 },
+    /// What a client did, once it knows what came of it or that it will not know.
+    Operation(Operation),
+    /// A node applied what the bearer of a token asked for, though the state before refuses that token.
+    Overruled { node: NodeId, index: u64, what: &'static str },
     /// Somebody asked for more than the policy allows; `done` says whether it was done.
     Overreached { what: &'static str, done: bool, index: u64 },
     /// A node took over who belongs to the cluster: ids, and the beginning of each one's key.
@@ -88,7 +125,11 @@ pub struct Violation {
 #[derive(Debug)]
 pub struct History {
     plant: Plant,
+    /// The one invariant that judges, if it is not all of them.
+    by: Option<&'static str>,
     inner: Mutex<Inner>,
+    /// Every token that the log has issued, whoever was told.
+    issued: Mutex<BTreeMap<TokenId, Arc<TokenRecord>>>,
 }
 
 #[derive(Debug)]
@@ -102,17 +143,30 @@ struct Inner {
 }
 
 impl History {
-    /// The history of a run with this bug planted; `keeps_lines` makes it readable.
+    /// The history of a run with this bug planted, judged by one invariant or all; `keeps_lines` makes it readable.
     #[must_use]
-    pub fn new(plant: Plant, keeps_lines: bool) -> Self {
+    pub fn new(plant: Plant, by: Option<&'static str>, keeps_lines: bool) -> Self {
+        let mut invariants = invariant::all();
+        invariants.retain(|invariant| by.is_none_or(|by| by == invariant.name()));
         let inner = Inner {
             steps: 0,
             lines: keeps_lines.then(Vec::new),
             sum: 0xcbf2_9ce4_8422_2325,
-            invariants: invariant::all(),
+            invariants,
             violation: None,
         };
-        Self { plant, inner: Mutex::new(inner) }
+        Self { plant, by, inner: Mutex::new(inner), issued: Mutex::default() }
+    }
+
+    /// The log issued a token.
+    pub fn note_issued(&self, record: TokenRecord) {
+        lock(&self.issued).entry(record.id).or_insert_with(|| Arc::new(record));
+    }
+
+    /// Every token that the log has issued so far.
+    #[must_use]
+    pub fn issued(&self) -> Vec<Arc<TokenRecord>> {
+        lock(&self.issued).values().cloned().collect()
     }
 
     /// What was planted.
@@ -144,8 +198,25 @@ impl History {
         inner.violation = broken;
     }
 
+    /// The run is over: what can be judged only as a whole is judged now.
+    pub fn finish(&self) {
+        let at_ms = global_nanos() / 1_000_000;
+        let mut inner = lock(&self.inner);
+        if inner.violation.is_some() {
+            return;
+        }
+        let step = inner.steps;
+        inner.violation = inner.invariants.iter_mut().find_map(|invariant| {
+            let what = invariant.finish().err()?;
+            Some(Violation { invariant: invariant.name(), step, at_ms, what })
+        });
+    }
+
     /// Something that must hold doesn't, seen by the run itself.
     pub fn accuse(&self, invariant: &'static str, what: String) {
+        if self.by.is_some_and(|by| by != invariant) {
+            return;
+        }
         let at_ms = global_nanos() / 1_000_000;
         let mut inner = lock(&self.inner);
         let step = inner.steps;

@@ -1,32 +1,100 @@
-//! What a simulated cluster begins with: its key, its users. The same in every run.
+//! What a simulated cluster begins with: its key, its users, its configuration; and the keys that come later, made from
+//! numbers.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use circlet_authority::{
-    Action, Bootstrap, ClusterCa, Config, FirstAdministrator, KeyOrigin, NodeRecord, PasswordChange, PutMode,
-    PutUser, Sealed,
+    Action, Bootstrap, ClusterCa, Config, FirstAdministrator, IssuerLimits, KeyOrigin, NewKey, NodeRecord,
+    PasswordChange, PutMode, PutUser, Sealed, SealedKind, State, TrustIssuer,
 };
 use circlet_raft::Peer;
 use circlet_token::{Algorithm, KeyId, ServiceId, SigningKey, Subject, UserName};
+use sha2::{Digest, Sha256};
 
-/// The certificate is never looked at; it gives the key its id.
-const CERTIFICATE: &[u8] = b"the root certificate of the simulated cluster";
+use crate::dice::Dice;
 
 /// Users beside the administrator.
 pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
+
+/// Groups that come and go.
+pub const GROUPS: [&str; 2] = ["readers", "writers"];
 
 /// What the cluster is called.
 pub static SERVICE: LazyLock<ServiceId> =
     LazyLock::new(|| ServiceId::parse("jfrt@01hq0000000000000000000001").expect("it is written as one"));
 
-/// The key that signs tokens.
-pub static SIGNER: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::from_ed25519_seed(&[42; 32]));
+/// What another cluster is called, which is trusted at times.
+pub static OTHERS: LazyLock<ServiceId> =
+    LazyLock::new(|| ServiceId::parse("jfrt@01hq0000000000000000000002").expect("it is written as one"));
 
-/// Its id.
+/// A pair of keys with its certificate. The certificate is never looked at; it gives the key its id.
+pub struct Pair {
+    /// Its id.
+    pub kid: KeyId,
+    certificate: Vec<u8>,
+    seed: [u8; 32],
+}
+
+impl Pair {
+    /// The pair of this name: the same in every run.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let certificate = format!("the root certificate of {name}").into_bytes();
+        Self {
+            kid: KeyId::of_certificate(&certificate),
+            certificate,
+            seed: Sha256::digest(name.as_bytes()).into(),
+        }
+    }
+
+    /// The one that the cluster is founded with.
+    #[must_use]
+    pub fn first() -> Self {
+        Self::named("the first key")
+    }
+
+    /// The private half.
+    #[must_use]
+    pub fn signer(&self) -> SigningKey {
+        SigningKey::from_ed25519_seed(&self.seed)
+    }
+
+    /// As the log takes a key of our own.
+    #[must_use]
+    pub fn as_ours(&self) -> NewKey {
+        NewKey {
+            kid: self.kid.clone(),
+            algorithm: Algorithm::EdDsa,
+            certificate_der: self.certificate.clone(),
+            spki_der: self.signer().spki_der(),
+            private_key: Sealed { nonce: [0; 24], ciphertext: self.seed.to_vec() },
+            origin: KeyOrigin::Made,
+        }
+    }
+
+    /// As the log takes a key of the other cluster's.
+    #[must_use]
+    pub fn as_theirs(&self) -> TrustIssuer {
+        TrustIssuer {
+            kid: self.kid.clone(),
+            algorithm: Algorithm::EdDsa,
+            spki_der: self.signer().spki_der(),
+            certificate_der: self.certificate.clone(),
+            issuer: OTHERS.clone(),
+            common_name: OTHERS.to_string(),
+            not_after: "2099-12-31".to_owned(),
+            limits: IssuerLimits::default(),
+            file_name: "theirs.crt".to_owned(),
+        }
+    }
+}
+
+/// A signing key of this view, as every node can unseal it: nothing is really sealed here.
 #[must_use]
-pub fn kid() -> KeyId {
-    KeyId::of_certificate(CERTIFICATE)
+pub fn unseal(view: &State, kid: &KeyId) -> Option<SigningKey> {
+    let sealed = view.sealed(&SealedKind::TokenKey(kid.clone()))?;
+    Some(SigningKey::from_ed25519_seed(sealed.ciphertext.first_chunk()?))
 }
 
 /// A user's name.
@@ -41,22 +109,44 @@ pub fn subject(user: &str) -> Subject {
     Subject::user(&SERVICE, &name(user))
 }
 
+/// The configuration of a cluster. In most runs what takes minutes or hours by default takes seconds, so that tokens
+/// expire, nodes are cut off for longer than they may be, and keys retire while somebody looks.
+#[must_use]
+pub fn config(dice: &Dice) -> Config {
+    let mut config = Config::default();
+    if dice.percent(30) {
+        return config;
+    }
+    let secs = |low, high| i64::try_from(dice.between(low, high)).unwrap_or(1);
+    config.verify_max_isolation = secs(2, 4);
+    config.issue_max_isolation = secs(2, 3);
+    config.persistent_expiry_threshold = secs(3, 9);
+    config.revocable_expiry_threshold = secs(5, 7);
+    config.clock_leeway = secs(1, 3);
+    config.purge_margin = secs(1, 3);
+    config.refresh_expiry = secs(2, 6);
+    config.key_overlap = secs(0, 1);
+    config.key_rotation_interval = secs(0, 1) * secs(3, 8);
+    config
+}
+
 fn sealed() -> Sealed {
     Sealed { nonce: [0; 24], ciphertext: b"sealed".to_vec() }
 }
 
 /// The first entry.
 #[must_use]
-pub fn bootstrap(founder: &Peer) -> Action {
+pub fn bootstrap(founder: &Peer, config: Config) -> Action {
+    let NewKey { kid, algorithm, certificate_der, spki_der, private_key, origin } = Pair::first().as_ours();
     Action::Bootstrap(Box::new(Bootstrap {
         service_id: SERVICE.clone(),
         generation: 1,
-        kid: kid(),
-        algorithm: Algorithm::EdDsa,
-        certificate_der: CERTIFICATE.to_vec(),
-        spki_der: SIGNER.spki_der(),
-        private_key: sealed(),
-        origin: KeyOrigin::Made,
+        kid,
+        algorithm,
+        certificate_der,
+        spki_der,
+        private_key,
+        origin,
         cluster_ca: ClusterCa { certificate_der: b"ca".to_vec(), private_key: sealed() },
         refresh_secret: sealed(),
         master_key_fingerprint: [9; 32],
@@ -72,25 +162,23 @@ pub fn bootstrap(founder: &Peer) -> Action {
             client_url: founder.client_url.clone(),
             public_key: founder.public_key,
         },
-        config: Config::default(),
+        config,
     }))
 }
 
 /// What comes after it.
 pub fn furniture() -> impl Iterator<Item = Action> {
-    USERS.into_iter().map(|user| {
-        Action::PutUser(Box::new(PutUser {
-            name: name(user),
-            mode: PutMode::CreateOrUpdate,
-            email: Some(format!("{user}@example.org")),
-            password: PasswordChange::Keep,
-            admin: Some(false),
-            groups: Some(BTreeSet::new()),
-            status: None,
-            realm: None,
-            profile_updatable: None,
-            internal_password_disabled: None,
-            disable_ui_access: None,
-        }))
-    })
+    USERS.into_iter().map(|user| Action::PutUser(Box::new(person(user))))
+}
+
+/// A user as they are at first.
+#[must_use]
+pub fn person(user: &str) -> PutUser {
+    PutUser {
+        email: Some(format!("{user}@example.org")),
+        password: PasswordChange::Keep,
+        admin: Some(false),
+        groups: Some(BTreeSet::new()),
+        ..PutUser::new(name(user), PutMode::CreateOrUpdate)
+    }
 }

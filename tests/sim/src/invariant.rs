@@ -7,10 +7,15 @@ use crate::history::Event;
 mod acknowledged;
 mod agreement;
 mod fresh_after_start;
+mod isolation;
 mod issued_once;
+mod keys;
+mod linearizable;
 mod node_ids;
 mod one_successor;
 mod policy;
+mod published_keys;
+mod purge;
 mod revoked_actor;
 mod revoked_bound;
 mod revoked_family;
@@ -24,6 +29,11 @@ pub trait Invariant: Debug + Send {
 
     /// Looks at an event; an error says what was seen that must not be. `now` is in nanoseconds.
     fn see(&mut self, now: u64, event: &Event) -> Result<(), String>;
+
+    /// Looks back on the whole history once it is over.
+    fn finish(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// All of them, knowing nothing yet.
@@ -39,8 +49,19 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<revoked_actor::RevokedActor>::default(),
         Box::<fresh_after_start::FreshAfterStart>::default(),
         Box::<policy::Policy>::default(),
+        Box::<keys::Keys>::default(),
+        Box::<published_keys::PublishedKeys>::default(),
+        Box::<isolation::Isolation>::default(),
+        Box::<purge::Purge>::default(),
+        Box::<linearizable::Linearizable>::default(),
         Box::<node_ids::NodeIds>::default(),
         Box::<time::Time>::default(),
         Box::<sound_state::SoundState>::default(),
     ]
+}
+
+/// The name of the invariant that is called so.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static str> {
+    all().iter().map(|invariant| invariant.name()).find(|known| *known == name)
 }

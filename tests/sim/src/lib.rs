@@ -9,6 +9,7 @@
 //! | [`fault`] | what can go wrong, by kind |
 //! | [`history`] | what happened, in one order |
 //! | [`invariant`] | what must hold, one file each |
+//! | [`linear`] | whether a history is linearizable, and what each object would have said |
 //! | [`plant`] | bugs that can be planted, to prove that they would be caught |
 //! | [`cluster`] | computers and the nodes on them |
 //! | [`house`] | what a cluster begins with |
@@ -17,7 +18,7 @@
 //! | [`disk`] | the disks |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
-//! | [`authority`], [`judge`], [`vouch`] | the product's own: the machine, what a view says of a token, the rule of freshness |
+//! | [`authority`], [`judge`], [`vouch`], [`duty`], [`round`] | the product's own: the machine, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging |
 //! | [`dice`] | where chance comes from |
 
 pub mod chaos;
@@ -29,6 +30,7 @@ pub mod fault;
 pub mod history;
 pub mod house;
 pub mod invariant;
+pub mod linear;
 pub mod machine;
 pub mod plant;
 pub mod run;
@@ -39,7 +41,11 @@ pub mod workload;
 
 #[path = "../../../src/machine.rs"]
 pub mod authority;
+#[path = "../../../src/rotation/duty.rs"]
+pub mod duty;
 #[path = "../../../src/authenticate/judge.rs"]
 pub mod judge;
+#[path = "../../../src/node/purge/round.rs"]
+pub mod round;
 #[path = "../../../src/authenticate/vouch.rs"]
 pub mod vouch;

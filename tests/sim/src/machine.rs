@@ -16,6 +16,8 @@ use crate::plant;
 use crate::runtime::NodeRuntime;
 use crate::scope;
 
+mod changes;
+
 /// A replica as the simulator runs it.
 pub type Member = Replica<Watched, NodeRuntime, StateMachine<NodeRuntime, Watched>>;
 
@@ -65,6 +67,7 @@ impl Machine for Watched {
         let restored = Self(Authority::restore(snapshot)?);
         if let Some(scope) = scope::current() {
             tell_whole(&scope, &restored.0.view());
+            changes::tell_keys(&scope, None, &restored.0.view());
         }
         Ok(restored)
     }
@@ -79,8 +82,14 @@ impl Machine for Watched {
     }
 
     fn apply(&mut self, index: u64, stamp_ms: u64, command: &[u8]) -> Result<Vec<u8>, String> {
-        let (stamp_ms, command) = plant::before_apply(&self.0.view(), stamp_ms, command);
+        let before = self.0.view();
+        let entry = command;
+        let (stamp_ms, command) = plant::before_apply(&before, stamp_ms, command);
         let outcome = self.0.apply(index, stamp_ms, &command)?;
+        if let Some(lost) = plant::after_apply(&self.0, &command)? {
+            self.0 = lost;
+        }
+        changes::tell(&before, &self.0.view(), entry, &outcome);
         self.tell(index, &[&stamp_ms.to_be_bytes(), &command, &outcome]);
         Ok(outcome)
     }

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use circlet_sim::fault::Fault;
+use circlet_sim::invariant;
 use circlet_sim::plant::Plant;
 use circlet_sim::run::{Plan, Report, run};
 use clap::Parser;
@@ -32,12 +33,20 @@ struct Arguments {
     /// Plant a bug, which must be caught; "list" names them.
     #[arg(long)]
     plant: Option<String>,
+    /// Only the invariant of this name judges.
+    #[arg(long, value_parser = invariant_named)]
+    by: Option<&'static str>,
     /// Plant each bug in turn, and say how many seeds it took to catch it.
     #[arg(long)]
     plants: bool,
     /// Seeds that run at once.
     #[arg(long, default_value_t = 1)]
     threads: u64,
+}
+
+fn invariant_named(name: &str) -> Result<&'static str, String> {
+    let unknown = || format!("no invariant is called {name}; each is a file in tests/sim/src/invariant");
+    invariant::named(name).ok_or_else(unknown)
 }
 
 fn main() -> io::Result<ExitCode> {
@@ -110,7 +119,7 @@ fn work(
         if seed >= arguments.from + arguments.seeds {
             return;
         }
-        let report = run(Plan { seed, plant, ..Plan::default() });
+        let report = run(Plan { seed, plant, by: arguments.by, ..Plan::default() });
         if report.violation.is_some() {
             over.store(true, Ordering::SeqCst);
         }
@@ -200,18 +209,21 @@ fn show(
     writeln!(out, "\nseed {seed}: {} is broken", violation.invariant)?;
     writeln!(out, "  step {}, {} ms: {}", violation.step, violation.at_ms, violation.what)?;
     let planted = if plant == Plant::None { String::new() } else { format!(" --plant {}", plant.name()) };
+    let judged = arguments.by.map_or_else(String::new, |by| format!(" --by {by}"));
     writeln!(
         out,
-        "replay: cargo run --release -p circlet-sim -- --seeds 1 --from {seed}{planted} --trace seed-{seed}.log"
+        "replay: cargo run --release -p circlet-sim -- --seeds 1 --from {seed}{planted}{judged} --trace seed-{seed}.log"
     )?;
     match &arguments.trace {
-        Some(file) => write_trace(file, seed, plant),
+        Some(file) => {
+            write_trace(file, Plan { seed, plant, by: arguments.by, keeps_lines: true, ..Plan::default() })
+        }
         None => Ok(()),
     }
 }
 
-fn write_trace(file: &Path, seed: u64, plant: Plant) -> io::Result<()> {
-    let report = run(Plan { seed, plant, keeps_lines: true, ..Plan::default() });
+fn write_trace(file: &Path, plan: Plan) -> io::Result<()> {
+    let report = run(plan);
     let mut file = BufWriter::new(File::create(file)?);
     report.lines.iter().try_for_each(|line| writeln!(file, "{line}"))?;
     file.flush()

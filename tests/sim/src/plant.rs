@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use circlet_authority::{Action, Actor, Command, State};
-use circlet_raft::Clocks;
+use circlet_authority::{Action, Actor, Command, Purge, State};
 use circlet_raft::defects::Defects;
+use circlet_raft::{Clocks, Machine};
 use sha2::{Digest, Sha256};
 
+use crate::authority::Authority;
 use crate::house;
 use crate::scope;
 
@@ -48,6 +49,20 @@ pub enum Plant {
     UnsyncedSnapshots,
     /// Whoever asks is taken for the administrator.
     NoPolicy,
+    /// A node signs whatever was decided, with a key that leaked meanwhile too.
+    SignTainted,
+    /// A node signs with a key that is only published.
+    EagerKey,
+    /// Tokens of a key that leaked are accepted.
+    AcceptTainted,
+    /// A key that nobody knows is taken for one of ours.
+    AnyKey,
+    /// Purging asks the local clock what has expired.
+    PurgeByLocalClock,
+    /// Lists are read from any view, and said to be fresh.
+    StaleLists,
+    /// Whoever has a token may do what its user may, whatever became of the token.
+    AnyActor,
 }
 
 impl Plant {
@@ -69,6 +84,13 @@ impl Plant {
         (Self::ForgottenWatermark, "forgotten-watermark"),
         (Self::UnsyncedSnapshots, "unsynced-snapshots"),
         (Self::NoPolicy, "no-policy"),
+        (Self::SignTainted, "sign-tainted"),
+        (Self::EagerKey, "eager-key"),
+        (Self::AcceptTainted, "accept-tainted"),
+        (Self::AnyKey, "any-key"),
+        (Self::PurgeByLocalClock, "purge-by-local-clock"),
+        (Self::StaleLists, "stale-lists"),
+        (Self::AnyActor, "any-actor"),
     ];
 
     /// The bug of this name.
@@ -104,8 +126,17 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         Plant::LocalClock => (scope.wall_ms(), command.into()),
         Plant::RefreshTwice => (stamp_ms, used_again(view, command).map_or(command.into(), Cow::Owned)),
         Plant::NoPolicy => (stamp_ms, by_administrator(command).map_or(command.into(), Cow::Owned)),
+        Plant::AnyActor => (stamp_ms, by_user(command).map_or(command.into(), Cow::Owned)),
         _ => (stamp_ms, command.into()),
     }
+}
+
+/// The command as if the token's user had given it, with a password.
+fn by_user(command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Actor::Token(token) = &command.actor else { return None };
+    command.actor = Actor::User { name: house::name(token.subject.user_name()?) };
+    Some(command.encode())
 }
 
 /// The command as if an administrator had given it.
@@ -127,6 +158,29 @@ fn used_again(view: &State, command: &[u8]) -> Option<Vec<u8>> {
     Some(command.encode())
 }
 
+/// A bug in forgetting, where one is planted: what the machine has become after a command.
+pub(crate) fn after_apply(machine: &Authority, command: &[u8]) -> Result<Option<Authority>, String> {
+    let planted = scope::current().filter(|scope| scope.history().plant() == Plant::PurgeByLocalClock);
+    let Some(scope) = planted else { return Ok(None) };
+    let action = Command::decode(command).map(|command| command.action);
+    if !matches!(action, Ok(Action::Purge(Purge::Remove { .. }))) {
+        return Ok(None);
+    }
+    let mut state = Vec::new();
+    machine.capture()(&mut state).map_err(|error| error.to_string())?;
+    // Far enough for good clocks not to differ about it.
+    let through = (scope.wall_ms() / 1_000).saturating_sub(30);
+    let expired = |record: &[u8]| {
+        let expiry = record.get(2..).and_then(|bytes| bytes.first_chunk());
+        record.starts_with(&LISTED)
+            && expiry.is_some_and(|expiry| u64::from(u32::from_le_bytes(*expiry)) <= through)
+    };
+    let kept = without(&state, expired).ok_or("the state could not be taken apart")?;
+    Authority::restore(&mut kept.as_slice()).map(Some)
+}
+
+/// The tag of a revoked id among the records of a state, and what says that four bytes of its expiry follow.
+const LISTED: [u8; 2] = [9, 252];
 /// The tag of a watermark among the records of a state.
 const WATERMARK: u8 = 60;
 /// What stands before the records: a word and a version.
@@ -136,10 +190,14 @@ const HEAD_BYTES: usize = 14;
 /// snapshots document: records of length, tag and content, an empty one, a checksum.
 pub(crate) fn in_snapshot(state: Vec<u8>) -> Vec<u8> {
     let planted = scope::current().is_some_and(|scope| scope.history().plant() == Plant::ForgottenWatermark);
-    if planted { without_marks(&state).unwrap_or(state) } else { state }
+    if !planted {
+        return state;
+    }
+    without(&state, |record| record.first() == Some(&WATERMARK)).unwrap_or(state)
 }
 
-fn without_marks(state: &[u8]) -> Option<Vec<u8>> {
+/// The bytes of a state without some of its records.
+fn without(state: &[u8], drops: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let (head, mut rest) = state.split_at_checked(HEAD_BYTES)?;
     let mut kept = head.to_vec();
     loop {
@@ -151,7 +209,7 @@ fn without_marks(state: &[u8]) -> Option<Vec<u8>> {
         }
         // The length counts the tag, which comes first.
         let (record, next) = after.split_at_checked(bytes)?;
-        if record.first() != Some(&WATERMARK) {
+        if !drops(record) {
             kept.extend_from_slice(length);
             kept.extend_from_slice(record);
         }

@@ -13,6 +13,7 @@ use crate::cluster::{Cluster, ask};
 use crate::dice::Dice;
 use crate::fault::Fault;
 use crate::history::{Event, History, Violation};
+use crate::house;
 use crate::machine::tell_whole;
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
@@ -38,6 +39,16 @@ pub struct Report {
     pub lines: Vec<String>,
 }
 
+/// How long things go wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Course {
+    /// At random, for up to half a minute.
+    #[default]
+    Random,
+    /// At random, for three seconds.
+    Brief,
+}
+
 /// What a run is made from.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plan {
@@ -45,10 +56,12 @@ pub struct Plan {
     pub seed: u64,
     /// A bug that must be caught.
     pub plant: Plant,
+    /// The one invariant that judges, if not all do.
+    pub by: Option<&'static str>,
     /// Keep the events as text.
     pub keeps_lines: bool,
-    /// Faults for three seconds only.
-    pub is_brief: bool,
+    /// How long things go wrong.
+    pub course: Course,
     /// Keep what the runtime did as well.
     pub records_runtime: bool,
 }
@@ -60,7 +73,7 @@ pub fn run(plan: Plan) -> Report {
     if plan.records_runtime {
         runtime.record_trace();
     }
-    let history = Arc::new(History::new(plan.plant, plan.keeps_lines));
+    let history = Arc::new(History::new(plan.plant, plan.by, plan.keeps_lines));
     let told = Arc::clone(&history);
     let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(plan, told))));
     let mut report = played.unwrap_or_else(|panic| {
@@ -92,7 +105,11 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     let nodes = dice.pick(&[3, 3, 3, 4, 5, 5, 7]).copied().unwrap_or(3);
     let cluster = Cluster::new(Arc::clone(&history), &dice, settings);
     let mut report = Report::default();
-    if let Err(why) = cluster.found(nodes).await {
+    let config = house::config(&dice);
+    let ms = |secs: i64| u64::try_from(secs).unwrap_or(0) * 1_000;
+    let (issue_ms, verify_ms) = (ms(config.issue_max_isolation), ms(config.verify_max_isolation));
+    history.tell(&Event::Bounds { issue_ms, verify_ms });
+    if let Err(why) = cluster.found(nodes, config).await {
         history.accuse("founding", why);
         cluster.end();
         return report;
@@ -105,12 +122,16 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     }
     drop(NodeRuntime::spawn(Arc::clone(&chaos).rage()));
     let faulty_ms = dice.between(5_000, 25_000);
-    watch(&history, if plan.is_brief { 3_000 } else { faulty_ms }).await;
+    match plan.course {
+        Course::Random => watch(&history, faulty_ms).await,
+        Course::Brief => watch(&history, 3_000).await,
+    }
     if history.violation().is_none() {
         chaos.calm().await;
         recover(&cluster, &history).await;
     }
     workload.stop();
+    history.finish();
     report.simulated_ms = global_nanos() / 1_000_000;
     report.operations = workload.counts();
     report.faults = cluster.faults.counts();

@@ -262,7 +262,7 @@ mod tests {
         let mut runtime = NodeRuntime::with_seed(1);
         let ended = runtime.block_on(async {
             let clock = Arc::new(Mutex::new(Clock::new(1_000_000, 0)));
-            let scope = Scope::new(1, clock, Arc::new(History::new(Plant::None, false)));
+            let scope = Scope::new(1, clock, Arc::new(History::new(Plant::None, None, false)));
             scope.freeze();
             let task = scope.enter(|| NodeRuntime::spawn(async {}));
             NodeRuntime::sleep(Duration::from_millis(1)).await;

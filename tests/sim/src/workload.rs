@@ -1,13 +1,13 @@
-//! What clients do: issue, refresh, revoke, verify, through whichever node they meet, and again when nobody answers.
+//! What clients and administrators do: issue, refresh, revoke, verify, list, turn keys over, change users, trust and the
+//! configuration, through whichever node they meet, and again when nobody answers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, Command, Outcome, TokenRecord};
+use circlet_authority::{Action, Actor, Command, IssueToken, Outcome, TokenRecord};
 use circlet_raft::ProposeError;
-use circlet_token::mint;
 use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
 
@@ -15,15 +15,24 @@ use crate::cluster::{Cluster, Computer, ask};
 use crate::dice::Dice;
 use crate::history::Event;
 use crate::house;
-use crate::machine::first_word;
+use crate::linear::{Object, Step, value};
+use crate::machine::{Member, first_word};
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 
+mod keys;
 mod overreaching;
+mod people;
+mod plain;
 mod reading;
+mod recording;
 mod requests;
+mod settings;
+mod signing;
+mod strangers;
 mod verifying;
+mod witness;
 
 /// A client waits so long at most.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -35,14 +44,15 @@ pub struct Held {
     pub record: TokenRecord,
     /// Its bytes.
     pub text: Arc<str>,
+    /// What it was asked for with, if the log issued it for that.
+    order: Option<Arc<(Actor, IssueToken)>>,
+    /// The log doesn't know it.
+    plain: bool,
+    /// When clients learnt of it.
+    since: u64,
 }
 
 impl Held {
-    fn of(record: TokenRecord) -> Self {
-        let text = mint(&record.claims(&house::SERVICE), &record.kid, &house::SIGNER).into();
-        Self { record, text }
-    }
-
     /// Equal for equal bytes.
     fn sum(&self) -> u64 {
         first_word(&Sha256::digest(self.text.as_bytes()))
@@ -54,11 +64,28 @@ fn subject_number(record: &TokenRecord) -> u64 {
     first_word(&Sha256::digest(record.subject.as_str().as_bytes()))
 }
 
+fn administrator() -> Actor {
+    Actor::User { name: house::name("admin") }
+}
+
 /// What became of a write.
 enum Reply {
-    Decided { outcome: Outcome, index: u64 },
+    /// `text` is the token that was decided, if one was and the node could sign it.
+    Decided {
+        outcome: Outcome,
+        index: u64,
+        text: Option<Arc<str>>,
+    },
     Unknown,
     NotDone,
+}
+
+/// What a node says of a write that was decided.
+struct Answer {
+    outcome: Result<Outcome, String>,
+    index: u64,
+    holds: u64,
+    text: Option<Arc<str>>,
 }
 
 /// All clients of one run.
@@ -66,6 +93,8 @@ pub struct Workload {
     cluster: Arc<Cluster>,
     dice: Dice,
     held: Mutex<Vec<Held>>,
+    /// Names of key pairs that were drawn for our own keyring.
+    drawn: Mutex<Vec<String>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     over: AtomicBool,
 }
@@ -74,8 +103,14 @@ impl Workload {
     /// Clients who know nothing yet.
     #[must_use]
     pub fn new(cluster: Arc<Cluster>, dice: Dice) -> Arc<Self> {
-        let (held, counts) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { cluster, dice, held, counts, over: AtomicBool::new(false) })
+        Arc::new(Self {
+            cluster,
+            dice,
+            held: Mutex::default(),
+            drawn: Mutex::default(),
+            counts: Mutex::default(),
+            over: AtomicBool::new(false),
+        })
     }
 
     /// No client begins anything from now on.
@@ -98,15 +133,30 @@ impl Workload {
             NodeRuntime::sleep(Duration::from_millis(self.dice.between(1, pause_ms_max))).await;
             let Some(computer) = self.dice.pick(&self.cluster.running()).cloned() else { continue };
             match self.dice.between(0, 99) {
-                0..=11 => self.issue(&computer).await,
-                12..=17 => self.issue_with_token(&computer).await,
-                18..=33 => self.refresh(&computer).await,
-                34..=43 => self.revoke(&computer).await,
-                44 => self.set_watermark(&computer).await,
-                45 => self.overreach(&computer).await,
-                46..=52 => self.read_fresh(&computer).await,
+                0..=10 => self.issue(&computer).await,
+                11..=15 => self.issue_with_token(&computer).await,
+                16 => self.issue_again(&computer).await,
+                17..=22 => self.issue_plain(&computer).await,
+                23..=36 => self.refresh(&computer).await,
+                37..=45 => self.revoke(&computer).await,
+                46 => self.set_watermark(&computer).await,
+                47 => self.overreach(&computer).await,
+                48..=51 => self.read_fresh(&computer).await,
+                52..=55 => self.read_list(&computer).await,
+                56..=57 => self.administer(&computer).await,
+                58..=61 => self.show_strange(&computer).await,
                 _ => self.verify(&computer).await,
             }
+        }
+    }
+
+    /// What administrators do now and then.
+    async fn administer(&self, computer: &Computer) {
+        match self.dice.between(0, 9) {
+            0..=2 => self.turn_key(computer).await,
+            3..=5 => self.change_person(computer).await,
+            6..=7 => self.change_trust(computer).await,
+            _ => self.change_settings(computer).await,
         }
     }
 
@@ -124,21 +174,18 @@ impl Workload {
         }
     }
 
-    /// Has a command decided through a node.
+    /// Has a command decided through a node, and signed by it if a token comes of it.
     async fn propose(&self, computer: &Computer, actor: Actor, action: Action) -> Reply {
         let command = Command { actor, action }.encode();
         let sent = global_nanos();
-        let asked = ask(computer, move |member| async move {
-            let proposed = member.propose(command).await;
-            (proposed, member.published().index)
-        });
+        let asked = ask(computer, move |member| carry_out(member, command, sent));
         let unanswered = |what| self.cluster.history.tell(&Event::Unanswered { what });
         match NodeRuntime::timeout(PATIENCE, asked).await {
-            Ok(Some((Ok(committed), holds))) => {
-                let (node, index) = (computer.id, committed.index);
+            Ok(Some(Ok(Answer { outcome, index, holds, text }))) => {
+                let node = computer.id;
                 self.cluster.history.tell(&Event::Acknowledged { node, index, holds, sent });
-                match Outcome::decode(&committed.outcome) {
-                    Ok(outcome) => Reply::Decided { outcome, index },
+                match outcome {
+                    Ok(outcome) => Reply::Decided { outcome, index, text },
                     Err(error) => {
                         self.cluster
                             .history
@@ -147,22 +194,59 @@ impl Workload {
                     }
                 }
             }
-            Ok(Some((Err(ProposeError::Unavailable(_)), _))) => {
+            Ok(Some(Err(ProposeError::Unavailable(_)))) => {
                 unanswered("not done");
                 Reply::NotDone
             }
-            Ok(Some((Err(ProposeError::Refused(why)), _))) => {
+            Ok(Some(Err(ProposeError::Refused(why)))) => {
                 self.cluster.history.accuse("sound-state", format!("a command was refused as bytes: {why}"));
                 Reply::NotDone
             }
-            Err(_) | Ok(None | Some((Err(ProposeError::Unknown(_)), _))) => {
+            Err(_) | Ok(None | Some(Err(ProposeError::Unknown(_)))) => {
                 unanswered("fate unknown");
                 Reply::Unknown
             }
         }
     }
 
+    /// Has an administrator's command decided, and keeps what was done to this object, or may have been.
+    async fn order_done(
+        &self,
+        computer: &Computer,
+        what: &'static str,
+        action: Action,
+        told: Option<(Object, value::Step)>,
+    ) -> Option<u64> {
+        self.count(what);
+        let sent = global_nanos();
+        let reply = self.propose(computer, administrator(), action).await;
+        let done = match &reply {
+            Reply::Decided { outcome, index, .. } if outcome.refusal().is_none() => Some(*index),
+            _ => None,
+        };
+        match (told, reply) {
+            (Some((object, step)), Reply::Unknown) => self.record(object, Step::Value(step), sent, None),
+            (Some((object, step)), _) if done.is_some() => self.record_now(object, Step::Value(step), sent),
+            _ => {}
+        }
+        done
+    }
+
     fn believes_unknown(&self) -> bool {
         self.cluster.history.plant() == Plant::UnknownIsDone
     }
+}
+
+/// A node's part of a write: to propose it, and to sign what was decided once its own view holds it.
+async fn carry_out(member: Arc<Member>, command: Vec<u8>, sent: u64) -> Result<Answer, ProposeError> {
+    let committed = member.propose(command).await?;
+    let published = member.published();
+    let outcome = Outcome::decode(&committed.outcome).map_err(|error| error.to_string());
+    let text = match &outcome {
+        Ok(Outcome::Issued(record) | Outcome::Refreshed { record, .. }) => {
+            signing::sign(&published, record, false, sent)
+        }
+        _ => None,
+    };
+    Ok(Answer { outcome, index: committed.index, holds: published.index, text })
 }

@@ -1,10 +1,10 @@
 //! A seed repeats itself to the letter; without that nothing else that the simulator says is worth anything.
 
 use circlet_sim::plant::Plant;
-use circlet_sim::run::{Plan, Report, run};
+use circlet_sim::run::{Course, Plan, Report, run};
 
 fn brief(seed: u64) -> Plan {
-    Plan { seed, is_brief: true, keeps_lines: true, ..Plan::default() }
+    Plan { seed, course: Course::Brief, keeps_lines: true, ..Plan::default() }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, AdmitNode, MintJoinToken, Outcome};
+use circlet_authority::{Action, Actor, AdmitNode, Config, MintJoinToken, Outcome};
 use circlet_raft::{NodeId, Peer};
 use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
@@ -24,14 +24,14 @@ const STEP: Duration = Duration::from_secs(4);
 
 impl Cluster {
     /// Founds the cluster and has `count` nodes join.
-    pub async fn found(self: &Arc<Self>, count: u64) -> Result<(), String> {
+    pub async fn found(self: &Arc<Self>, count: u64, config: Config) -> Result<(), String> {
         let founder = self.add(1, peer("n1", 0), Vec::new());
         self.start(&founder).await;
         let peer = founder.peer.clone();
         ask(&founder, |member| async move { member.initialize(peer).await.map_err(|e| e.to_string()) })
             .await
             .ok_or("the founder died")??;
-        decide(&founder, Actor::System, house::bootstrap(&founder.peer)).await?;
+        decide(&founder, Actor::System, house::bootstrap(&founder.peer, config)).await?;
         for action in house::furniture() {
             decide(&founder, Actor::Operator, action).await?;
         }

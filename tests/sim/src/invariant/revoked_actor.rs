@@ -1,4 +1,6 @@
-//! A revoked token commits nothing: what it asks for is refused at every index after its revoke.
+//! A revoked token commits nothing: what it asks for is refused at every index after its revoke. That holds for what was
+//! acknowledged, and for every state: none applies what is asked with a token that it refuses itself, be it by a
+//! watermark, for its key, or for its user.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +31,9 @@ impl Invariant for RevokedActor {
                 let last = self.used.entry(*by).or_insert(*index);
                 *last = (*last).max(*index);
                 by
+            }
+            Event::Overruled { node, index, what } => {
+                return Err(format!("node {node} applied {what} at {index} for a token that it refuses"));
             }
             _ => return Ok(()),
         };

@@ -39,7 +39,7 @@ impl Workload {
             }
             4 => (
                 "tainting a key",
-                Action::RotateKey(Box::new(RotateKey::Taint { kid: house::kid(), next: None })),
+                Action::RotateKey(Box::new(RotateKey::Taint { kid: house::Pair::first().kid, next: None })),
             ),
             _ => {
                 let hash = [u8::try_from(self.dice.between(0, 255)).unwrap_or(0); 32];
@@ -47,7 +47,7 @@ impl Workload {
             }
         };
         let actor = Actor::User { name: house::name("bob") };
-        if let Reply::Decided { outcome, index } = self.propose(computer, actor, action).await {
+        if let Reply::Decided { outcome, index, .. } = self.propose(computer, actor, action).await {
             let done = outcome.refusal().is_none_or(|refusal| !forbids(refusal));
             self.cluster.history.tell(&Event::Overreached { what, done, index });
         }
@@ -60,6 +60,8 @@ fn forbids(refusal: &circlet_authority::Refusal) -> bool {
     matches!(
         refusal,
         Refusal::Forbidden { .. }
+            | Refusal::ActorUnknown { .. }
+            | Refusal::UserDisabled { .. }
             | Refusal::OnlyForSelf { .. }
             | Refusal::ScopeForbidden { .. }
             | Refusal::ScopeUnaccepted { .. }

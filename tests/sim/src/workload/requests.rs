@@ -3,32 +3,47 @@
 use std::sync::Arc;
 
 use circlet_authority::{
-    Action, Actor, FamilyId, Generation, IssueToken, Outcome, RefreshOverrides, RefreshToken, RevokeBefore,
-    RevokeTarget, RevokeToken, TokenActor, TokenRecord, Whom,
+    Action, Actor, FamilyId, Generation, IssueToken, Outcome, PresentedToken, RefreshOverrides, RefreshToken,
+    Refusal, RevokeBefore, RevokeTarget, RevokeToken, TokenActor, TokenRecord, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, TokenId, Verified};
 use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
 
-use super::{Held, Reply, Workload, subject_number};
+use super::{Held, Reply, Workload, administrator, subject_number};
+use crate::clock::START_MS;
 use crate::cluster::Computer;
 use crate::history::Event;
 use crate::house;
+use crate::linear::token;
+use crate::machine::first_word;
 use crate::runtime::{NodeRuntime, global_nanos};
 
 /// A request is tried so often at most.
 const ATTEMPTS: u32 = 3;
 
-fn administrator() -> Actor {
-    Actor::User { name: house::name("admin") }
-}
-
 impl Workload {
     /// An administrator creates a token for a user.
     pub(super) async fn issue(&self, computer: &Computer) {
         let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
-        let order = self.order(user, "admin", Lifetime::from_secs(self.dice.between(600, 30_000)));
-        self.issue_by(computer, &administrator(), order, None).await;
+        // Some expire while somebody looks.
+        let lifetime = if self.dice.percent(30) { (3, 14) } else { (600, 30_000) };
+        let order = self.order(user, "admin", Lifetime::from_secs(self.dice.between(lifetime.0, lifetime.1)));
+        self.issue_by(computer, &administrator(), order, None, true).await;
+    }
+
+    /// A node asks once more for a token that was issued, as one does that didn't hear the answer.
+    pub(super) async fn issue_again(&self, computer: &Computer) {
+        let Some(held) = self.some_token() else { return };
+        // A node that asks again does so within seconds: long before the id could have been purged.
+        let now = (START_MS + global_nanos() / 1_000_000) / 1_000;
+        let Some(asked) = held.order.filter(|_| held.record.expiry() > now + 60) else { return };
+        let (actor, order) = asked.as_ref().clone();
+        let by = match &actor {
+            Actor::Token(token) => token.id,
+            _ => None,
+        };
+        self.issue_by(computer, &actor, order, by, false).await;
     }
 
     /// A user creates another token with a token.
@@ -39,7 +54,7 @@ impl Workload {
         let claims = held.record.claims(&house::SERVICE);
         let verified = Verified { claims, key: held.record.kid.clone(), algorithm: Algorithm::EdDsa };
         let actor = Actor::Token(Box::new(TokenActor::of(&verified)));
-        self.issue_by(computer, &actor, order, Some(held.record.id)).await;
+        self.issue_by(computer, &actor, order, Some(held.record.id), true).await;
     }
 
     pub(super) fn order(&self, user: &str, owner: &str, lifetime: Lifetime) -> IssueToken {
@@ -62,16 +77,33 @@ impl Workload {
     }
 
     /// The same order again, if nobody said what became of it: the id makes it the same token.
-    async fn issue_by(&self, computer: &Computer, actor: &Actor, order: IssueToken, by: Option<TokenId>) {
+    async fn issue_by(
+        &self,
+        computer: &Computer,
+        actor: &Actor,
+        order: IssueToken,
+        by: Option<TokenId>,
+        is_first: bool,
+    ) {
         self.count("issue");
+        let begun = global_nanos();
         for _ in 0..ATTEMPTS {
             let action = Action::IssueToken(Box::new(order.clone()));
             match self.propose(computer, actor.clone(), action).await {
-                Reply::Decided { outcome: Outcome::Issued(record), index } => {
-                    let held = Held::of(*record);
+                Reply::Decided { outcome: Outcome::Issued(record), index, text: Some(text) } => {
+                    let asked = Some(Arc::new((actor.clone(), order)));
+                    let held =
+                        Held { record: *record, text, order: asked, plain: false, since: global_nanos() };
+                    if is_first {
+                        self.record_issued(&held.record, begun);
+                    }
                     let (id, sum) = (held.record.id, held.sum());
                     self.cluster.history.tell(&Event::Issued { id, by, index, sum });
                     self.keep(held);
+                    return;
+                }
+                Reply::Decided { outcome: Outcome::Issued(_), .. } => {
+                    self.count("issued, and not signed");
                     return;
                 }
                 Reply::Decided { .. } => {
@@ -90,24 +122,34 @@ impl Workload {
         let Some((family, sequence)) = held.record.family else { return };
         self.count("refresh");
         let variant = [u8::from(self.dice.percent(10))];
-        let digest = Sha256::new().chain_update(held.text.as_bytes()).chain_update(variant).finalize().into();
+        let request_digest: [u8; 32] =
+            Sha256::new().chain_update(held.text.as_bytes()).chain_update(variant).finalize().into();
+        let digest = first_word(&request_digest);
         let mut through = None;
         for _ in 0..ATTEMPTS {
+            let own = TokenId(self.dice.bytes());
             let request = RefreshToken {
                 family,
                 sequence,
                 access: Some(held.record.id),
-                request_digest: digest,
-                successor_id: TokenId(self.dice.bytes()),
+                request_digest,
+                successor_id: own,
                 reference: None,
                 overrides: RefreshOverrides::default(),
             };
             let sent = global_nanos();
             let action = Action::RefreshToken(Box::new(request));
             let node = through.as_deref().unwrap_or(computer);
-            match self.propose(node, Actor::RefreshPair, action).await {
-                Reply::Decided { outcome: Outcome::Refreshed { record, replay, .. }, index } => {
-                    let held = Held::of(*record);
+            let reply = self.propose(node, Actor::RefreshPair, action).await;
+            self.record_refresh(&held.record, &reply, (sequence, digest, own), sent);
+            match reply {
+                Reply::Decided {
+                    outcome: Outcome::Refreshed { record, replay, .. },
+                    index,
+                    text: Some(text),
+                } => {
+                    let held =
+                        Held { record: *record, text, order: None, plain: false, since: global_nanos() };
                     let (successor, sum) = (held.record.id, held.sum());
                     self.count(if replay { "refresh repeated" } else { "refresh done" });
                     let event = Event::Refreshed { family, sequence, successor, sum, index, sent };
@@ -125,19 +167,64 @@ impl Workload {
         }
     }
 
-    /// An administrator revokes a token by its id, or its family.
+    /// Keeps what came of a refresh.
+    fn record_refresh(&self, old: &TokenRecord, reply: &Reply, asked: (u32, u64, TokenId), sent: u64) {
+        let (sequence, digest, own) = asked;
+        let step = match reply {
+            Reply::Decided { outcome: Outcome::Refreshed { record, replay, .. }, .. } => {
+                let successor = record.id;
+                if *replay {
+                    token::Step::Repeat { sequence, digest, successor, own }
+                } else {
+                    token::Step::Use { sequence, digest, successor }
+                }
+            }
+            Reply::Decided { outcome, .. } => match outcome.refusal() {
+                Some(Refusal::RefreshUsed) => token::Step::UsedUp { sequence },
+                Some(Refusal::RefreshRevoked) => token::Step::Gone,
+                _ => return,
+            },
+            Reply::Unknown => {
+                let successor = own;
+                self.record_token(old, token::Step::MaybeUse { sequence, digest, successor }, sent, false);
+                self.record_token(
+                    old,
+                    token::Step::MaybeReplace { sequence, digest, successor },
+                    sent,
+                    false,
+                );
+                return;
+            }
+            Reply::NotDone => return,
+        };
+        self.record_token(old, step, sent, true);
+    }
+
+    /// An administrator revokes a token by its id or its value, or its family.
     pub(super) async fn revoke(self: &Arc<Self>, computer: &Computer) {
         let Some(held) = self.some_token() else { return };
         self.count("revoke");
         let record = &held.record;
         let target = match record.family {
             Some((family, sequence)) if self.dice.percent(40) => RevokeTarget::Family { family, sequence },
+            _ if held.plain || self.dice.percent(30) => RevokeTarget::Value(Box::new(presented(record))),
             _ => RevokeTarget::Id(record.id),
         };
-        let by_id = matches!(target, RevokeTarget::Id(_));
+        let by_id = !matches!(target, RevokeTarget::Family { .. });
         let action = Action::RevokeToken(Box::new(RevokeToken { target, cascade: false }));
-        match self.propose(computer, administrator(), action).await {
-            Reply::Decided { outcome: Outcome::Revoked(revoked), index } => {
+        let sent = global_nanos();
+        let reply = self.propose(computer, administrator(), action).await;
+        if !held.plain {
+            match &reply {
+                Reply::Decided { outcome: Outcome::Revoked(_), .. } => {
+                    self.record_token(record, token::Step::End, sent, true);
+                }
+                Reply::Unknown => self.record_token(record, token::Step::MaybeEnd, sent, false),
+                _ => {}
+            }
+        }
+        match reply {
+            Reply::Decided { outcome: Outcome::Revoked(revoked), index, .. } => {
                 self.count("revoke done");
                 let family = record.family.map(|(family, _)| family);
                 let named = by_id.then_some(record.id);
@@ -164,10 +251,28 @@ impl Workload {
         self.count("watermark");
         let record: &TokenRecord = &held.record;
         let action = Action::RevokeBefore(RevokeBefore::all_of(Whom::Subject(record.subject.clone())));
-        if let Reply::Decided { outcome: Outcome::WatermarkSet { index }, .. } =
-            self.propose(computer, administrator(), action).await
-        {
-            self.cluster.history.tell(&Event::Watermark { subject: subject_number(record), index });
+        let (subject, sent) = (subject_number(record), global_nanos());
+        match self.propose(computer, administrator(), action).await {
+            Reply::Decided { outcome: Outcome::WatermarkSet { index }, .. } => {
+                self.cluster.history.tell(&Event::Watermark { subject, index });
+                self.record_end_of(subject, sent, true);
+            }
+            Reply::Unknown => self.record_end_of(subject, sent, false),
+            _ => {}
         }
+    }
+}
+
+/// What the bearer of a token shows.
+fn presented(record: &TokenRecord) -> PresentedToken {
+    let claims = record.claims(&house::SERVICE);
+    PresentedToken {
+        id: record.id,
+        subject: claims.subject,
+        key: record.kid.clone(),
+        issued_at: claims.issued_at,
+        expires_at: claims.expires_at,
+        revocable: claims.revocable,
+        index: claims.index,
     }
 }

@@ -4,80 +4,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_authority::State;
-use circlet_raft::{Clocks, Instants, Published};
-use circlet_token::{KeySet, ServiceId};
+use circlet_raft::Published;
+use circlet_token::{KeyId, KeySet, Reject, Revocation, ServiceId};
 use openraft_rt::AsyncRuntime;
 
-use super::{Held, PATIENCE, Workload, subject_number};
+use super::{Held, PATIENCE, Workload, subject_number, witness};
 use crate::cluster::{Computer, ask};
 use crate::history::Event;
 use crate::judge::{self, Rules, check_signature};
 use crate::machine::Member;
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
-use crate::scope::{self, Scope};
-use crate::vouch::{Opinion, Unvouched, Witness, vouch};
-
-/// A node as the rule sees it; where a bug of the rule is planted, it is told lies.
-struct Node {
-    member: Arc<Member>,
-    scope: Arc<Scope>,
-}
-
-impl Witness for Node {
-    type Stale = String;
-
-    fn published(&self) -> Arc<Published<State>> {
-        let published = self.member.published();
-        if self.scope.history().plant() == Plant::NoProofAfterStart && published.fresh_as_of.is_none() {
-            let (view, index) = (Arc::clone(&published.view), published.index);
-            return Arc::new(Published {
-                view,
-                index,
-                fresh_as_of: Some(self.scope.now()),
-                sources: Arc::default(),
-            });
-        }
-        published
-    }
-
-    fn instants(&self) -> Instants {
-        let planted = self.scope.history().plant() == Plant::NoFreshnessCheck;
-        let noted = planted.then(|| self.member.published().fresh_as_of).flatten();
-        noted.unwrap_or_else(|| self.scope.now())
-    }
-
-    async fn fresh(&self) -> Result<Arc<Published<State>>, String> {
-        let wait = u64::try_from(self.member.published().view.config().stale_wait_ms).unwrap_or(0);
-        match NodeRuntime::timeout(Duration::from_millis(wait), self.member.fresh(None)).await {
-            Ok(fresh) => fresh.map_err(|error| error.0),
-            Err(_) => Err(format!("no proof of freshness within {wait} ms")),
-        }
-    }
-}
+use crate::vouch::{Opinion, Unvouched, vouch};
 
 /// What came of a verification.
-enum Verdict {
-    Accepted { proved: bool },
-    Refused,
+pub(super) enum Verdict {
+    /// By a view at this index, of a node that had or hadn't proved freshness.
+    Accepted {
+        view: u64,
+        proved: bool,
+    },
+    Refused(Reject),
     Stale,
 }
 
 async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
-    let Some(scope) = scope::current() else { return Verdict::Stale };
-    let node = Node { member, scope };
+    let Some(node) = witness::Node::here(member) else { return Verdict::Stale };
     let opinion = |published: &Arc<Published<State>>| {
-        let now = node.scope.wall_ms().max(published.view.now_ms()) / 1_000;
+        let now = node.now_secs(&published.view);
         let signed = |_: &ServiceId, keys: &Arc<KeySet>| check_signature(&text, keys).map(Arc::new);
+        let found = published.index;
         match judge::judge(&published.view, now, Rules::HERE, signed) {
-            Ok(good) => Opinion::Good { found: (), needs_freshness: good.needs_freshness, feed: good.feed },
+            Ok(good) => Opinion::Good { found, needs_freshness: good.needs_freshness, feed: good.feed },
+            Err(why) if forgives(node.plant(), &why) => {
+                Opinion::Good { found, needs_freshness: false, feed: None }
+            }
             Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why },
         }
     };
     match vouch(&node, opinion).await {
-        Ok(()) => Verdict::Accepted { proved: node.member.published().fresh_as_of.is_some() },
-        Err(Unvouched::Refused(_) | Unvouched::FeedStale { .. }) => Verdict::Refused,
-        Err(Unvouched::Stale(_) | Unvouched::TooSlow) => Verdict::Stale,
+        Ok(view) => Verdict::Accepted { view, proved: node.has_proved() },
+        Err(Unvouched::Refused(why)) => Verdict::Refused(why),
+        Err(Unvouched::Stale(_) | Unvouched::TooSlow | Unvouched::FeedStale { .. }) => Verdict::Stale,
+    }
+}
+
+/// Whether a planted bug overlooks what is wrong with a token.
+fn forgives(plant: Plant, why: &Reject) -> bool {
+    match why {
+        Reject::Revoked { why: Revocation::KeyTainted { .. } } => plant == Plant::AcceptTainted,
+        Reject::UnknownKey { .. } => plant == Plant::AnyKey,
+        _ => false,
     }
 }
 
@@ -105,17 +82,36 @@ impl Workload {
         }
     }
 
-    async fn show(&self, computer: &Computer, held: Held) {
+    /// Has a node judge a token that was signed by this key. Nothing comes back if it can't.
+    pub(super) async fn present(&self, computer: &Computer, text: Arc<str>, kid: &KeyId) -> Option<Verdict> {
         let (node, sent) = (computer.id, global_nanos());
-        let text = Arc::clone(&held.text);
         let asked = ask(computer, move |member| judged(member, text));
-        let (accepted, proved) = match NodeRuntime::timeout(PATIENCE, asked).await {
-            Ok(Some(Verdict::Accepted { proved })) => (true, proved),
-            Ok(Some(Verdict::Refused)) => (false, true),
+        let verdict = match NodeRuntime::timeout(PATIENCE, asked).await {
             Ok(Some(Verdict::Stale) | None) | Err(_) => {
                 self.count("verify unanswered");
-                return;
+                return None;
             }
+            Ok(Some(verdict)) => verdict,
+        };
+        if let Verdict::Accepted { view, .. } = verdict {
+            self.cluster.history.tell(&Event::Vouched { node, kid: kid.clone(), view, sent });
+        }
+        Some(verdict)
+    }
+
+    async fn show(&self, computer: &Computer, held: Held) {
+        let (node, sent) = (computer.id, global_nanos());
+        let Some(verdict) = self.present(computer, Arc::clone(&held.text), &held.record.kid).await else {
+            return;
+        };
+        match &verdict {
+            Verdict::Accepted { .. } => self.record_verdict(&held, None, sent),
+            Verdict::Refused(Reject::Revoked { why }) => self.record_verdict(&held, Some(why), sent),
+            _ => {}
+        }
+        let (accepted, proved) = match verdict {
+            Verdict::Accepted { proved, .. } => (true, proved),
+            _ => (false, true),
         };
         self.count(if accepted { "verify accepted" } else { "verify refused" });
         let (id, subject, index) = (held.record.id, subject_number(&held.record), held.record.index);

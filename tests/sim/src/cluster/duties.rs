@@ -1,0 +1,75 @@
+//! What nodes do by themselves: confirm, activate and retire keys, and forget what has expired. The product's own lines
+//! say what is due; here it is asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use circlet_authority::{Action, Actor, Command, Outcome, RotateKey};
+use circlet_raft::{Clocks, Role};
+use openraft_rt::AsyncRuntime;
+
+use crate::duty::{self, Duty};
+use crate::house::Pair;
+use crate::machine::Member;
+use crate::round::Round;
+use crate::runtime::NodeRuntime;
+use crate::scope;
+
+/// How often a node looks what the keys need.
+const KEYS_LOOK: Duration = Duration::from_millis(250);
+/// How often it looks whether something may be purged: more often than in earnest, where a run would see none.
+const PURGE_LOOK: Duration = Duration::from_millis(700);
+/// How often a leader marks at most, in milliseconds.
+const PURGE_INTERVAL_MS: u64 = 1_000;
+
+async fn decide(member: &Member, action: Action) -> Option<Outcome> {
+    let command = Command { actor: Actor::System, action }.encode();
+    let committed = member.propose(command).await.ok()?;
+    Outcome::decode(&committed.outcome).ok()
+}
+
+/// A node's part in the life of keys, as long as it runs. `number` makes the keys that it draws its own.
+pub(super) async fn turn_keys(member: Arc<Member>, number: u64) {
+    let mut drawn = 0_u32;
+    loop {
+        NodeRuntime::sleep(KEYS_LOOK).await;
+        let Some(scope) = scope::current() else { return };
+        let published = member.published();
+        let view = &published.view;
+        let now_ms = scope.wall_ms().max(view.now_ms());
+        let leads = member.status().role == Role::Leader;
+        let due = match duty::unconfirmed(view, scope.node()) {
+            Some(key) => Some(Duty::Step(RotateKey::Confirm { kid: key.kid.clone(), node: scope.node() })),
+            None if leads => duty::of_leader(view, now_ms),
+            None => None,
+        };
+        let rotate = match (due, view.active_key()) {
+            (Some(Duty::Step(rotate)), _) => rotate,
+            (Some(Duty::Renew), Some(active)) => {
+                drawn += 1;
+                let key = Box::new(Pair::named(&format!("key {number} {drawn}")).as_ours());
+                RotateKey::Publish { key, replaces: active.kid.clone(), overlap_secs: None }
+            }
+            _ => continue,
+        };
+        drop(published);
+        // Asked for again until it is so.
+        let _ = decide(&member, Action::RotateKey(Box::new(rotate))).await;
+    }
+}
+
+/// A node's rounds of purging, as long as it runs.
+pub(super) async fn purge(member: Arc<Member>) {
+    let mut round = Round::default();
+    loop {
+        NodeRuntime::sleep(PURGE_LOOK).await;
+        let Some(scope) = scope::current() else { return };
+        let margin_secs = member.published().view.config().purge_margin;
+        let margin_ms = u64::try_from(margin_secs).unwrap_or(0) * 1_000;
+        let leads = member.status().role == Role::Leader;
+        let Some(purge) = round.next(leads, margin_ms, PURGE_INTERVAL_MS, scope.boot_ms()) else { continue };
+        if let Some(outcome) = decide(&member, Action::Purge(purge)).await {
+            round.decided(&outcome, scope.boot_ms());
+        }
+    }
+}

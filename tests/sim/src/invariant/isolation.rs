@@ -1,0 +1,63 @@
+//! A node that is cut off for longer than its bounds neither signs what the log doesn't know nor accepts anything. That
+//! it was cut off is seen by what it didn't know: a write acknowledged longer ago than the bound, which its view lacks.
+
+use super::Invariant;
+use crate::history::Event;
+
+/// 200 ppm of drift, and clocks that show whole milliseconds.
+fn with_drift(bound_ms: u64) -> u64 {
+    bound_ms * 1_000_000 + bound_ms * 200 + 2_000_000
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Isolation {
+    /// Indexes of acknowledged writes and when each was acknowledged first, both rising.
+    acknowledged: Vec<(u64, u64)>,
+    /// For issuing and verifying, in nanoseconds.
+    bounds: Option<(u64, u64)>,
+}
+
+impl Isolation {
+    /// How long before `sent` something was acknowledged that a view at `view` lacks.
+    fn behind(&self, view: u64, sent: u64) -> Option<u64> {
+        let first = self.acknowledged.partition_point(|(index, _)| *index <= view);
+        self.acknowledged.get(first).map(|(_, at)| sent.saturating_sub(*at))
+    }
+}
+
+impl Invariant for Isolation {
+    fn name(&self) -> &'static str {
+        "isolation"
+    }
+
+    fn see(&mut self, now: u64, event: &Event) -> Result<(), String> {
+        let (bounds, node, view, sent, does) = match (event, self.bounds) {
+            (Event::Bounds { issue_ms, verify_ms }, _) => {
+                self.bounds = Some((with_drift(*issue_ms), with_drift(*verify_ms)));
+                return Ok(());
+            }
+            (Event::Acknowledged { index, .. }, _) => {
+                if self.acknowledged.last().is_none_or(|(last, _)| last < index) {
+                    self.acknowledged.push((*index, now));
+                }
+                return Ok(());
+            }
+            (Event::Signed { node, plain: true, view, sent, .. }, Some((issue, _))) => {
+                (issue, node, view, sent, "signed a plain token")
+            }
+            (Event::Vouched { node, view, sent, .. }, Some((_, verify))) => {
+                (verify, node, view, sent, "accepted a token")
+            }
+            _ => return Ok(()),
+        };
+        match self.behind(*view, *sent) {
+            Some(behind) if behind > bounds => {
+                let late_ms = behind / 1_000_000;
+                Err(format!(
+                    "node {node} {does} at {view}, asked {late_ms} ms after it could have known more"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What an entry changed that invariants look at: keys, tokens that were issued, and what was forgotten.
+
+use circlet_authority::{
+    Action, Actor, Command, Judgement, KeyState, Outcome, Purge, RotateKey, State, TokenActor, TokenRecord,
+};
+use circlet_token::{Algorithm, Audience, Claims, KeyId, Verified};
+
+use crate::history::{Event, Standing};
+use crate::house;
+use crate::scope::{self, Scope};
+
+/// Tells what applying a command has changed.
+pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]) {
+    let Some(scope) = scope::current() else { return };
+    let (Ok(command), Ok(outcome)) = (Command::decode(command), Outcome::decode(outcome)) else { return };
+    if let Actor::Token(actor) = &command.actor
+        && outcome.refusal().is_none()
+        && is_refused(before, actor)
+    {
+        let (node, index) = (scope.node(), after.index());
+        scope.history().tell(&Event::Overruled { node, index, what: command.action.name() });
+    }
+    match command.action {
+        Action::IssueToken(_) => {
+            if let Outcome::Issued(record) = outcome {
+                scope.history().note_issued(*record);
+            }
+        }
+        Action::RefreshToken(refresh) => {
+            let Outcome::Refreshed { record, replay, .. } = outcome else { return };
+            let first = before.family(&refresh.family).and_then(|family| before.token(&family.current));
+            if let Some(first) =
+                first.filter(|first| replay && record.id == refresh.successor_id && first.id != record.id)
+            {
+                let (family, sequence, kid) = (refresh.family, refresh.sequence, first.kid.clone());
+                scope.history().tell(&Event::Replaced { family, sequence, kid, index: after.index() });
+            }
+            scope.history().note_issued(*record);
+        }
+        Action::RotateKey(rotate) if matches!(*rotate, RotateKey::Confirm { .. }) => {}
+        Action::Bootstrap(_) | Action::RotateKey(_) | Action::TrustIssuer(_) | Action::DistrustIssuer(_) => {
+            tell_keys(&scope, Some(before), after);
+        }
+        Action::Purge(Purge::Remove { .. }) => tell_forgotten(&scope, before, after),
+        _ => {}
+    }
+}
+
+/// Whether a view refuses the token of an actor: revoked by id or watermark, of a key that leaked, of a disabled user.
+fn is_refused(view: &State, actor: &TokenActor) -> bool {
+    let claims = Claims {
+        revocable: actor.revocable,
+        subject: actor.subject.clone(),
+        scope: actor.scope.clone(),
+        audience: Audience::any(),
+        issuer: actor.issuer().clone(),
+        expires_at: actor.expires_at,
+        issued_at: actor.issued_at,
+        not_before: None,
+        id: actor.id,
+        index: actor.index,
+    };
+    let verified = Verified { claims, key: actor.key.clone(), algorithm: Algorithm::EdDsa };
+    !matches!(view.judge(&verified, view.now_ms() / 1_000), Judgement::Good { .. })
+}
+
+/// Tells where keys stand, as far as that is new.
+pub(super) fn tell_keys(scope: &Scope, before: Option<&State>, after: &State) {
+    let (node, index) = (scope.node(), after.index());
+    let say = |kid: &KeyId, standing| {
+        scope.history().tell(&Event::Key { node, index, kid: kid.clone(), standing });
+    };
+    for key in after.keyring() {
+        let old = before.and_then(|before| before.key(&key.kid));
+        if old.is_none_or(|old| old.state != key.state) {
+            say(&key.kid, standing(key.state));
+        }
+    }
+    for other in after.circle() {
+        if before.is_none_or(|before| before.trusted(&other.kid).is_none()) {
+            say(&other.kid, Standing::Trusted);
+        }
+    }
+    let gone = before.into_iter().flat_map(State::circle).filter(|other| after.trusted(&other.kid).is_none());
+    gone.for_each(|other| say(&other.kid, Standing::Distrusted));
+}
+
+fn standing(state: KeyState) -> Standing {
+    match state {
+        KeyState::Published => Standing::Published,
+        KeyState::Active => Standing::Active,
+        KeyState::Retiring => Standing::Retiring,
+        KeyState::Tainted => Standing::Tainted,
+        KeyState::Retired => Standing::Retired,
+    }
+}
+
+/// Of every token that was ever issued: whether its record, its family or its revocation is gone.
+fn tell_forgotten(scope: &Scope, before: &State, after: &State) {
+    let (node, index) = (scope.node(), after.index());
+    let say = |what: String, until: u64| {
+        scope.history().tell(&Event::Forgotten { node, index, what, until });
+    };
+    let grace = u64::try_from(after.config().refresh_expiry).unwrap_or(0);
+    for record in scope.history().issued() {
+        let id = record.id;
+        if before.token(&id).is_some() && after.token(&id).is_none() {
+            say(format!("token {id}"), record.expiry());
+        }
+        if is_revoked(before, &record) && !is_revoked(after, &record) {
+            say(format!("the revocation of token {id}"), record.expiry());
+        }
+        let Some((id, _)) = record.family else { continue };
+        let family = before.family(&id).filter(|family| family.current == record.id);
+        if let Some(family) = family.filter(|_| after.family(&id).is_none()) {
+            say(format!("family {id}"), family.expiry().saturating_add(grace));
+        }
+    }
+}
+
+/// Whether a view refuses a token as revoked, be it the token's id or a watermark.
+fn is_revoked(view: &State, record: &TokenRecord) -> bool {
+    let verified = Verified {
+        claims: record.claims(&house::SERVICE),
+        key: record.kid.clone(),
+        algorithm: Algorithm::EdDsa,
+    };
+    matches!(view.judge(&verified, record.issued_at), Judgement::Revoked(_))
+}

@@ -1,0 +1,82 @@
+//! Users and groups that change while their tokens live.
+
+use std::collections::BTreeSet;
+
+use circlet_authority::{Action, DeleteGroup, DeleteUser, Group, PutGroup, PutMode, PutUser, UserStatus};
+
+use super::Workload;
+use super::recording::number_of;
+use crate::cluster::Computer;
+use crate::history::Event;
+use crate::house;
+use crate::linear::Object;
+use crate::linear::value::{self, ABSENT, DISABLED, GOOD};
+use crate::runtime::global_nanos;
+
+impl Workload {
+    /// An administrator changes somebody, or a group.
+    pub(super) async fn change_person(&self, computer: &Computer) {
+        let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
+        let group = self.dice.pick(&house::GROUPS).copied().unwrap_or("readers").to_owned();
+        match self.dice.between(0, 9) {
+            0 => self.delete_user(computer, user).await,
+            1 => {
+                let told = value::Step::Write(DISABLED);
+                self.put_user(computer, user, "user disabled", disabled(user), told).await;
+            }
+            2 => {
+                let groups = Some(BTreeSet::from([group]));
+                let put = PutUser { groups, ..house::person(user) };
+                let told = value::Step::Touch;
+                self.put_user(computer, user, "user into a group", put, told).await;
+            }
+            3..=4 => {
+                let members = Some(BTreeSet::from([house::name(user)]));
+                let group = Group { auto_join: self.dice.percent(30), ..Group::new(&group) };
+                let put = PutGroup { group, mode: PutMode::CreateOrUpdate, members };
+                let _ =
+                    self.order_done(computer, "group written", Action::PutGroup(Box::new(put)), None).await;
+            }
+            5 => {
+                let delete = Action::DeleteGroup(DeleteGroup { name: group });
+                let _ = self.order_done(computer, "group deleted", delete, None).await;
+            }
+            // Rather often, so that there is somebody to issue tokens for.
+            _ => {
+                let status = Some(UserStatus::Enabled);
+                let put = PutUser { status, ..house::person(user) };
+                let told = value::Step::Write(GOOD);
+                self.put_user(computer, user, "user enabled", put, told).await;
+            }
+        }
+    }
+
+    async fn put_user(
+        &self,
+        computer: &Computer,
+        user: &'static str,
+        what: &'static str,
+        put: PutUser,
+        step: value::Step,
+    ) {
+        let told = Some((Object::User(user), step));
+        let _ = self.order_done(computer, what, Action::PutUser(Box::new(put)), told).await;
+    }
+
+    /// Whoever has that name later does not inherit the tokens.
+    async fn delete_user(&self, computer: &Computer, user: &'static str) {
+        let delete = Action::DeleteUser(DeleteUser { name: house::name(user) });
+        let (subject, sent) = (number_of(user), global_nanos());
+        let told = (Object::User(user), value::Step::Write(ABSENT));
+        let done = self.order_done(computer, "user deleted", delete, Some(told)).await;
+        if let Some(index) = done {
+            self.cluster.history.tell(&Event::Watermark { subject, index });
+        }
+        // What was not there ended nothing; that it may have is always true.
+        self.record_end_of(subject, sent, false);
+    }
+}
+
+fn disabled(user: &str) -> PutUser {
+    PutUser { status: Some(UserStatus::Disabled), ..house::person(user) }
+}

@@ -1,0 +1,76 @@
+//! Plain tokens: any node signs them by its view, without the log.
+
+use std::sync::Arc;
+
+use circlet_authority::{Action, Actor, IssueRequest, IssueToken, TokenClass, TokenRecord};
+use circlet_token::Lifetime;
+use openraft_rt::AsyncRuntime;
+
+use super::{Held, PATIENCE, Workload, administrator, signing, witness};
+use crate::cluster::{Computer, ask};
+use crate::history::Event;
+use crate::house;
+use crate::machine::Member;
+use crate::plant::Plant;
+use crate::runtime::{NodeRuntime, global_nanos};
+use crate::vouch::{Witness, may_issue, may_read};
+
+impl Workload {
+    /// Somebody asks a node for a token that the log need not know.
+    pub(super) async fn issue_plain(&self, computer: &Computer) {
+        let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
+        let mut order = self.order(user, "admin", Lifetime::from_secs(self.dice.between(1, 8)));
+        (order.family, order.force_revocable) = (None, false);
+        self.count("issue plain");
+        let sent = global_nanos();
+        let asked = ask(computer, move |member| drafted(member, administrator(), order, sent));
+        match NodeRuntime::timeout(PATIENCE, asked).await {
+            Ok(Some(Ok((record, text)))) => {
+                let held = Held { record, text, order: None, plain: true, since: global_nanos() };
+                let (id, sum, index) = (held.record.id, held.sum(), held.record.index);
+                self.cluster.history.tell(&Event::Issued { id, by: None, index, sum });
+                self.keep(held);
+            }
+            Ok(Some(Err(why))) => self.count(why),
+            _ => self.count("issue plain unanswered"),
+        }
+    }
+}
+
+/// What the product's use case does for a plain token: asks for a fresh view where the present one is too old or refuses.
+async fn drafted(
+    member: Arc<Member>,
+    actor: Actor,
+    order: IssueToken,
+    sent: u64,
+) -> Result<(TokenRecord, Arc<str>), &'static str> {
+    let node = witness::Node::here(member).ok_or("issue plain unanswered")?;
+    let action = Action::IssueToken(Box::new(order.clone()));
+    let stale = |_| "issue plain: stale";
+    let (mut published, mut proved) = (node.published(), false);
+    if !may_read(&published, node.instants()) {
+        published = node.fresh().await.map_err(stale)?;
+    }
+    loop {
+        let view = &published.view;
+        if view.plan_issue(&IssueRequest::of(&order)).class != TokenClass::Plain {
+            return Err("issue plain: it would be recorded");
+        }
+        match view.authorize(&actor, &action) {
+            Ok(()) if may_issue(&published, node.instants()) => {
+                let drafted = view.draft(&actor, &order, node.now_secs(view), published.index);
+                let mut record = drafted.map_err(|_| "issue plain refused")?;
+                if let Some(next) = view.next_key().filter(|_| node.plant() == Plant::EagerKey) {
+                    record.kid = next.kid.clone();
+                }
+                let text = signing::sign(&published, &record, true, sent).ok_or("issue plain: no key")?;
+                return Ok((record, text));
+            }
+            Ok(()) if proved => return Err("issue plain: stale"),
+            Err(_) if proved => return Err("issue plain refused"),
+            _ => {}
+        }
+        published = node.fresh().await.map_err(stale)?;
+        proved = true;
+    }
+}

@@ -1,0 +1,74 @@
+//! Another cluster, which is trusted at times, and keys that nobody has published.
+
+use std::sync::Arc;
+
+use circlet_authority::{Action, DistrustIssuer};
+use circlet_token::{Audience, Claims, Scope, ServiceId, Subject, TokenId, mint};
+
+use super::Workload;
+use super::verifying::Verdict;
+use crate::clock::START_MS;
+use crate::cluster::Computer;
+use crate::house::{self, Pair};
+use crate::linear::Object;
+use crate::linear::value::{self, ABSENT, GOOD};
+use crate::runtime::global_nanos;
+use crate::scope::lock;
+
+/// The other cluster's keys.
+pub(super) const THEIRS: [&str; 2] = ["their key", "their other key"];
+
+impl Workload {
+    /// An administrator trusts another cluster's key, or does so no more.
+    pub(super) async fn change_trust(&self, computer: &Computer) {
+        let theirs = Pair::named(self.dice.pick(&THEIRS).copied().unwrap_or("their key"));
+        if self.dice.percent(60) {
+            let trust = Action::TrustIssuer(Box::new(theirs.as_theirs()));
+            let told = (Object::Issuer(theirs.kid), value::Step::Write(GOOD));
+            let _ = self.order_done(computer, "issuer trusted", trust, Some(told)).await;
+        } else {
+            let distrust = Action::DistrustIssuer(DistrustIssuer { kid: theirs.kid.clone() });
+            let told = (Object::Issuer(theirs.kid), value::Step::Write(ABSENT));
+            let _ = self.order_done(computer, "issuer distrusted", distrust, Some(told)).await;
+        }
+    }
+
+    /// Shows a node a token of the other cluster, or one that names us and is signed by a key that nobody has published,
+    /// or not yet.
+    pub(super) async fn show_strange(&self, computer: &Computer) {
+        let drawn = lock(&self.drawn).last().cloned();
+        let (what, issuer, user, pair) = match self.dice.between(0, 9) {
+            0..=6 => {
+                let theirs = self.dice.pick(&THEIRS).copied().unwrap_or("their key");
+                ("foreign token", &*house::OTHERS, "dave", Pair::named(theirs))
+            }
+            7..=8 => match drawn {
+                Some(name) => ("token of a drawn key", &*house::SERVICE, "alice", Pair::named(&name)),
+                None => return,
+            },
+            _ => ("forged token", &*house::SERVICE, "alice", Pair::named("a key of nobody's")),
+        };
+        self.count(what);
+        let text: Arc<str> = mint(&self.claims(issuer, user), &pair.kid, &pair.signer()).into();
+        if let Some(Verdict::Accepted { .. }) = self.present(computer, text, &pair.kid).await {
+            self.count("strange token accepted");
+        }
+    }
+
+    /// What a plain token of that issuer says, issued now.
+    fn claims(&self, issuer: &ServiceId, user: &str) -> Claims {
+        let now = (START_MS + global_nanos() / 1_000_000) / 1_000;
+        Claims {
+            revocable: None,
+            subject: Subject::user(issuer, &house::name(user)),
+            scope: Scope::parse("applied-permissions/user").expect("the scope of a user"),
+            audience: Audience::service(&house::SERVICE),
+            issuer: issuer.clone(),
+            expires_at: Some(now + 60),
+            issued_at: now,
+            not_before: None,
+            id: Some(TokenId(self.dice.bytes())),
+            index: (*issuer == *house::SERVICE).then_some(5),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A node as the rule of freshness sees it; where a bug of the rule is planted, it is told lies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use circlet_authority::State;
+use circlet_raft::{Clocks, Instants, Published};
+use openraft_rt::AsyncRuntime;
+
+use crate::machine::Member;
+use crate::plant::Plant;
+use crate::runtime::NodeRuntime;
+use crate::scope::{self, Scope};
+use crate::vouch::Witness;
+
+pub(super) struct Node {
+    member: Arc<Member>,
+    scope: Arc<Scope>,
+}
+
+impl Node {
+    /// The node that is being polled.
+    pub(super) fn here(member: Arc<Member>) -> Option<Self> {
+        Some(Self { member, scope: scope::current()? })
+    }
+
+    /// What was planted.
+    pub(super) fn plant(&self) -> Plant {
+        self.scope.history().plant()
+    }
+
+    /// The node's time: the later of its wall clock and what a view knows.
+    pub(super) fn now_secs(&self, view: &State) -> u64 {
+        self.scope.wall_ms().max(view.now_ms()) / 1_000
+    }
+
+    /// Whether it has proved freshness since its start.
+    pub(super) fn has_proved(&self) -> bool {
+        self.member.published().fresh_as_of.is_some()
+    }
+}
+
+impl Witness for Node {
+    type Stale = String;
+
+    fn published(&self) -> Arc<Published<State>> {
+        let published = self.member.published();
+        if self.plant() == Plant::NoProofAfterStart && published.fresh_as_of.is_none() {
+            let (view, index) = (Arc::clone(&published.view), published.index);
+            let fresh_as_of = Some(self.scope.now());
+            return Arc::new(Published { view, index, fresh_as_of, sources: Arc::default() });
+        }
+        published
+    }
+
+    fn instants(&self) -> Instants {
+        let planted = self.plant() == Plant::NoFreshnessCheck;
+        let noted = planted.then(|| self.member.published().fresh_as_of).flatten();
+        noted.unwrap_or_else(|| self.scope.now())
+    }
+
+    async fn fresh(&self) -> Result<Arc<Published<State>>, String> {
+        let wait = u64::try_from(self.member.published().view.config().stale_wait_ms).unwrap_or(0);
+        match NodeRuntime::timeout(Duration::from_millis(wait), self.member.fresh(None)).await {
+            Ok(fresh) => fresh.map_err(|error| error.0),
+            Err(_) => Err(format!("no proof of freshness within {wait} ms")),
+        }
+    }
+}

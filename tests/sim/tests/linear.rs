@@ -1,0 +1,143 @@
+//! The judge of histories: what it must accept, and what it must not.
+
+use circlet_authority::FamilyId;
+use circlet_sim::linear::token::Step::{
+    Dead, End, Gone, Issue, Live, MaybeEnd, MaybeUse, Repeat, Use, UsedUp,
+};
+use circlet_sim::linear::{Object, Operation, Step, check, token, value, version};
+use circlet_token::TokenId;
+
+const FIRST: TokenId = TokenId([1; 16]);
+const SECOND: TokenId = TokenId([2; 16]);
+const OTHER: TokenId = TokenId([3; 16]);
+const SUBJECT: u64 = 7;
+
+/// A step of one family, asked for and answered then; never answered if the answer is zero.
+fn of_family(step: token::Step, sent: u64, answered: u64) -> Operation {
+    let object = Object::Family(FamilyId([9; 16]));
+    Operation { object, step: Step::Token(step), sent, answered: (answered > 0).then_some(answered) }
+}
+
+fn issued() -> Operation {
+    of_family(Issue { id: FIRST, subject: SUBJECT }, 10, 20)
+}
+
+const fn first_use(successor: TokenId) -> token::Step {
+    Use { sequence: 1, digest: 5, successor }
+}
+
+const fn repeated(successor: TokenId) -> token::Step {
+    Repeat { sequence: 1, digest: 5, successor, own: OTHER }
+}
+
+fn holds(operations: &[Operation]) -> bool {
+    check(operations).is_ok()
+}
+
+#[test]
+fn a_family_that_lives_and_ends_has_an_order() {
+    assert!(holds(&[
+        issued(),
+        of_family(Live { id: FIRST }, 30, 40),
+        of_family(first_use(SECOND), 50, 90),
+        of_family(repeated(SECOND), 60, 100),
+        of_family(UsedUp { sequence: 1 }, 110, 120),
+        of_family(End, 130, 180),
+        of_family(Live { id: SECOND }, 140, 150),
+        of_family(Dead { id: SECOND }, 135, 160),
+        of_family(Gone, 190, 200),
+    ]));
+}
+
+#[test]
+fn a_token_is_not_good_again_after_it_was_seen_revoked() {
+    // Each of both reads is within the revoke, and either alone is right.
+    let ends = of_family(End, 30, 100);
+    let (dead, live) = (of_family(Dead { id: FIRST }, 40, 50), of_family(Live { id: FIRST }, 60, 70));
+    assert!(holds(&[issued(), ends.clone(), dead.clone()]));
+    assert!(holds(&[issued(), ends.clone(), live.clone()]));
+    assert!(!holds(&[issued(), ends, dead, live]));
+}
+
+#[test]
+fn a_refresh_token_is_used_once() {
+    let (one, other) = (of_family(first_use(SECOND), 30, 60), of_family(first_use(OTHER), 40, 70));
+    assert!(!holds(&[issued(), one, other]));
+}
+
+#[test]
+fn a_use_that_is_called_the_second_had_a_first() {
+    assert!(!holds(&[issued(), of_family(UsedUp { sequence: 1 }, 30, 40)]));
+    let unanswered = of_family(MaybeUse { sequence: 1, digest: 5, successor: SECOND }, 25, 0);
+    assert!(holds(&[issued(), unanswered.clone(), of_family(UsedUp { sequence: 1 }, 30, 40)]));
+    let another = Repeat { sequence: 1, digest: 5, successor: TokenId([4; 16]), own: OTHER };
+    assert!(
+        !holds(&[issued(), unanswered, of_family(another, 30, 40)]),
+        "it gave another token than the use"
+    );
+}
+
+#[test]
+fn a_node_that_asks_twice_for_a_first_use_is_told_of_a_repeat() {
+    assert!(holds(&[issued(), of_family(repeated(OTHER), 30, 40), of_family(Live { id: OTHER }, 50, 60)]));
+    assert!(!holds(&[issued(), of_family(repeated(SECOND), 30, 40)]), "nobody was given it before");
+}
+
+#[test]
+fn what_was_not_answered_may_happen_late_or_never() {
+    let unanswered = of_family(MaybeEnd, 30, 0);
+    let (live, dead) = (of_family(Live { id: FIRST }, 500, 510), of_family(Dead { id: FIRST }, 600, 610));
+    assert!(holds(&[issued(), unanswered.clone(), live.clone()]));
+    assert!(holds(&[issued(), unanswered.clone(), live.clone(), dead.clone()]));
+    assert!(!holds(&[issued(), live.clone(), dead.clone()]), "nobody revoked it");
+    let early = of_family(Dead { id: FIRST }, 25, 28);
+    assert!(!holds(&[issued(), unanswered, early]), "it was revoked before anybody asked for it");
+}
+
+#[test]
+fn what_ends_all_of_a_subject_ends_each_that_is_there() {
+    let object = Object::Subject(SUBJECT);
+    let all = Operation { object, step: Step::Token(MaybeEnd), sent: 30, answered: Some(40) };
+    assert!(!holds(&[issued(), all.clone(), of_family(Live { id: FIRST }, 50, 60)]));
+    let later = of_family(Issue { id: FIRST, subject: SUBJECT }, 50, 60);
+    assert!(holds(&[all, later, of_family(Live { id: FIRST }, 70, 80)]));
+}
+
+#[test]
+fn a_user_is_as_last_written() {
+    let at = |step, sent, answered| Operation {
+        object: Object::User("alice"),
+        step: Step::Value(step),
+        sent,
+        answered: Some(answered),
+    };
+    let (good, gone) = (value::Step::Write(value::GOOD), value::Step::Write(value::ABSENT));
+    let reads = |value| value::Step::Read(value);
+    assert!(holds(&[
+        at(good, 1, 2),
+        at(gone, 3, 9),
+        at(reads(value::GOOD), 4, 5),
+        at(reads(value::ABSENT), 6, 7)
+    ]));
+    assert!(!holds(&[
+        at(good, 1, 2),
+        at(gone, 3, 9),
+        at(reads(value::ABSENT), 4, 5),
+        at(reads(value::GOOD), 6, 7)
+    ]));
+}
+
+#[test]
+fn of_two_changes_made_from_one_version_one_is_refused() {
+    let at = |step, sent, answered| Operation {
+        object: Object::Configuration,
+        step: Step::Version(step),
+        sent,
+        answered: Some(answered),
+    };
+    let (read, set) =
+        (version::Step::Read { version: 4 }, version::Step::Set { expected: Some(4), version: 5 });
+    let other = version::Step::Set { expected: Some(4), version: 6 };
+    assert!(holds(&[at(read, 1, 2), at(set, 3, 6), at(version::Step::Changed { current: 5 }, 4, 7)]));
+    assert!(!holds(&[at(read, 1, 2), at(set, 3, 6), at(other, 4, 7)]));
+}
