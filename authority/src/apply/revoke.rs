@@ -84,6 +84,10 @@ impl State {
         if !self.revocable(&Facts::of_presented(token)) {
             return Err(Refusal::NotRevocable { id, expires_at: token.expires_at });
         }
+        // Purged: if it was refreshed, its family may live, and nothing here knows any more which one that is.
+        if expiry <= self.now_secs() {
+            return Err(Refusal::UnknownToken { id });
+        }
         self.revocations.list(id, expiry, None);
         Ok(revoked(vec![id], RevokeNote::None))
     }
