@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use circlet_authority::{
     Action, Actor, FamilyId, Generation, IssueToken, Outcome, PresentedToken, RefreshOverrides, RefreshToken,
-    Refusal, RevokeBefore, RevokeTarget, RevokeToken, TokenActor, TokenRecord, Whom,
+    Refusal, RevokeBefore, RevokeNote, RevokeTarget, RevokeToken, Revoked, TokenActor, TokenRecord, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, TokenId, Verified};
 use openraft_rt::AsyncRuntime;
@@ -216,7 +216,7 @@ impl Workload {
         let reply = self.propose(computer, administrator(), action).await;
         if !held.plain {
             match &reply {
-                Reply::Decided { outcome: Outcome::Revoked(_), .. } => {
+                Reply::Decided { outcome: Outcome::Revoked(revoked), .. } if !is_unseen(revoked) => {
                     self.record_token(record, token::Step::End, sent, true);
                 }
                 Reply::Unknown => self.record_token(record, token::Step::MaybeEnd, sent, false),
@@ -226,7 +226,7 @@ impl Workload {
         match reply {
             Reply::Decided { outcome: Outcome::Revoked(revoked), index, .. } => {
                 self.count("revoke done");
-                let family = record.family.map(|(family, _)| family);
+                let family = record.family.filter(|_| !is_unseen(&revoked)).map(|(family, _)| family);
                 let named = by_id.then_some(record.id);
                 let ids = revoked.ids.iter().copied().chain(named);
                 ids.for_each(|id| self.tell_revoked(Some(id), None, index));
@@ -275,4 +275,9 @@ fn presented(record: &TokenRecord) -> PresentedToken {
         revocable: claims.revocable,
         index: claims.index,
     }
+}
+
+/// Whether the answer says that the id was not known, and is refused in case that it turns up: of a family it says nothing.
+fn is_unseen(revoked: &Revoked) -> bool {
+    matches!(revoked.note, RevokeNote::ListedUnseen { .. })
 }
