@@ -33,4 +33,5 @@ mod races;
 mod recovery;
 mod scripts;
 mod secrets;
+mod stale_views;
 mod tokens;
