@@ -28,6 +28,7 @@
 //! | [`offline`] | a data folder that no node has open |
 //! | [`replica`] | one member of the cluster, over any runtime and network |
 //! | [`raft`] | the facade |
+//! | `own_runtime` | the threads under it |
 
 pub mod blocking;
 pub mod clock_watch;
@@ -43,6 +44,7 @@ pub mod machine;
 pub mod network;
 pub mod offline;
 pub mod outside;
+mod own_runtime;
 pub mod published;
 pub mod raft;
 pub mod replica;

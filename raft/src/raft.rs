@@ -1,4 +1,5 @@
-//! The facade: one node of a replicated machine, on tokio, sled and mutual TLS.
+//! The facade: one node of a replicated machine, on tokio, sled and mutual TLS. Whatever talks with peers runs on
+//! threads of its own, whoever asked for it.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use crate::failure::{Dismissed, MemberError, NotFresh, NotReached, NotWelcome, O
 use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::network::{Channel, Lane};
+use crate::own_runtime::OwnRuntime;
 use crate::published::Published;
 use crate::replica::{Parts, Replica};
 use crate::settings::Settings;
@@ -65,6 +67,7 @@ struct Node<M: Machine> {
     replica: Arc<Engine<M>>,
     peer_address: SocketAddr,
     credentials: Arc<Credentials>,
+    runtime: OwnRuntime,
 }
 
 impl<M: Machine> Clone for Raft<M> {
@@ -76,41 +79,23 @@ impl<M: Machine> Clone for Raft<M> {
 impl<M: Machine> Raft<M> {
     /// Opens the log, restores the state, and begins to listen and to take part.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let credentials = Arc::new(Credentials::new(&options.identity).map_err(OpenError::Identity)?);
-        let failed = |source| OpenError::Listen { address: options.listen.clone(), source };
-        let listener = TcpListener::bind(&options.listen).await.map_err(failed)?;
-        let data = options.data.clone();
-        let storage = unblock(&Threads, "open", move || Storage::<TokioRuntime, M>::open(&data))
-            .await
-            .map_err(|error| OpenError::Data(error.to_string()))?;
-        let listening = Listening {
-            me: options.identity.node_id,
-            service_id: options.identity.service_id.clone(),
-            generation: options.identity.generation,
-            frame_bytes_max: options.settings.frame_bytes_max,
-            greeting: Duration::from_millis(options.settings.dial_timeout_ms),
-            strangers_max: options.settings.strangers_max,
-        };
-        let gate = Arc::clone(&options.gate);
-        let replica = Replica::start(parts(options, Arc::clone(&credentials), storage)).await?;
-        let doorman = Porter { replica: Arc::clone(&replica), gate };
-        let listener =
-            Listener::new(listener, &credentials, listening, doorman).map_err(OpenError::Identity)?;
-        let peer_address =
-            listener.local_address().map_err(|error| OpenError::Identity(error.to_string()))?;
-        let ended = replica.ended();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = ended => {}
-                () = listener.run() => {}
-            }
-        });
-        Ok(Self { node: Arc::new(Node { replica, peer_address, credentials }) })
+        let runtime = OwnRuntime::start().map_err(|error| OpenError::Data(error.to_string()))?;
+        let (replica, peer_address, credentials) = runtime.run(start(options)).await?;
+        Ok(Self { node: Arc::new(Node { replica, peer_address, credentials, runtime }) })
+    }
+
+    /// Has the replica do something that may talk with peers.
+    async fn have<T, F>(&self, act: impl FnOnce(Arc<Engine<M>>) -> F) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.node.runtime.run(act(Arc::clone(&self.node.replica))).await
     }
 
     /// Starts a new cluster with this node as its only member; refused if it has ever been in one.
     pub async fn initialize(&self, peer: Peer) -> Result<(), MemberError> {
-        self.node.replica.initialize(peer).await
+        self.have(async move |replica| replica.initialize(peer).await).await
     }
 
     /// Shows other certificates to peers and joiners from now on: ours, which must be of the same key, and whatever signed
@@ -136,7 +121,7 @@ impl<M: Machine> Raft<M> {
 
     /// Has the cluster decide a command; returns when this node's view holds it.
     pub async fn propose(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {
-        self.node.replica.propose(command).await
+        self.have(async move |replica| replica.propose(command).await).await
     }
 
     /// A view that is proven fresh as of an instant later than `newer_than`, or later than this call. Requests
@@ -174,27 +159,27 @@ impl<M: Machine> Raft<M> {
 
     /// Adds a node that receives the log; it is given a vote by itself once it has caught up.
     pub async fn add_learner(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
-        self.node.replica.add_learner(id, peer).await
+        self.have(async move |replica| replica.add_learner(id, peer).await).await
     }
 
     /// Gives a learner its vote now.
     pub async fn promote(&self, id: NodeId) -> Result<(), MemberError> {
-        self.node.replica.promote(id).await
+        self.have(async move |replica| replica.promote(id).await).await
     }
 
     /// Removes a member; its id never returns.
     pub async fn remove(&self, id: NodeId) -> Result<(), MemberError> {
-        self.node.replica.remove(id).await
+        self.have(async move |replica| replica.remove(id).await).await
     }
 
     /// Records other addresses of a member, whose key must be the one that is recorded.
     pub async fn relocate(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
-        self.node.replica.relocate(id, peer).await
+        self.have(async move |replica| replica.relocate(id, peer).await).await
     }
 
     /// Hands leadership to a voter.
     pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
-        self.node.replica.transfer(to).await
+        self.have(async move |replica| replica.transfer(to).await).await
     }
 
     /// The state of this node.
@@ -216,8 +201,42 @@ impl<M: Machine> Raft<M> {
 
     /// Stops the node; a leader hands over first.
     pub async fn shutdown(&self) {
-        self.node.replica.shutdown().await;
+        self.have(async move |replica| replica.shutdown().await).await;
     }
+}
+
+/// What [`Raft::open`] has done on the threads of replication: the replica takes part, and peers are listened to.
+async fn start<M: Machine>(
+    options: Options,
+) -> Result<(Arc<Engine<M>>, SocketAddr, Arc<Credentials>), OpenError> {
+    let credentials = Arc::new(Credentials::new(&options.identity).map_err(OpenError::Identity)?);
+    let failed = |source| OpenError::Listen { address: options.listen.clone(), source };
+    let listener = TcpListener::bind(&options.listen).await.map_err(failed)?;
+    let data = options.data.clone();
+    let storage = unblock(&Threads, "open", move || Storage::<TokioRuntime, M>::open(&data))
+        .await
+        .map_err(|error| OpenError::Data(error.to_string()))?;
+    let listening = Listening {
+        me: options.identity.node_id,
+        service_id: options.identity.service_id.clone(),
+        generation: options.identity.generation,
+        frame_bytes_max: options.settings.frame_bytes_max,
+        greeting: Duration::from_millis(options.settings.dial_timeout_ms),
+        strangers_max: options.settings.strangers_max,
+    };
+    let gate = Arc::clone(&options.gate);
+    let replica = Replica::start(parts(options, Arc::clone(&credentials), storage)).await?;
+    let doorman = Porter { replica: Arc::clone(&replica), gate };
+    let listener = Listener::new(listener, &credentials, listening, doorman).map_err(OpenError::Identity)?;
+    let peer_address = listener.local_address().map_err(|error| OpenError::Identity(error.to_string()))?;
+    let ended = replica.ended();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = ended => {}
+            () = listener.run() => {}
+        }
+    });
+    Ok((replica, peer_address, credentials))
 }
 
 fn parts<M: Machine>(

@@ -68,6 +68,22 @@ fn writes_resume_when_the_leader_dies_and_it_catches_up_when_it_is_back() {
 }
 
 #[test]
+fn a_leader_whose_clients_take_all_threads_goes_on_leading() {
+    let home = home();
+    let nodes = cluster(&home, 3, &patient());
+    nodes[0].decide("line");
+    let busy = leader(&nodes);
+    let term = nodes[busy].raft().status().term;
+    nodes[busy].while_its_threads_are_taken(|| {
+        for follower in nodes.iter().filter(|node| !node.leads()) {
+            until("the leader, or its successor, has answered", || follower.is_fresh_now());
+            let status = follower.raft().status();
+            assert_eq!((status.leader, status.term), (Some(nodes[busy].id()), term), "no successor");
+        }
+    });
+}
+
+#[test]
 fn a_stopping_leader_hands_over_first() {
     let home = home();
     // Nobody stands for election unasked for as long.

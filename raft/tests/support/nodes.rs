@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use circlet_raft::{
@@ -14,6 +14,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::lines::Lines;
 use crate::ports::free_port;
+
+/// Of the runtime that stands for the rest of a node.
+const THREADS: usize = 2;
 
 /// Answers with the exporter and what was asked.
 pub(crate) struct Echo;
@@ -78,7 +81,7 @@ impl Node {
     }
 
     pub(crate) fn start(&mut self) {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
         let options = Options {
             data: self.data.clone(),
             identity: self.identity.clone(),
@@ -90,6 +93,8 @@ impl Node {
             accept_clock: false,
         };
         std::fs::create_dir_all(&self.data).unwrap();
+        // The threads of one that was killed let go of it in a moment.
+        until("the port is free", || std::net::TcpListener::bind(&self.address).is_ok());
         let raft = runtime.block_on(Raft::open(options)).unwrap();
         self.running = Some((runtime, raft));
     }
@@ -129,6 +134,23 @@ impl Node {
     pub(crate) fn wait<F: Future>(&self, work: impl FnOnce(Raft<Lines>) -> F) -> F::Output {
         let (runtime, raft) = self.running.as_ref().unwrap();
         runtime.block_on(work(raft.clone()))
+    }
+
+    /// Does something while whatever else runs on the node's runtime gets no thread.
+    pub(crate) fn while_its_threads_are_taken(&self, act: impl FnOnce()) {
+        let mut holds = Vec::new();
+        for _ in 0..THREADS {
+            let (taken, is_taken) = mpsc::channel();
+            let (hold, released) = mpsc::channel::<()>();
+            self.running.as_ref().unwrap().0.spawn(async move {
+                taken.send(()).unwrap();
+                // Ends when the other side does, also by a panic.
+                let _ = released.recv();
+            });
+            is_taken.recv().unwrap();
+            holds.push(hold);
+        }
+        act();
     }
 
     pub(crate) fn propose(&self, line: &str) -> Result<Committed, ProposeError> {
