@@ -62,7 +62,7 @@ fn apply(state: &mut State, actor: Actor, action: Action) -> Result<(), String> 
 }
 
 fn bootstrap(service: &ServiceId, key: &KeyId) -> Result<Bootstrap, Box<dyn Error>> {
-    let sealed = || Sealed { nonce: [0; 24], ciphertext: vec![0; 48] };
+    let sealed = || Sealed { under: [0; 32], nonce: [0; 24], ciphertext: vec![0; 48] };
     Ok(Bootstrap {
         service_id: service.clone(),
         generation: 1,

@@ -12,6 +12,8 @@ mod groups;
 mod import;
 mod issue;
 mod keys;
+mod lost;
+mod master_key;
 mod nodes;
 mod purge;
 mod refresh;
@@ -63,12 +65,15 @@ impl State {
             Action::AdmitNode(action) => self.admit_node(action),
             Action::AdmitByKey(action) => self.admit_by_key(action),
             Action::ReplaceCa(action) => self.replace_ca(action),
+            Action::TurnMasterKey(action) => self.turn_master_key(action),
+            Action::DeclareLost(action) => self.declare_lost(action),
+            Action::ReplaceSecrets(action) => self.replace_secrets(action),
             Action::Purge(action) => self.purge(action),
             Action::RotateKey(action) => self.rotate_key(action),
             Action::NoteUse(action) => Ok(self.note_use(action)),
             Action::ImportTokens(action) => self.import_tokens(action),
             Action::LimitIssuer(action) => self.limit_issuer(action),
-            Action::SetCircleKey(action) => Ok(self.set_circle_key(action)),
+            Action::SetCircleKey(action) => self.set_circle_key(action),
             Action::ApproveMember(action) => self.approve_member(action),
             Action::DismissMember(action) => Ok(self.dismiss_member(action)),
             Action::InviteMember(action) => self.invite_member(action),

@@ -5,6 +5,7 @@
 
 mod circle;
 mod cluster;
+mod master_key;
 mod people;
 mod tokens;
 
@@ -13,6 +14,7 @@ pub use cluster::{
     AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, LimitIssuer,
     MintJoinToken, NewKey, Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
 };
+pub use master_key::{DeclareLost, ReplaceSecrets, TurnMasterKey};
 pub use people::{DeleteGroup, DeleteUser, PasswordChange, PutGroup, PutMode, PutUser};
 pub use tokens::{
     ImportTokens, ImportedToken, IssueToken, NoteUse, PresentedToken, RefreshOverrides, RefreshToken,
@@ -154,6 +156,9 @@ pub enum Action {
     ImportTokens(Box<ImportTokens>) = 31,
     AdmitByKey(Box<AdmitByKey>) = 40,
     ReplaceCa(Box<ReplaceCa>) = 41,
+    TurnMasterKey(Box<TurnMasterKey>) = 42,
+    DeclareLost(DeclareLost) = 43,
+    ReplaceSecrets(Box<ReplaceSecrets>) = 44,
     LimitIssuer(Box<LimitIssuer>) = 70,
     SetCircleKey(Box<SetCircleKey>) = 71,
     ApproveMember(Box<ApproveMember>) = 72,
@@ -182,6 +187,9 @@ wire_enum!(Action {
     31 => ImportTokens(action),
     40 => AdmitByKey(action),
     41 => ReplaceCa(action),
+    42 => TurnMasterKey(action),
+    43 => DeclareLost(action),
+    44 => ReplaceSecrets(action),
     70 => LimitIssuer(action),
     71 => SetCircleKey(action),
     72 => ApproveMember(action),
@@ -210,6 +218,9 @@ impl Action {
             Self::MintJoinToken(_) => "making a join token",
             Self::AdmitNode(_) | Self::AdmitByKey(_) => "admitting a node",
             Self::ReplaceCa(_) => "replacing the cluster's CA",
+            Self::TurnMasterKey(_) => "replacing the master key",
+            Self::DeclareLost(_) => "declaring a node lost",
+            Self::ReplaceSecrets(_) => "replacing what a lost node knew",
             Self::Purge(_) => "purging what has expired",
             Self::RotateKey(_) => "rotating a key",
             Self::NoteUse(_) => "noting the use of tokens",

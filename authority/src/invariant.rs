@@ -29,6 +29,7 @@ pub fn check(state: &State) -> Vec<Violation> {
     watermarks(state, &mut found);
     families(state, &mut found);
     nodes(state, &mut found);
+    secrets(state, &mut found);
     circle(state, &mut found);
     found.0
 }
@@ -58,7 +59,7 @@ fn keys(state: &State, found: &mut Findings) {
     found.require(next <= 1, || format!("{next} keys are published"));
     for key in state.keyring() {
         let forgotten = key.private_key.is_none();
-        found.require(forgotten == (key.state == KeyState::Retired), || {
+        found.require(forgotten == matches!(key.state, KeyState::Retired | KeyState::Tainted), || {
             format!("key {} is {}, its private half is forgotten: {forgotten}", key.kid, key.state.as_str())
         });
         let leaked =
@@ -170,6 +171,24 @@ fn nodes(state: &State, found: &mut Findings) {
         found.require(twin.is_none(), || format!("nodes {} and {twin:?} share a key", node.record.id));
         let removed = state.removed_node(node.record.id);
         found.require(removed.is_none(), || format!("node {} is there and was removed", node.record.id));
+    }
+}
+
+fn secrets(state: &State, found: &mut Findings) {
+    let present = state.master_key_fingerprint();
+    for which in state.sealed_kinds() {
+        let under = state.sealed(&which).map(|sealed| sealed.under);
+        found.require(under == present, || format!("{which:?} is sealed under another master key"));
+    }
+    if let Some(next) = state.next_master_key() {
+        found.require(present != Some(next.fingerprint), || {
+            "the next master key is the present one".to_owned()
+        });
+        let stray = next.secrets.values().any(|resealed| resealed.sealed.under != next.fingerprint);
+        found.require(!stray, || "a secret is resealed under a key that is not on its way".to_owned());
+    }
+    for lost in state.lost_nodes() {
+        found.require(state.node(lost.id).is_none(), || format!("node {} is there and was lost", lost.id));
     }
 }
 

@@ -53,3 +53,7 @@ pub const FEED_WINDOW_ENTRIES_MAX: usize = 16_384;
 pub const MEMBER_HOSTS_MAX: usize = 16;
 /// What is kept of an answer that was refused.
 pub const FAULT_EVIDENCE_BYTES_MAX: usize = 1_024;
+/// Fingerprints of former master keys that are remembered.
+pub const FORMER_MASTER_KEYS_MAX: usize = 100;
+/// Lost nodes that are remembered; those of whose secrets some are still to be replaced are never forgotten.
+pub const LOST_NODES_MAX: usize = 100;

@@ -107,6 +107,10 @@ impl State {
             nodes,
             removed_nodes,
             join_tokens: _,
+            // The next generation's secrets are all new, whoever knows those of before.
+            next_master_key: _,
+            former_secrets: _,
+            lost_nodes: _,
             // Our circle key is a secret, and what its feed told is lost: whoever followed us pairs anew.
             circle_key: _,
             members,
@@ -142,6 +146,9 @@ impl State {
             nodes,
             removed_nodes,
             join_tokens: OrdMap::new(),
+            next_master_key: None,
+            former_secrets: Arc::default(),
+            lost_nodes: OrdMap::new(),
             circle_key: None,
             members: members.iter().map(|(key, member)| (key.clone(), Arc::new(member.anew()))).collect(),
             followed: OrdMap::new(),
@@ -229,7 +236,8 @@ impl State {
 }
 
 fn without_secrets(cluster: &Cluster) -> Cluster {
-    let nothing = || Sealed { nonce: [0; 24], ciphertext: Vec::new() };
+    let under = cluster.master_key_fingerprint;
+    let nothing = || Sealed { under, nonce: [0; 24], ciphertext: Vec::new() };
     Cluster {
         ca: ClusterCa { certificate_der: cluster.ca.certificate_der.clone(), private_key: nothing() },
         refresh_secret: nothing(),

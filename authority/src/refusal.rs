@@ -133,6 +133,18 @@ pub enum Refusal {
     JoinKeyOff = 140,
     #[error("the cluster's CA has been replaced meanwhile; look again")]
     CaReplaced = 141,
+    #[error("it was sealed under another master key than the cluster's; ask again")]
+    SealedUnderAnother = 142,
+    #[error("another master key is on its way; it goes on by itself")]
+    MasterKeyUnderWay = 143,
+    #[error("this master key is not on its way; look again")]
+    MasterKeyUnknown = 144,
+    #[error("the next master key can't take its place yet: {why}")]
+    MasterKeyNotReady { why: String } = 145,
+    #[error("node {node} is a member; remove it first")]
+    NodeNotRemoved { node: u64 } = 146,
+    #[error("the cluster's master key has been replaced meanwhile; look again")]
+    MasterKeyReplaced = 147,
     #[error("{issuer} is no member of the circle, or was approved anew meanwhile")]
     MemberUnknown { issuer: ServiceId } = 70,
     #[error("the feed of {issuer} has been followed further meanwhile")]
@@ -210,6 +222,12 @@ wire_enum!(Refusal {
     55 => KeyOfRemovedNode { node },
     140 => JoinKeyOff,
     141 => CaReplaced,
+    142 => SealedUnderAnother,
+    143 => MasterKeyUnderWay,
+    144 => MasterKeyUnknown,
+    145 => MasterKeyNotReady { why },
+    146 => NodeNotRemoved { node },
+    147 => MasterKeyReplaced,
     70 => MemberUnknown { issuer },
     71 => FeedMoved { issuer },
     72 => FeedBroken { issuer },

@@ -20,11 +20,12 @@ use crate::{
 };
 
 impl State {
-    pub(super) fn set_circle_key(&mut self, set: &SetCircleKey) -> Outcome {
+    pub(super) fn set_circle_key(&mut self, set: &SetCircleKey) -> Applied {
+        self.check_sealed(&set.key.private_key)?;
         if self.circle_key.is_none() {
             self.circle_key = Some(Arc::new(set.key.clone()));
         }
-        Outcome::Done
+        Ok(Outcome::Done)
     }
 
     pub(super) fn invite_member(&mut self, invite: &InviteMember) -> Applied {

@@ -49,7 +49,8 @@ impl State {
     }
 
     /// Whether a key that is not in the keyring may come into it.
-    fn check_new(&self, key: &NewKey) -> Result<(), Refusal> {
+    pub(super) fn check_new(&self, key: &NewKey) -> Result<(), Refusal> {
+        self.check_sealed(&key.private_key)?;
         // Another certificate doesn't make a leaked key a new one.
         if let Some(known) = self.twins(&key.spki_der).find(|known| known.state == KeyState::Tainted) {
             return Err(wrong_state(
@@ -202,7 +203,7 @@ impl State {
         Ok(next.kid.clone())
     }
 
-    fn add_key(&mut self, key: &NewKey, state: KeyState, overlap_secs: u64) {
+    pub(super) fn add_key(&mut self, key: &NewKey, state: KeyState, overlap_secs: u64) {
         let key = Key {
             kid: key.kid.clone(),
             algorithm: key.algorithm,
@@ -221,7 +222,7 @@ impl State {
     }
 
     /// The keys of the keyring with this public key: a renewed certificate is another id for the same key.
-    fn twins(&self, spki_der: &[u8]) -> impl Iterator<Item = &Arc<Key>> {
+    pub(super) fn twins(&self, spki_der: &[u8]) -> impl Iterator<Item = &Arc<Key>> {
         self.keyring.values().filter(move |key| key.spki_der == spki_der)
     }
 
@@ -229,11 +230,11 @@ impl State {
         self.keyring.get(kid).map(|key| key.state).ok_or_else(|| Refusal::KeyUnknown { kid: kid.clone() })
     }
 
-    fn move_key(&mut self, kid: &KeyId, state: KeyState) {
+    pub(super) fn move_key(&mut self, kid: &KeyId, state: KeyState) {
         if let Some(key) = self.keyring.get(kid).cloned() {
             let mut key =
                 Key { state, since_index: self.index, since_ms: self.now_ms, ..key.as_ref().clone() };
-            if state == KeyState::Retired {
+            if matches!(state, KeyState::Retired | KeyState::Tainted) {
                 key.private_key = None;
             }
             self.keyring.insert(kid.clone(), Arc::new(key));
@@ -241,6 +242,6 @@ impl State {
     }
 }
 
-fn wrong_state(kid: &KeyId, state: KeyState, why: &str) -> Refusal {
+pub(super) fn wrong_state(kid: &KeyId, state: KeyState, why: &str) -> Refusal {
     Refusal::KeyState { kid: kid.clone(), state: state.as_str().to_owned(), why: why.to_owned() }
 }

@@ -10,12 +10,14 @@ use crate::codec::{wire_enum, wire_struct};
 /// command.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
+    /// The fingerprint of the master key that it opens under.
+    pub under: [u8; 32],
     /// For XChaCha20-Poly1305.
     pub nonce: [u8; 24],
     /// With the tag at its end.
     pub ciphertext: Vec<u8>,
 }
-wire_struct!(Sealed { nonce, ciphertext });
+wire_struct!(Sealed { under, nonce, ciphertext });
 
 impl std::fmt::Debug for Sealed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -24,17 +26,24 @@ impl std::fmt::Debug for Sealed {
 }
 
 /// Which sealed secret is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum SealedKind {
     /// The private half of one of the cluster's token keys.
-    TokenKey(KeyId),
+    TokenKey(KeyId) = 1,
     /// The private key of the cluster's certificate authority.
-    ClusterCa,
+    ClusterCa = 2,
     /// The key of refresh tokens' MACs.
-    RefreshSecret,
+    RefreshSecret = 3,
     /// The key that signs where our feed stands.
-    CircleKey,
+    CircleKey = 4,
 }
+wire_enum!(SealedKind {
+    1 => TokenKey(kid),
+    2 => ClusterCa,
+    3 => RefreshSecret,
+    4 => CircleKey,
+});
 
 /// Where a signing key is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +55,7 @@ pub enum KeyState {
     Active = 2,
     /// Neither verifies nor signs: its last token is gone. Its private half has been forgotten.
     Retired = 3,
-    /// Whatever it signed is refused.
+    /// Whatever it signed is refused. Its private half has been forgotten.
     Tainted = 4,
     /// Verifies, as long as tokens of it may live; signs no more.
     Retiring = 5,
@@ -109,7 +118,7 @@ pub struct Key {
     pub certificate_der: Vec<u8>,
     /// The public key, as the certificate holds it.
     pub spki_der: Vec<u8>,
-    /// The private half, sealed; `None` once the key has retired.
+    /// The private half, sealed; `None` once the key has retired or leaked.
     pub private_key: Option<Sealed>,
     /// Where it comes from.
     pub origin: KeyOrigin,

@@ -194,9 +194,13 @@ impl State {
         self.revocations.lately(id).is_some() || self.revocations.unseen_until(id).is_some()
     }
 
-    /// Whether a token can be refreshed: its family is alive, and it is the latest of it.
+    /// Whether a token can be refreshed: its family is alive, it is the latest of it, and its refresh token can still be told
+    /// from a forged one.
     #[must_use]
     pub fn is_refreshable(&self, record: &TokenRecord) -> bool {
+        if record.index < self.former_secrets.refresh_since {
+            return false;
+        }
         let family = record.family.and_then(|(family, _)| self.families.get(&family));
         family.is_some_and(|family| family.ended_at.is_none() && family.current == record.id)
     }

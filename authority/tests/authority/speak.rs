@@ -2,6 +2,7 @@
 
 mod circle;
 mod keys;
+mod secrets;
 mod watermarks;
 
 use std::{collections::BTreeSet, error::Error};
@@ -91,6 +92,11 @@ impl House {
             "list" => self.list(args),
             "use" => self.note_use(args),
             "used" => Ok(self.used(next(args)?)),
+            "announce" | "hold" | "reseal" | "switch" => self.turn_master_key(&command.name, args),
+            "lost" => self.declare_lost(args),
+            "replace-secrets" => self.replace_secrets(args),
+            "replace-ca" => self.replace_ca(args),
+            "secrets" => Ok(self.secrets()),
             "holds" => Ok(self.holds()),
             "keys" => Ok(self.keys()),
             other => Err(format!("no such word: {other}").into()),

@@ -3,6 +3,7 @@
 
 mod circle;
 mod refusals;
+mod secrets;
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
@@ -257,6 +258,7 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("rotate-key-retire", rotate(RotateKey::Retire { kid: kid("k1"), vouched: true })),
     ];
     all.extend(circle::actions());
+    all.extend(secrets::actions());
     all
 }
 
@@ -294,7 +296,7 @@ fn every_action_and_actor_keeps_its_bytes() {
         names.insert(command.action.name());
         rows.push((label.to_owned(), bytes));
     }
-    assert_eq!(names.len(), 25, "an action has no vector");
+    assert_eq!(names.len(), 28, "an action has no vector");
     frozen("commands.hex", &rows);
 }
 
@@ -419,6 +421,7 @@ fn furnished() -> House {
     house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target, cascade: false })));
     let target = RevokeTarget::Id(token_id("one"));
     house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target, cascade: false })));
+    secrets::happen(&mut house);
     house
 }
 
@@ -439,7 +442,8 @@ fn a_snapshot_keeps_its_bytes() {
             ("next-generation".to_owned(), restored),
         ],
     );
-    let known = (1..=17).filter(|tag| !(12..=13).contains(tag)).chain([60, 61]).chain(70..=75);
+    let known =
+        (1..=17).filter(|tag| !(12..=13).contains(tag)).chain([50, 60, 61]).chain(70..=75).chain(120..=122);
     assert_eq!(tags.into_iter().collect::<Vec<u8>>(), known.collect::<Vec<u8>>());
     // A node that starts from it goes on as one that has been there all along.
     let mut restored = State::decode_snapshot(&mut bytes.as_slice()).unwrap();

@@ -97,7 +97,17 @@ fn refusals_with_tags() -> Vec<(u8, Refusal)> {
         Refusal::InviteForAnother { guest: issuer() },
         Refusal::IssuerKnown { issuer: issuer() },
     ];
-    (70..).zip(circle).chain([(140, Refusal::JoinKeyOff), (141, Refusal::CaReplaced)]).collect()
+    let secrets = vec![
+        Refusal::JoinKeyOff,
+        Refusal::CaReplaced,
+        Refusal::SealedUnderAnother,
+        Refusal::MasterKeyUnderWay,
+        Refusal::MasterKeyUnknown,
+        Refusal::MasterKeyNotReady { why: "text".to_owned() },
+        Refusal::NodeNotRemoved { node: 5 },
+        Refusal::MasterKeyReplaced,
+    ];
+    (70..).zip(circle).chain((140..).zip(secrets)).collect()
 }
 
 #[test]
