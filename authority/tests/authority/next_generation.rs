@@ -9,24 +9,20 @@ use circlet_token::{Algorithm, Audience, Claims, Lifetime, Scope, Subject, Verif
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    house::{House, OURS, START_MS, THEIRS, hash, kid, name, new_key, node, sealed_under, service, token_id},
+    house::{House, OURS, START_MS, THEIRS, hash, kid, name, new_key, node, sealed, service, token_id},
     properties::{World, step},
 };
 
 const OTHER: &str = "jfrt@01hq0000000000000000000009";
 
 pub(crate) fn next(label: &str, service_id: &str, now_ms: u64) -> NextGeneration {
-    let under = [8; 32];
     NextGeneration {
         service_id: service(service_id),
         now_ms,
-        key: NewKey { private_key: sealed_under(label, under), ..new_key(label, label, KeyOrigin::Made) },
-        cluster_ca: ClusterCa {
-            certificate_der: b"new ca".to_vec(),
-            private_key: sealed_under("new ca key", under),
-        },
-        refresh_secret: sealed_under("new refresh secret", under),
-        master_key_fingerprint: under,
+        key: new_key(label, label, KeyOrigin::Made),
+        cluster_ca: ClusterCa { certificate_der: b"new ca".to_vec(), private_key: sealed("new ca key") },
+        refresh_secret: sealed("new refresh secret"),
+        master_key_fingerprint: [9; 32],
         founder: node("n9", 0),
     }
 }
