@@ -163,6 +163,11 @@ impl Cluster {
         self.raft.relocate(id, peer).await
     }
 
+    /// Asks a member something beside the log.
+    pub async fn ask_member(&self, id: NodeId, question: Vec<u8>, wait: Duration) -> Result<Vec<u8>, String> {
+        self.raft.ask_member(id, question, wait).await
+    }
+
     /// Hands leadership to a voter.
     pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
         self.raft.transfer(to).await

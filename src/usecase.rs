@@ -21,6 +21,7 @@ pub(crate) mod refusal;
 pub(crate) mod revoke;
 mod session;
 pub(crate) mod trust;
+pub(crate) mod turnover;
 pub(crate) mod users;
 pub(crate) mod verify;
 pub(crate) mod watermarks;

@@ -38,6 +38,7 @@ pub mod engine;
 pub mod failure;
 pub mod folder;
 mod freshness;
+mod gate;
 pub mod journal;
 pub mod log_store;
 pub mod machine;
@@ -64,9 +65,10 @@ pub use engine::{DiskReport, DiskTrouble, FLUSH_MICROS};
 pub use failure::{
     DialError, Dismissed, MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError,
 };
+pub use gate::Gate;
 pub use machine::{Capture, Machine, Removal};
 pub use published::{Board, Published};
-pub use raft::{Gate, Options, Raft};
+pub use raft::{Options, Raft};
 pub use settings::Settings;
 pub use snapshot_file::SnapshotFile;
 pub use sources::{SourceId, Sources};

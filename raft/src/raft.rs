@@ -15,6 +15,7 @@ use crate::blocking::{Threads, unblock};
 use crate::clock_watch::{Clocks, Instants};
 use crate::defects::Defects;
 use crate::failure::{Dismissed, MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError};
+use crate::gate::Gate;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::network::{Channel, Lane};
@@ -29,13 +30,6 @@ use crate::storage::Storage;
 use crate::transport::{Credentials, Doorman, Identity, Listener, Listening, TlsDial};
 use crate::types::{Committed, NodeId, Peer};
 
-/// Serves the one frame that a peer with an unknown key may send.
-pub trait Gate: Send + Sync + 'static {
-    /// Judges a request to join. `exporter` is bound to the TLS session on both sides, so that a proof over it
-    /// can't be replayed on another connection.
-    fn admit(&self, exporter: [u8; 32], request: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>>;
-}
-
 /// What opening a node takes.
 pub struct Options {
     /// The folder for the log (`raft/`) and the snapshots (`snapshots/`).
@@ -48,7 +42,7 @@ pub struct Options {
     pub introduced: Vec<(NodeId, Peer)>,
     /// Timeouts and limits.
     pub settings: Settings,
-    /// Who serves those that want to join.
+    /// Who answers what peers ask beside the log, such as to be let in.
     pub gate: Arc<dyn Gate>,
     /// Where time comes from.
     pub clocks: Arc<dyn Clocks>,
@@ -177,6 +171,14 @@ impl<M: Machine> Raft<M> {
         self.have(async move |replica| replica.relocate(id, peer).await).await
     }
 
+    /// Asks a member something beside the log; its [`Gate`] answers.
+    ///
+    /// # Errors
+    /// It was not reached in time, or tells nothing.
+    pub async fn ask_member(&self, id: NodeId, question: Vec<u8>, wait: Duration) -> Result<Vec<u8>, String> {
+        self.have(async move |replica| replica.ask_member(id, question, wait).await).await
+    }
+
     /// Hands leadership to a voter.
     pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
         self.have(async move |replica| replica.transfer(to).await).await
@@ -226,6 +228,7 @@ async fn start<M: Machine>(
     };
     let gate = Arc::clone(&options.gate);
     let replica = Replica::start(parts(options, Arc::clone(&credentials), storage)).await?;
+    replica.tell_by(Arc::clone(&gate));
     let doorman = Porter { replica: Arc::clone(&replica), gate };
     let listener = Listener::new(listener, &credentials, listening, doorman).map_err(OpenError::Identity)?;
     let peer_address = listener.local_address().map_err(|error| OpenError::Identity(error.to_string()))?;

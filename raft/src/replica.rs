@@ -1,6 +1,7 @@
 //! One member of the cluster: openraft, and around it what the promises need. Generic over the runtime, the network
 //! and the store, so that a simulator runs the same code.
 
+mod aside;
 mod bad_disk;
 mod decide;
 mod introduction;
@@ -9,7 +10,7 @@ mod status;
 mod upkeep;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use openraft::alias::LogIdOf;
@@ -26,6 +27,7 @@ use crate::defects::Defects;
 use crate::failure::{Dismissed, NotFresh, NotWelcome, OpenError};
 use crate::folder::Folder;
 use crate::freshness::{AskLeader, Prover, ReadIndex};
+use crate::gate::Gate;
 use crate::journal::{Durable, Journal};
 use crate::machine::Machine;
 use crate::network::acknowledged::{Acknowledged, Place, Standing};
@@ -102,6 +104,8 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     accept_clock: bool,
     defects: Defects,
     introduced: Vec<(NodeId, Peer)>,
+    /// Who answers what members ask beside the log, where there is anybody.
+    gate: OnceLock<Arc<dyn Gate>>,
     incoming: Arc<dyn Folder>,
     blocking: Arc<dyn Blocking>,
     /// Ends every task.
@@ -163,6 +167,7 @@ where
             accept_clock: parts.accept_clock,
             defects: parts.defects,
             introduced: parts.introduced,
+            gate: OnceLock::new(),
             incoming: parts.incoming,
             blocking: parts.blocking,
             stop: CancellationToken::new(),
@@ -451,7 +456,7 @@ where
     R: AsyncRuntime,
     S: FileMachine<R>,
 {
-    async fn answer(&self, _from: NodeId, ask: Ask<R>) -> Said<R> {
+    async fn answer(&self, from: NodeId, ask: Ask<R>) -> Said<R> {
         match ask {
             Ask::Vote(request) => match self.raft.vote(request).await {
                 Ok(response) => Said::Vote(response),
@@ -470,6 +475,7 @@ where
             Ask::Change(change) => self.change_here(change).await,
             Ask::Clock => Said::Clock { wall_ms: self.clocks.wall_ms(), standing: self.standing() },
             Ask::Members => self.members_as_confirmed().await,
+            Ask::Aside(question) => self.tell(from, question).await,
         }
     }
 }

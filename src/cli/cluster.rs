@@ -109,6 +109,10 @@ pub struct Remove {
     /// The node's name or id
     #[arg(value_name = "NODE")]
     node: String,
+    /// Somebody may have its disk: replace the master key, the CA, the refresh secret and the signing key, and refuse every
+    /// token of before; also for a node that was removed already
+    #[arg(long)]
+    lost: bool,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -116,6 +120,17 @@ pub struct Remove {
 impl Remove {
     async fn run(self, output: &Output) -> Result<(), Failure> {
         let client = self.server.client(output)?;
+        if self.lost {
+            let path = format!("{CLUSTER}/nodes/{}/lost", segment(&self.node));
+            let lost = client.request(Method::POST, &path, None).await?.json()?;
+            output.result(&lost, |lost| {
+                format!("removed node {}, and replaced what it knew", table::cell(&lost["name"]))
+            })?;
+            for left in lost["left_to_do"].as_array().into_iter().flatten() {
+                output.say(&table::cell(left));
+            }
+            return Ok(());
+        }
         client.request(Method::DELETE, &format!("{CLUSTER}/nodes/{}", segment(&self.node)), None).await?;
         output.result(&json!({ "removed": self.node }), |_| format!("removed node {}", self.node))
     }

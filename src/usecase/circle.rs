@@ -16,7 +16,6 @@ use super::{Session, reading, trust};
 use crate::audit::{self, Change, Entity};
 use crate::circle::ask;
 use crate::invitation::{self, Introduction, Invitation, MalformedInvitation, Side};
-use crate::keys;
 use crate::secret::Secret;
 
 /// How long the other cluster may take to answer when two pair.
@@ -188,13 +187,15 @@ async fn introduce(session: &Session<'_>, hosts: Option<Vec<String>>) -> Result<
 }
 
 async fn make_key(session: &Session<'_>, view: &State) -> Result<(), Failure> {
-    let service_id = view.service_id().map(ToString::to_string).unwrap_or_default();
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     rand::fill(&mut *seed);
     let key = SigningKey::from_ed25519_seed(&seed);
     let secret = Secret::new(key.to_pkcs8_der().to_vec());
-    let master = session.cluster.keys().master();
-    let private_key = keys::seal(master, &service_id, &SealedKind::CircleKey, &secret);
+    let sealed = session.cluster.keys().seal(view, &SealedKind::CircleKey, &secret);
+    let private_key = sealed.map_err(|error| {
+        Failure::unavailable("key_unavailable", "this node cannot use the cluster's keys")
+            .with_detail(error.to_string())
+    })?;
     let key = CircleKey { spki_der: key.spki_der(), private_key };
     session.decide_as(Actor::System, Action::SetCircleKey(Box::new(SetCircleKey { key }))).await?;
     Ok(())

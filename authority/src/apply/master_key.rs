@@ -54,7 +54,7 @@ impl State {
             if next.fingerprint == fingerprint {
                 return Ok(Outcome::Done);
             }
-            if !self.is_given_up(next) {
+            if !self.is_master_key_given_up(next) {
                 return Err(Refusal::MasterKeyUnderWay);
             }
         }
@@ -67,13 +67,6 @@ impl State {
             secrets: BTreeMap::new(),
         }));
         Ok(Outcome::Done)
-    }
-
-    /// Whether nobody is left who has it, or too few had it in time: then it never takes its place by itself.
-    fn is_given_up(&self, next: &NextMasterKey) -> bool {
-        let age_secs = self.now_ms.saturating_sub(next.since_ms) / 1_000;
-        let held = next.holders.iter().any(|id| self.nodes.contains_key(id));
-        !held || (age_secs >= next.patience_secs && !self.most_voters_hold(next))
     }
 
     fn hold_master_key(&mut self, fingerprint: &[u8; 32], node: u64) -> Applied {

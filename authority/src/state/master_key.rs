@@ -92,6 +92,14 @@ impl State {
         })
     }
 
+    /// Whether nobody is left who has it, or too few had it in time: then another one may be announced.
+    #[must_use]
+    pub fn is_master_key_given_up(&self, next: &NextMasterKey) -> bool {
+        let age_secs = self.now_ms.saturating_sub(next.since_ms) / 1_000;
+        let held = next.holders.iter().any(|id| self.nodes.contains_key(id));
+        !held || (age_secs >= next.patience_secs && !self.most_voters_hold(next))
+    }
+
     pub(crate) fn most_voters_hold(&self, next: &NextMasterKey) -> bool {
         let voters = self.nodes.values().filter(|node| node.role == NodeRole::Voter);
         let (holding, others): (Vec<_>, Vec<_>) =

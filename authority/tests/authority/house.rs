@@ -58,7 +58,7 @@ pub(crate) fn new_key(label: &str, public_key: &str, origin: KeyOrigin) -> NewKe
         algorithm: Algorithm::EdDsa,
         certificate_der: format!("certificate {label}").into_bytes(),
         spki_der: format!("public key {public_key}").into_bytes(),
-        private_key: sealed(label),
+        private_key: sealed(&format!("private key {label}")),
         origin,
     }
 }

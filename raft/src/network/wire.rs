@@ -84,6 +84,8 @@ pub(crate) enum Ask<R: AsyncRuntime> {
     Clock,
     /// Who belongs to the cluster, confirmed by a quorum after this was received.
     Members,
+    /// Something beside the log.
+    Aside(#[serde(with = "crate::types::raw_bytes")] Vec<u8>),
 }
 
 /// What they answer.
@@ -119,6 +121,8 @@ pub(crate) enum Said<R: AsyncRuntime> {
     /// The node itself is in trouble.
     Failed(String),
     Members(BTreeMap<NodeId, Peer>),
+    /// The answer to what was asked beside the log.
+    Aside(#[serde(with = "crate::types::raw_bytes")] Vec<u8>),
 }
 
 /// A change of the membership.

@@ -3,6 +3,7 @@
 mod circle;
 mod recovery;
 mod system;
+mod turnover;
 
 use serde_json::{Map, Value, json};
 
@@ -36,6 +37,7 @@ pub(super) fn all() -> Value {
         .chain(node())
         .chain(system::all())
         .chain(recovery::all())
+        .chain(turnover::all())
     {
         schemas.insert(name.to_owned(), schema);
     }
@@ -473,6 +475,9 @@ fn node() -> Vec<(&'static str, Value)> {
                 ("leader", or_null("integer"), Always),
                 ("view_age_ms", or_null("integer"), Always),
                 ("ca_expires", or_null("integer"), Always),
+                ("master_key", or_null("string"), Always),
+                ("next_master_key", json!({"type": ["object", "null"]}), Always),
+                ("lost", list(&json!({"type": "object"})), Always),
                 ("nodes", list(&json!({"type": "object"})), Always),
                 ("problems", list(&json!({"type": "object"})), Always),
             ]),

@@ -48,7 +48,7 @@ impl Pair {
 }
 
 fn sealed() -> Sealed {
-    Sealed { nonce: [0; 24], ciphertext: vec![1] }
+    Sealed { under: [0; 32], nonce: [0; 24], ciphertext: vec![1] }
 }
 
 /// A cluster that signs with `first`.

@@ -33,7 +33,7 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let own = certificate("00000000000000000000000own");
-        let sealed = || Sealed { nonce: [0; 24], ciphertext: Vec::new() };
+        let sealed = || Sealed { under: [0; 32], nonce: [0; 24], ciphertext: Vec::new() };
         let bootstrap = Bootstrap {
             service_id: ServiceId::parse("jfrt@00000000000000000000000own").unwrap(),
             generation: 1,
