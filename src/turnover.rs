@@ -86,20 +86,26 @@ impl Turnover {
     }
 
     async fn look(&self) -> Result<(), NotTurned> {
+        let kept = self.keep_files().await;
+        // A leader that can't have a key drives on what the others can.
+        if self.cluster.status().role == Role::Leader {
+            let view = Arc::clone(&self.cluster.published().view);
+            leading::lead(self, &view).await?;
+        }
+        kept
+    }
+
+    /// What the state says of master keys, this node's files show.
+    async fn keep_files(&self) -> Result<(), NotTurned> {
+        let _held = NEXT_FILE.lock().await;
+        // Not before: it would not know what was announced meanwhile.
         let view = Arc::clone(&self.cluster.published().view);
         let Some(present) = view.master_key_fingerprint() else { return Ok(()) };
-        {
-            let _held = NEXT_FILE.lock().await;
-            self.keep_present(&view, &present).await?;
-            match view.next_master_key() {
-                Some(next) => self.keep_next(&view, next).await?,
-                None => self.forget_next(&present)?,
-            }
+        self.keep_present(&view, &present).await?;
+        match view.next_master_key() {
+            Some(next) => self.keep_next(&view, next).await,
+            None => self.forget_next(&present),
         }
-        if self.cluster.status().role == Role::Leader {
-            leading::lead(self, &view, &present).await?;
-        }
-        Ok(())
     }
 
     /// Sees to it that this node holds the present key, and that its file does.

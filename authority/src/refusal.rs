@@ -145,6 +145,8 @@ pub enum Refusal {
     NodeNotRemoved { node: u64 } = 146,
     #[error("the cluster's master key has been replaced meanwhile; look again")]
     MasterKeyReplaced = 147,
+    #[error("what a lost node knew is being replaced; join when that is done")]
+    LostNodePending = 148,
     #[error("{issuer} is no member of the circle, or was approved anew meanwhile")]
     MemberUnknown { issuer: ServiceId } = 70,
     #[error("the feed of {issuer} has been followed further meanwhile")]
@@ -228,6 +230,7 @@ wire_enum!(Refusal {
     145 => MasterKeyNotReady { why },
     146 => NodeNotRemoved { node },
     147 => MasterKeyReplaced,
+    148 => LostNodePending,
     70 => MemberUnknown { issuer },
     71 => FeedMoved { issuer },
     72 => FeedBroken { issuer },

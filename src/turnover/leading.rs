@@ -23,9 +23,13 @@ const RESEAL_BYTES_MAX: usize = 32 << 10;
 const REFRESH_SECRET_BYTES: usize = 32;
 
 /// Takes the next step, if there is one.
-pub(super) async fn lead(turnover: &Turnover, view: &State, present: &[u8; 32]) -> Result<(), NotTurned> {
+pub(super) async fn lead(turnover: &Turnover, view: &State) -> Result<(), NotTurned> {
+    let Some(present) = &view.master_key_fingerprint() else { return Ok(()) };
     let lost: Vec<_> = view.lost_nodes_pending().cloned().collect();
-    if let Some(next) = view.next_master_key() {
+    let now_ms = turnover.cluster.now().millis();
+    let next =
+        view.next_master_key().filter(|next| lost.is_empty() || !view.is_master_key_given_up(next, now_ms));
+    if let Some(next) = next {
         // An audit log that can't be written holds up what can wait, and nothing that a thief would profit from.
         if lost.is_empty() && turnover.audit.admit_write().is_err() {
             return Err(NotTurned::Other("the audit log can't be written".to_owned()));

@@ -113,6 +113,7 @@ fn row(refusal: &Refusal) -> (Code, &'static str) {
         R::MasterKeyUnknown => (Code::Conflict, "master_key_unknown"),
         R::MasterKeyNotReady { .. } => (Code::Conflict, "master_key_not_ready"),
         R::MasterKeyReplaced => (Code::Conflict, "master_key_replaced"),
+        R::LostNodePending => (Code::Conflict, "lost_node_pending"),
         R::NodeNotRemoved { .. } => (Code::Conflict, "node_not_removed"),
         R::JoinKeyOff => (Code::Forbidden, "join_key_off"),
         R::JoinTokenUsed => (Code::Conflict, "join_token_used"),

@@ -46,7 +46,8 @@ pub(crate) async fn rotate_master_key(
     let published = reading::fresh(session.cluster).await?;
     let view = &published.view;
     let former = view.master_key_fingerprint().ok_or_else(|| refusal::failure(&Refusal::NotBootstrapped))?;
-    let coming = view.next_master_key().filter(|next| !view.is_master_key_given_up(next));
+    let now_ms = session.cluster.now().millis();
+    let coming = view.next_master_key().filter(|next| !view.is_master_key_given_up(next, now_ms));
     let fingerprint = match coming {
         Some(next) => next.fingerprint,
         None => {
@@ -216,6 +217,7 @@ pub(crate) fn left_to_do(view: &State) -> Vec<&'static str> {
     let mut left = vec![
         "every access, refresh, reference and join token of before is refused: clients log in anew",
         "give clusters and services that verify tokens the new root certificate (etc/keys/root.crt)",
+        "look whether all nodes are yours (circlet cluster status): with that disk others could join before",
         "give clients that trust the cluster's CA the new one (etc/security/ca.crt)",
         "where master.key or join.key are placed by files, place the new master.key (of any node) and another join.key",
         "hashes of passwords were on the lost disk: users with passwords that can be guessed need others",

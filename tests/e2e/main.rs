@@ -25,6 +25,7 @@ mod keys;
 mod lifecycle;
 mod link;
 mod load;
+mod lost;
 mod membership;
 mod node;
 mod ports;

@@ -54,7 +54,7 @@ impl State {
             if next.fingerprint == fingerprint {
                 return Ok(Outcome::Done);
             }
-            if !self.is_master_key_given_up(next) {
+            if !self.is_master_key_given_up(next, self.now_ms) {
                 return Err(Refusal::MasterKeyUnderWay);
             }
         }

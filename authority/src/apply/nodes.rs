@@ -95,6 +95,10 @@ impl State {
 
     /// Records a node that may come into the membership.
     fn let_in(&mut self, record: NodeRecord, votes: bool) -> Result<u64, Refusal> {
+        // Whoever has the disk of a lost node may know what lets nodes in, until all of that is replaced.
+        if self.lost_nodes_pending().next().is_some() {
+            return Err(Refusal::LostNodePending);
+        }
         below_limit(self.nodes.len(), "limits.nodes-max", self.config.nodes_max)?;
         let texts = [
             ("the name", &record.name),

@@ -94,8 +94,8 @@ impl State {
 
     /// Whether nobody is left who has it, or too few had it in time: then another one may be announced.
     #[must_use]
-    pub fn is_master_key_given_up(&self, next: &NextMasterKey) -> bool {
-        let age_secs = self.now_ms.saturating_sub(next.since_ms) / 1_000;
+    pub fn is_master_key_given_up(&self, next: &NextMasterKey, now_ms: u64) -> bool {
+        let age_secs = now_ms.saturating_sub(next.since_ms) / 1_000;
         let held = next.holders.iter().any(|id| self.nodes.contains_key(id));
         !held || (age_secs >= next.patience_secs && !self.most_voters_hold(next))
     }

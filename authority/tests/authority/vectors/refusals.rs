@@ -106,6 +106,7 @@ fn refusals_with_tags() -> Vec<(u8, Refusal)> {
         Refusal::MasterKeyNotReady { why: "text".to_owned() },
         Refusal::NodeNotRemoved { node: 5 },
         Refusal::MasterKeyReplaced,
+        Refusal::LostNodePending,
     ];
     (70..).zip(circle).chain((140..).zip(secrets)).collect()
 }
