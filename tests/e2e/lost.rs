@@ -15,7 +15,7 @@ use circlet_authority::{KeyState, State};
 use circlet_raft::offline;
 use circlet_token::{Audience, Claims, Parsed, Scope, Subject, TokenId};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::cluster::Cluster;
@@ -182,10 +182,25 @@ async fn a_stolen_disk_is_worth_nothing_once_its_node_was_removed_as_lost() {
     let nodes: Vec<Endpoint> = survivors.iter().map(|number| cluster.endpoint(*number).clone()).collect();
     let issuing = Issuing::start(&nodes, &cluster.admin_password);
     let name = format!("node-{}", victim + 1);
-    let lost = nodes[0]
-        .post(&format!("{CLUSTER}/nodes/{name}/lost"), cluster.admin(), Body::Empty)
-        .await
-        .expect(200);
+    let mut command = tokio::process::Command::from(program());
+    command.args([
+        "--output",
+        "json",
+        "cluster",
+        "remove",
+        &name,
+        "--lost",
+        "--url",
+        nodes[0].url(),
+        "--user",
+        "admin",
+    ]);
+    let removal =
+        command.env("CIRCLET_PASSWORD", &cluster.admin_password).output().await.expect("the program runs");
+    let said = String::from_utf8_lossy(&removal.stderr).into_owned();
+    assert!(removal.status.success(), "{said}");
+    assert!(said.contains("clients log in anew"), "what is left to do is told: {said}");
+    let lost: Value = serde_json::from_slice(&removal.stdout).expect("JSON");
     assert_eq!(lost["name"], name.as_str());
     assert!(lost["left_to_do"].to_string().contains("etc/security/ca.crt"), "{lost}");
     let fresh = create_with_password(&cluster, &nodes[0], LONG_SECS).await;
@@ -221,6 +236,41 @@ async fn a_stolen_disk_is_worth_nothing_once_its_node_was_removed_as_lost() {
         let node = cluster.endpoint(number);
         assert_eq!(node.verify(&fresh).await.status, 200);
         assert_eq!(node.verify(&forged).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn what_a_lost_node_knew_is_replaced_though_the_leader_dies_on_the_way() {
+    let mut cluster = Cluster::start("five-node").await;
+    let first = text(&master_key_file(cluster.home(0)));
+    let leader = cluster.leader(&cluster.all()).await;
+    let others = cluster.others(leader);
+    let [victim, silent, asked] = [others[0], others[1], others[2]];
+    cluster.kill(victim);
+    // The next master key waits for this one, so the leader has not done much when it dies.
+    cluster.pause(silent);
+    let (node, password) = (cluster.endpoint(asked).clone(), cluster.admin_password.clone());
+    let asking = tokio::spawn(async move {
+        let path = format!("{CLUSTER}/nodes/node-{}/lost", victim + 1);
+        node.post(&path, Auth::Password("admin", &password), Body::Empty).await
+    });
+    let path = format!("{CLUSTER}/status");
+    eventually(READY_WITHIN, "another master key is on its way", || async {
+        let status = cluster.endpoint(asked).get(&path, cluster.admin()).await.expect(200);
+        (status["next_master_key"].is_object() && status["lost"][0]["id"].is_u64()).then_some(())
+    })
+    .await;
+    cluster.kill(leader);
+    cluster.resume(silent);
+    let lost = asking.await.expect("no panic").expect(200);
+    let status = cluster.endpoint(asked).get(&path, cluster.admin()).await.expect(200);
+    assert_eq!((&status["master_key"], &status["lost"]), (&lost["master_key"], &json!([])));
+    cluster.restart(leader);
+    cluster.ready(leader).await;
+    let left: Vec<usize> = cluster.others(victim);
+    one_other_key(&cluster, &left, &first).await;
+    for number in left {
+        assert_eq!(cluster.endpoint(number).verify(&cluster.admin_token).await.status, 401, "it is tainted");
     }
 }
 
