@@ -146,9 +146,10 @@ impl Turnover {
             }
             return Ok(());
         }
-        let key = match self.cluster.keys().master_of(present) {
-            Ok(key) => key,
-            Err(_) => asking::ask_any(&self.cluster, self.others(view), present).await?,
+        let key = if let Ok(key) = self.cluster.keys().master_of(present) {
+            key
+        } else {
+            asking::ask_any(&self.cluster, self.others(view), present).await?
         };
         self.cluster.keys().hold(&key);
         tracing::warn!(
@@ -168,12 +169,11 @@ impl Turnover {
         if let Some(key) = &filed {
             keys.hold(key);
         } else {
-            let key = match keys.master_of(&next.fingerprint) {
-                Ok(key) => key,
-                Err(_) => {
-                    let holders = self.others(view).filter(|id| next.holders.contains(id));
-                    asking::ask_any(&self.cluster, holders, &next.fingerprint).await?
-                }
+            let key = if let Ok(key) = keys.master_of(&next.fingerprint) {
+                key
+            } else {
+                let holders = self.others(view).filter(|id| next.holders.contains(id));
+                asking::ask_any(&self.cluster, holders, &next.fingerprint).await?
             };
             home::write_secret(&self.paths.next_master_key(), key.to_text().expose())?;
             keys.hold(&key);

@@ -16,7 +16,7 @@ use crate::{
     judge::Facts,
     limits::GENERATION_ENTRIES,
     record::{Key, KeyState, Node, NodeRecord, NodeRole, Sealed},
-    state::{Cluster, Families, Revocations, State, Tokens, Watermarks},
+    state::{Cluster, State},
 };
 
 /// What the next generation of a cluster begins with; all of it is new.
@@ -137,27 +137,11 @@ impl State {
             distrusted,
             users,
             groups,
-            tokens: Tokens::default(),
-            families: Families::default(),
-            revocations: Revocations::default(),
-            watermarks: Watermarks::default(),
-            cascades: OrdMap::new(),
-            idempotency: OrdMap::new(),
             nodes,
             removed_nodes,
-            join_tokens: OrdMap::new(),
-            next_master_key: None,
-            former_secrets: Arc::default(),
-            lost_nodes: OrdMap::new(),
-            circle_key: None,
             members: members.iter().map(|(key, member)| (key.clone(), Arc::new(member.anew()))).collect(),
-            followed: OrdMap::new(),
-            invites: OrdMap::new(),
-            purge_mark: None,
-            unseen_until: 0,
             begun,
-            active: None,
-            key_set: Arc::default(),
+            ..Self::new()
         };
         archived.keys_changed();
         archived

@@ -108,11 +108,10 @@ fn row(refusal: &Refusal) -> (Code, &'static str) {
         R::JoinTokenUnknown => (Code::NotFound, "join_token_unknown"),
         R::JoinTokenExpired { .. } => (Code::Forbidden, "join_token_expired"),
         R::CaReplaced => (Code::Conflict, "ca_replaced"),
-        R::SealedUnderAnother => (Code::Conflict, "sealed_under_another"),
-        R::MasterKeyUnderWay => (Code::Conflict, "master_key_under_way"),
-        R::MasterKeyUnknown => (Code::Conflict, "master_key_unknown"),
-        R::MasterKeyNotReady { .. } => (Code::Conflict, "master_key_not_ready"),
-        R::MasterKeyReplaced => (Code::Conflict, "master_key_replaced"),
+        R::SealedUnderAnother | R::MasterKeyReplaced | R::MasterKeyUnknown => {
+            (Code::Conflict, "master_key_replaced")
+        }
+        R::MasterKeyUnderWay | R::MasterKeyNotReady { .. } => (Code::Conflict, "master_key_under_way"),
         R::LostNodePending => (Code::Conflict, "lost_node_pending"),
         R::NodeNotRemoved { .. } => (Code::Conflict, "node_not_removed"),
         R::JoinKeyOff => (Code::Forbidden, "join_key_off"),

@@ -48,18 +48,16 @@ pub(crate) async fn rotate_master_key(
     let former = view.master_key_fingerprint().ok_or_else(|| refusal::failure(&Refusal::NotBootstrapped))?;
     let now_ms = session.cluster.now().millis();
     let coming = view.next_master_key().filter(|next| !view.is_master_key_given_up(next, now_ms));
-    let fingerprint = match coming {
-        Some(next) => next.fingerprint,
-        None => {
-            session.admit_write()?;
-            let patience = u64::try_from(view.config().verify_max_isolation).unwrap_or(0);
-            let announced =
-                turnover::announce(session.cluster, paths, session.actor()?, former, patience).await;
-            let (fingerprint, _) = announced.map_err(not_turned)?;
-            let data = json!({"added": {"fingerprint": hex(&fingerprint), "replaces": hex(&former)}});
-            session.record(Change::Created, Entity::Key, "master-key", data)?;
-            fingerprint
-        }
+    let fingerprint = if let Some(next) = coming {
+        next.fingerprint
+    } else {
+        session.admit_write()?;
+        let patience = u64::try_from(view.config().verify_max_isolation).unwrap_or(0);
+        let announced = turnover::announce(session.cluster, paths, session.actor()?, former, patience).await;
+        let (fingerprint, _) = announced.map_err(not_turned)?;
+        let data = json!({"added": {"fingerprint": hex(&fingerprint), "replaces": hex(&former)}});
+        session.record(Change::Created, Entity::Key, "master-key", data)?;
+        fingerprint
     };
     let holds = |view: &State| view.master_key_fingerprint() == Some(fingerprint);
     let view = until(session, holds, |view| master_key_waits(session, view)).await?;

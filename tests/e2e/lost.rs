@@ -1,23 +1,21 @@
 //! Secrets are turned over while clients are at work: a node's disk is stolen, the master key is replaced, the CA is.
 
+mod disk;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use circlet::keys::Keys;
-use circlet::machine::Authority;
 use circlet::reference_token;
-use circlet::refresh_token::RefreshFields;
 use circlet::seal::MasterKey;
 use circlet::secret::Secret;
-use circlet_authority::{KeyState, State};
-use circlet_raft::offline;
-use circlet_token::{Audience, Claims, Parsed, Scope, Subject, TokenId};
+use circlet_authority::KeyState;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use self::disk::{Disk, copy, master_key_file, next_master_key_file, text};
 use super::cluster::Cluster;
 use super::eventually::eventually;
 use super::failover::{Done, assert_kept_promises, work};
@@ -29,66 +27,6 @@ use super::tokens::{LONG_SECS, PLAIN_SECS, TOKENS, create, create_body};
 
 const CLUSTER: &str = "/circlet/v1/cluster";
 const CONFIG: &str = "/circlet/v1/config";
-
-fn master_key_file(home: &Path) -> PathBuf {
-    home.join("etc/security/master.key")
-}
-
-fn next_master_key_file(home: &Path) -> PathBuf {
-    home.join("etc/security/next-master.key")
-}
-
-fn text(file: &Path) -> String {
-    std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-}
-
-/// What a home's disk holds, for whoever has it: the keys in its state open under the key that lies beside it.
-struct Disk {
-    state: State,
-    master: MasterKey,
-}
-
-impl Disk {
-    fn read(home: &Path) -> Self {
-        let held = offline::read::<Authority>(&home.join("data")).expect("a log that can be read");
-        let master = MasterKey::parse(&Secret::from(text(&master_key_file(home)))).expect("a key");
-        Self { state: held.machine.into_state(), master }
-    }
-
-    fn keys(&self) -> Keys {
-        Keys::new(self.master.clone())
-    }
-
-    /// An administrator's token, signed with the key on the disk.
-    fn forged_token(&self) -> String {
-        let issuer = self.state.service_id().expect("a cluster").clone();
-        let claims = Claims {
-            revocable: Some(false),
-            subject: Subject::parse(&format!("{issuer}/users/admin")).expect("a subject"),
-            scope: Scope::parse("applied-permissions/admin").expect("a scope"),
-            audience: Audience::any(),
-            issuer,
-            expires_at: Some(circlet::clock::wall_ms() / 1000 + 3_600),
-            issued_at: circlet::clock::wall_ms() / 1000,
-            not_before: None,
-            id: Some(TokenId([7; 16])),
-            index: Some(self.state.index()),
-        };
-        let active = self.state.active_key().expect("a key that signs");
-        self.keys().mint(&self.state, &claims, &active.kid).expect("the disk holds all that it takes")
-    }
-
-    /// The refresh token and the reference token of a recorded token.
-    fn derived(&self, access: &str) -> (String, String) {
-        let id = Parsed::parse(access).expect("a token").claims().id.expect("an id");
-        let record = self.state.token(&id).expect("the disk knows the token");
-        let secret = self.keys().refresh_secret(&self.state).expect("the disk holds the secret");
-        let (family, sequence) = record.family.expect("a refreshable token");
-        let refresh = secret.refresh_tokens.write(RefreshFields { family: family.0, sequence });
-        let reference = secret.reference_tokens.write(&id.0, record.expires_at);
-        (refresh, reference.expose_text().expect("text").to_owned())
-    }
-}
 
 /// Plain tokens, issued on the password of the administrator, without a second try.
 struct Issuing {
@@ -128,11 +66,6 @@ impl Issuing {
         let failed = self.failed.lock().expect("no panic while held");
         assert!(failed.is_empty(), "{failed:?}");
     }
-}
-
-fn copy(from: &Path, to: &Path) {
-    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");
-    assert!(copied.success());
 }
 
 /// Runs the program in a home until it ends by itself.
@@ -182,25 +115,7 @@ async fn a_stolen_disk_is_worth_nothing_once_its_node_was_removed_as_lost() {
     let nodes: Vec<Endpoint> = survivors.iter().map(|number| cluster.endpoint(*number).clone()).collect();
     let issuing = Issuing::start(&nodes, &cluster.admin_password);
     let name = format!("node-{}", victim + 1);
-    let mut command = tokio::process::Command::from(program());
-    command.args([
-        "--output",
-        "json",
-        "cluster",
-        "remove",
-        &name,
-        "--lost",
-        "--url",
-        nodes[0].url(),
-        "--user",
-        "admin",
-    ]);
-    let removal =
-        command.env("CIRCLET_PASSWORD", &cluster.admin_password).output().await.expect("the program runs");
-    let said = String::from_utf8_lossy(&removal.stderr).into_owned();
-    assert!(removal.status.success(), "{said}");
-    assert!(said.contains("clients log in anew"), "what is left to do is told: {said}");
-    let lost: Value = serde_json::from_slice(&removal.stdout).expect("JSON");
+    let lost = remove_lost(&cluster, &nodes[0], &name).await;
     assert_eq!(lost["name"], name.as_str());
     assert!(lost["left_to_do"].to_string().contains("etc/security/ca.crt"), "{lost}");
     let fresh = create_with_password(&cluster, &nodes[0], LONG_SECS).await;
@@ -222,21 +137,7 @@ async fn a_stolen_disk_is_worth_nothing_once_its_node_was_removed_as_lost() {
         .expect(200);
     assert_eq!((&again["index"], &again["master_key"]), (&lost["index"], &lost["master_key"]));
 
-    for number in &survivors {
-        cluster.kill(*number);
-    }
-    for number in &survivors {
-        nothing_new_opens(&thief, cluster.home(*number));
-    }
-    for number in &survivors {
-        cluster.restart(*number);
-    }
-    for number in survivors {
-        cluster.ready(number).await;
-        let node = cluster.endpoint(number);
-        assert_eq!(node.verify(&fresh).await.status, 200);
-        assert_eq!(node.verify(&forged).await.status, 401);
-    }
+    survivors_serve_on(&mut cluster, survivors, &thief, &forged, &fresh).await;
 }
 
 #[tokio::test]
@@ -272,6 +173,52 @@ async fn what_a_lost_node_knew_is_replaced_though_the_leader_dies_on_the_way() {
     for number in left {
         assert_eq!(cluster.endpoint(number).verify(&cluster.admin_token).await.status, 401, "it is tainted");
     }
+}
+
+/// Their disks hold nothing that the thief could open, and they go on with what is on them.
+async fn survivors_serve_on(
+    cluster: &mut Cluster,
+    survivors: Vec<usize>,
+    thief: &Disk,
+    forged: &str,
+    fresh: &str,
+) {
+    for number in &survivors {
+        cluster.kill(*number);
+    }
+    for number in &survivors {
+        nothing_new_opens(thief, cluster.home(*number));
+    }
+    for number in &survivors {
+        cluster.restart(*number);
+    }
+    for number in survivors {
+        cluster.ready(number).await;
+        let node = cluster.endpoint(number);
+        assert_eq!(node.verify(fresh).await.status, 200);
+        assert_eq!(node.verify(forged).await.status, 401);
+    }
+}
+
+/// As an operator does it.
+async fn remove_lost(cluster: &Cluster, node: &Endpoint, name: &str) -> Value {
+    let mut command = tokio::process::Command::from(program());
+    command.args(["--output", "json", "cluster", "remove", name, "--lost"]);
+    command.args(["--url", node.url(), "--user", "admin"]);
+    let removal = command.env("CIRCLET_PASSWORD", &cluster.admin_password).output().await;
+    let removal = removal.expect("the program runs");
+    let said = String::from_utf8_lossy(&removal.stderr).into_owned();
+    assert!(removal.status.success(), "{said}");
+    assert!(said.contains("clients log in anew"), "what is left to do is told: {said}");
+    serde_json::from_slice(&removal.stdout).expect("JSON")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes whatever is written to it");
+        text
+    })
 }
 
 async fn create_with_password(cluster: &Cluster, node: &Endpoint, secs: u64) -> String {
@@ -454,7 +401,7 @@ async fn files_of_any_step_come_right(cluster: &mut Cluster, number: usize, keys
     assert_eq!(code, Some(1), "{said}");
     let fingerprint = |key: &str| {
         let key = MasterKey::parse(&Secret::from(key.to_owned())).expect("a key").fingerprint();
-        key.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        hex(&key)
     };
     assert!(said.contains(&fingerprint(third)) && said.contains(&fingerprint(&stranger)), "{said}");
     write(master_key_file(&home), third);

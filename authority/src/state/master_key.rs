@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::State;
-use crate::record::{KeyState, LostNode, NextMasterKey, NodeRole, SealedKind};
+use crate::record::{KeyState, LostNode, NextMasterKey, NodeRole, RemovedNode, SealedKind};
 
 impl State {
     /// The master key on its way.
@@ -36,7 +36,8 @@ impl State {
     }
 
     /// Nodes that were removed and are remembered, by id.
-    pub fn removed_nodes(&self) -> impl DoubleEndedIterator<Item = &Arc<crate::record::RemovedNode>> {
+    #[must_use]
+    pub fn removed_nodes(&self) -> impl DoubleEndedIterator<Item = &Arc<RemovedNode>> {
         self.removed_nodes.values()
     }
 

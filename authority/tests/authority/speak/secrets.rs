@@ -101,22 +101,20 @@ impl House {
             known.map_or("m1", String::as_str).to_owned()
         };
         let state = &self.state;
-        let mut said =
-            format!("master key {}", state.master_key_fingerprint().map(named).unwrap_or_default());
+        let master = state.master_key_fingerprint().map(named).unwrap_or_default();
+        let mut said = vec![format!("master key {master}")];
         if let Some(coming) = state.next_master_key() {
-            let left = state.not_resealed().len();
-            said +=
-                &format!(", next {} on {:?}, {left} not resealed", named(coming.fingerprint), coming.holders);
-            if let Some(why) = state.master_key_waits(coming, self.now_ms) {
-                said += &format!(" ({why})");
-            }
+            let (next, left) = (named(coming.fingerprint), state.not_resealed().len());
+            let why = state.master_key_waits(coming, self.now_ms).map(|why| format!(" ({why})"));
+            let why = why.unwrap_or_default();
+            said.push(format!("next {next} on {:?}, {left} not resealed{why}", coming.holders));
         }
-        said += &format!(", {}", String::from_utf8_lossy(state.cluster_ca_certificate().unwrap_or_default()));
+        said.push(String::from_utf8_lossy(state.cluster_ca_certificate().unwrap_or_default()).into_owned());
         for lost in state.lost_nodes() {
             let replaced =
                 lost.replaced.map_or("not replaced".to_owned(), |index| format!("replaced at {index}"));
-            said += &format!(", {} lost at {}, {replaced}", lost.name, lost.index);
+            said.push(format!("{} lost at {}, {replaced}", lost.name, lost.index));
         }
-        said
+        said.join(", ")
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn happen(house: &mut House) {
     let members = |ids: &[u64]| -> BTreeMap<_, _> {
         ids.iter().map(|id| (*id, node(&format!("n{id}"), *id))).collect()
     };
-    let mut take_over = |house: &mut House, ids: &[u64]| {
+    let take_over = |house: &mut House, ids: &[u64]| {
         let index = house.state.index() + 1;
         house.state.set_members(index, &members(ids), &BTreeSet::from([1]));
     };
