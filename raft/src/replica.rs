@@ -10,7 +10,7 @@ mod status;
 mod upkeep;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openraft::alias::LogIdOf;
@@ -105,7 +105,7 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     defects: Defects,
     introduced: Vec<(NodeId, Peer)>,
     /// Who answers what members ask beside the log, where there is anybody.
-    gate: OnceLock<Arc<dyn Gate>>,
+    gate: Mutex<Option<Arc<dyn Gate>>>,
     incoming: Arc<dyn Folder>,
     blocking: Arc<dyn Blocking>,
     /// Ends every task.
@@ -167,7 +167,7 @@ where
             accept_clock: parts.accept_clock,
             defects: parts.defects,
             introduced: parts.introduced,
-            gate: OnceLock::new(),
+            gate: Mutex::default(),
             incoming: parts.incoming,
             blocking: parts.blocking,
             stop: CancellationToken::new(),
@@ -321,6 +321,8 @@ where
         }
         self.hand_over().await;
         self.stop.cancel();
+        // It may hold us.
+        lock(&self.gate).take();
         self.calls.close();
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "raft didn't end well");

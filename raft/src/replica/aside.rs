@@ -8,7 +8,7 @@ use openraft::AsyncRuntime;
 use crate::gate::Gate;
 use crate::machine::Machine;
 use crate::network::wire::{Ask, Said};
-use crate::replica::Replica;
+use crate::replica::{Replica, lock};
 use crate::snapshot_file::FileMachine;
 use crate::types::NodeId;
 
@@ -18,9 +18,9 @@ where
     R: AsyncRuntime,
     S: FileMachine<R>,
 {
-    /// Who answers from now on; the first one stays.
+    /// Who answers from now on, until we are shut down.
     pub fn tell_by(&self, gate: Arc<dyn Gate>) {
-        let _ = self.gate.set(gate);
+        *lock(&self.gate) = Some(gate);
     }
 
     /// Asks a member; its gate answers.
@@ -35,7 +35,8 @@ where
     }
 
     pub(super) async fn tell(&self, from: NodeId, question: Vec<u8>) -> Said<R> {
-        let Some(gate) = self.gate.get() else {
+        let gate = lock(&self.gate).clone();
+        let Some(gate) = gate else {
             return Said::Refused("this node tells nothing beside the log".to_owned());
         };
         match gate.tell(from, question).await {
