@@ -21,6 +21,7 @@ pub mod backup;
 
 // The replicated authority, as the rest of the node sees it.
 pub mod cluster;
+pub mod feature_level;
 pub mod join;
 pub mod machine;
 

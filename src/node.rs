@@ -41,7 +41,7 @@ use crate::machine::Authority;
 use crate::password::Passwords;
 use crate::seal::hex;
 use crate::watched::Watched;
-use crate::{circle, config_files, http, key_directory, renewal, rotation, trust_directory};
+use crate::{circle, config_files, feature_level, http, key_directory, renewal, rotation, trust_directory};
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
 /// has just joined has none, and serves 503 until its peers have sent it.
@@ -205,8 +205,11 @@ impl Node {
     async fn run(&self, doors: Doors, signals: stop::Signals) -> Result<(), ServeError> {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let early = tokio::time::timeout(STATE_WAIT, self.state_arrives()).await;
-        let known = early.is_ok();
+        let known = tokio::select! {
+            early = tokio::time::timeout(STATE_WAIT, self.state_arrives()) => early.is_ok(),
+            // The log may hold what this version can't read.
+            reason = self.cluster.stopped() => return Err(ServeError::Stopped(reason)),
+        };
         if known {
             self.check_state()?;
         }
@@ -247,6 +250,7 @@ impl Node {
             client_url: self.settings.http_advertise.clone(),
         };
         tasks.spawn(stop.clone().run_until_cancelled_owned(announced::run(cluster.clone(), place)));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(feature_level::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(rotation::run(cluster.clone(), audit.clone())));
         let renewal =
             renewal::run(cluster.clone(), self.home.paths.clone(), self.settings.name.clone(), audit.clone());

@@ -8,6 +8,7 @@ mod bootstrap;
 mod cascade;
 mod certificates;
 mod circle;
+mod feature_level;
 mod groups;
 mod import;
 mod issue;
@@ -63,6 +64,7 @@ impl State {
             Action::AdmitNode(action) => self.admit_node(action),
             Action::AdmitByKey(action) => self.admit_by_key(action),
             Action::ReplaceCa(action) => self.replace_ca(action),
+            Action::FeatureLevel(action) => self.change_feature_level(*action),
             Action::Purge(action) => self.purge(action),
             Action::RotateKey(action) => self.rotate_key(action),
             Action::NoteUse(action) => Ok(self.note_use(action)),

@@ -10,8 +10,8 @@ mod tokens;
 
 pub use circle::{ApproveMember, DismissMember, FollowFeed, FollowStep, InviteMember, SetCircleKey};
 pub use cluster::{
-    AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, LimitIssuer,
-    MintJoinToken, NewKey, Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
+    AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FeatureLevel, FirstAdministrator,
+    LimitIssuer, MintJoinToken, NewKey, Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
 };
 pub use people::{DeleteGroup, DeleteUser, PasswordChange, PutGroup, PutMode, PutUser};
 pub use tokens::{
@@ -154,6 +154,7 @@ pub enum Action {
     ImportTokens(Box<ImportTokens>) = 31,
     AdmitByKey(Box<AdmitByKey>) = 40,
     ReplaceCa(Box<ReplaceCa>) = 41,
+    FeatureLevel(FeatureLevel) = 50,
     LimitIssuer(Box<LimitIssuer>) = 70,
     SetCircleKey(Box<SetCircleKey>) = 71,
     ApproveMember(Box<ApproveMember>) = 72,
@@ -182,6 +183,7 @@ wire_enum!(Action {
     31 => ImportTokens(action),
     40 => AdmitByKey(action),
     41 => ReplaceCa(action),
+    50 => FeatureLevel(action),
     70 => LimitIssuer(action),
     71 => SetCircleKey(action),
     72 => ApproveMember(action),
@@ -210,6 +212,8 @@ impl Action {
             Self::MintJoinToken(_) => "making a join token",
             Self::AdmitNode(_) | Self::AdmitByKey(_) => "admitting a node",
             Self::ReplaceCa(_) => "replacing the cluster's CA",
+            Self::FeatureLevel(FeatureLevel::Support { .. }) => "telling what a node supports",
+            Self::FeatureLevel(FeatureLevel::Raise { .. }) => "raising the feature level",
             Self::Purge(_) => "purging what has expired",
             Self::RotateKey(_) => "rotating a key",
             Self::NoteUse(_) => "noting the use of tokens",

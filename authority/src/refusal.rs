@@ -133,6 +133,14 @@ pub enum Refusal {
     JoinKeyOff = 140,
     #[error("the cluster's CA has been replaced meanwhile; look again")]
     CaReplaced = 141,
+    #[error("node {node} is not a node of this cluster")]
+    NodeUnknown { node: u64 } = 150,
+    #[error("feature level {to} can't be written yet: node {node} supports {supports}")]
+    LevelNotSupported { to: u32, node: u64, supports: u32 } = 151,
+    #[error(
+        "the cluster writes at feature level {level}, and this node supports up to {supports}; run a newer version of circlet there"
+    )]
+    NodeTooOld { level: u32, supports: u32 } = 152,
     #[error("{issuer} is no member of the circle, or was approved anew meanwhile")]
     MemberUnknown { issuer: ServiceId } = 70,
     #[error("the feed of {issuer} has been followed further meanwhile")]
@@ -210,6 +218,9 @@ wire_enum!(Refusal {
     55 => KeyOfRemovedNode { node },
     140 => JoinKeyOff,
     141 => CaReplaced,
+    150 => NodeUnknown { node },
+    151 => LevelNotSupported { to, node, supports },
+    152 => NodeTooOld { level, supports },
     70 => MemberUnknown { issuer },
     71 => FeedMoved { issuer },
     72 => FeedBroken { issuer },

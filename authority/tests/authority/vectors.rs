@@ -8,11 +8,11 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use circlet_authority::{
     Action, Actor, AdmitByKey, AdmitNode, Command, DeleteGroup, DeleteUser, Descendants, DistrustIssuer,
-    Generation, Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits, KeyOrigin,
-    MintJoinToken, NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup, PutMode,
-    PutUser, RefreshOverrides, RefreshToken, Refusal, ReplaceCa, RevokeBefore, RevokeNote, RevokeTarget,
-    RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer,
-    UserStatus, Whom,
+    FeatureLevel, Generation, Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits,
+    KeyOrigin, MintJoinToken, NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup,
+    PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, ReplaceCa, RevokeBefore, RevokeNote,
+    RevokeTarget, RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord,
+    TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject};
 
@@ -186,12 +186,13 @@ fn admit() -> AdmitNode {
         client_url: record.client_url,
         public_key: record.public_key,
         votes: true,
+        supports: 2,
     }
 }
 
 fn admit_by_key() -> AdmitByKey {
     let AdmitNode { name, peer_address, client_url, public_key, .. } = admit();
-    AdmitByKey { name, peer_address, client_url, public_key, votes: true }
+    AdmitByKey { name, peer_address, client_url, public_key, votes: true, supports: 2 }
 }
 
 fn replace_ca() -> ReplaceCa {
@@ -245,6 +246,8 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("admit-node", Action::AdmitNode(Box::new(admit()))),
         ("replace-ca", Action::ReplaceCa(Box::new(replace_ca()))),
         ("admit-by-key", Action::AdmitByKey(Box::new(admit_by_key()))),
+        ("feature-level-support", Action::FeatureLevel(FeatureLevel::Support { node: 7, level: 2 })),
+        ("feature-level-raise", Action::FeatureLevel(FeatureLevel::Raise { to: 2 })),
         ("purge-mark", Action::Purge(Purge::Mark)),
         ("purge-remove", Action::Purge(Purge::Remove { mark: 9, elapsed_ms: 3_600_000 })),
         ("import-tokens", Action::ImportTokens(Box::new(import()))),

@@ -163,6 +163,7 @@ pub fn bootstrap(founder: &Peer, config: Config) -> Action {
             public_key: founder.public_key,
         },
         config,
+        feature_level: 1,
     }))
 }
 

@@ -97,7 +97,14 @@ fn refusals_with_tags() -> Vec<(u8, Refusal)> {
         Refusal::InviteForAnother { guest: issuer() },
         Refusal::IssuerKnown { issuer: issuer() },
     ];
-    (70..).zip(circle).chain([(140, Refusal::JoinKeyOff), (141, Refusal::CaReplaced)]).collect()
+    let later = [
+        (140, Refusal::JoinKeyOff),
+        (141, Refusal::CaReplaced),
+        (150, Refusal::NodeUnknown { node: 7 }),
+        (151, Refusal::LevelNotSupported { to: 2, node: 7, supports: 1 }),
+        (152, Refusal::NodeTooOld { level: 2, supports: 1 }),
+    ];
+    (70..).zip(circle).chain(later).collect()
 }
 
 #[test]
