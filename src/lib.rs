@@ -37,6 +37,7 @@ pub mod headroom;
 mod health;
 mod metrics;
 pub mod node;
+pub mod trace;
 
 // What the node keeps by itself: keys on their way, files that an operator changes.
 pub mod announce;

@@ -70,6 +70,10 @@ impl Machine for Authority {
         feature_level::check(&copy).map_err(|error| error.to_string())
     }
 
+    fn feature_level(view: &State) -> u32 {
+        view.feature_level()
+    }
+
     fn now_ms(view: &State) -> u64 {
         view.now_ms()
     }

@@ -40,6 +40,7 @@ use crate::keys::{KeyUnavailable, Keys};
 use crate::machine::Authority;
 use crate::password::Passwords;
 use crate::seal::hex;
+use crate::trace::Tracer;
 use crate::watched::Watched;
 use crate::{circle, config_files, feature_level, http, key_directory, renewal, rotation, trust_directory};
 
@@ -145,7 +146,7 @@ pub async fn serve(serving: Serving) -> Result<(), ServeError> {
         return Err(lost.into());
     }
     let raft = open(&home.paths, &settings, &identity, &gate, serving.accept_clock).await?;
-    let cluster = Cluster::new(raft, Keys::new(master));
+    let cluster = Cluster::new(raft, Keys::new(master)).traced(Tracer::new(&settings.tracing));
     if identity.log_begun && is_empty(&cluster).await {
         cluster.shutdown().await;
         return Err(lost.into());
@@ -242,6 +243,7 @@ impl Node {
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
         supervisor::started();
         let cluster = &self.cluster;
+        tasks.spawn(cluster.tracer().clone().export(self.settings.name.clone(), stop.clone()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(usage::run(cluster.clone(), usage)));
         let place = announced::Place {

@@ -36,4 +36,5 @@ mod scripts;
 mod secrets;
 mod stale_views;
 mod tokens;
+mod tracing;
 mod upgrade;
