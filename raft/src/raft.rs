@@ -122,7 +122,7 @@ impl<M: Machine> Raft<M> {
 
     /// Has the cluster decide a command; returns when this node's view holds it.
     pub async fn propose(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {
-        self.have(async move |replica| replica.propose(command).await).await
+        self.propose_traced(command, None).await
     }
 
     /// The same for a request that belongs to a trace, which the leader is told.
@@ -131,7 +131,7 @@ impl<M: Machine> Raft<M> {
         command: Vec<u8>,
         trace: Option<Trace>,
     ) -> Result<Committed, ProposeError> {
-        self.node.replica.propose_traced(command, trace).await
+        self.have(async move |replica| replica.propose_traced(command, trace).await).await
     }
 
     /// Has this one told of proposals that carry a trace, while this node leads.
