@@ -30,6 +30,7 @@ mod node;
 mod ports;
 mod promises;
 mod races;
+mod readiness;
 mod recovery;
 mod rotation;
 mod scripts;
