@@ -161,7 +161,7 @@ impl Span {
     }
 
     /// Notes something about it.
-    pub(crate) fn note(&mut self, what: &'static str, value: impl ToString) {
+    pub(crate) fn note(&mut self, what: &'static str, value: &(impl ToString + ?Sized)) {
         if let Some(open) = &mut self.0 {
             open.span.notes.push((what, value.to_string()));
         }

@@ -218,7 +218,9 @@ async fn a_proposal_leaves_its_trace_behind_while_some_node_might_not_understand
     let nodes = three(&home, &wires).await;
     decide(&nodes[0].0, b"before").await;
     let told = Arc::new(Told::default());
-    nodes.iter().for_each(|(node, _)| node.observe(Arc::clone(&told) as Arc<dyn Observer>));
+    for (node, _) in &nodes {
+        node.observe(Arc::clone(&told) as Arc<dyn Observer>);
+    }
     let trace = Trace { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
     for (number, (node, _)) in nodes.iter().enumerate() {
         // These nodes are at the first level, which knows of no traces; asked of the leader and of followers.

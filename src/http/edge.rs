@@ -137,7 +137,7 @@ pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, 
     span.rename(|| format!("{method} {}", attempt.route()));
     span.note("http.request.method", &method);
     span.note("http.route", attempt.route());
-    span.note("http.response.status_code", response.status().as_u16());
+    span.note("http.response.status_code", &response.status().as_u16());
     span.note("circlet.request_id", &request_id);
     if response.status().is_server_error() {
         span.fail();

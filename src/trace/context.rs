@@ -32,13 +32,12 @@ pub(crate) fn of_request(headers: &HeaderMap, tracer: &Tracer) -> (Trace, Origin
     let span_id = rand::random();
     let mut sent = headers.get_all(TRACEPARENT).iter();
     // Of several none counts (section 3.2.1).
-    match (sent.next().and_then(|value| read(value.to_str().ok()?)), sent.next()) {
-        (Some(trace), None) => (Trace { span_id, ..trace }, Origin::Client(trace.span_id)),
-        _ => {
-            let flags = if tracer.samples() { SAMPLED } else { 0 };
-            (Trace { trace_id: rand::random(), span_id, flags }, Origin::Here)
-        }
+    let first = sent.next().and_then(|value| read(value.to_str().ok()?));
+    if let (Some(trace), None) = (first, sent.next()) {
+        return (Trace { span_id, ..trace }, Origin::Client(trace.span_id));
     }
+    let flags = if tracer.samples() { SAMPLED } else { 0 };
+    (Trace { trace_id: rand::random(), span_id, flags }, Origin::Here)
 }
 
 /// Version, trace, span, flags; a later version than ours may go on after that.

@@ -89,7 +89,9 @@ impl Upgrade {
 async fn a_cluster_is_upgraded_node_by_node_and_back_until_every_node_supports_the_next_level() {
     let cluster = Cluster::start_told("three-node", &version(1)).await;
     let rotation = Arc::new(Rotation::default());
-    cluster.endpoints().for_each(|endpoint| rotation.add(endpoint));
+    for endpoint in cluster.endpoints() {
+        rotation.add(endpoint);
+    }
     let client = tokio::spawn(Arc::clone(&rotation).run(cluster.admin_token.clone()));
     let mut upgrade = Upgrade { cluster, rotation, kept: Vec::new(), revoked: Vec::new() };
     upgrade.assert_levels((1, [1, 1, 1])).await;
