@@ -131,7 +131,7 @@ impl Health {
             self.keys(published),
             self.clock(status),
             self.freshness(published),
-            leader(status),
+            self.leader(status, published),
             self.disk(status),
             self.memory(),
         ];
@@ -171,6 +171,27 @@ impl Health {
         Some((Condition::Stale, !vouch::may_read(published, now), why))
     }
 
+    /// Raft names who led last for as long as nobody else is elected, and without a majority nobody is. So the name counts
+    /// only as long as this node hears of that leader.
+    fn leader(&self, status: &Status, published: &Published<State>) -> Option<Found> {
+        let fresh = vouch::is_fresh(published, self.cluster.instants());
+        let why = match status.leader {
+            None => "no node is known to lead the cluster".to_owned(),
+            Some(_) if fresh => return None,
+            Some(leader) if leader == status.id => {
+                "this node leads, and no majority of the voting nodes answers it".to_owned()
+            }
+            Some(leader) => {
+                let answers = status.members.get(&leader).is_some_and(|led| led.clock_offset_ms.is_some());
+                if answers {
+                    return None;
+                }
+                format!("node {leader}, which led last, has not answered for ten seconds")
+            }
+        };
+        Some((Condition::NoLeader, false, why))
+    }
+
     fn disk(&self, status: &Status) -> Option<Found> {
         let headroom = &self.headroom;
         match status.disk.trouble {
@@ -205,9 +226,4 @@ type Found = (Condition, bool, String);
 fn state(published: &Published<State>) -> Option<Found> {
     let missing = published.view.service_id().is_none();
     missing.then(|| (Condition::NoState, true, "the state of the cluster has not arrived yet".to_owned()))
-}
-
-fn leader(status: &Status) -> Option<Found> {
-    let missing = status.leader.is_none();
-    missing.then(|| (Condition::NoLeader, false, "no node is known to lead the cluster".to_owned()))
 }

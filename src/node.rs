@@ -41,9 +41,10 @@ use crate::keys::{KeyUnavailable, Keys};
 use crate::machine::Authority;
 use crate::password::Passwords;
 use crate::seal::hex;
+use crate::trace::Tracer;
 use crate::turnover::Turnover;
 use crate::watched::Watched;
-use crate::{circle, config_files, http, key_directory, renewal, rotation, trust_directory};
+use crate::{circle, config_files, feature_level, http, key_directory, renewal, rotation, trust_directory};
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
 /// has just joined has none, and serves 503 until its peers have sent it.
@@ -153,7 +154,7 @@ pub async fn serve(serving: Serving) -> Result<(), ServeError> {
     if let Ok(next) = opening::next_master_key(&home.paths) {
         keys.hold(&next);
     }
-    let cluster = Cluster::new(raft, keys);
+    let cluster = Cluster::new(raft, keys).traced(Tracer::new(&settings.tracing));
     if identity.log_begun && is_empty(&cluster).await {
         cluster.shutdown().await;
         return Err(lost.into());
@@ -215,8 +216,11 @@ impl Node {
     async fn run(&self, doors: Doors, signals: stop::Signals) -> Result<(), ServeError> {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let early = tokio::time::timeout(STATE_WAIT, self.state_arrives()).await;
-        let known = early.is_ok();
+        let known = tokio::select! {
+            early = tokio::time::timeout(STATE_WAIT, self.state_arrives()) => early.is_ok(),
+            // The log may hold what this version can't read.
+            reason = self.cluster.stopped() => return Err(ServeError::Stopped(reason)),
+        };
         if known {
             self.check_state()?;
         }
@@ -249,6 +253,7 @@ impl Node {
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
         supervisor::started();
         let cluster = &self.cluster;
+        tasks.spawn(cluster.tracer().clone().export(self.settings.name.clone(), stop.clone()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(usage::run(cluster.clone(), usage)));
         let place = announced::Place {
@@ -257,6 +262,7 @@ impl Node {
             client_url: self.settings.http_advertise.clone(),
         };
         tasks.spawn(stop.clone().run_until_cancelled_owned(announced::run(cluster.clone(), place)));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(feature_level::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(rotation::run(cluster.clone(), audit.clone())));
         let renewal =
             renewal::run(cluster.clone(), self.home.paths.clone(), self.settings.name.clone(), audit.clone());

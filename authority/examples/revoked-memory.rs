@@ -88,6 +88,7 @@ fn bootstrap(service: &ServiceId, key: &KeyId) -> Result<Bootstrap, Box<dyn Erro
             public_key: [0; 32],
         },
         config: Config::default(),
+        feature_level: 1,
     })
 }
 

@@ -8,6 +8,7 @@ mod bootstrap;
 mod cascade;
 mod certificates;
 mod circle;
+mod feature_level;
 mod groups;
 mod import;
 mod issue;
@@ -68,6 +69,7 @@ impl State {
             Action::TurnMasterKey(action) => self.turn_master_key(action),
             Action::DeclareLost(action) => self.declare_lost(action),
             Action::ReplaceSecrets(action) => self.replace_secrets(action),
+            Action::FeatureLevel(action) => self.change_feature_level(*action),
             Action::Purge(action) => self.purge(action),
             Action::RotateKey(action) => self.rotate_key(action),
             Action::NoteUse(action) => Ok(self.note_use(action)),

@@ -11,8 +11,8 @@ mod tokens;
 
 pub use circle::{ApproveMember, DismissMember, FollowFeed, FollowStep, InviteMember, SetCircleKey};
 pub use cluster::{
-    AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, LimitIssuer,
-    MintJoinToken, NewKey, Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
+    AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FeatureLevel, FirstAdministrator,
+    LimitIssuer, MintJoinToken, NewKey, Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
 };
 pub use master_key::{DeclareLost, ReplaceSecrets, TurnMasterKey};
 pub use people::{DeleteGroup, DeleteUser, PasswordChange, PutGroup, PutMode, PutUser};
@@ -159,6 +159,7 @@ pub enum Action {
     TurnMasterKey(Box<TurnMasterKey>) = 42,
     DeclareLost(DeclareLost) = 43,
     ReplaceSecrets(Box<ReplaceSecrets>) = 44,
+    FeatureLevel(FeatureLevel) = 50,
     LimitIssuer(Box<LimitIssuer>) = 70,
     SetCircleKey(Box<SetCircleKey>) = 71,
     ApproveMember(Box<ApproveMember>) = 72,
@@ -190,6 +191,7 @@ wire_enum!(Action {
     42 => TurnMasterKey(action),
     43 => DeclareLost(action),
     44 => ReplaceSecrets(action),
+    50 => FeatureLevel(action),
     70 => LimitIssuer(action),
     71 => SetCircleKey(action),
     72 => ApproveMember(action),
@@ -221,6 +223,8 @@ impl Action {
             Self::TurnMasterKey(_) => "replacing the master key",
             Self::DeclareLost(_) => "declaring a node lost",
             Self::ReplaceSecrets(_) => "replacing what a lost node knew",
+            Self::FeatureLevel(FeatureLevel::Support { .. }) => "telling what a node supports",
+            Self::FeatureLevel(FeatureLevel::Raise { .. }) => "raising the feature level",
             Self::Purge(_) => "purging what has expired",
             Self::RotateKey(_) => "rotating a key",
             Self::NoteUse(_) => "noting the use of tokens",

@@ -45,6 +45,8 @@ pub const PAGE_ENTRIES_MAX: usize = 10_000;
 /// Log entries that a generation of a cluster can have: the next one begins at the next multiple, so that no log index is
 /// used twice. Ten thousand entries a second take three years, and numbers up to 2^53 hold nine thousand generations.
 pub const GENERATION_ENTRIES: u64 = 1_000_000_000_000;
+/// The feature level that every version supports.
+pub const FIRST_FEATURE_LEVEL: u32 = 1;
 /// One record in a snapshot; larger is damage.
 pub const SNAPSHOT_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Entries of our feed that are kept one by one; what is older is in the list only.

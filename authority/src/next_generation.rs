@@ -210,7 +210,9 @@ impl State {
 
     fn first_node(&self, founder: &NodeRecord) -> Node {
         let record = NodeRecord { id: self.index, ..founder.clone() };
-        Node { record, role: NodeRole::Voter, admitted_at_ms: self.now_ms, votes: true }
+        // Whoever has read the state supports its level; what else it supports it will say.
+        let supports = self.feature_level;
+        Node { record, role: NodeRole::Voter, admitted_at_ms: self.now_ms, votes: true, supports }
     }
 
     /// Whether a key ended with an earlier generation.

@@ -48,9 +48,10 @@ impl State {
                 Actor::System | Actor::Operator => Ok(()),
                 _ => Err(forbidden(action.name(), "only the node itself does that")),
             },
-            Action::SetCircleKey(_) | Action::FollowFeed(_) | Action::ReplaceSecrets(_) => {
-                nodes_only(actor, action)
-            }
+            Action::SetCircleKey(_)
+            | Action::FollowFeed(_)
+            | Action::ReplaceSecrets(_)
+            | Action::FeatureLevel(_) => nodes_only(actor, action),
             Action::TurnMasterKey(turn) if !matches!(**turn, TurnMasterKey::Announce { .. }) => {
                 nodes_only(actor, action)
             }

@@ -147,6 +147,14 @@ pub enum Refusal {
     MasterKeyReplaced = 147,
     #[error("what a lost node knew is being replaced; join when that is done")]
     LostNodePending = 148,
+    #[error("node {node} is not a node of this cluster")]
+    NodeUnknown { node: u64 } = 150,
+    #[error("feature level {to} can't be written yet: node {node} supports {supports}")]
+    LevelNotSupported { to: u32, node: u64, supports: u32 } = 151,
+    #[error(
+        "the cluster writes at feature level {level}, and this node supports up to {supports}; run a newer version of circlet there"
+    )]
+    NodeTooOld { level: u32, supports: u32 } = 152,
     #[error("{issuer} is no member of the circle, or was approved anew meanwhile")]
     MemberUnknown { issuer: ServiceId } = 70,
     #[error("the feed of {issuer} has been followed further meanwhile")]
@@ -231,6 +239,9 @@ wire_enum!(Refusal {
     146 => NodeNotRemoved { node },
     147 => MasterKeyReplaced,
     148 => LostNodePending,
+    150 => NodeUnknown { node },
+    151 => LevelNotSupported { to, node, supports },
+    152 => NodeTooOld { level, supports },
     70 => MemberUnknown { issuer },
     71 => FeedMoved { issuer },
     72 => FeedBroken { issuer },

@@ -30,6 +30,7 @@ use crate::{
     codec::wire_struct,
     command::ClusterCa,
     config::{Config, ConfigChange},
+    limits::FIRST_FEATURE_LEVEL,
     next_generation::Begun,
     record::{
         CircleKey, FormerSecrets, Group, Invite, JoinToken, Key, KeyState, LostNode, Member, NextMasterKey,
@@ -127,7 +128,7 @@ impl State {
         Self {
             index: 0,
             now_ms: 0,
-            feature_level: 1,
+            feature_level: FIRST_FEATURE_LEVEL,
             cluster: None,
             config: Arc::default(),
             config_version: 0,

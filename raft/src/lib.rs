@@ -24,6 +24,7 @@
 //! | `transport` | the connections for them: mutual TLS, keys pinned |
 //! | `freshness` | how a node proves that its view is fresh |
 //! | [`sources`] | since when the view holds what somebody else had decided |
+//! | [`trace`] | the trace of a request, as far as it goes with a proposal |
 //! | `watch` | a value that many watch, in order |
 //! | [`offline`] | a data folder that no node has open |
 //! | [`replica`] | one member of the cluster, over any runtime and network |
@@ -56,6 +57,7 @@ pub mod sources;
 pub mod state_machine;
 pub mod status;
 pub mod storage;
+pub mod trace;
 mod transport;
 pub mod types;
 mod watch;
@@ -73,5 +75,6 @@ pub use settings::Settings;
 pub use snapshot_file::SnapshotFile;
 pub use sources::{SourceId, Sources};
 pub use status::{Member, Role, Status};
+pub use trace::{Observation, Observer, Stage, Trace};
 pub use transport::{Doorkeeper, Identity, KnockError, knock, public_key_digest};
 pub use types::{Answer, Committed, NodeId, Peer, Proposal, Types};

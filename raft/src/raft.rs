@@ -27,6 +27,7 @@ use crate::sources::SourceId;
 use crate::state_machine::StateMachine;
 use crate::status::Status;
 use crate::storage::Storage;
+use crate::trace::{Observer, Trace};
 use crate::transport::{Credentials, Doorman, Identity, Listener, Listening, TlsDial};
 use crate::types::{Committed, NodeId, Peer};
 
@@ -115,7 +116,21 @@ impl<M: Machine> Raft<M> {
 
     /// Has the cluster decide a command; returns when this node's view holds it.
     pub async fn propose(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {
-        self.have(async move |replica| replica.propose(command).await).await
+        self.propose_traced(command, None).await
+    }
+
+    /// The same for a request that belongs to a trace, which the leader is told.
+    pub async fn propose_traced(
+        &self,
+        command: Vec<u8>,
+        trace: Option<Trace>,
+    ) -> Result<Committed, ProposeError> {
+        self.have(async move |replica| replica.propose_traced(command, trace).await).await
+    }
+
+    /// Has this one told of proposals that carry a trace, while this node leads.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.node.replica.observe(observer);
     }
 
     /// A view that is proven fresh as of an instant later than `newer_than`, or later than this call. Requests

@@ -10,7 +10,7 @@ mod status;
 mod upkeep;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use openraft::alias::LogIdOf;
@@ -41,6 +41,7 @@ use crate::replica::introduction::Introductions;
 use crate::settings::Settings;
 use crate::snapshot_file::FileMachine;
 use crate::sources::{SourceId, Sources};
+use crate::trace::{Observed, Observer};
 use crate::types::{NodeId, Peer, Types};
 use crate::watch;
 
@@ -113,6 +114,8 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     stopped: watch::Sender<Option<String>>,
     /// How often another node led than before.
     leader_changes: AtomicU64,
+    /// Who is told of proposals that carry a trace.
+    observer: OnceLock<Arc<dyn Observer>>,
 }
 
 impl<M, R, S> Replica<M, R, S>
@@ -173,6 +176,7 @@ where
             stop: CancellationToken::new(),
             stopped: watch::Sender::new(None),
             leader_changes: AtomicU64::new(0),
+            observer: OnceLock::new(),
         });
         replica.spawn_tasks(parts.salt);
         Ok(replica)
@@ -201,6 +205,11 @@ where
         detach::<R>(async move {
             R::select2(this.stop.cancelled(), this.supervise()).await;
         });
+    }
+
+    /// Has this one told of proposals that carry a trace; the first who asks for that is.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        let _ = self.observer.set(observer);
     }
 
     /// Ends when the replica is shut down; for whoever brings it connections.
@@ -473,7 +482,8 @@ where
                 Err(error) => Said::Failed(error.to_string()),
             },
             Ask::ReadIndex { nonce } => self.confirm_read_index(nonce).await,
-            Ask::Propose(command) => self.decide(command).await,
+            Ask::Propose(command) => self.decide(command, Observed::default()).await,
+            Ask::ProposeTraced { command, trace } => self.decide_traced(command, trace).await,
             Ask::Change(change) => self.change_here(change).await,
             Ask::Clock => Said::Clock { wall_ms: self.clocks.wall_ms(), standing: self.standing() },
             Ask::Members => self.members_as_confirmed().await,

@@ -86,20 +86,23 @@ fn for_people(status: &Value) -> String {
         age => format!("fresh as of {age} ms ago"),
     };
     let head = format!(
-        "{}, asked node {}: {leader}, term {}, applied {}, {age}",
+        "{}, asked node {}: {leader}, term {}, applied {}, {age}, feature level {}",
         table::cell(&status["service_id"]),
         status["node"],
         status["term"],
         table::cell(&status["applied"]),
+        status["feature_level"],
     );
-    let mut rows =
-        table::rows(&status["nodes"], &["id", "name", "role", "leader", "answers", "url", "peer", "matched"]);
+    let mut rows = table::rows(
+        &status["nodes"],
+        &["id", "name", "role", "leader", "answers", "url", "peer", "matched", "supports"],
+    );
     for row in &mut rows {
         for flag in row.iter_mut().skip(3).take(2) {
             *flag = flag.replace("true", "yes").replace("false", "no");
         }
     }
-    let columns = ["ID", "NAME", "ROLE", "LEADER", "ANSWERS", "URL", "PEER", "MATCHED"];
+    let columns = ["ID", "NAME", "ROLE", "LEADER", "ANSWERS", "URL", "PEER", "MATCHED", "LEVEL"];
     [verdict::of(status), head, table::table(&columns, &rows)].join("\n\n")
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::MatchedPath;
 use axum::http::{HeaderMap, Method, StatusCode};
+use circlet_raft::Trace;
 use serde_json::json;
 
 use super::edge::Edge;
@@ -66,16 +67,16 @@ impl Attempt {
     pub(super) fn failed(
         &self,
         edge: &Edge,
-        asked: (&Method, &RequestId, IpAddr),
+        asked: (&Method, &RequestId, Trace, IpAddr),
         failure: &Failure,
         status: StatusCode,
     ) {
-        let (method, request_id, address) = asked;
+        let (method, request_id, trace_id, address) = asked;
         let (route, reason) = (self.route(), failure.reason());
         if status.is_server_error() {
-            tracing::warn!(%request_id, %method, route, status = status.as_u16(), reason, "request failed");
+            tracing::warn!(%request_id, %trace_id, %method, route, status = status.as_u16(), reason, "request failed");
         } else {
-            tracing::debug!(%request_id, %method, route, status = status.as_u16(), reason, "request refused");
+            tracing::debug!(%request_id, %trace_id, %method, route, status = status.as_u16(), reason, "request refused");
         }
         if !is_refusal(failure) || !edge.cluster.published().view.config().audit_enabled {
             return;

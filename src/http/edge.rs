@@ -27,6 +27,7 @@ use crate::home::settings::ConnectionsMax;
 use crate::home::{Network, Paths};
 use crate::metrics::{Counts, Metrics, Sources, Work};
 use crate::password::Passwords;
+use crate::trace::{self, Kind};
 use crate::usecase::failure::{Code, Failure};
 use crate::watched::Watched;
 
@@ -108,7 +109,10 @@ pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, 
     let begun = Instant::now();
     let (under_way, before) = edge.counts.begin();
     path::fold_slashes(request.uri_mut());
-    let request_id = RequestId::of(request.headers());
+    let tracer = edge.cluster.tracer();
+    let (trace, origin) = trace::of_request(request.headers(), tracer);
+    let mut span = tracer.begin(trace, origin.parent(), Kind::Server, "request");
+    let request_id = RequestId::of(request.headers(), trace, origin);
     let shape = path::shape(request.uri().path());
     let address = edge.client_address(request.headers(), peer(&request));
     let method = request.method().clone();
@@ -118,11 +122,11 @@ pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, 
     let readable = path::readable(request.uri().path());
     let mut response = match readable.and_then(|()| admit(&edge, &method, request.uri().path(), before)) {
         Err(failure) => failure.into_response(),
-        Ok(()) => caught(&request_id, next.run(request)).await,
+        Ok(()) => trace::within(trace, caught(&request_id, next.run(request))).await,
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         edge.counts.rejected(failure.word());
-        attempt.failed(&edge, (&method, &request_id, address), &failure, failure.status(shape));
+        attempt.failed(&edge, (&method, &request_id, trace, address), &failure, failure.status(shape));
         let allow = response.headers_mut().remove(ALLOW);
         response = failure.answer(shape, &request_id);
         response.headers_mut().extend(allow.map(|methods| (ALLOW, spaced(&methods))));
@@ -130,6 +134,14 @@ pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, 
     response.headers_mut().insert(X_REQUEST_ID, request_id.header());
     let work = Work::of(method.as_str(), attempt.route());
     edge.counts.answered(work, response.status().as_u16(), begun.elapsed());
+    span.rename(|| format!("{method} {}", attempt.route()));
+    span.note("http.request.method", &method);
+    span.note("http.route", attempt.route());
+    span.note("http.response.status_code", &response.status().as_u16());
+    span.note("circlet.request_id", &request_id);
+    if response.status().is_server_error() {
+        span.fail();
+    }
     drop(under_way);
     response
 }
@@ -203,7 +215,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_panics_is_an_internal_error_with_the_requests_id() {
-        let id = RequestId::of(&HeaderMap::new());
+        let headers = HeaderMap::new();
+        let (trace, origin) = trace::of_request(&headers, &trace::Tracer::default());
+        let id = RequestId::of(&headers, trace, origin);
         let mut response = caught(&id, async { panic!("a defect") }).await;
         let failure = response.extensions_mut().remove::<Failure>().unwrap();
         assert_eq!((failure.code(), failure.status(Shape::OAuth).as_u16()), (Code::Internal, 500));

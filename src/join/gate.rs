@@ -104,6 +104,7 @@ async fn admit_by_token(
         client_url: request.client_url.clone(),
         public_key: certificates::pin(&public_key),
         votes: !request.learner,
+        supports: request.supports,
     }));
     let node_id = record(cluster, action, &request, &public_key).await?;
     // The token was redeemed: from here on only the same node gets the same again.
@@ -135,6 +136,7 @@ async fn admit_by_key(
         client_url: request.client_url.clone(),
         public_key: certificates::pin(&public_key),
         votes: !request.learner,
+        supports: request.supports,
     }));
     let node_id = record(cluster, action, &request, &public_key).await?;
     let answer = answer(cluster, node_id, &request, &public_key, None)?;

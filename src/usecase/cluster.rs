@@ -41,6 +41,7 @@ pub(crate) async fn status(
     Ok(json!({
         "service_id": view.service_id().map(ToString::to_string),
         "generation": view.generation(),
+        "feature_level": view.feature_level(),
         "node": status.id,
         "role": role_text(status.role),
         "leader": status.leader,
@@ -141,6 +142,7 @@ fn describe(node: &Node, status: &Status) -> Value {
         "url": record.client_url,
         "peer": record.peer_address,
         "role": node_role_text(node.role),
+        "supports": node.supports,
         "leader": status.leader == Some(record.id),
         "matched": member.and_then(|member| member.matched),
         "clock_offset_ms": member.and_then(|member| member.clock_offset_ms),

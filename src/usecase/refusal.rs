@@ -116,6 +116,8 @@ fn row(refusal: &Refusal) -> (Code, &'static str) {
         R::NodeNotRemoved { .. } => (Code::Conflict, "node_not_removed"),
         R::JoinKeyOff => (Code::Forbidden, "join_key_off"),
         R::JoinTokenUsed => (Code::Conflict, "join_token_used"),
+        R::NodeUnknown { .. } => (Code::NotFound, "node_unknown"),
+        R::LevelNotSupported { .. } | R::NodeTooOld { .. } => (Code::Conflict, "feature_level"),
         R::NodeTaken { .. } => (Code::Conflict, "node_taken"),
         R::KeyOfRemovedNode { .. } => (Code::Conflict, "key_of_removed_node"),
         R::MarkUnknown { .. } | R::MarkTooYoung { .. } => (Code::Conflict, "purge_mark"),

@@ -10,6 +10,7 @@ mod bad_input;
 mod circle;
 mod cluster;
 mod doctor;
+mod encrypted;
 mod entitled;
 mod heir;
 mod keys;

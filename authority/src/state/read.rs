@@ -27,10 +27,16 @@ impl State {
         self.now_ms
     }
 
-    /// The formats that every node of the cluster can read.
+    /// The feature level: what is written follows it, and every node of the cluster can read it.
     #[must_use]
     pub fn feature_level(&self) -> u32 {
         self.feature_level
+    }
+
+    /// The highest level that every node supports, as far as they have said; `None` while no node is known.
+    #[must_use]
+    pub fn supported_by_all(&self) -> Option<u32> {
+        self.nodes.values().map(|node| node.supports).min()
     }
 
     /// What the cluster is called; `None` before its first entry.

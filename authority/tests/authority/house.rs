@@ -83,6 +83,7 @@ pub(crate) fn bootstrap() -> Bootstrap {
         },
         founder: node("n1", 1),
         config: Config::default(),
+        feature_level: 1,
     }
 }
 

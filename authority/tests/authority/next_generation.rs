@@ -120,6 +120,7 @@ proptest! {
             client_url: String::new(),
             public_key: hash("late"),
             votes: true,
+            supports: 1,
         };
         let joined = refused(&restored, Actor::System, Action::AdmitNode(Box::new(admit)));
         prop_assert_eq!(joined, Some(Refusal::JoinTokenUnknown));

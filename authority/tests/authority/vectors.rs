@@ -9,11 +9,11 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use circlet_authority::{
     Action, Actor, AdmitByKey, AdmitNode, Command, DeleteGroup, DeleteUser, Descendants, DistrustIssuer,
-    Generation, Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits, KeyOrigin,
-    MintJoinToken, NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup, PutMode,
-    PutUser, RefreshOverrides, RefreshToken, Refusal, ReplaceCa, RevokeBefore, RevokeNote, RevokeTarget,
-    RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer,
-    UserStatus, Whom,
+    FeatureLevel, Generation, Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits,
+    KeyOrigin, MintJoinToken, NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup,
+    PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, ReplaceCa, RevokeBefore, RevokeNote,
+    RevokeTarget, RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord,
+    TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject};
 
@@ -187,12 +187,13 @@ fn admit() -> AdmitNode {
         client_url: record.client_url,
         public_key: record.public_key,
         votes: true,
+        supports: 2,
     }
 }
 
 fn admit_by_key() -> AdmitByKey {
     let AdmitNode { name, peer_address, client_url, public_key, .. } = admit();
-    AdmitByKey { name, peer_address, client_url, public_key, votes: true }
+    AdmitByKey { name, peer_address, client_url, public_key, votes: true, supports: 2 }
 }
 
 fn replace_ca() -> ReplaceCa {
@@ -259,6 +260,11 @@ fn actions() -> Vec<(&'static str, Action)> {
     ];
     all.extend(circle::actions());
     all.extend(secrets::actions());
+    let level = |change| Action::FeatureLevel(change);
+    all.extend([
+        ("feature-level-support", level(FeatureLevel::Support { node: 7, level: 2 })),
+        ("feature-level-raise", level(FeatureLevel::Raise { to: 2 })),
+    ]);
     all
 }
 
@@ -296,7 +302,7 @@ fn every_action_and_actor_keeps_its_bytes() {
         names.insert(command.action.name());
         rows.push((label.to_owned(), bytes));
     }
-    assert_eq!(names.len(), 28, "an action has no vector");
+    assert_eq!(names.len(), 30, "an action has no vector");
     frozen("commands.hex", &rows);
 }
 

@@ -13,6 +13,7 @@ use tokio_util::bytes::Bytes;
 use crate::network::Lane;
 use crate::network::acknowledged::Standing;
 use crate::sources::SourceId;
+use crate::trace::Trace;
 use crate::types::{NodeId, Peer, Types};
 
 /// The version of everything in this file.
@@ -86,6 +87,12 @@ pub(crate) enum Ask<R: AsyncRuntime> {
     Members,
     /// Something beside the log.
     Aside(#[serde(with = "crate::types::raw_bytes")] Vec<u8>),
+    /// As [`Ask::Propose`], with the trace of the request that it comes from; from feature level 2 on.
+    ProposeTraced {
+        #[serde(with = "crate::types::raw_bytes")]
+        command: Vec<u8>,
+        trace: Trace,
+    },
 }
 
 /// What they answer.

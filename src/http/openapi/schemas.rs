@@ -470,6 +470,7 @@ fn node() -> Vec<(&'static str, Value)> {
             object([
                 ("service_id", or_null("string"), Always),
                 ("generation", whole(), Always),
+                ("feature_level", whole(), Always),
                 ("node", whole(), Always),
                 ("role", text(), Always),
                 ("leader", or_null("integer"), Always),

@@ -86,6 +86,7 @@ impl Here {
                 public_key: [0; 32],
             },
             config: Config::default(),
+            feature_level: 1,
         };
         let mut here = Self { state: State::new(), first };
         here.apply(Action::Bootstrap(Box::new(bootstrap)));

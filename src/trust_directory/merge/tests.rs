@@ -59,6 +59,7 @@ impl Case {
                 public_key: [0; 32],
             },
             config: Config::default(),
+            feature_level: 1,
         };
         let mut case = Self {
             state: State::new(),

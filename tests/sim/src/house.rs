@@ -166,6 +166,7 @@ pub fn bootstrap(founder: &Peer, config: Config) -> Action {
             public_key: founder.public_key,
         },
         config,
+        feature_level: 1,
     }))
 }
 

@@ -108,7 +108,12 @@ fn refusals_with_tags() -> Vec<(u8, Refusal)> {
         Refusal::MasterKeyReplaced,
         Refusal::LostNodePending,
     ];
-    (70..).zip(circle).chain((140..).zip(secrets)).collect()
+    let later = [
+        (150, Refusal::NodeUnknown { node: 7 }),
+        (151, Refusal::LevelNotSupported { to: 2, node: 7, supports: 1 }),
+        (152, Refusal::NodeTooOld { level: 2, supports: 1 }),
+    ];
+    (70..).zip(circle).chain((140..).zip(secrets)).chain(later).collect()
 }
 
 #[test]
