@@ -38,10 +38,10 @@ pub use codec::{DecodeError, FORMAT_VERSION};
 pub use command::{
     Action, Actor, AdmitByKey, AdmitNode, ApproveMember, Bootstrap, ClusterCa, Command, DeleteGroup,
     DeleteUser, DismissMember, DistrustIssuer, FirstAdministrator, FollowFeed, FollowStep, ImportTokens,
-    ImportedToken, InviteMember, IssueToken, LimitIssuer, MintJoinToken, NewKey, NoteUse, PasswordChange,
-    PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, ReplaceCa,
-    RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetCircleKey, SetConfig, Stamp, TokenActor,
-    TrustIssuer, Whom,
+    ImportedToken, InviteMember, IssueToken, LimitIssuer, MintJoinToken, NewKey, NoteTaken, NoteUse,
+    PasswordChange, PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken,
+    ReplaceCa, ReplaceCircleKey, RevokeBefore, RevokeForMember, RevokeTarget, RevokeToken, RotateKey,
+    SetCircleKey, SetConfig, Stamp, TokenActor, ToldKey, TrustIssuer, Whom,
 };
 pub use config::{Config, ConfigChange, ConfigError, Setting, Unit};
 pub use judge::Judgement;

@@ -214,6 +214,7 @@ impl State {
             overlap_secs: 0,
             confirmed: BTreeSet::new(),
             plain_until: 0,
+            told_at: 0,
         }
     }
 

@@ -48,7 +48,10 @@ impl State {
                 Actor::System | Actor::Operator => Ok(()),
                 _ => Err(forbidden(action.name(), "only the node itself does that")),
             },
-            Action::SetCircleKey(_) | Action::FollowFeed(_) => match actor {
+            Action::SetCircleKey(_)
+            | Action::FollowFeed(_)
+            | Action::NoteTaken(_)
+            | Action::RevokeForMember(_) => match actor {
                 Actor::System => Ok(()),
                 _ => Err(forbidden(action.name(), "only the node itself does that")),
             },
