@@ -7,6 +7,7 @@
 
 pub(crate) mod ask;
 mod follow;
+pub mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

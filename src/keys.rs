@@ -160,7 +160,8 @@ impl Keys {
         let issuer = view.service_id().ok_or_else(|| KeyUnavailable::Absent(describe(&which)))?;
         let latest = view.feed_end().sequence;
         let key = self.circle_key(view)?;
-        FeedAnswer::sign(&key, issuer, position, latest, nonce, content)
+        let successions = view.circle_key().map(|key| key.successions.clone()).unwrap_or_default();
+        FeedAnswer::sign(&key, issuer, position, latest, nonce, successions, content)
             .ok_or_else(|| KeyUnavailable::NotAKey(describe(&which)))
     }
 

@@ -156,7 +156,7 @@ pub enum Refusal {
     #[error("{issuer} has said that key {kid} ended; it is not trusted again")]
     KeyEnded { kid: KeyId, issuer: ServiceId } = 80,
     #[error(
-        "{issuer} may not revoke tokens of this cluster; an administrator here allows it with `circlet trust limit {issuer} --revoke true`"
+        "{issuer} may not revoke tokens of this cluster; an administrator here allows it with `circlet circle limits {issuer} --revoke true`"
     )]
     MemberMayNotRevoke { issuer: ServiceId } = 81,
 }

@@ -64,6 +64,12 @@ pub(super) async fn pair(call: Call) -> Result<Response, Failure> {
     Ok(answer::json(&json!({ "proof": proof })))
 }
 
+pub(super) async fn rotate_key(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let (fingerprint, index) = circle::rotate(&session).await?;
+    Ok(answer::at_index(answer::json(&json!({ "circle_key": fingerprint })), index))
+}
+
 pub(super) async fn dismiss(Path(named): Path<String>, call: Call) -> Result<Response, Failure> {
     let session = call.known_session().await?;
     let index = circle::dismiss(&session, &named).await?;
