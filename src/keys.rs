@@ -16,7 +16,7 @@ use crate::invitation;
 use crate::join_token;
 use crate::reference_token::ReferenceTokens;
 use crate::refresh_token::RefreshTokens;
-use crate::seal::{Label, MasterKey, SealBroken};
+use crate::seal::{self, Label, MasterKey, SealBroken};
 use crate::secret::Secret;
 
 /// Why a key can't be used on this node.
@@ -76,6 +76,12 @@ impl RefreshSecret {
     #[must_use]
     pub fn invite_secret(&self, id: &[u8; 16]) -> Secret {
         invitation::secret_of(&self.secret, id)
+    }
+
+    /// What proves that this cluster made a challenge.
+    #[must_use]
+    pub fn challenge_secret(&self) -> [u8; 32] {
+        seal::derive(&self.secret, "circlet revoke challenge")
     }
 
     /// The secret of the join token with this id.

@@ -48,6 +48,17 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
             ]),
         ),
         ("Guest", object(["id", "introduction", "proof"].map(|name| (name, text(), Always)))),
+        ("Challenge", object([("challenge", text(), Always)])),
+        (
+            "RevokeOrder",
+            object(
+                ["member", "token_id", "by", "challenge", "nonce", "signature"]
+                    .map(|name| (name, text(), Always))
+                    .into_iter()
+                    .chain([("cascade", flag(), Maybe)]),
+            ),
+        ),
+        ("Verdict", object(["verdict", "signature"].map(|name| (name, text(), Always)))),
         ("CircleKey", object([("circle_key", text(), Always)])),
         ("Paired", object([("proof", text(), Always)])),
     ]
