@@ -7,7 +7,7 @@
 
 pub(crate) mod ask;
 mod follow;
-pub(crate) mod forward;
+pub mod forward;
 pub mod told;
 
 use std::collections::BTreeMap;

@@ -20,45 +20,49 @@ const MADE_BYTES: usize = 8;
 const RANDOM_BYTES: usize = 16;
 const MAC_BYTES: usize = 32;
 /// The longest name of an administrator that is carried along, in bytes.
-pub(crate) const BY_BYTES_MAX: usize = 512;
+pub const BY_BYTES_MAX: usize = 512;
 
 /// A member asks the issuer of a token to revoke it.
 #[derive(Clone, Debug)]
-pub(crate) struct Order<'a> {
+pub struct Order<'a> {
     /// Whose token it is.
-    pub(crate) issuer: &'a ServiceId,
+    pub issuer: &'a ServiceId,
     /// Who asks.
-    pub(crate) member: &'a ServiceId,
+    pub member: &'a ServiceId,
     /// From the issuer.
-    pub(crate) challenge: Vec<u8>,
+    pub challenge: Vec<u8>,
     /// From the member.
-    pub(crate) nonce: [u8; 32],
+    pub nonce: [u8; 32],
     /// The token.
-    pub(crate) id: TokenId,
+    pub id: TokenId,
     /// Whether what was created with it ends as well.
-    pub(crate) cascade: bool,
+    pub cascade: bool,
     /// The administrator of the member who wants it.
-    pub(crate) by: &'a str,
+    pub by: &'a str,
 }
 
 impl Order<'_> {
     /// The member's signature.
-    pub(crate) fn sign(&self, key: &SigningKey) -> Vec<u8> {
+    #[must_use]
+    pub fn sign(&self, key: &SigningKey) -> Vec<u8> {
         key.sign(&self.signed_bytes())
     }
 
     /// Whether the member's circle key signed it.
-    pub(crate) fn is_signed_by(&self, key: CirclePublicKey, signature: &[u8]) -> bool {
+    #[must_use]
+    pub fn is_signed_by(&self, key: CirclePublicKey, signature: &[u8]) -> bool {
         key.verifies(self.member, &self.signed_bytes(), signature)
     }
 
     /// The issuer's signature under its verdict on this order.
-    pub(crate) fn sign_verdict(&self, key: &SigningKey, verdict: &str) -> Vec<u8> {
+    #[must_use]
+    pub fn sign_verdict(&self, key: &SigningKey, verdict: &str) -> Vec<u8> {
         key.sign(&self.verdict_bytes(verdict))
     }
 
     /// Whether a verdict on this order is the issuer's.
-    pub(crate) fn is_verdict(&self, key: CirclePublicKey, verdict: &str, signature: &[u8]) -> bool {
+    #[must_use]
+    pub fn is_verdict(&self, key: CirclePublicKey, verdict: &str, signature: &[u8]) -> bool {
         key.verifies(self.issuer, &self.verdict_bytes(verdict), signature)
     }
 
@@ -86,7 +90,8 @@ impl Order<'_> {
 }
 
 /// A challenge for a member. Any node of the cluster can tell it from one that it didn't make, and nobody remembers it.
-pub(crate) fn challenge(secret: &[u8; 32], member: &ServiceId, now_secs: u64) -> Vec<u8> {
+#[must_use]
+pub fn challenge(secret: &[u8; 32], member: &ServiceId, now_secs: u64) -> Vec<u8> {
     let mut out = now_secs.to_be_bytes().to_vec();
     let mut random = [0; RANDOM_BYTES];
     rand::fill(&mut random);
@@ -97,7 +102,8 @@ pub(crate) fn challenge(secret: &[u8; 32], member: &ServiceId, now_secs: u64) ->
 }
 
 /// Whether this cluster made a challenge for that member, a moment ago.
-pub(crate) fn is_challenge(secret: &[u8; 32], member: &ServiceId, now_secs: u64, challenge: &[u8]) -> bool {
+#[must_use]
+pub fn is_challenge(secret: &[u8; 32], member: &ServiceId, now_secs: u64, challenge: &[u8]) -> bool {
     let Some((said, proof)) = challenge.split_at_checked(MADE_BYTES + RANDOM_BYTES) else { return false };
     let Some(made) = said.first_chunk::<MADE_BYTES>() else { return false };
     let made = u64::from_be_bytes(*made);

@@ -45,7 +45,14 @@ pub(super) async fn issuer_of(
     let member = view.member(&claims.issuer).filter(|member| member.mutual);
     // What nobody signed names no token.
     let signed = verify_signature(&parsed, view.key_set()).is_ok();
-    Ok(member.filter(|_| signed).and_then(|member| claims.id.map(|id| (Arc::clone(member), id))))
+    let member = member.filter(|_| signed);
+    // The issuer has said so in the token itself: what carries an index says if it is revocable.
+    let lasting = claims.index.is_some() && claims.expires_at.is_some() && claims.revocable != Some(true);
+    if let (Some(_), Some(id), true) = (member, claims.id, lasting) {
+        let expires_at = claims.expires_at;
+        return Err(refusal::failure(&Refusal::NotRevocable { id, expires_at }));
+    }
+    Ok(member.and_then(|member| claims.id.map(|id| (Arc::clone(member), id))))
 }
 
 /// The member that a caller names as the issuer of a token.

@@ -55,8 +55,10 @@ impl State {
         told: &[ToldKey],
     ) -> Result<bool, &'static str> {
         let (issuer, kid) = (member.approved.issuer.clone(), KeyId::of_certificate(certificate));
-        let known = self.circle.get(&kid);
-        if let Some(known) = known {
+        if self.keyring.contains_key(&kid) {
+            return Err("key_of_ours");
+        }
+        if let Some(known) = self.circle.get(&kid) {
             return if known.issuer.same_service(&issuer) { Ok(false) } else { Err("key_of_another") };
         }
         // What a person distrusted here, or the member itself ended, doesn't come back by being told again.
@@ -88,7 +90,7 @@ impl State {
     /// Whether a key may be this member's: not ours, nobody else's, and not too many.
     fn check_told(&self, member: &Member, key: &ToldKey) -> Result<(), &'static str> {
         let issuer = &member.approved.issuer;
-        if self.keyring.values().any(|own| own.kid == key.kid || own.spki_der == key.spki_der) {
+        if self.keyring.values().any(|own| own.spki_der == key.spki_der) {
             return Err("key_of_ours");
         }
         let mut same = self.circle.values().filter(|other| other.spki_der == key.spki_der);
