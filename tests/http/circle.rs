@@ -229,7 +229,7 @@ async fn ask_for_a_revoke(t: &mut Transcript<'_>, stranger: &Stranger) {
     t.ask(Method::POST, &path, As::Nobody, Body::Json(body)).await;
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

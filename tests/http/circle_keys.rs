@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::circle::{
-    CIRCLE, Liar, Lie, PATIENCE, Stranger, TOKENS, listed, member, post, serve, set, verified, verify,
+    CIRCLE, Liar, Lie, PATIENCE, Stranger, TOKENS, hex, listed, member, post, serve, set, verified, verify,
 };
 use crate::server::Server;
 use crate::transcript::{Answer, As, Body, Transcript};
@@ -291,8 +291,7 @@ async fn a_circle_key_that_names_two_successors_is_believed_no_more() {
     let fork = broken["faults"].as_array().unwrap().iter().find(|kept| kept["fault"] == "key_fork").unwrap();
     let mut evidence = Vec::new();
     second.put(&mut evidence);
-    let evidence: String = evidence.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(fork["evidence"], evidence.as_str());
+    assert_eq!(fork["evidence"], hex(&evidence).as_str());
     assert_eq!(broken["circle_key"], next.as_str(), "it is not believed");
     let unknown = |answer: &Answer| answer.status == 401 && answer.text.contains("foreign_unknown");
     verified(&t, &good, "broken", unknown).await;

@@ -49,13 +49,14 @@ impl State {
                 key.overlap_secs
             ));
         }
-        let nodes = self.unconfirmed(key).map(|id| id.to_string()).collect();
+        let nodes: Vec<String> = self.unconfirmed(key).map(|id| id.to_string()).collect();
         let patience = unsigned(self.config.verify_max_isolation);
-        let by_nodes = waits_for("not yet unsealed by these nodes", nodes, patience, age_secs);
-        let members = self.members_unaware(key).map(|member| member.approved.name.clone()).collect();
+        let by_nodes = waits_for("not yet unsealed by these nodes", &nodes, patience, age_secs);
+        let members: Vec<String> =
+            self.members_unaware(key).map(|member| member.approved.name.clone()).collect();
         let patience = unsigned(self.config.circle_key_wait);
         by_nodes.or_else(|| {
-            waits_for("not yet taken over by these members of the circle", members, patience, age_secs)
+            waits_for("not yet taken over by these members of the circle", &members, patience, age_secs)
         })
     }
 
@@ -97,7 +98,7 @@ impl State {
 }
 
 /// That somebody is waited for, while it lasts.
-fn waits_for(what: &str, missing: Vec<String>, patience: u64, age_secs: u64) -> Option<String> {
+fn waits_for(what: &str, missing: &[String], patience: u64, age_secs: u64) -> Option<String> {
     let left = patience.saturating_sub(age_secs);
     let missing = Some(missing.join(", ")).filter(|missing| !missing.is_empty() && left > 0)?;
     Some(format!("{what}: {missing}; they are waited for {left} s more"))

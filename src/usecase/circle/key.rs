@@ -1,6 +1,6 @@
 //! Our circle key on its way to the next one, and what members say under theirs.
 
-use circlet_authority::{Action, Actor, NoteTaken, ReplaceCircleKey, SealedKind, State};
+use circlet_authority::{Action, Actor, NoteTaken, Outcome, ReplaceCircleKey, SealedKind, State};
 use circlet_token::feed::{CirclePublicKey, FeedPosition, Succession, Taken};
 use circlet_token::{ServiceId, SigningKey};
 use serde_json::json;
@@ -67,10 +67,11 @@ pub(crate) async fn note_taken(cluster: &Cluster, member: &ServiceId, at: FeedPo
         return;
     }
     let note = NoteTaken { issuer: member.clone(), member: known.since_index, at };
-    match cluster.decide(Actor::System, Action::NoteTaken(note)).await {
-        Ok(_) => {
-            tracing::info!(%member, "a member of the circle has taken over the key that shall sign next")
+    match cluster.decide(Actor::System, Action::NoteTaken(note)).await.map(|decided| decided.outcome) {
+        Ok(Outcome::Done) => {
+            tracing::info!(%member, "a member of the circle has taken over the key that shall sign next");
         }
+        Ok(outcome) => tracing::debug!(%member, ?outcome, "what a member has taken over was not noted"),
         Err(error) => tracing::debug!(%member, %error, "what a member has taken over could not be noted"),
     }
 }
