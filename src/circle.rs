@@ -7,6 +7,8 @@
 
 pub(crate) mod ask;
 mod follow;
+pub mod forward;
+pub mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

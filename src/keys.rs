@@ -16,7 +16,7 @@ use crate::invitation;
 use crate::join_token;
 use crate::reference_token::ReferenceTokens;
 use crate::refresh_token::RefreshTokens;
-use crate::seal::{Label, MasterKey, SealBroken, hex};
+use crate::seal::{self, Label, MasterKey, SealBroken, hex};
 use crate::secret::Secret;
 
 /// Why a key can't be used on this node.
@@ -84,6 +84,12 @@ impl RefreshSecret {
     #[must_use]
     pub fn invite_secret(&self, id: &[u8; 16]) -> Secret {
         invitation::secret_of(&self.secret, id)
+    }
+
+    /// What proves that this cluster made a challenge.
+    #[must_use]
+    pub fn challenge_secret(&self) -> [u8; 32] {
+        seal::derive(&self.secret, "circlet revoke challenge")
     }
 
     /// The secret of the join token with this id.
@@ -207,7 +213,8 @@ impl Keys {
         let issuer = view.service_id().ok_or_else(|| KeyUnavailable::Absent(describe(&which)))?;
         let latest = view.feed_end().sequence;
         let key = self.circle_key(view)?;
-        FeedAnswer::sign(&key, issuer, position, latest, nonce, content)
+        let successions = view.circle_key().map(|key| key.successions.clone()).unwrap_or_default();
+        FeedAnswer::sign(&key, issuer, position, latest, nonce, successions, content)
             .ok_or_else(|| KeyUnavailable::NotAKey(describe(&which)))
     }
 

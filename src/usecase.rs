@@ -10,6 +10,7 @@ pub(crate) mod circle;
 pub mod cluster;
 pub(crate) mod config;
 pub(crate) mod failure;
+pub(crate) mod forward;
 pub(crate) mod groups;
 pub(crate) mod import;
 pub(crate) mod issue;

@@ -8,6 +8,7 @@ mod bootstrap;
 mod cascade;
 mod certificates;
 mod circle;
+mod circle_key;
 mod feature_level;
 mod groups;
 mod import;
@@ -21,6 +22,7 @@ mod refresh;
 mod revoke;
 mod revoke_before;
 mod settings;
+mod told_keys;
 mod trust;
 mod usage;
 mod users;
@@ -80,6 +82,9 @@ impl State {
             Action::DismissMember(action) => Ok(self.dismiss_member(action)),
             Action::InviteMember(action) => self.invite_member(action),
             Action::FollowFeed(action) => self.follow_feed(action),
+            Action::NoteTaken(action) => self.note_taken(action),
+            Action::ReplaceCircleKey(action) => self.replace_circle_key(action),
+            Action::RevokeForMember(action) => self.revoke_for_member(actor, action),
         }
     }
 

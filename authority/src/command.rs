@@ -9,7 +9,10 @@ mod master_key;
 mod people;
 mod tokens;
 
-pub use circle::{ApproveMember, DismissMember, FollowFeed, FollowStep, InviteMember, SetCircleKey};
+pub use circle::{
+    ApproveMember, DismissMember, FollowFeed, FollowStep, InviteMember, NoteTaken, ReplaceCircleKey,
+    RevokeForMember, SetCircleKey, ToldKey,
+};
 pub use cluster::{
     AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FeatureLevel, FirstAdministrator,
     LimitIssuer, MintJoinToken, NewKey, Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
@@ -166,6 +169,9 @@ pub enum Action {
     DismissMember(DismissMember) = 73,
     InviteMember(InviteMember) = 74,
     FollowFeed(Box<FollowFeed>) = 75,
+    NoteTaken(NoteTaken) = 76,
+    ReplaceCircleKey(Box<ReplaceCircleKey>) = 77,
+    RevokeForMember(RevokeForMember) = 78,
 }
 wire_enum!(Action {
     1 => Bootstrap(action),
@@ -198,6 +204,9 @@ wire_enum!(Action {
     73 => DismissMember(action),
     74 => InviteMember(action),
     75 => FollowFeed(action),
+    76 => NoteTaken(action),
+    77 => ReplaceCircleKey(action),
+    78 => RevokeForMember(action),
 });
 
 impl Action {
@@ -235,6 +244,9 @@ impl Action {
             Self::DismissMember(_) => "dismissing a member of the circle",
             Self::InviteMember(_) => "inviting a member into the circle",
             Self::FollowFeed(_) => "following a feed",
+            Self::NoteTaken(_) => "noting what a member has taken over",
+            Self::ReplaceCircleKey(_) => "replacing the circle key",
+            Self::RevokeForMember(_) => "revoking a token for a member of the circle",
         }
     }
 }

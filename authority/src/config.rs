@@ -61,6 +61,8 @@ pub struct Config {
     pub circle_max_isolation: i64,
     pub circle_feed_entries_max: i64,
     pub circle_invite_expiry: i64,
+    pub circle_key_wait: i64,
+    pub circle_forward_revoke: bool,
 }
 
 /// Why a configuration, or a change of one setting, is not accepted.

@@ -198,8 +198,12 @@ fn circle(state: &State, found: &mut Findings) {
     }
     for member in state.members_followed() {
         found.require(!state.is_us(&member.approved.issuer), || "this cluster follows itself".to_owned());
-        let ours = state.circle_key().is_some_and(|key| key.spki_der == member.approved.circle_key);
+        let ours = state.circle_key().is_some_and(|key| member.had_circle_key(&key.spki_der));
         found.require(!ours, || format!("{} has our circle key", member.approved.issuer));
+        let issuer = &member.approved.issuer;
+        let ended = state.circle().find(|known| state.has_ended(issuer, &known.kid));
+        let ended = ended.filter(|known| known.issuer.same_service(issuer));
+        found.require(ended.is_none(), || format!("{issuer} said that a trusted key of it ended: {ended:?}"));
     }
     for key in state.followed.keys() {
         found.require(state.members.contains_key(key), || format!("{key} is listed and no member"));

@@ -145,12 +145,20 @@ impl State {
                 KeyState::Retired => return Judgement::Distrusted { kid: facts.key.clone() },
             },
             (None, Some(issuer)) => self.judge_foreign(facts, issuer, revocable, now_secs),
+            (None, None) if self.is_tainted_by_issuer(facts) => {
+                Err(Revocation::KeyTainted { key: facts.key.clone() })
+            }
             (None, None) => return Judgement::Distrusted { kid: facts.key.clone() },
         };
         match verdict {
             Ok(feed) => Judgement::Good { needs_freshness: revocable, revocable, feed },
             Err(why) => Judgement::Revoked(why),
         }
+    }
+
+    /// Whether the issuer of a token said that its key leaked: it is not trusted any more.
+    fn is_tainted_by_issuer(&self, facts: &Facts<'_>) -> bool {
+        self.followed.get(facts.subject.service().ulid()).is_some_and(|list| list.is_tainted(facts.key))
     }
 
     /// Ours carry it. A token without it, of others or of a key with an earlier life elsewhere, is revocable if it never

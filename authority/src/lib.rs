@@ -36,7 +36,13 @@ mod state;
 
 pub use codec::{DecodeError, FORMAT_VERSION};
 pub use command::{
-    Action, Actor, AdmitByKey, AdmitNode, ApproveMember, Bootstrap, ClusterCa, Command, DeclareLost, DeleteGroup, DeleteUser, DismissMember, DistrustIssuer, FeatureLevel, FirstAdministrator, FollowFeed, FollowStep, ImportTokens, ImportedToken, InviteMember, IssueToken, LimitIssuer, MintJoinToken, NewKey, NoteUse, PasswordChange, PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, ReplaceCa, ReplaceSecrets, RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetCircleKey, SetConfig, Stamp, TokenActor, TrustIssuer, TurnMasterKey, Whom,
+    Action, Actor, AdmitByKey, AdmitNode, ApproveMember, Bootstrap, ClusterCa, Command, DeclareLost,
+    DeleteGroup, DeleteUser, DismissMember, DistrustIssuer, FeatureLevel, FirstAdministrator, FollowFeed,
+    FollowStep, ImportTokens, ImportedToken, InviteMember, IssueToken, LimitIssuer, MintJoinToken, NewKey,
+    NoteTaken, NoteUse, PasswordChange, PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides,
+    RefreshToken, ReplaceCa, ReplaceCircleKey, ReplaceSecrets, RevokeBefore, RevokeForMember, RevokeTarget,
+    RevokeToken, RotateKey, SetCircleKey, SetConfig, Stamp, TokenActor, ToldKey, TrustIssuer, TurnMasterKey,
+    Whom,
 };
 pub use config::{Config, ConfigChange, ConfigError, Setting, Unit};
 pub use judge::Judgement;

@@ -53,6 +53,10 @@ pub const SNAPSHOT_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const FEED_WINDOW_ENTRIES_MAX: usize = 16_384;
 /// Hosts of a member of the circle.
 pub const MEMBER_HOSTS_MAX: usize = 16;
+/// Token keys of a member that its feed has brought in, at a time: retiring ones and the next one are among them.
+pub const MEMBER_KEYS_MAX: usize = 16;
+/// Bytes of public keys that one step along a feed takes over, so that it fits into an entry of the log.
+pub const TOLD_KEYS_BYTES_MAX: usize = 16 * 1024;
 /// What is kept of an answer that was refused.
 pub const FAULT_EVIDENCE_BYTES_MAX: usize = 1_024;
 /// Fingerprints of former master keys that are remembered.

@@ -205,6 +205,7 @@ impl State {
             overlap_secs: 0,
             confirmed: BTreeSet::new(),
             plain_until: 0,
+            told_at: 0,
         }
     }
 

@@ -50,6 +50,8 @@ impl State {
             },
             Action::SetCircleKey(_)
             | Action::FollowFeed(_)
+            | Action::NoteTaken(_)
+            | Action::RevokeForMember(_)
             | Action::ReplaceSecrets(_)
             | Action::FeatureLevel(_) => nodes_only(actor, action),
             Action::TurnMasterKey(turn) if !matches!(**turn, TurnMasterKey::Announce { .. }) => {

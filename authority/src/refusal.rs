@@ -173,6 +173,14 @@ pub enum Refusal {
     InviteForAnother { guest: ServiceId } = 77,
     #[error("{issuer} is known here already; invite it by name, with `circlet circle invite --for {issuer}`")]
     IssuerKnown { issuer: ServiceId } = 78,
+    #[error("the circle key has been replaced meanwhile; look again")]
+    CircleKeyReplaced = 79,
+    #[error("{issuer} has said that key {kid} ended; it is not trusted again")]
+    KeyEnded { kid: KeyId, issuer: ServiceId } = 80,
+    #[error(
+        "{issuer} may not revoke tokens of this cluster; an administrator here allows it with `circlet circle limits {issuer} --revoke true`"
+    )]
+    MemberMayNotRevoke { issuer: ServiceId } = 81,
 }
 wire_enum!(Refusal {
     1 => NotBootstrapped,
@@ -251,4 +259,7 @@ wire_enum!(Refusal {
     76 => InviteUsed,
     77 => InviteForAnother { guest },
     78 => IssuerKnown { issuer },
+    79 => CircleKeyReplaced,
+    80 => KeyEnded { kid, issuer },
+    81 => MemberMayNotRevoke { issuer },
 });

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use circlet_authority::{Action, Actor, Approved, FollowFeed, FollowStep, Member, Progress, State};
 use circlet_raft::{Instants, Published};
-use circlet_token::PublicKey;
 use circlet_token::feed::{
-    FEED_ANSWER_BYTES_MAX, FeedAnswer, FeedEntry, FeedFault, FeedPosition, FeedStep, Question, check_answer,
+    FEED_ANSWER_BYTES_MAX, FeedAnswer, FeedEntry, FeedFault, FeedHeard, FeedPosition, FeedStep, Question,
+    Succession, Taken, check_answer,
 };
 
 use super::ask::{self, Unanswered};
+use super::told;
 use crate::cluster::{Cluster, Unavailable};
-use crate::invitation::circle_public_key;
 use crate::seal::hex;
 
 /// After something went wrong.
@@ -35,15 +35,13 @@ enum Trouble {
     Fault(FeedFault),
     #[error("its feed has more entries than circle.feed-entries-max allows")]
     OverQuota,
+    #[error("its next circle key is refused: {0}")]
+    CircleKey(String),
 }
 
 /// Follows a member until it is dismissed or approved anew.
 pub(super) async fn member(cluster: Cluster, approved: Approved, since_index: u64) {
     let (issuer, name) = (&approved.issuer, &approved.name);
-    let Some(key) = circle_public_key(&approved.circle_key, issuer) else {
-        tracing::error!(%issuer, name, "the circle key of a member is no key; approve it anew");
-        return;
-    };
     let http = match ask::client(&approved.ca_certificate_der) {
         Ok(http) => http,
         Err(error) => {
@@ -51,16 +49,8 @@ pub(super) async fn member(cluster: Cluster, approved: Approved, since_index: u6
             return;
         }
     };
-    let mut follower = Follower {
-        cluster,
-        approved: &approved,
-        since_index,
-        key,
-        http,
-        host: 0,
-        read_list: false,
-        well: true,
-    };
+    let mut follower =
+        Follower { cluster, approved: &approved, since_index, http, host: 0, read_list: false, well: true };
     while let Some(published) = follower.present() {
         let Some(member) = published.view.member(issuer).cloned() else { return };
         if matches!(member.progress, Progress::Broken { .. }) {
@@ -78,7 +68,6 @@ struct Follower<'a> {
     cluster: Cluster,
     approved: &'a Approved,
     since_index: u64,
-    key: PublicKey,
     http: reqwest::Client,
     /// Which host is asked next.
     host: usize,
@@ -111,36 +100,71 @@ impl Follower<'_> {
         let Some(answer) = FeedAnswer::read(&bytes) else {
             return self.refuse(member, FeedFault::Unreadable, Vec::new()).await;
         };
-        let question = Question { issuer: &self.approved.issuer, key: &self.key, nonce, at, reading };
-        match check_answer(&question, &answer) {
-            Err(fault) => self.refuse(member, fault, answer.evidence()).await,
-            Ok(FeedStep::Unchanged) => {
+        let keys = member.circle_keys();
+        let question = Question { issuer: &self.approved.issuer, keys: &keys, nonce, at, reading };
+        let FeedHeard { successions, step } = match check_answer(&question, &answer) {
+            Ok(heard) => heard,
+            Err(fault) => return self.refuse(member, fault, told::evidence(fault, &question, &answer)).await,
+        };
+        self.believe(successions).await?;
+        match step {
+            FeedStep::Unchanged => {
                 self.cluster.prove_source(self.since_index, noted);
                 self.note_contact(published, member).await
             }
-            Ok(FeedStep::Entries { entries, to, complete }) => {
+            FeedStep::Entries { entries, to, complete } => {
                 self.check_room(published, member, entries.len())?;
                 let at = at.unwrap_or_default();
-                let entries = entries.iter().flat_map(FeedEntry::to_bytes).collect();
-                self.propose(FollowStep::Entries { at, to, entries }).await?;
+                let bytes = entries.iter().flat_map(FeedEntry::to_bytes).collect();
+                self.take_over(FollowStep::Entries { at, to, entries: bytes }, &entries).await?;
                 if complete {
                     self.prove_at(to, noted);
                 }
                 Ok(())
             }
-            Ok(FeedStep::ReadList) => {
+            FeedStep::ReadList => {
                 self.read_list = true;
                 Ok(())
             }
-            Ok(FeedStep::Page { entries, from, next }) => {
+            FeedStep::Page { entries, from, next } => {
                 self.check_room(published, member, entries.len())?;
-                let entries = entries.iter().flat_map(FeedEntry::to_bytes).collect();
+                let bytes = entries.iter().flat_map(FeedEntry::to_bytes).collect();
                 let cursor = cursor.unwrap_or_default();
-                self.propose(FollowStep::Page { cursor, from, entries, next }).await?;
+                self.take_over(FollowStep::Page { cursor, from, entries: bytes, next }, &entries).await?;
                 self.read_list = false;
                 Ok(())
             }
         }
+    }
+
+    /// Believes the circle keys that lead from the one that was believed to the one that signed.
+    async fn believe(&self, successions: Vec<Succession>) -> Result<(), Trouble> {
+        if successions.is_empty() {
+            return Ok(());
+        }
+        if let Some(why) = self.propose(FollowStep::CircleKeys { successions }, &[]).await? {
+            return Err(Trouble::CircleKey(why));
+        }
+        tracing::info!(issuer = %self.approved.issuer, name = %self.approved.name, "a member of the circle has another circle key, by the word of the one before");
+        Ok(())
+    }
+
+    /// Takes over what the feed tells, and alarms if a key among it is refused.
+    async fn take_over(&self, step: FollowStep, entries: &[FeedEntry]) -> Result<(), Trouble> {
+        let known = self.faults();
+        self.propose(step, entries).await?;
+        for code in self.faults().into_iter().filter(|code| !known.contains(code)) {
+            tracing::error!(issuer = %self.approved.issuer, name = %self.approved.name, fault = code, "a key that a member of the circle tells was refused");
+        }
+        Ok(())
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let view = &self.cluster.published().view;
+        let member = view.member(&self.approved.issuer);
+        member
+            .map(|member| member.faults.iter().map(|fault| fault.code.clone()).collect())
+            .unwrap_or_default()
     }
 
     /// Where the chain goes on, or a page of the list.
@@ -157,10 +181,11 @@ impl Follower<'_> {
         let wait = Duration::from_millis(staleness_ms / 4).min(ANSWER_TIMEOUT);
         let nonce = hex(&nonce);
         let url = match (cursor, at) {
-            (None, Some(FeedPosition { generation, sequence, hash })) => format!(
-                "{host}/circlet/v1/feed?nonce={nonce}&generation={generation}&sequence={sequence}&hash={}&wait_ms={}",
+            (None, Some(at @ FeedPosition { generation, sequence, hash })) => format!(
+                "{host}/circlet/v1/feed?nonce={nonce}&generation={generation}&sequence={sequence}&hash={}&wait_ms={}{}",
                 hex(&hash),
-                wait.as_millis()
+                wait.as_millis(),
+                self.taken(&published.view, at).unwrap_or_default()
             ),
             (cursor, _) => {
                 let cursor = hex(cursor.unwrap_or_default());
@@ -168,6 +193,13 @@ impl Follower<'_> {
             }
         };
         Ok(ask::read(self.http.get(url), FEED_ANSWER_BYTES_MAX, wait + ANSWER_TIMEOUT).await?)
+    }
+
+    /// What we have of its feed, under our circle key: a key of it may wait for that.
+    fn taken(&self, view: &State, at: FeedPosition) -> Option<String> {
+        let (member, key) = (view.service_id()?, self.cluster.keys().circle_key(view).ok()?);
+        let taken = Taken { issuer: &self.approved.issuer, member, at };
+        Some(format!("&member={member}&taken={}", hex(&taken.sign(&key))))
     }
 
     /// What a member has more of than is kept is not even proposed again: it would fill the log.
@@ -178,14 +210,17 @@ impl Follower<'_> {
         if member.over_quota && known.saturating_add(more) > most { Err(Trouble::OverQuota) } else { Ok(()) }
     }
 
-    async fn propose(&self, step: FollowStep) -> Result<(), Trouble> {
+    /// Proposes a step. Why it was refused, if it was.
+    async fn propose(&self, step: FollowStep, entries: &[FeedEntry]) -> Result<Option<String>, Trouble> {
         let issuer = self.approved.issuer.clone();
-        let follow = FollowFeed { member: self.since_index, issuer, step };
+        let keys = told::token_keys(&issuer, &self.approved.name, entries);
+        let follow = FollowFeed { member: self.since_index, issuer, step, keys };
         let decided = self.cluster.decide(Actor::System, Action::FollowFeed(Box::new(follow))).await?;
-        if let Some(refusal) = decided.outcome.refusal() {
+        let refusal = decided.outcome.refusal();
+        if let Some(refusal) = refusal {
             tracing::debug!(%refusal, "a step along a feed was refused");
         }
-        Ok(())
+        Ok(refusal.map(ToString::to_string))
     }
 
     /// Counts the instant of the question, if the view holds all that the answer led to.
@@ -207,7 +242,10 @@ impl Follower<'_> {
         let isolation_ms =
             u64::try_from(view.config().circle_max_isolation).unwrap_or(0).saturating_mul(1_000);
         let silent_ms = self.cluster.now_at(published).millis().saturating_sub(member.contact_ms);
-        if silent_ms > isolation_ms / CONTACTS { self.propose(FollowStep::Contact).await } else { Ok(()) }
+        if silent_ms > isolation_ms / CONTACTS {
+            self.propose(FollowStep::Contact, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Keeps the first of each kind of fault as evidence. What the member's own signature proves ends the belief in it.
@@ -217,7 +255,7 @@ impl Follower<'_> {
         let known = member.faults.iter().any(|known| known.code == code);
         if !known || fault.is_proved() {
             tracing::error!(%issuer, name, %fault, proved = fault.is_proved(), "an answer of a member of the circle was refused");
-            self.propose(FollowStep::Fault { code, proved: fault.is_proved(), evidence }).await?;
+            self.propose(FollowStep::Fault { code, proved: fault.is_proved(), evidence }, &[]).await?;
         }
         Err(Trouble::Fault(fault))
     }
@@ -234,7 +272,8 @@ impl Follower<'_> {
             tracing::warn!(issuer = %self.approved.issuer, name = %self.approved.name, %trouble, "a member of the circle can't be followed");
         }
         self.host = self.host.wrapping_add(1);
-        let pause = if matches!(trouble, Trouble::OverQuota) { LONG_PAUSE } else { PAUSE };
+        let pause =
+            if matches!(trouble, Trouble::OverQuota | Trouble::CircleKey(_)) { LONG_PAUSE } else { PAUSE };
         tokio::time::sleep(pause).await;
     }
 }

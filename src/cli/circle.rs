@@ -24,6 +24,8 @@ pub enum CircleCommand {
     Accept(Accept),
     /// Change what the tokens of a member may do here
     Limits(super::trust::Set),
+    /// Replace our circle key; members learn the next one from the one before
+    RotateKey(RotateKey),
     /// End following a member, and trusting it
     Remove(Remove),
     /// Show the members, how far their revocations are known, and what they may do
@@ -37,6 +39,7 @@ impl CircleCommand {
             Self::Invite(invite) => invite.run(output).await,
             Self::Accept(accept) => accept.run(output).await,
             Self::Limits(limits) => limits.run(output).await,
+            Self::RotateKey(rotate) => rotate.run(output).await,
             Self::Remove(remove) => remove.run(output).await,
             Self::List(list) => list.run(output).await,
         }
@@ -123,6 +126,25 @@ fn read(path: &PathBuf) -> Result<String, Failure> {
     };
     read.map_err(|error| unusable().because(error))?;
     Ok(text)
+}
+
+/// Replace our circle key.
+#[derive(clap::Args)]
+pub struct RotateKey {
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl RotateKey {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        let answer = client.request(Method::POST, &format!("{CIRCLE}/key"), None).await?;
+        output.result(&answer.json()?, |key| {
+            format!("our circle key is {} from now on", table::cell(&key["circle_key"]))
+        })?;
+        output.say("whoever follows us learns it from the feed; an invitation that was not used yet names the one before");
+        Ok(())
+    }
 }
 
 /// End following a member, and trusting it.

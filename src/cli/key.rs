@@ -91,8 +91,8 @@ impl Rotate {
         let key = client.request(Method::POST, KEYS, Some(&body)).await?.json()?;
         output.result(&key, |key| format!("published key {}", table::cell(&key["kid"])))?;
         output.say(
-            "it signs by itself once every node has unsealed it: circlet key list; circlet key rotate --cancel \
-             gives it up",
+            "it signs by itself once every node has unsealed it and every member of the circle has it: circlet key \
+             list; circlet key rotate --cancel gives it up",
         );
         Ok(())
     }

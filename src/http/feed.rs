@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use circlet_authority::State;
+use circlet_token::ServiceId;
 use circlet_token::feed::{FeedContent, FeedPosition};
 use tokio::sync::Semaphore;
 
@@ -13,7 +14,7 @@ use super::body::Parameters;
 use super::call::Call;
 use crate::seal::hex_decode;
 use crate::usecase::failure::{Code, Failure};
-use crate::usecase::reading;
+use crate::usecase::{circle, reading};
 
 /// How long a question may wait for something new.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -24,13 +25,18 @@ static WAITING: Semaphore = Semaphore::const_new(256);
 /// for something new.
 pub(super) async fn entries(call: Call) -> Result<Response, Failure> {
     let query = call.query()?;
-    query.only(&["nonce", "generation", "sequence", "hash", "wait_ms"])?;
+    query.only(&["nonce", "generation", "sequence", "hash", "wait_ms", "member", "taken"])?;
     let nonce = bytes_of(&query, "nonce")?;
     let at = FeedPosition {
         generation: number(&query, "generation")?,
         sequence: number(&query, "sequence")?,
         hash: bytes_of(&query, "hash")?,
     };
+    if let Some(member) = query.text("member")? {
+        let member = ServiceId::parse(member).map_err(|_| bad("member"))?;
+        let signature = query.text("taken")?.and_then(hex_decode).ok_or_else(|| bad("taken"))?;
+        circle::note_taken(&call.edge.cluster, &member, at, &signature).await;
+    }
     let wait = Duration::from_millis(number(&query, "wait_ms")?).min(WAIT_MAX);
     if let Ok(_permit) = WAITING.try_acquire() {
         wait_for_news(&call, &at, wait).await;

@@ -1,20 +1,24 @@
 //! The circle beyond certificates: pairing with other clusters, and following what they revoke.
 
+mod key;
+
+pub(crate) use key::{note_taken, rotate};
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_authority::{
     Action, Actor, ApproveMember, CircleKey, DismissMember, InviteMember, IssuerLimits, Member, Progress,
-    SealedKind, SetCircleKey, State,
+    SetCircleKey, State,
 };
 use circlet_raft::Published;
-use circlet_token::{Lifetime, ServiceId, SigningKey, read_certificate};
+use circlet_token::{Lifetime, ServiceId, read_certificate};
 use serde_json::{Value, json};
 
 use super::failure::{Code, Failure};
 use super::{Session, reading, trust};
 use crate::audit::{self, Change, Entity};
-use crate::circle::ask;
+use crate::circle::{ask, told};
 use crate::invitation::{self, Introduction, Invitation, MalformedInvitation, Side};
 use crate::secret::Secret;
 
@@ -88,7 +92,8 @@ pub(crate) async fn accept(
     }
     let issuer = approved.issuer.clone();
     let actor = session.actor()?;
-    let index = follow(session, &actor, &theirs, ApproveMember { approved, invite: None }).await?;
+    let approve = ApproveMember { approved, invite: None, mutual: !order.one_way };
+    let index = follow(session, &actor, &theirs, approve).await?;
     Ok((session.published(), issuer.to_string(), index))
 }
 
@@ -113,7 +118,7 @@ pub(crate) async fn pair(session: &Session<'_>, guest: Guest) -> Result<String, 
     let theirs = Introduction::parse(&guest.introduction).map_err(malformed)?;
     let approved = theirs.to_approve(&name_of(&theirs)).map_err(malformed)?;
     let invite = Some(invitation::hash_of(&secret));
-    follow(session, &Actor::System, &theirs, ApproveMember { approved, invite }).await?;
+    follow(session, &Actor::System, &theirs, ApproveMember { approved, invite, mutual: true }).await?;
     Ok(invitation::prove(&secret, Side::Host, &guest.introduction))
 }
 
@@ -187,16 +192,8 @@ async fn introduce(session: &Session<'_>, hosts: Option<Vec<String>>) -> Result<
 }
 
 async fn make_key(session: &Session<'_>, view: &State) -> Result<(), Failure> {
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    rand::fill(&mut *seed);
-    let key = SigningKey::from_ed25519_seed(&seed);
-    let secret = Secret::new(key.to_pkcs8_der().to_vec());
-    let sealed = session.cluster.keys().seal(view, &SealedKind::CircleKey, &secret);
-    let private_key = sealed.map_err(|error| {
-        Failure::unavailable("key_unavailable", "this node cannot use the cluster's keys")
-            .with_detail(error.to_string())
-    })?;
-    let key = CircleKey { spki_der: key.spki_der(), private_key };
+    let (key, private_key) = key::new_key(session, view)?;
+    let key = CircleKey { spki_der: key.spki_der(), private_key, successions: Vec::new() };
     session.decide_as(Actor::System, Action::SetCircleKey(Box::new(SetCircleKey { key }))).await?;
     Ok(())
 }
@@ -272,12 +269,13 @@ async fn follow(
     tracing::info!(%issuer, name, circle_key = fingerprint, "member of the circle approved");
     for facts in certificates {
         let view = &session.published().view;
-        if view.trusted(&facts.key_id).is_some() {
+        // An invitation may be older than the end of a key.
+        if view.trusted(&facts.key_id).is_some() || view.has_ended(&issuer, &facts.key_id) {
             continue;
         }
         // A further certificate loosens nothing.
-        let limits = trust::matching(view, issuer.as_str()).next().map(|known| known.limits.clone());
-        let file = format!("{name}-{}", &facts.key_id.as_str()[..8]);
+        let limits = view.shared_limits(&issuer);
+        let file = told::file_name(&name, facts.key_id.as_str());
         let action = trust::action(facts, issuer.clone(), &file, limits.unwrap_or_default())?;
         index = session.decide_as(actor.clone(), Action::TrustIssuer(Box::new(action))).await?.index;
     }
@@ -303,7 +301,10 @@ fn describe(session: &Session<'_>, published: &Published<State>, member: &Member
     let at = member.progress.at();
     let age_ms = published.sources.age_ms(member.since_index, session.cluster.instants());
     let certificates: Vec<Value> = trust::matching(view, approved.issuer.as_str())
-        .map(|issuer| json!({"kid": issuer.kid.as_str(), "not_after": issuer.not_after, "limits": limits_json(&issuer.limits)}))
+        .map(|issuer| {
+            json!({"kid": issuer.kid.as_str(), "not_after": issuer.not_after, "by_feed": issuer.by_feed,
+            "limits": limits_json(&issuer.limits)})
+        })
         .collect();
     let faults: Vec<Value> = member
         .faults
@@ -318,7 +319,8 @@ fn describe(session: &Session<'_>, published: &Published<State>, member: &Member
     json!({
         "service_id": approved.issuer.as_str(),
         "name": approved.name,
-        "circle_key": invitation::fingerprint(&approved.circle_key),
+        "circle_key": member.circle_key().map(|key| invitation::fingerprint(&key.spki_der())),
+        "mutual": member.mutual,
         "hosts": approved.hosts,
         "certificates": certificates,
         "feed": state,
@@ -338,5 +340,6 @@ pub(crate) fn limits_json(limits: &IssuerLimits) -> Value {
         "groups": limits.groups,
         "max_lifetime": limits.max_lifetime.and_then(Lifetime::secs),
         "audiences": limits.audiences,
+        "revoke": limits.revoke,
     })
 }

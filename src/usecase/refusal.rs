@@ -130,5 +130,8 @@ fn row(refusal: &Refusal) -> (Code, &'static str) {
         R::InviteUsed => (Code::Conflict, "invite_used"),
         R::InviteForAnother { .. } => (Code::Forbidden, "invite_for_another"),
         R::IssuerKnown { .. } => (Code::Conflict, "issuer_known"),
+        R::CircleKeyReplaced => (Code::Conflict, "circle_key_replaced"),
+        R::KeyEnded { .. } => (Code::Conflict, "key_ended"),
+        R::MemberMayNotRevoke { .. } => (Code::Forbidden, "member_may_not_revoke"),
     }
 }

@@ -8,6 +8,7 @@ mod auth;
 mod backup;
 mod bad_input;
 mod circle;
+mod circle_keys;
 mod cluster;
 mod doctor;
 mod encrypted;

@@ -4,15 +4,23 @@
 //! signed with the issuer's *circle key*, which signs no tokens, together with the nonce of whoever asks: so an answer is
 //! never older than the question, whatever any wall clock says. Entries that are older than what an issuer keeps of its
 //! chain are told as a list, page by page, and the chain goes on from where the first page stood.
+//!
+//! The chain also tells the issuer's token keys, before they sign, and its next circle key. A token key vouches for nothing.
 
 mod answer;
 mod bytes;
+mod circle_key;
 mod entry;
 mod follow;
+mod taken;
+mod token_key;
 
 pub use answer::{FeedAnswer, FeedContent, FeedHead};
+pub use circle_key::{CirclePublicKey, SUCCESSIONS_MAX, Succession, new_successions};
 pub use entry::{FeedEntry, FeedMark, FeedWhom, subject_digest};
-pub use follow::{FeedFault, FeedStep, Question, check_answer};
+pub use follow::{FeedFault, FeedHeard, FeedStep, Question, check_answer};
+pub use taken::Taken;
+pub use token_key::{TokenKeyFault, check_token_key};
 
 use sha2::{Digest, Sha256};
 
@@ -20,7 +28,10 @@ use sha2::{Digest, Sha256};
 pub const FEED_CONTENT_BYTES_MAX: usize = 32 * 1024;
 
 /// The most bytes of one answer, all told: whoever follows reads no more.
-pub const FEED_ANSWER_BYTES_MAX: usize = FEED_CONTENT_BYTES_MAX + 4 * 1024;
+pub const FEED_ANSWER_BYTES_MAX: usize = FEED_CONTENT_BYTES_MAX + 16 * 1024;
+
+/// The largest certificate that a feed tells, in bytes.
+pub const FEED_CERTIFICATE_BYTES_MAX: usize = 4 * 1024;
 
 /// A point of a feed.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]

@@ -46,6 +46,7 @@ impl State {
             overlap_secs: 0,
             confirmed: std::collections::BTreeSet::new(),
             plain_until: 0,
+            told_at: 0,
         };
         self.keyring.insert(first.kid.clone(), Arc::new(key));
         self.users.insert(first.administrator.name.clone(), Arc::new(self.first_administrator(first)));

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use circlet_token::{KeyId, feed::FeedEntry};
+use circlet_token::{
+    KeyId,
+    feed::{FEED_CERTIFICATE_BYTES_MAX, FeedEntry},
+};
 
 use super::{Applied, below_limit};
 use crate::{
@@ -111,6 +114,7 @@ impl State {
         self.keep_plain_horizon();
         self.move_key(replaces, KeyState::Retiring);
         self.move_key(kid, KeyState::Active);
+        self.revocations.tell(FeedEntry::KeyActive { key: kid.clone() });
         self.keys_changed();
         Ok(Outcome::Done)
     }
@@ -119,6 +123,7 @@ impl State {
         match self.state_of(kid)? {
             KeyState::Published => {
                 self.move_key(kid, KeyState::Retired);
+                self.revocations.tell(FeedEntry::KeyRetired { key: kid.clone() });
                 self.keys_changed();
                 Ok(Outcome::Done)
             }
@@ -137,6 +142,7 @@ impl State {
             return Err(Refusal::KeyNeeded { kid: kid.clone(), why });
         }
         self.move_key(kid, KeyState::Retired);
+        self.revocations.tell(FeedEntry::KeyRetired { key: kid.clone() });
         self.keys_changed();
         Ok(Outcome::Done)
     }
@@ -160,6 +166,7 @@ impl State {
         if let Some(active) = active {
             let successor = self.successor_of(&active, &leaked, next)?;
             self.move_key(&successor, KeyState::Active);
+            self.revocations.tell(FeedEntry::KeyActive { key: successor });
         }
         for kid in &leaked {
             self.move_key(kid, KeyState::Tainted);
@@ -203,7 +210,12 @@ impl State {
         Ok(next.kid.clone())
     }
 
+    /// Adds a key, and tells members of it, as far as its certificate is not too large for that.
     pub(super) fn add_key(&mut self, key: &NewKey, state: KeyState, overlap_secs: u64) {
+        let told = key.certificate_der.len() <= FEED_CERTIFICATE_BYTES_MAX;
+        if told {
+            self.revocations.tell(FeedEntry::KeyShown { certificate: key.certificate_der.clone() });
+        }
         let key = Key {
             kid: key.kid.clone(),
             algorithm: key.algorithm,
@@ -217,6 +229,7 @@ impl State {
             overlap_secs,
             confirmed: BTreeSet::new(),
             plain_until: 0,
+            told_at: if told { self.feed_end().sequence } else { 0 },
         };
         self.keyring.insert(key.kid.clone(), Arc::new(key));
     }

@@ -70,6 +70,7 @@ impl State {
         }
         self.check_new(key)?;
         self.add_key(key, KeyState::Active, 0);
+        self.revocations.tell(FeedEntry::KeyActive { key: key.kid.clone() });
         self.taint_all_but(&key.kid);
         self.cluster = Some(Arc::new(Cluster {
             ca: replace.ca.clone(),

@@ -134,6 +134,8 @@ pub struct Key {
     pub confirmed: BTreeSet<u64>,
     /// Until when tokens of it may live that nobody recorded, in seconds; settled when it signs no more.
     pub plain_until: u64,
+    /// The sequence in our feed at which members learned of it; 0 if the feed didn't tell it.
+    pub told_at: u64,
 }
 wire_struct!(Key {
     kid,
@@ -148,6 +150,7 @@ wire_struct!(Key {
     overlap_secs,
     confirmed,
     plain_until,
+    told_at,
 });
 
 /// What the tokens of a trusted issuer may do here. By default all that the guide allows, except admin.
@@ -162,8 +165,35 @@ pub struct IssuerLimits {
     pub max_lifetime: Option<Lifetime>,
     /// The entries that the audience of its tokens may consist of, as they are written there; `None`: any.
     pub audiences: Option<BTreeSet<String>>,
+    /// Whether it may have our tokens revoked, if it is a member of the circle: it vouches for an administrator of its own.
+    pub revoke: bool,
 }
-wire_struct!(IssuerLimits { admin, groups, max_lifetime, audiences });
+wire_struct!(IssuerLimits { admin, groups, max_lifetime, audiences, revoke });
+
+impl IssuerLimits {
+    /// What both allow.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        let groups = match (self.groups, &other.groups) {
+            (Some(mut one), Some(other)) => {
+                one.retain(|theirs, ours| other.get(theirs) == Some(ours));
+                Some(one)
+            }
+            (one, other) => one.or_else(|| other.clone()),
+        };
+        let audiences = match (self.audiences, &other.audiences) {
+            (Some(one), Some(other)) => Some(&one & other),
+            (one, other) => one.or_else(|| other.clone()),
+        };
+        Self {
+            admin: self.admin && other.admin,
+            groups,
+            max_lifetime: self.max_lifetime.into_iter().chain(other.max_lifetime).min(),
+            audiences,
+            revoke: self.revoke && other.revoke,
+        }
+    }
+}
 
 /// A root certificate of another cluster that this one trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,6 +218,8 @@ pub struct TrustedIssuer {
     pub file_name: String,
     /// The log index that brought it in, or changed it last.
     pub since_index: u64,
+    /// It came by its issuer's feed, under the issuer's circle key, and not from a person.
+    pub by_feed: bool,
 }
 wire_struct!(TrustedIssuer {
     kid,
@@ -200,4 +232,5 @@ wire_struct!(TrustedIssuer {
     limits,
     file_name,
     since_index,
+    by_feed,
 });

@@ -346,13 +346,13 @@ fn own() -> Vec<(&'static str, Value)> {
         ),
         ("max_lifetime", or_null("integer"), Maybe),
         ("audiences", json!({"type": ["array", "null"], "items": {"type": "string"}}), Maybe),
+        ("revoke", flag(), Maybe),
     ]);
     let issuer_texts = ["name", "service_id", "kid", "algorithm", "common_name", "not_after"];
-    let issuer = issuer_texts.map(|name| (name, text(), Always)).into_iter().chain([(
-        "limits",
-        limits.clone(),
-        Always,
-    )]);
+    let issuer = issuer_texts
+        .map(|name| (name, text(), Always))
+        .into_iter()
+        .chain([("by_feed", flag(), Always), ("limits", limits.clone(), Always)]);
     vec![
         ("Anything", json!({"type": "object"})),
         (
@@ -430,7 +430,11 @@ fn keys() -> Vec<(&'static str, Value)> {
         ["kid", "state", "algorithm", "origin", "since", "certificate"].map(|name| (name, text(), Always));
     let wholes = ["age", "recorded_tokens"].map(|name| (name, whole(), Always));
     let perhaps = ["common_name", "not_after", "waits"].map(|name| (name, or_null("string"), Always));
-    let key = texts.into_iter().chain(wholes).chain(perhaps).chain([("unconfirmed", list(&text()), Always)]);
+    let key = texts
+        .into_iter()
+        .chain(wholes)
+        .chain(perhaps)
+        .chain([("unconfirmed", list(&text()), Always), ("unaware", list(&text()), Always)]);
     vec![
         ("Key", object(key)),
         ("Keys", object([("keys", list(&reference("Key")), Always)])),

@@ -96,6 +96,9 @@ fn refusals_with_tags() -> Vec<(u8, Refusal)> {
         Refusal::InviteUsed,
         Refusal::InviteForAnother { guest: issuer() },
         Refusal::IssuerKnown { issuer: issuer() },
+        Refusal::CircleKeyReplaced,
+        Refusal::KeyEnded { kid: kid("k"), issuer: issuer() },
+        Refusal::MemberMayNotRevoke { issuer: issuer() },
     ];
     let secrets = vec![
         Refusal::JoinKeyOff,
