@@ -176,9 +176,9 @@ fn lasting(line: &str) -> String {
 fn assert_shown_was_said(block: &str, shown: &[String], said: &str) {
     let mut left: Vec<String> = said.lines().map(lasting).collect();
     for line in shown.iter().filter(|line| !line.is_empty()) {
-        let found = left.iter().position(|said| *said == lasting(line));
-        let found = found.unwrap_or_else(|| panic!("below\n{block}\nis shown\n{line}\nand was said\n{said}"));
-        left.remove(found);
+        let at = left.iter().position(|said| *said == lasting(line)).unwrap_or(left.len());
+        assert!(at < left.len(), "below\n{block}\nis shown\n{line}\nand was said\n{said}");
+        left.remove(at);
     }
 }
 
