@@ -9,6 +9,7 @@ pub mod restoring;
 mod announced;
 pub(crate) mod bootstrap_credentials;
 mod generated_token;
+mod levels;
 mod master_key;
 mod members;
 mod observe;
@@ -44,7 +45,7 @@ use crate::seal::hex;
 use crate::trace::Tracer;
 use crate::turnover::Turnover;
 use crate::watched::Watched;
-use crate::{circle, config_files, feature_level, http, key_directory, renewal, rotation, trust_directory};
+use crate::{circle, config_files, http, key_directory, renewal, rotation, trust_directory};
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
 /// has just joined has none, and serves 503 until its peers have sent it.
@@ -262,7 +263,7 @@ impl Node {
             client_url: self.settings.http_advertise.clone(),
         };
         tasks.spawn(stop.clone().run_until_cancelled_owned(announced::run(cluster.clone(), place)));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(feature_level::run(cluster.clone())));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(levels::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(rotation::run(cluster.clone(), audit.clone())));
         let renewal =
             renewal::run(cluster.clone(), self.home.paths.clone(), self.settings.name.clone(), audit.clone());

@@ -18,7 +18,7 @@
 //! | [`disk`] | the disks |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
-//! | [`authority`], [`judge`], [`vouch`], [`duty`], [`round`] | the product's own: the machine, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging |
+//! | [`authority`], [`feature_level`], [`judge`], [`vouch`], [`duty`], [`round`] | the product's own: the machine, what versions know, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging |
 //! | [`dice`] | where chance comes from |
 
 pub mod chaos;
@@ -43,6 +43,8 @@ pub mod workload;
 pub mod authority;
 #[path = "../../../src/rotation/duty.rs"]
 pub mod duty;
+#[path = "../../../src/feature_level.rs"]
+pub mod feature_level;
 #[path = "../../../src/authenticate/judge.rs"]
 pub mod judge;
 #[path = "../../../src/node/purge/round.rs"]
