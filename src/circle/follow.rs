@@ -8,11 +8,11 @@ use circlet_raft::{Instants, Published};
 use circlet_token::PublicKey;
 use circlet_token::feed::{
     FEED_ANSWER_BYTES_MAX, FeedAnswer, FeedEntry, FeedFault, FeedPosition, FeedStep, Question, check_answer,
+    circle_public_key,
 };
 
 use super::ask::{self, Unanswered};
 use crate::cluster::{Cluster, Unavailable};
-use crate::invitation::circle_public_key;
 use crate::seal::hex;
 
 /// After something went wrong.
@@ -111,7 +111,8 @@ impl Follower<'_> {
         let Some(answer) = FeedAnswer::read(&bytes) else {
             return self.refuse(member, FeedFault::Unreadable, Vec::new()).await;
         };
-        let question = Question { issuer: &self.approved.issuer, key: &self.key, nonce, at, reading };
+        let (issuer, key) = (&self.approved.issuer, &self.key);
+        let question = Question { issuer, key, nonce, at, reading, cursor: cursor.as_deref() };
         match check_answer(&question, &answer) {
             Err(fault) => self.refuse(member, fault, answer.evidence()).await,
             Ok(FeedStep::Unchanged) => {

@@ -166,6 +166,18 @@ transcript_test!(circle, async |t: &mut Transcript<'_>| {
     let paired = t.ask(Method::POST, &format!("{CIRCLE}/pair"), As::Nobody, guest(&proof)).await;
     assert_eq!(paired.field("proof"), prove(&invitation.secret, Side::Host, &said));
     t.ask(Method::GET, CIRCLE, As::Admin, Body::Empty).await;
+    t.note("what a verifier without a node gets to know");
+    let path = format!("{CIRCLE}/introductions");
+    let known = post(t, &path, json!({})).await.json();
+    for introduction in known["introductions"].as_array().unwrap() {
+        t.name(introduction["certificates"][0].as_str().unwrap(), "certificate");
+    }
+    for (key, name) in [("circle_key", "circle-key"), ("ca", "ca")] {
+        t.name(known["introductions"][0][key].as_str().unwrap(), name);
+    }
+    let hosts = json!({"hosts": ["https://elsewhere.example.org"]});
+    t.ask(Method::POST, &path, As::Admin, Body::Json(hosts)).await;
+    t.ask(Method::POST, &path, As::Nobody, Body::Json(json!({}))).await;
     t.note("who is known here can't come by an invitation for anybody, nor by one for another");
     for guest in [None, Some("jfrt@01someone00000000000000000"), Some(other.service_id.as_str())] {
         let invited = post(t, &format!("{CIRCLE}/invitations"), json!({ "guest": guest })).await;
@@ -185,7 +197,7 @@ transcript_test!(circle, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, "/circlet/v1/trust", As::Admin, Body::Empty).await;
 });
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -230,7 +242,11 @@ impl Liar {
         let shown = if self.lie == Lie::Truncated { self.entries.len() - 1 } else { self.entries.len() };
         let position = self.position(shown);
         let content = match after {
-            None => FeedContent::Page { entries: bytes(&self.entries[..shown]), next: Vec::new() },
+            None => FeedContent::Page {
+                cursor: Vec::new(),
+                entries: bytes(&self.entries[..shown]),
+                next: Vec::new(),
+            },
             Some(after) if after <= shown => {
                 FeedContent::Entries { after: after as u64, entries: bytes(&self.entries[after..shown]) }
             }

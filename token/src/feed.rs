@@ -7,14 +7,23 @@
 
 mod answer;
 mod bytes;
+mod dated;
 mod entry;
 mod follow;
+mod follower;
+mod list;
 
 pub use answer::{FeedAnswer, FeedContent, FeedHead};
+pub use dated::{DATED_HEAD_BYTES_MAX, DatedHead};
 pub use entry::{FeedEntry, FeedMark, FeedWhom, subject_digest};
 pub use follow::{FeedFault, FeedStep, Question, check_answer};
+pub(crate) use follower::can_be_revoked;
+pub use follower::{FeedWant, Follower, HEAD_AHEAD_MS_MAX, HeadFault};
+use list::FeedList;
 
 use sha2::{Digest, Sha256};
+
+use crate::{Algorithm, KeyId, PublicKey, ServiceId};
 
 /// The most bytes of entries in one answer.
 pub const FEED_CONTENT_BYTES_MAX: usize = 32 * 1024;
@@ -48,6 +57,24 @@ impl FeedPosition {
     pub fn after_all<'a>(&self, entries: impl IntoIterator<Item = &'a FeedEntry>) -> Self {
         entries.into_iter().fold(*self, |at, entry| at.after(entry))
     }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        bytes::put_number(self.generation, out);
+        bytes::put_number(self.sequence, out);
+        out.extend_from_slice(&self.hash);
+    }
+
+    fn take(rest: &mut &[u8]) -> Option<Self> {
+        let (generation, sequence) = (bytes::take_number(rest)?, bytes::take_number(rest)?);
+        Some(Self { generation, sequence, hash: bytes::take(rest)? })
+    }
+}
+
+/// A circle key's public half, DER `SubjectPublicKeyInfo`, as a key that verifies; `None` if it is no Ed25519 key.
+#[must_use]
+pub fn circle_public_key(spki_der: &[u8], issuer: &ServiceId) -> Option<PublicKey> {
+    let id = KeyId::of_certificate(spki_der);
+    PublicKey::from_parts(id, Algorithm::EdDsa, issuer.clone(), spki_der).ok()
 }
 
 impl std::fmt::Debug for FeedPosition {

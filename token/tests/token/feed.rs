@@ -48,10 +48,13 @@ fn following(at: FeedPosition, entries: &[FeedEntry]) -> FeedAnswer {
 
 fn ask(at: Option<FeedPosition>, answer: &FeedAnswer) -> Result<FeedStep, FeedFault> {
     let (issuer, key) = (issuer(), public(&key(1)));
-    check_answer(&Question { issuer: &issuer, key: &key, nonce: NONCE, at, reading: None }, answer)
+    check_answer(
+        &Question { issuer: &issuer, key: &key, nonce: NONCE, at, reading: None, cursor: None },
+        answer,
+    )
 }
 
-fn an_entry() -> impl Strategy<Value = FeedEntry> {
+pub(crate) fn an_entry() -> impl Strategy<Value = FeedEntry> {
     let key = any::<[u8; 4]>().prop_map(|bytes| KeyId::of_certificate(&bytes));
     let whom = prop_oneof![
         Just(FeedWhom::Everyone),
@@ -127,7 +130,8 @@ fn what_follows_is_taken_and_an_unchanged_feed_is_seen_to_be_that() {
 fn an_answer_to_another_question_of_another_issuer_or_under_another_key_is_refused() {
     let (answer, other) = (following(genesis(), &[listed(1)]), ServiceId::parse("jfrt@01other").unwrap());
     let (own, right, wrong) = (issuer(), public(&key(1)), public(&key(2)));
-    let question = |issuer, key, nonce| Question { issuer, key, nonce, at: Some(genesis()), reading: None };
+    let at = Some(genesis());
+    let question = |issuer, key, nonce| Question { issuer, key, nonce, at, reading: None, cursor: None };
     let judge = |question| check_answer(&question, &answer);
     assert_eq!(judge(question(&own, &right, [8; 32])), Err(FeedFault::Replayed));
     assert_eq!(judge(question(&own, &wrong, NONCE)), Err(FeedFault::Signature));
@@ -170,11 +174,15 @@ fn a_list_is_read_from_nodes_that_stand_no_earlier_than_its_first_page() {
     let (issuer, key) = (issuer(), public(&key(1)));
     let (first, second) = (genesis().after(&listed(1)), genesis().after_all(&[listed(1), listed(2)]));
     let page = |at, next: &[u8]| {
-        sign(at, at.sequence, FeedContent::Page { entries: bytes(&[listed(1)]), next: next.to_vec() })
+        let (cursor, entries, next) = (b"here".to_vec(), bytes(&[listed(1)]), next.to_vec());
+        sign(at, at.sequence, FeedContent::Page { cursor, entries, next })
     };
-    let judge = |at, reading, answer: &FeedAnswer| {
-        check_answer(&Question { issuer: &issuer, key: &key, nonce: NONCE, at, reading }, answer)
+    let asked = |cursor: &[u8], at, reading, answer: &FeedAnswer| {
+        let cursor = Some(cursor);
+        check_answer(&Question { issuer: &issuer, key: &key, nonce: NONCE, at, reading, cursor }, answer)
     };
+    let judge = |at, reading, answer: &FeedAnswer| asked(b"here", at, reading, answer);
+    assert_eq!(asked(b"there", None, None, &page(first, b"")), Err(FeedFault::Gap), "another page");
     let step = judge(None, None, &page(first, b"more")).unwrap();
     assert_eq!(step, FeedStep::Page { entries: vec![listed(1)], from: first, next: b"more".to_vec() });
     let step = judge(None, Some(first), &page(second, b"")).unwrap();
