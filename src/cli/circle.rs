@@ -1,5 +1,8 @@
 //! `circlet circle`: clusters that honour each other's revocations.
 
+pub(super) mod folder;
+mod offline;
+
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -26,6 +29,10 @@ pub enum CircleCommand {
     Limits(super::trust::Set),
     /// End following a member, and trusting it
     Remove(Remove),
+    /// Write what a verifier without a node needs into a folder: certificates, circle keys, what was revoked
+    Export(offline::Export),
+    /// Fetch what was revoked since into such a folder
+    Pull(offline::Pull),
     /// Show the members, how far their revocations are known, and what they may do
     List(List),
 }
@@ -38,6 +45,8 @@ impl CircleCommand {
             Self::Accept(accept) => accept.run(output).await,
             Self::Limits(limits) => limits.run(output).await,
             Self::Remove(remove) => remove.run(output).await,
+            Self::Export(export) => export.run(output).await,
+            Self::Pull(pull) => pull.run(output).await,
             Self::List(list) => list.run(output).await,
         }
     }
