@@ -155,8 +155,13 @@ impl Health {
     }
 
     fn clock(&self, status: &Status) -> Option<Found> {
+        Some((Condition::ClockSkew, true, self.clock_is_off(status)?))
+    }
+
+    /// How far the node's clock is off, if that is more than it may.
+    pub(crate) fn clock_is_off(&self, status: &Status) -> Option<String> {
         let off_ms = status.clock_offset_ms.filter(|ms| ms.unsigned_abs() > self.clock_offset_ms_max)?;
-        Some((Condition::ClockSkew, true, format!("the clock is {off_ms} ms ahead of the voters' median")))
+        Some(format!("the clock is {off_ms} ms ahead of the voters' median"))
     }
 
     fn freshness(&self, published: &Published<State>) -> Option<Found> {

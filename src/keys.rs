@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use circlet_authority::{Resealed, Sealed, SealedKind, State};
-use circlet_token::feed::{FeedAnswer, FeedContent, FeedPosition};
+use circlet_token::feed::{DatedHead, FeedAnswer, FeedContent, FeedPosition};
 use circlet_token::{Claims, KeyId, SigningKey};
 
 use crate::certificates::KeyAndCertificate;
@@ -215,6 +215,15 @@ impl Keys {
         let key = self.circle_key(view)?;
         let successions = view.circle_key().map(|key| key.successions.clone()).unwrap_or_default();
         FeedAnswer::sign(&key, issuer, position, latest, nonce, successions, content)
+            .ok_or_else(|| KeyUnavailable::NotAKey(describe(&which)))
+    }
+
+    /// Signs where the feed of this view stands, with a date.
+    pub fn sign_dated_head(&self, view: &State, issued_at_ms: u64) -> Result<DatedHead, KeyUnavailable> {
+        let which = SealedKind::CircleKey;
+        let issuer = view.service_id().ok_or_else(|| KeyUnavailable::Absent(describe(&which)))?;
+        let valid_for_ms = u64::try_from(view.config().circle_head_valid_for_ms).unwrap_or(0);
+        DatedHead::sign(&*self.circle_key(view)?, issuer, view.feed_end(), issued_at_ms, valid_for_ms)
             .ok_or_else(|| KeyUnavailable::NotAKey(describe(&which)))
     }
 

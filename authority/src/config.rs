@@ -63,6 +63,7 @@ pub struct Config {
     pub circle_invite_expiry: i64,
     pub circle_key_wait: i64,
     pub circle_forward_revoke: bool,
+    pub circle_head_valid_for_ms: i64,
 }
 
 /// Why a configuration, or a change of one setting, is not accepted.

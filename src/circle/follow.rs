@@ -101,7 +101,8 @@ impl Follower<'_> {
             return self.refuse(member, FeedFault::Unreadable, Vec::new()).await;
         };
         let keys = member.circle_keys();
-        let question = Question { issuer: &self.approved.issuer, keys: &keys, nonce, at, reading };
+        let (issuer, asked) = (&self.approved.issuer, cursor.as_deref());
+        let question = Question { issuer, keys: &keys, nonce, at, reading, cursor: asked };
         let FeedHeard { successions, step } = match check_answer(&question, &answer) {
             Ok(heard) => heard,
             Err(fault) => return self.refuse(member, fault, told::evidence(fault, &question, &answer)).await,

@@ -1,5 +1,8 @@
 //! `circlet circle`: clusters that honour each other's revocations.
 
+pub(super) mod folder;
+mod offline;
+
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -28,6 +31,10 @@ pub enum CircleCommand {
     RotateKey(RotateKey),
     /// End following a member, and trusting it
     Remove(Remove),
+    /// Write what a verifier without a node needs into a folder: certificates, circle keys, what was revoked
+    Export(offline::Export),
+    /// Fetch what was revoked since into such a folder
+    Pull(offline::Pull),
     /// Show the members, how far their revocations are known, and what they may do
     List(List),
 }
@@ -41,6 +48,8 @@ impl CircleCommand {
             Self::Limits(limits) => limits.run(output).await,
             Self::RotateKey(rotate) => rotate.run(output).await,
             Self::Remove(remove) => remove.run(output).await,
+            Self::Export(export) => export.run(output).await,
+            Self::Pull(pull) => pull.run(output).await,
             Self::List(list) => list.run(output).await,
         }
     }

@@ -36,6 +36,14 @@ pub(super) async fn invite(call: Call) -> Result<Response, Failure> {
     Ok(answer::at_index(answer::json_status(StatusCode::CREATED, &body), invited.index))
 }
 
+pub(super) async fn introduce(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let parameters = call.parameters(Reads::Json)?;
+    parameters.only(&["hosts"])?;
+    let introductions = circle::introduce_all(&session, parameters.list("hosts")?).await?;
+    Ok(answer::json(&json!({ "introductions": introductions })))
+}
+
 pub(super) async fn accept(call: Call) -> Result<Response, Failure> {
     let session = call.known_session().await?;
     let parameters = call.parameters(Reads::Json)?;

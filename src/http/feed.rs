@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::answer;
 use super::body::Parameters;
 use super::call::Call;
+use crate::keys::KeyUnavailable;
 use crate::seal::hex_decode;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::{circle, reading};
@@ -57,8 +58,26 @@ pub(super) async fn list(call: Call) -> Result<Response, Failure> {
     let cursor = hex_decode(query.text("cursor")?.unwrap_or_default()).ok_or_else(|| bad("cursor"))?;
     let published = reading::fresh(&call.edge.cluster).await?;
     let page = published.view.feed_page(&cursor).ok_or_else(|| bad("cursor"))?;
-    let content = FeedContent::Page { entries: page.entries, next: page.next };
+    let content = FeedContent::Page { cursor, entries: page.entries, next: page.next };
     sign(&call, &published.view, published.view.feed_end(), nonce, content)
+}
+
+/// `GET /circlet/v1/feed/head`: where the feed stands, signed with a date, for verifiers that are no members.
+pub(super) async fn head(call: Call) -> Result<Response, Failure> {
+    call.query()?.only(&[])?;
+    let cluster = &call.edge.cluster;
+    if let Some(why) = call.edge.health.clock_is_off(&cluster.status()) {
+        return Err(
+            Failure::unavailable("clock_skew", "this node's clock is off: it dates nothing").with_detail(why)
+        );
+    }
+    // Noted before the proof, so that what was revoked before is in the view.
+    let issued_at_ms = cluster.instants().wall_ms;
+    let published = reading::fresh(cluster).await?;
+    has_key(&published.view)?;
+    let head =
+        cluster.keys().sign_dated_head(&published.view, issued_at_ms).map_err(|error| sealed(&error))?;
+    Ok(answer::with_type(head.to_bytes(), "application/octet-stream"))
 }
 
 /// Until the feed has moved on from there.
@@ -85,15 +104,22 @@ fn sign(
     nonce: [u8; 32],
     content: FeedContent,
 ) -> Result<Response, Failure> {
-    if view.circle_key().is_none() {
-        return Err(Failure::new(Code::NotFound, "no_feed", "this cluster has no circle key yet")
-            .with_detail("it gets one with its first `circlet circle invite` or `circlet circle accept`"));
-    }
-    let signed = call.edge.cluster.keys().sign_feed(view, position, nonce, content);
-    let signed = signed.map_err(|error| {
-        Failure::new(Code::Internal, "sealed", "Internal error").with_detail(error.to_string())
-    })?;
+    has_key(view)?;
+    let signed =
+        call.edge.cluster.keys().sign_feed(view, position, nonce, content).map_err(|error| sealed(&error))?;
     Ok(answer::with_type(signed.to_bytes(), "application/octet-stream"))
+}
+
+fn has_key(view: &State) -> Result<(), Failure> {
+    if view.circle_key().is_some() {
+        return Ok(());
+    }
+    Err(Failure::new(Code::NotFound, "no_feed", "this cluster has no circle key yet")
+        .with_detail("it gets one with its first `circlet circle invite`, `accept` or `export`"))
+}
+
+fn sealed(error: &KeyUnavailable) -> Failure {
+    Failure::new(Code::Internal, "sealed", "Internal error").with_detail(error.to_string())
 }
 
 fn bad(name: &str) -> Failure {

@@ -75,6 +75,21 @@ pub(crate) async fn invite(
     Ok(Invited { text, expires_at, fingerprint, index: decided.index })
 }
 
+/// This cluster and its members, as whoever verifies without a node gets to know them.
+pub(crate) async fn introduce_all(
+    session: &Session<'_>,
+    hosts: Option<Vec<String>>,
+) -> Result<Vec<Introduction>, Failure> {
+    session.require_admin("introduce the circle of trust").await?;
+    let own = introduce(session, hosts).await?;
+    let view = &session.published().view;
+    let members = view.members_followed().map(|member| {
+        let trusted = trust::matching(view, member.approved.issuer.as_str());
+        Introduction::of_member(&member.approved, trusted.map(|issuer| issuer.certificate_der.as_slice()))
+    });
+    Ok([own].into_iter().chain(members).collect())
+}
+
 /// Accepts an invitation: tells the other cluster about this one, unless one way is wanted, then follows it.
 pub(crate) async fn accept(
     session: &Session<'_>,

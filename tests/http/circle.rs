@@ -176,6 +176,18 @@ transcript_test!(circle, async |t: &mut Transcript<'_>| {
     ask_for_a_revoke(t, &stranger).await;
     t.note("the circle key is replaced");
     t.ask(Method::POST, &format!("{CIRCLE}/key"), As::Admin, Body::Empty).await;
+    t.note("what a verifier without a node gets to know");
+    let path = format!("{CIRCLE}/introductions");
+    let known = post(t, &path, json!({})).await.json();
+    for introduction in known["introductions"].as_array().unwrap() {
+        t.name(introduction["certificates"][0].as_str().unwrap(), "certificate");
+    }
+    for (key, name) in [("circle_key", "circle-key"), ("ca", "ca")] {
+        t.name(known["introductions"][0][key].as_str().unwrap(), name);
+    }
+    let hosts = json!({"hosts": ["https://elsewhere.example.org"]});
+    t.ask(Method::POST, &path, As::Admin, Body::Json(hosts)).await;
+    t.ask(Method::POST, &path, As::Nobody, Body::Json(json!({}))).await;
     t.note("who is known here can't come by an invitation for anybody, nor by one for another");
     for guest in [None, Some("jfrt@01someone00000000000000000"), Some(other.service_id.as_str())] {
         let invited = post(t, &format!("{CIRCLE}/invitations"), json!({ "guest": guest })).await;
@@ -275,7 +287,11 @@ impl Liar {
         let shown = if self.lie == Lie::Truncated { self.entries.len() - 1 } else { self.entries.len() };
         let position = self.position(shown);
         let content = match after {
-            None => FeedContent::Page { entries: bytes(&self.entries[..shown]), next: Vec::new() },
+            None => FeedContent::Page {
+                cursor: Vec::new(),
+                entries: bytes(&self.entries[..shown]),
+                next: Vec::new(),
+            },
             Some(after) if after <= shown => {
                 FeedContent::Entries { after: after as u64, entries: bytes(&self.entries[after..shown]) }
             }

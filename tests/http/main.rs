@@ -20,6 +20,7 @@ mod lineage;
 mod listing;
 mod metrics;
 mod names;
+mod offline;
 mod openapi;
 mod overload;
 mod people;

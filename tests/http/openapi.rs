@@ -17,6 +17,7 @@ const NOT_IN_TRANSCRIPTS: [&str; 8] = [
     "delete /circlet/v1/cluster/nodes/{node}",
     "post /circlet/v1/backup",
     "get /circlet/v1/feed",
+    "get /circlet/v1/feed/head",
     "get /circlet/v1/feed/list",
     "post /circlet/v1/circle/members",
     "post /circlet/v1/cluster/nodes/{node}/lost",

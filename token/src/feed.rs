@@ -10,15 +10,22 @@
 mod answer;
 mod bytes;
 mod circle_key;
+mod dated;
 mod entry;
 mod follow;
+mod follower;
+mod list;
 mod taken;
 mod token_key;
 
 pub use answer::{FeedAnswer, FeedContent, FeedHead};
 pub use circle_key::{CirclePublicKey, SUCCESSIONS_MAX, Succession, new_successions};
+pub use dated::{DATED_HEAD_BYTES_MAX, DatedHead};
 pub use entry::{FeedEntry, FeedMark, FeedWhom, subject_digest};
 pub use follow::{FeedFault, FeedHeard, FeedStep, Question, check_answer};
+pub(crate) use follower::can_be_revoked;
+pub use follower::{FeedWant, Follower, HEAD_AHEAD_MS_MAX, HeadFault};
+use list::FeedList;
 pub use taken::Taken;
 pub use token_key::{TokenKeyFault, check_token_key};
 
@@ -28,7 +35,7 @@ use sha2::{Digest, Sha256};
 pub const FEED_CONTENT_BYTES_MAX: usize = 32 * 1024;
 
 /// The most bytes of one answer, all told: whoever follows reads no more.
-pub const FEED_ANSWER_BYTES_MAX: usize = FEED_CONTENT_BYTES_MAX + 16 * 1024;
+pub const FEED_ANSWER_BYTES_MAX: usize = FEED_CONTENT_BYTES_MAX + 24 * 1024;
 
 /// The largest certificate that a feed tells, in bytes.
 pub const FEED_CERTIFICATE_BYTES_MAX: usize = 4 * 1024;
@@ -58,6 +65,17 @@ impl FeedPosition {
     #[must_use]
     pub fn after_all<'a>(&self, entries: impl IntoIterator<Item = &'a FeedEntry>) -> Self {
         entries.into_iter().fold(*self, |at, entry| at.after(entry))
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        bytes::put_number(self.generation, out);
+        bytes::put_number(self.sequence, out);
+        out.extend_from_slice(&self.hash);
+    }
+
+    fn take(rest: &mut &[u8]) -> Option<Self> {
+        let (generation, sequence) = (bytes::take_number(rest)?, bytes::take_number(rest)?);
+        Some(Self { generation, sequence, hash: bytes::take(rest)? })
     }
 }
 

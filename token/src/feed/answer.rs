@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::bytes::{put_bytes, put_number, take, take_bytes, take_number};
+use super::bytes::{put_bytes, put_number, take, take_bytes, take_issuer, take_number};
 use super::{CirclePublicKey, FeedPosition, SUCCESSIONS_MAX, Succession};
 use crate::{ServiceId, SigningKey};
 
@@ -42,6 +42,8 @@ pub enum FeedContent {
     Elsewhere,
     /// A part of the list of everything that is revoked. It holds at least what was revoked at the head's position.
     Page {
+        /// What was asked for: so no page can be left out unnoticed.
+        cursor: Vec<u8>,
         /// The bytes of its entries.
         entries: Vec<u8>,
         /// What to ask for next; empty after the last page.
@@ -112,9 +114,8 @@ impl FeedAnswer {
     pub fn read(mut bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes;
         let [VERSION] = take(rest)? else { return None };
-        let issuer = ServiceId::parse(std::str::from_utf8(take_bytes(rest)?).ok()?).ok()?;
-        let generation = take_number(rest)?;
-        let position = FeedPosition { generation, sequence: take_number(rest)?, hash: take(rest)? };
+        let issuer = take_issuer(rest)?;
+        let position = FeedPosition::take(rest)?;
         let (latest, nonce) = (take_number(rest)?, take(rest)?);
         let signature = take(rest)?;
         let head = FeedHead { issuer, position, latest, nonce, content: Sha256::digest(*rest).into() };
@@ -143,9 +144,7 @@ impl FeedHead {
 
     fn put(&self, out: &mut Vec<u8>) {
         put_bytes(self.issuer.as_str().as_bytes(), out);
-        put_number(self.position.generation, out);
-        put_number(self.position.sequence, out);
-        out.extend_from_slice(&self.position.hash);
+        self.position.put(out);
         put_number(self.latest, out);
         out.extend_from_slice(&self.nonce);
     }
@@ -168,8 +167,9 @@ impl FeedContent {
                 out.extend_from_slice(entries);
             }
             Self::Elsewhere => out.push(ELSEWHERE),
-            Self::Page { entries, next } => {
+            Self::Page { cursor, entries, next } => {
                 out.push(PAGE);
+                put_bytes(cursor, &mut out);
                 put_bytes(next, &mut out);
                 out.extend_from_slice(entries);
             }
@@ -184,8 +184,8 @@ impl FeedContent {
             ENTRIES => Some(Self::Entries { after: take_number(rest)?, entries: rest.to_vec() }),
             ELSEWHERE => rest.is_empty().then_some(Self::Elsewhere),
             PAGE => {
-                let next = take_bytes(rest)?.to_vec();
-                Some(Self::Page { entries: rest.to_vec(), next })
+                let (cursor, next) = (take_bytes(rest)?.to_vec(), take_bytes(rest)?.to_vec());
+                Some(Self::Page { cursor, entries: rest.to_vec(), next })
             }
             _ => None,
         }

@@ -82,6 +82,15 @@ pub struct FeedMark {
     pub until: u64,
 }
 
+impl FeedMark {
+    /// Whether it refuses a token that was issued at this second, and by this log index of the issuer if it carries one.
+    #[must_use]
+    pub fn refuses(&self, issued_at: u64, index: Option<u64>) -> bool {
+        (self.since..=self.until).contains(&issued_at)
+            && index.map_or(issued_at <= self.set_at, |index| index < self.index)
+    }
+}
+
 const LISTED: u8 = 1;
 const UNSEEN: u8 = 2;
 const TAINTED: u8 = 3;

@@ -16,6 +16,8 @@ pub struct Question<'a> {
     pub at: Option<FeedPosition>,
     /// While a list is read: where the chain stood at its first page.
     pub reading: Option<FeedPosition>,
+    /// While a list is read: which page was asked for.
+    pub cursor: Option<&'a [u8]>,
 }
 
 /// What was heard in an answer that is in order.
@@ -69,6 +71,9 @@ pub enum FeedFault {
     /// It was made for another question: an old one again.
     #[error("the answer belongs to another question")]
     Replayed,
+    /// There are more entries than the follower keeps.
+    #[error("the feed has more entries than are kept")]
+    TooMany,
     /// It answers something that was not asked, or leaves a gap.
     #[error("the answer does not follow on what is known")]
     Gap,
@@ -101,6 +106,7 @@ impl FeedFault {
             Self::Signature => "signature",
             Self::Issuer => "issuer",
             Self::Replayed => "replayed",
+            Self::TooMany => "too_many",
             Self::Gap => "gap",
             Self::WentBack => "went_back",
             Self::Fork => "fork",
@@ -144,7 +150,10 @@ pub fn check_answer(question: &Question<'_>, answer: &FeedAnswer) -> Result<Feed
 fn next_step(question: &Question<'_>, answer: &FeedAnswer) -> Result<FeedStep, FeedFault> {
     let head = &answer.head;
     match &answer.content {
-        FeedContent::Page { entries, next } => page(question, head.position, entries, next),
+        FeedContent::Page { cursor, .. } if question.cursor.is_some_and(|asked| asked != cursor) => {
+            Err(FeedFault::Gap)
+        }
+        FeedContent::Page { entries, next, .. } => page(question, head.position, entries, next),
         _ if question.reading.is_some() => Err(FeedFault::Gap),
         FeedContent::Entries { after, entries } => {
             check_progress(question, answer)?;

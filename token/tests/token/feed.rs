@@ -53,11 +53,12 @@ fn following(at: FeedPosition, entries: &[FeedEntry]) -> FeedAnswer {
 
 fn ask(at: Option<FeedPosition>, answer: &FeedAnswer) -> Result<FeedStep, FeedFault> {
     let issuer = issuer();
-    let question = Question { issuer: &issuer, keys: &[public(1)], nonce: NONCE, at, reading: None };
+    let question =
+        Question { issuer: &issuer, keys: &[public(1)], nonce: NONCE, at, reading: None, cursor: None };
     check_answer(&question, answer).map(|heard| heard.step)
 }
 
-fn an_entry() -> impl Strategy<Value = FeedEntry> {
+pub(crate) fn an_entry() -> impl Strategy<Value = FeedEntry> {
     let key = any::<[u8; 4]>().prop_map(|bytes| KeyId::of_certificate(&bytes));
     let whom = prop_oneof![
         Just(FeedWhom::Everyone),
@@ -136,7 +137,8 @@ fn what_follows_is_taken_and_an_unchanged_feed_is_seen_to_be_that() {
 fn an_answer_to_another_question_of_another_issuer_or_under_another_key_is_refused() {
     let (answer, other) = (following(genesis(), &[listed(1)]), ServiceId::parse("jfrt@01other").unwrap());
     let (own, right, wrong) = (issuer(), [public(1)], [public(2)]);
-    let question = |issuer, keys, nonce| Question { issuer, keys, nonce, at: Some(genesis()), reading: None };
+    let at = Some(genesis());
+    let question = |issuer, keys, nonce| Question { issuer, keys, nonce, at, reading: None, cursor: None };
     let judge = |question| check_answer(&question, &answer);
     assert_eq!(judge(question(&own, &right, [8; 32])), Err(FeedFault::Replayed));
     assert_eq!(judge(question(&own, &wrong, NONCE)), Err(FeedFault::Signature));
@@ -179,12 +181,16 @@ fn a_list_is_read_from_nodes_that_stand_no_earlier_than_its_first_page() {
     let issuer = issuer();
     let (first, second) = (genesis().after(&listed(1)), genesis().after_all(&[listed(1), listed(2)]));
     let page = |at, next: &[u8]| {
-        sign(at, at.sequence, FeedContent::Page { entries: bytes(&[listed(1)]), next: next.to_vec() })
+        let (cursor, entries, next) = (b"here".to_vec(), bytes(&[listed(1)]), next.to_vec());
+        sign(at, at.sequence, FeedContent::Page { cursor, entries, next })
     };
-    let judge = |at, reading, answer: &FeedAnswer| {
-        let question = Question { issuer: &issuer, keys: &[public(1)], nonce: NONCE, at, reading };
+    let asked = |cursor: &[u8], at, reading, answer: &FeedAnswer| {
+        let cursor = Some(cursor);
+        let question = Question { issuer: &issuer, keys: &[public(1)], nonce: NONCE, at, reading, cursor };
         check_answer(&question, answer).map(|heard| heard.step)
     };
+    let judge = |at, reading, answer: &FeedAnswer| asked(b"here", at, reading, answer);
+    assert_eq!(asked(b"there", None, None, &page(first, b"")), Err(FeedFault::Gap), "another page");
     let step = judge(None, None, &page(first, b"more")).unwrap();
     assert_eq!(step, FeedStep::Page { entries: vec![listed(1)], from: first, next: b"more".to_vec() });
     let step = judge(None, Some(first), &page(second, b"")).unwrap();
@@ -213,8 +219,14 @@ fn signed_by(seed: u8, successions: &[Succession], entries: &[FeedEntry]) -> Fee
 
 fn hear(known: &[u8], answer: &FeedAnswer) -> Result<FeedHeard, FeedFault> {
     let (issuer, keys) = (issuer(), known.iter().map(|seed| public(*seed)).collect::<Vec<_>>());
-    let question =
-        Question { issuer: &issuer, keys: &keys, nonce: NONCE, at: Some(genesis()), reading: None };
+    let question = Question {
+        issuer: &issuer,
+        keys: &keys,
+        nonce: NONCE,
+        at: Some(genesis()),
+        reading: None,
+        cursor: None,
+    };
     check_answer(&question, answer)
 }
 
@@ -270,7 +282,11 @@ fn two_successors_of_one_circle_key_are_a_fork_whoever_shows_them() {
 #[test]
 fn the_largest_answer_is_read() {
     let successions = vec![named(1, 2); SUCCESSIONS_MAX];
-    let content = FeedContent::Page { entries: vec![1; FEED_CONTENT_BYTES_MAX], next: vec![1; 64] };
+    let content = FeedContent::Page {
+        cursor: vec![1; 64],
+        entries: vec![1; FEED_CONTENT_BYTES_MAX],
+        next: vec![1; 64],
+    };
     let answer = FeedAnswer::sign(&key(1), &issuer(), genesis(), 0, NONCE, successions, content).unwrap();
     let answer = answer.to_bytes();
     assert!(answer.len() <= FEED_ANSWER_BYTES_MAX, "{} bytes", answer.len());

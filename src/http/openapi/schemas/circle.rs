@@ -47,6 +47,17 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 ("one_way", flag(), Maybe),
             ]),
         ),
+        ("IntroductionOrder", object([("hosts", hosts(), Maybe)])),
+        ("Introductions", object([("introductions", list(&reference("Introduction")), Always)])),
+        (
+            "Introduction",
+            object(
+                ["service_id", "circle_key", "ca"]
+                    .map(|name| (name, text(), Always))
+                    .into_iter()
+                    .chain([("hosts", list(&text()), Always), ("certificates", list(&text()), Always)]),
+            ),
+        ),
         ("Guest", object(["id", "introduction", "proof"].map(|name| (name, text(), Always)))),
         ("Challenge", object([("challenge", text(), Always)])),
         (
