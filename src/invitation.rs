@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use circlet_authority::{Approved, State};
 use circlet_token::ServiceId;
-use circlet_token::feed::circle_public_key;
+use circlet_token::feed::CirclePublicKey;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -139,7 +139,7 @@ impl Introduction {
         let part = |name| move || MalformedInvitation::Part(name);
         let issuer = ServiceId::parse(&self.service_id).map_err(|_| part("service id")())?;
         let circle_key = STANDARD.decode(&self.circle_key).map_err(|_| part("circle key")())?;
-        circle_public_key(&circle_key, &issuer).ok_or_else(part("circle key"))?;
+        CirclePublicKey::of_spki(&circle_key).ok_or_else(part("circle key"))?;
         let ca_certificate_der = STANDARD.decode(&self.ca).map_err(|_| part("CA")())?;
         if !self.hosts.iter().all(|host| is_host(host)) {
             return Err(part("hosts")());

@@ -191,7 +191,7 @@ impl Impostor {
         let key = if said.lie == Lie::WrongKey { &other } else { &self.circle_key };
         let stranger = ServiceId::parse("jfrt@01somebodyelse").expect("a service id");
         let issuer = if said.lie == Lie::AnotherIssuer { &stranger } else { &self.service_id };
-        let answer = FeedAnswer::sign(key, issuer, position, told as u64, asked.nonce, content);
+        let answer = FeedAnswer::sign(key, issuer, position, told as u64, asked.nonce, Vec::new(), content);
         answer.expect("an Ed25519 key").to_bytes()
     }
 

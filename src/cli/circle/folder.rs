@@ -45,7 +45,11 @@ impl Folder<'_> {
             .map_err(|error| Failure::input(format!("cannot make {}", self.0.display())).because(error))?;
         let id = approved.issuer.ulid();
         let place = self.place(id, "member");
-        if place.exists() && read_member(&place)?.circle_key != approved.circle_key {
+        if place.exists()
+            && let known = read_member(&place)?
+            && known.circle_key != approved.circle_key
+            && !self.follower(&known)?.knows_circle_key(&approved.circle_key)
+        {
             return Err(Failure::input(format!("{} has another circle key now", approved.issuer)).hint(
                 format!(
                     "make sure that it is its new one, then remove {} and {id}.feed, {id}.head",
@@ -90,7 +94,7 @@ impl Folder<'_> {
             Err(error) => return Err(unusable().because(error)),
         };
         let follower = Follower::from_bytes(&bytes).ok_or_else(unusable)?;
-        let own = follower.issuer() == &approved.issuer && follower.circle_key() == approved.circle_key;
+        let own = follower.issuer() == &approved.issuer && follower.knows_circle_key(&approved.circle_key);
         if own { Ok(follower) } else { Err(unusable()) }
     }
 
