@@ -8,6 +8,7 @@ pub mod restoring;
 
 mod announced;
 pub(crate) mod bootstrap_credentials;
+mod feature_level;
 mod generated_token;
 mod members;
 mod observe;
@@ -42,7 +43,7 @@ use crate::password::Passwords;
 use crate::seal::hex;
 use crate::trace::Tracer;
 use crate::watched::Watched;
-use crate::{circle, config_files, feature_level, http, key_directory, renewal, rotation, trust_directory};
+use crate::{circle, config_files, http, key_directory, renewal, rotation, trust_directory};
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
 /// has just joined has none, and serves 503 until its peers have sent it.

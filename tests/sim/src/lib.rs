@@ -43,6 +43,8 @@ pub mod workload;
 pub mod authority;
 #[path = "../../../src/rotation/duty.rs"]
 pub mod duty;
+#[path = "../../../src/feature_level.rs"]
+pub mod feature_level;
 #[path = "../../../src/authenticate/judge.rs"]
 pub mod judge;
 #[path = "../../../src/node/purge/round.rs"]
