@@ -1,9 +1,7 @@
 //! Whether a token with a good signature is good here: revocation list, watermarks, tainted keys, users, the circle's
 //! limits. The same judgement is passed on callers when a command is applied.
 
-use circlet_token::{
-    Audience, KeyId, Lifetime, Revocation, Scope, ServiceId, Subject, TokenId, UserName, Verified,
-};
+use circlet_token::{Audience, KeyId, Lifetime, Revocation, Scope, ServiceId, Subject, TokenId, Verified};
 
 use crate::{
     command::{PresentedToken, TokenActor},
@@ -196,7 +194,7 @@ impl State {
     /// A disabled user is not spoken for; a user's live permissions need a user.
     fn judge_user(&self, facts: &Facts<'_>) -> Result<(), Revocation> {
         let Some(name) = facts.subject.user_name() else { return Ok(()) };
-        let user = UserName::parse(name).ok().and_then(|name| self.users.get(&name));
+        let user = self.users.get(name);
         let good = user.map_or(!facts.is_user, |user| user.is_enabled());
         if good { Ok(()) } else { Err(Revocation::UserDisabled) }
     }

@@ -27,8 +27,15 @@ pub(crate) struct Attempt(Arc<Noted>);
 
 #[derive(Default)]
 struct Noted {
-    route: OnceLock<MatchedPath>,
+    route: OnceLock<Route>,
     who: OnceLock<Who>,
+}
+
+enum Route {
+    /// Found in the table of routes.
+    Found(MatchedPath),
+    /// Known without looking for it.
+    Known(&'static str),
 }
 
 enum Who {
@@ -43,8 +50,13 @@ impl Attempt {
     pub(super) fn took(&self, route: Option<MatchedPath>) {
         if let Some(route) = route {
             // The first is the one that counts, and there is only one.
-            let _ = self.0.route.set(route);
+            let _ = self.0.route.set(Route::Found(route));
         }
+    }
+
+    /// The route that the request has taken, where nobody had to look for it.
+    pub(super) fn took_known(&self, route: &'static str) {
+        let _ = self.0.route.set(Route::Known(route));
     }
 
     /// Somebody showed a credential that counts.
@@ -60,7 +72,11 @@ impl Attempt {
 
     /// The route that the request has taken; empty if there is none.
     pub(super) fn route(&self) -> &str {
-        self.0.route.get().map_or("", MatchedPath::as_str)
+        match self.0.route.get() {
+            Some(Route::Found(route)) => route.as_str(),
+            Some(Route::Known(route)) => route,
+            None => "",
+        }
     }
 
     /// Says what failed, where it has to be said.

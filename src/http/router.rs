@@ -1,12 +1,20 @@
 //! Which path and method lead to which handler: the whole table, under every alias (contract section 1.1).
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::http::{StatusCode, Uri};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Router, middleware};
+use hyper::body::Incoming;
+use tower::Service;
 
 use super::body::Reads::{Form, FormOrJson, Json};
+use super::call::{Asked, Call};
 use super::edge::{self, Edge};
 use super::openapi::{self, does, tells};
 use super::routes::Routes;
@@ -21,22 +29,61 @@ use crate::usecase::failure::Failure;
 
 const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
 
-/// Everything that is served.
-///
-/// The routes are the fallback of a router around them, whose layer so comes before the choice of a route: it folds
-/// slashes, and also says what went wrong where nothing is.
-pub(super) fn app(edge: Arc<Edge>) -> Router {
-    let routes: Router = served()
-        .into_router()
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Arc::clone(&edge));
-    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(edge, edge::answer))
+/// What is asked far more often than everything else, and costs so little that finding its handler would cost as much.
+const VERIFY: &str = "/circlet/v1/verify";
+
+/// What is served at a door. Clones are handles to the same.
+#[derive(Clone)]
+pub(super) enum App {
+    /// Everything.
+    All(Arc<Edge>, Router),
+    /// The page of metrics: what needs no credential and tells no secret.
+    Metrics(Router),
 }
 
-/// What is served where `metrics.listen` says: what needs no credential and tells no secret.
-pub(super) fn metrics_app(edge: Arc<Edge>) -> Router {
-    Router::new().route("/metrics", get(system::open_metrics)).with_state(edge)
+impl App {
+    /// All of the table.
+    pub(super) fn all(edge: Arc<Edge>) -> Self {
+        let routes = served().into_router();
+        let routes = routes.fallback(no_such_path).method_not_allowed_fallback(method_not_allowed);
+        Self::All(Arc::clone(&edge), routes.with_state(edge))
+    }
+
+    /// What is served where `metrics.listen` says.
+    pub(super) fn metrics(edge: Arc<Edge>) -> Self {
+        Self::Metrics(Router::new().route("/metrics", get(system::open_metrics)).with_state(edge))
+    }
+
+    /// Answers a request of this peer.
+    pub(super) async fn answer(self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+        match self {
+            Self::All(edge, routes) => edge::answer(&edge, routes, request, peer).await,
+            Self::Metrics(routes) => find(routes, request).await,
+        }
+    }
+}
+
+/// Hands a request to its handler. What is in the table is found there, but for the one route that is known at sight.
+pub(super) async fn handle(
+    edge: &Arc<Edge>,
+    routes: Router,
+    mut request: Request<Incoming>,
+    asked: Asked,
+) -> Response {
+    if request.method() == Method::GET && request.uri().path() == VERIFY {
+        asked.attempt.took_known(VERIFY);
+        let (head, _no_body) = request.into_parts();
+        let answered = async { circlet::verify(Call::read(edge, head, None, asked).await?).await };
+        return answered.await.into_response();
+    }
+    request.extensions_mut().insert(asked);
+    find(routes, request).await
+}
+
+async fn find(mut routes: Router, request: Request<Incoming>) -> Response {
+    // A router is always ready.
+    let found: Result<Response, Infallible> = routes.call(request.map(Body::new)).await;
+    found.unwrap_or_else(|never| match never {})
 }
 
 /// The table, with every alias.
@@ -99,7 +146,7 @@ fn trusting() -> Routes {
 fn own() -> Routes {
     let nodes = |id| does(id, "What this node knows of itself and of the others").gives("ClusterStatus");
     Routes::default()
-        .get("/circlet/v1/verify", circlet::verify, does("verify", "What the credential is worth, also in headers")
+        .get(VERIFY, circlet::verify, does("verify", "What the credential is worth, also in headers")
             .query("audience", "string", "The service id to judge a token for; this cluster's if absent").gives("Worth"))
         .get("/circlet/v1/limits", circlet::limits_of_tokens, does("limits", "What the caller may ask for when creating a token")
             .gives("TokenLimits"))
