@@ -238,6 +238,7 @@ impl Node {
     fn start(&self, doors: Doors, stop: &CancellationToken, tasks: &TaskTracker) -> Result<(), ServeError> {
         self.gate.open(self.cluster.clone());
         let tls = http::tls::acceptor(&self.settings, &self.home.paths, &self.cluster, stop, tasks)?;
+        let (tls, certificate) = tls.unzip();
         let audit = Audit::open(&self.home.paths.logs(), self.settings.audit)
             .map_err(|source| ServeError::System { doing: "open the audit log", source })?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(audit.clone().keep_trying()));
@@ -272,6 +273,7 @@ impl Node {
         self.keep_files(stop, tasks, &audit, &watched);
         let ready = ready::Ready {
             cluster: cluster.clone(),
+            certificate,
             file: self.serving.ready_file.clone(),
             id: self.identity.node_id,
             name: self.settings.name.clone(),

@@ -45,14 +45,15 @@ pub enum TlsProblem {
     Unusable(#[from] rustls::Error),
 }
 
-/// What accepts TLS connections, or `None` for plain HTTP. A task in `tasks` replaces the certificate until `stop`.
+/// What accepts TLS connections and what it shows them, or `None` for plain HTTP. A task in `tasks` replaces the certificate
+/// until `stop`.
 pub fn acceptor(
     settings: &NodeSettings,
     paths: &Paths,
     cluster: &Cluster,
     stop: &CancellationToken,
     tasks: &TaskTracker,
-) -> Result<Option<TlsAcceptor>, TlsProblem> {
+) -> Result<Option<(TlsAcceptor, Arc<Shown>)>, TlsProblem> {
     if !settings.is_https() {
         return Ok(None);
     }
@@ -72,16 +73,22 @@ pub fn acceptor(
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(shown);
+        .with_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesServerCert>);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    Ok(Some((TlsAcceptor::from(Arc::new(config)), shown)))
 }
 
 /// The certificate that is shown at the moment; none until the first one is there.
 #[derive(Default)]
-struct Shown(ArcSwapOption<CertifiedKey>);
+pub struct Shown(ArcSwapOption<CertifiedKey>);
 
 impl Shown {
+    /// Whether clients are shown one yet.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.0.load().is_some()
+    }
+
     fn show(&self, certified: CertifiedKey) {
         self.0.store(Some(Arc::new(certified)));
     }

@@ -1,18 +1,22 @@
-//! Says when the node is ready: it has proved once that its view is fresh.
+//! Says when the node is ready: it has proved once that its view is fresh, and has a certificate to show to clients.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cluster::Cluster;
+use crate::http::tls::Shown;
 
-/// After a proof of freshness failed, before the next is asked for.
+/// Before it is looked again for what was lacking.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// What is said, and where.
 pub(super) struct Ready {
     pub(super) cluster: Cluster,
+    /// What clients are shown, with TLS.
+    pub(super) certificate: Option<Arc<Shown>>,
     pub(super) file: Option<PathBuf>,
     pub(super) id: u64,
     pub(super) name: String,
@@ -36,6 +40,9 @@ impl Ready {
             if self.cluster.fresh().await.is_err() {
                 tokio::time::sleep(RETRY).await;
             }
+        }
+        while self.certificate.as_ref().is_some_and(|certificate| !certificate.is_there()) {
+            tokio::time::sleep(RETRY).await;
         }
         tracing::info!(node = self.id, url = %self.url, "ready");
         super::supervisor::ready();

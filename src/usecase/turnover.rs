@@ -19,6 +19,7 @@ use crate::certificates::{self, Validity};
 use crate::clock;
 use crate::home::Paths;
 use crate::keys::KeyUnavailable;
+use crate::node::opening;
 use crate::seal::hex;
 use crate::turnover::{self, NotTurned};
 
@@ -59,7 +60,9 @@ pub(crate) async fn rotate_master_key(
         session.record(Change::Created, Entity::Key, "master-key", data)?;
         fingerprint
     };
-    let holds = |view: &State| view.master_key_fingerprint() == Some(fingerprint);
+    // Also in the file of this node: whoever asked may want to keep a copy of it.
+    let is_in_place = || opening::master_key(paths).is_ok_and(|key| key.fingerprint() == fingerprint);
+    let holds = |view: &State| view.master_key_fingerprint() == Some(fingerprint) && is_in_place();
     let view = until(session, holds, |view| master_key_waits(session, view)).await?;
     Ok(MasterKeyTurned { fingerprint, former, index: view.index() })
 }

@@ -78,7 +78,7 @@
 //! let mut follower = Follower::new(&issuer, &fetch("circle-key.der")?, 1_000_000).ok_or("no circle key")?;
 //! assert_eq!(follower.want(), FeedWant::Page(Vec::new())); // GET /circlet/v1/feed/list?cursor=
 //! follower.take(&fetch("list")?)?;
-//! let now_ms = 1_795_987_403_670; // milliseconds since 1970: the caller's clock
+//! let now_ms = 1_795_992_507_000; // milliseconds since 1970: the caller's clock
 //! follower.take_head(&fetch("head")?, now_ms)?; // GET /circlet/v1/feed/head
 //!
 //! // Kept over a restart, so that nothing goes backwards.
