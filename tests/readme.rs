@@ -128,19 +128,25 @@ fn the_readme_names_the_two_commands() {
     assert_eq!(commands, ["cargo run --release -- dev", "cargo test --workspace"]);
 }
 
-/// Who is told "not now" asks again, and a doctor is asked again whether the disk is still slow; a node that was started
-/// ends with the lines.
+/// Who is told "not now" asks again; a doctor is asked again whether the disk is still slow, and until it knows of the node
+/// that has just joined; a node that was started ends with the lines.
 const PATIENT: &str = r#"
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 circlet() {
-  local status=0 try
+  local status=0 try said
   if [ "$1" = serve ]; then exec circlet "$@"; fi
   for try in $(seq 60); do
     status=0
-    command circlet "$@" || status=$?
-    if [ $status -eq 0 ] || { [ $status -ne 2 ] && [ "$1" != doctor ]; }; then break; fi
+    if [ "$1" = doctor ]; then
+      said=$(command circlet "$@") || status=$?
+      if [ $status -eq 0 ] && [[ $said == *node-4* ]]; then break; fi
+    else
+      command circlet "$@" || status=$?
+      if [ $status -ne 2 ]; then break; fi
+    fi
     sleep 1
   done
+  if [ "$1" = doctor ]; then printf '%s\n' "$said"; fi
   return $status
 }
 "#;

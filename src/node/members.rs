@@ -7,7 +7,7 @@ use crate::doctor::KnownMember;
 use crate::home::{self, Paths};
 
 /// How often is looked whether they have changed.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Writes them whenever they differ from what was written last. Never returns.
 pub(super) async fn run(cluster: Cluster, paths: Paths) {
