@@ -76,6 +76,39 @@ impl Strike {
     fn drawn(number: u64) -> Self {
         Self::ALL.into_iter().find(|strike| *strike as u64 >= number).unwrap_or(Self::Lose)
     }
+
+    /// The one that makes this kind of fault, or makes it likely.
+    fn toward(fault: Fault) -> Self {
+        match fault {
+            // Those come at the end of the cluster.
+            Fault::Restored | Fault::Recovered => Self::PowerCut,
+            Fault::Crash | Fault::TailKept | Fault::TailLost | Fault::TailPartlyLost | Fault::TailTorn => {
+                Self::Crash
+            }
+            Fault::LeaderBounced => Self::BounceLeader,
+            Fault::PowerCut => Self::PowerCut,
+            Fault::SnapshotCut => Self::CutSnapshot,
+            Fault::LogDamaged => Self::DamageLog,
+            Fault::SnapshotDamaged => Self::DamageSnapshot,
+            Fault::DiskSetBack => Self::SetBack,
+            Fault::SlowDisk => Self::SlowDisk,
+            Fault::FailingSync => Self::FailingDisk,
+            Fault::FullDisk => Self::FullDisk,
+            Fault::Cut | Fault::CutOneWay | Fault::CutWithBridge | Fault::ConnectionHung => Self::Cut,
+            Fault::LagThenCut => Self::LagThenCut,
+            Fault::Storm | Fault::ConnectionBroken | Fault::FrameDoubled | Fault::FrameOvertaken => {
+                Self::Storm
+            }
+            Fault::Pause => Self::Pause,
+            Fault::Suspension => Self::Suspend,
+            Fault::ClockBySeconds | Fault::ClockByDays | Fault::ClockByYears => Self::SetClock,
+            Fault::Drift => Self::Drift,
+            Fault::Transfer => Self::HandOver,
+            Fault::Join => Self::Join,
+            Fault::Leave => Self::Leave,
+            Fault::Replacement | Fault::SnapshotInstalled => Self::Lose,
+        }
+    }
 }
 
 /// How long a change of the members may take once nothing is wrong any more.
@@ -98,12 +131,14 @@ pub struct Chaos {
     waits_for: Mutex<Option<&'static str>>,
     /// Whose wall clock is or was wrong, and since when it is right again.
     wrong_clock: Mutex<(Option<NodeId>, Option<u64>)>,
+    /// Only what has not happened in this run is sought.
+    seeks: bool,
 }
 
 impl Chaos {
-    /// Nothing is done yet.
+    /// Nothing is done yet. One that `seeks` does what makes a kind of fault that has not happened in this run.
     #[must_use]
-    pub fn new(cluster: Arc<Cluster>, dice: Dice) -> Arc<Self> {
+    pub fn new(cluster: Arc<Cluster>, dice: Dice, seeks: bool) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             dice,
@@ -114,7 +149,28 @@ impl Chaos {
             moving: AtomicBool::new(false),
             waits_for: Mutex::default(),
             wrong_clock: Mutex::default(),
+            seeks,
         })
+    }
+
+    /// What is done next.
+    fn next(&self) -> Strike {
+        if !self.seeks {
+            return Strike::drawn(self.dice.between(0, 99));
+        }
+        self.dice.pick(&self.absent()).map_or(Strike::Crash, |fault| Strike::toward(*fault))
+    }
+
+    /// The kinds of faults that can be made here and haven't happened yet.
+    fn absent(&self) -> Vec<Fault> {
+        let mut absent = self.cluster.faults.absent();
+        absent.retain(|fault| !fault.is_final());
+        absent
+    }
+
+    /// Whether each kind has happened that can be made here.
+    pub fn has_made_all(&self) -> bool {
+        self.absent().is_empty()
     }
 
     fn note(&self, fault: Fault, what: String) {
@@ -138,7 +194,7 @@ impl Chaos {
                 continue;
             }
             let Some(victim) = self.dice.pick(&self.cluster.computers()).cloned() else { return };
-            let (this, strike) = (Arc::clone(&self), Strike::drawn(self.dice.between(0, 99)));
+            let (this, strike) = (Arc::clone(&self), self.next());
             drop(NodeRuntime::spawn(async move {
                 let serial = this.strikes.fetch_add(1, Ordering::SeqCst);
                 lock(&this.under_way).insert(serial, (strike, victim.id));

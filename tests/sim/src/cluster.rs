@@ -28,6 +28,7 @@ use crate::wires::{Plug, Wires};
 
 mod duties;
 mod membership;
+mod next_generation;
 
 /// How soon a node that stopped itself is started again.
 const RESTART: Duration = Duration::from_secs(1);
@@ -98,10 +99,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster without computers.
+    /// A cluster without computers; what goes wrong in it is counted in `faults`.
     #[must_use]
-    pub fn new(history: Arc<History>, dice: &Dice, settings: Settings) -> Arc<Self> {
-        let faults = Arc::new(Faults::default());
+    pub fn new(history: Arc<History>, dice: &Dice, settings: Settings, faults: Arc<Faults>) -> Arc<Self> {
         Arc::new(Self {
             history,
             wires: Wires::new(dice.split(), Arc::clone(&faults)),
@@ -110,6 +110,11 @@ impl Cluster {
             settings,
             computers: Mutex::default(),
         })
+    }
+
+    /// What its nodes run with.
+    pub fn settings(&self) -> Settings {
+        self.settings.clone()
     }
 
     /// All computers, running or not.
@@ -129,9 +134,20 @@ impl Cluster {
         })
     }
 
-    fn add(&self, id: NodeId, peer: Peer, introduced: Vec<(NodeId, Peer)>) -> Arc<Computer> {
+    /// Clocks that are about right.
+    fn new_clock(&self) -> Arc<Mutex<Clock>> {
         let drift = self.dice.between(0, 400);
         let off_ms = i64::try_from(self.dice.between(0, 1_000)).unwrap_or(0) - 500;
+        Arc::new(Mutex::new(Clock::new(999_800 + drift, off_ms)))
+    }
+
+    fn add(
+        &self,
+        id: NodeId,
+        peer: Peer,
+        introduced: Vec<(NodeId, Peer)>,
+        clock: Arc<Mutex<Clock>>,
+    ) -> Arc<Computer> {
         let disk = Arc::new(Disk::default());
         let early = self.history.plant() == Plant::EarlyAcknowledgement;
         disk.set(|habits| habits.acknowledges_early = early);
@@ -139,7 +155,7 @@ impl Cluster {
             id,
             peer,
             disk,
-            clock: Arc::new(Mutex::new(Clock::new(999_800 + drift, off_ms))),
+            clock,
             introduced,
             running: Mutex::default(),
             leaving: AtomicBool::new(false),

@@ -95,6 +95,18 @@ faults! {
     Replacement = "node replaced",
     /// A node that lags behind is sent a snapshot.
     SnapshotInstalled = "snapshot installed",
+    /// The cluster is lost, and begins anew from a backup that was made some time before.
+    Restored = "restored from a backup",
+    /// All nodes but one are lost, and the cluster begins anew from what that one holds.
+    Recovered = "recovered from one node",
+}
+
+impl Fault {
+    /// Whether a cluster ends with it, and another one begins.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Restored | Self::Recovered)
+    }
 }
 
 /// How often each kind happened in one run.
@@ -105,6 +117,13 @@ impl Faults {
     /// One more.
     pub fn count(&self, fault: Fault) {
         *lock(&self.0).entry(fault).or_default() += 1;
+    }
+
+    /// The kinds that haven't happened yet.
+    #[must_use]
+    pub fn absent(&self) -> Vec<Fault> {
+        let counts = lock(&self.0);
+        Fault::ALL.iter().copied().filter(|fault| !counts.contains_key(fault)).collect()
     }
 
     /// How often each happened.

@@ -94,6 +94,10 @@ pub enum Event {
     Overreached { what: &'static str, done: bool, index: u64 },
     /// A node took over who belongs to the cluster: ids, and the beginning of each one's key.
     Members { node: NodeId, index: u64, keys: Vec<(NodeId, u64)> },
+    /// A cluster begins anew from what is left of the one before; every index of before is lower.
+    Begun { index: u64 },
+    /// A node judged a token of another cluster.
+    Shown { node: NodeId, id: TokenId, accepted: bool },
     /// A node gave a view that it had proved fresh.
     Fresh { node: NodeId, index: u64, sent: u64 },
 }

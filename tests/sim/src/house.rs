@@ -130,7 +130,9 @@ pub fn config(dice: &Dice) -> Config {
     config
 }
 
-fn sealed() -> Sealed {
+/// Some secret, sealed; nobody opens it.
+#[must_use]
+pub fn sealed() -> Sealed {
     Sealed { nonce: [0; 24], ciphertext: b"sealed".to_vec() }
 }
 

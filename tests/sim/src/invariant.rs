@@ -16,6 +16,7 @@ mod one_successor;
 mod policy;
 mod published_keys;
 mod purge;
+mod restored;
 mod revoked_actor;
 mod revoked_bound;
 mod revoked_family;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<agreement::Agreement>::default(),
         Box::<acknowledged::Acknowledged>::default(),
         Box::<issued_once::IssuedOnce>::default(),
+        Box::<restored::Restored>::default(),
         Box::<one_successor::OneSuccessor>::default(),
         Box::<revoked_family::RevokedFamily>::default(),
         Box::<revoked_bound::RevokedBound>::default(),

@@ -4,6 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`run`] | one run: faults for a while, then none |
+//! | [`afterlife`] | the end of a cluster, and another one that begins from what is left |
 //! | [`workload`] | what clients do meanwhile |
 //! | [`chaos`] | what is done to them |
 //! | [`fault`] | what can go wrong, by kind |
@@ -21,6 +22,7 @@
 //! | [`authority`], [`judge`], [`vouch`], [`duty`], [`round`] | the product's own: the machine, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging |
 //! | [`dice`] | where chance comes from |
 
+pub mod afterlife;
 pub mod chaos;
 pub mod clock;
 pub mod cluster;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use circlet_raft::{NodeId, Settings};
 use openraft_rt::AsyncRuntime;
 
+use crate::afterlife::{End, Life, Safe};
 use crate::chaos::Chaos;
 use crate::cluster::{Cluster, ask};
 use crate::dice::Dice;
@@ -47,6 +48,8 @@ pub enum Course {
     Random,
     /// At random, for three seconds.
     Brief,
+    /// Until each kind of fault has happened, or two minutes are over.
+    EachKind,
 }
 
 /// What a run is made from.
@@ -90,8 +93,9 @@ pub fn run(plan: Plan) -> Report {
     report
 }
 
-fn settings(dice: &Dice) -> Settings {
+fn settings(dice: &Dice, course: Course) -> Settings {
     let snapshot_log_bytes = match dice.between(0, 4) {
+        _ if course == Course::EachKind => 8 << 10,
         0 | 1 => 8 << 10,
         2 | 3 => 40 << 10,
         _ => 64 << 20,
@@ -101,9 +105,9 @@ fn settings(dice: &Dice) -> Settings {
 
 async fn play(plan: Plan, history: Arc<History>) -> Report {
     let dice = Dice::new(plan.seed);
-    let settings = settings(&dice);
+    let settings = settings(&dice, plan.course);
     let nodes = dice.pick(&[3, 3, 3, 4, 5, 5, 7]).copied().unwrap_or(3);
-    let cluster = Cluster::new(Arc::clone(&history), &dice, settings);
+    let cluster = Cluster::new(Arc::clone(&history), &dice, settings, Arc::default());
     let mut report = Report::default();
     let config = house::config(&dice);
     let ms = |secs: i64| u64::try_from(secs).unwrap_or(0) * 1_000;
@@ -115,35 +119,73 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
         return report;
     }
     let workload = Workload::new(Arc::clone(&cluster), dice.split());
-    let chaos = Chaos::new(Arc::clone(&cluster), dice.split());
+    let chaos = Chaos::new(Arc::clone(&cluster), dice.split(), plan.course == Course::EachKind);
     for _ in 0..dice.between(2, 6) {
         let pause_ms_max = dice.between(10, 120);
         drop(NodeRuntime::spawn(Arc::clone(&workload).client(pause_ms_max)));
     }
     drop(NodeRuntime::spawn(Arc::clone(&chaos).rage()));
     let faulty_ms = dice.between(5_000, 25_000);
+    let safe = Arc::new(Safe::default());
+    drop(NodeRuntime::spawn(make_backup(Arc::clone(&safe), Arc::clone(&cluster), dice.split(), faulty_ms)));
     match plan.course {
-        Course::Random => watch(&history, faulty_ms).await,
-        Course::Brief => watch(&history, 3_000).await,
+        Course::Random => watch(&history, faulty_ms, || false).await,
+        Course::Brief => watch(&history, 3_000, || false).await,
+        Course::EachKind => watch(&history, 120_000, || chaos.has_made_all()).await,
     }
     if history.violation().is_none() {
         chaos.calm().await;
         recover(&cluster, &history).await;
     }
-    workload.stop();
+    let life = live_on(plan, &dice, Life { cluster, workload }, &safe, &history).await;
+    life.workload.stop();
     history.finish();
     report.simulated_ms = global_nanos() / 1_000_000;
-    report.operations = workload.counts();
-    report.faults = cluster.faults.counts();
-    cluster.end();
+    report.operations = life.workload.counts();
+    report.faults = life.cluster.faults.counts();
+    life.cluster.end();
     report
 }
 
-/// Lets time pass until something is broken.
-async fn watch(history: &History, for_ms: u64) {
+/// Makes a backup at some moment while things go wrong.
+async fn make_backup(safe: Arc<Safe>, cluster: Arc<Cluster>, dice: Dice, faulty_ms: u64) {
+    NodeRuntime::sleep(Duration::from_millis(dice.between(0, faulty_ms))).await;
+    safe.fill(&cluster, &dice).await;
+}
+
+/// How the cluster ends, if it does: in a few runs, and when each kind is sought in both ways.
+fn ends(plan: Plan, dice: &Dice) -> Vec<End> {
+    match (plan.course, dice.between(0, 99)) {
+        (Course::EachKind, _) => vec![End::Restored, End::Recovered],
+        (_, 0..=14) => vec![End::Restored],
+        (_, 15..=24) => vec![End::Recovered],
+        _ => Vec::new(),
+    }
+}
+
+/// The cluster may end, and another one go on; the last one comes back.
+async fn live_on(plan: Plan, dice: &Dice, mut life: Life, safe: &Safe, history: &Arc<History>) -> Life {
+    for end in ends(plan, dice) {
+        if history.violation().is_some() {
+            break;
+        }
+        match life.end(end, safe, history, dice).await {
+            Ok(Some(next)) => life = next,
+            Ok(None) => continue,
+            Err(why) => history.accuse("liveness", format!("no cluster can begin anew: {why}")),
+        }
+        if history.violation().is_none() {
+            recover(&life.cluster, history).await;
+        }
+    }
+    life
+}
+
+/// Lets time pass until something is broken, or enough has happened.
+async fn watch(history: &History, for_ms: u64, suffices: impl Fn() -> bool) {
     for _ in 0..for_ms / 50 {
         NodeRuntime::sleep(Duration::from_millis(50)).await;
-        if history.violation().is_some() {
+        if history.violation().is_some() || suffices() {
             return;
         }
     }

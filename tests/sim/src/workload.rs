@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use circlet_authority::{Action, Actor, Command, IssueToken, Outcome, TokenRecord};
 use circlet_raft::ProposeError;
+use circlet_token::{KeyId, TokenId};
 use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
 
@@ -52,6 +53,16 @@ pub struct Held {
     since: u64,
 }
 
+/// A token of another cluster.
+#[derive(Clone)]
+struct Foreign {
+    id: TokenId,
+    text: Arc<str>,
+    kid: KeyId,
+    /// When it was issued, in nanoseconds.
+    at: u64,
+}
+
 impl Held {
     /// Equal for equal bytes.
     fn sum(&self) -> u64 {
@@ -93,6 +104,10 @@ pub struct Workload {
     cluster: Arc<Cluster>,
     dice: Dice,
     held: Mutex<Vec<Held>>,
+    /// Tokens of another cluster that were shown.
+    shown: Mutex<Vec<Foreign>>,
+    /// Where the cluster began: tokens with a lower index are of the one before.
+    begun: u64,
     /// Names of key pairs that were drawn for our own keyring.
     drawn: Mutex<Vec<String>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
@@ -107,8 +122,28 @@ impl Workload {
             cluster,
             dice,
             held: Mutex::default(),
+            shown: Mutex::default(),
+            begun: 0,
             drawn: Mutex::default(),
             counts: Mutex::default(),
+            over: AtomicBool::new(false),
+        })
+    }
+
+    /// The clients of a cluster that begins anew at this index, with all that they had from the one before.
+    #[must_use]
+    pub fn anew(&self, cluster: Arc<Cluster>, dice: Dice, begun: u64) -> Arc<Self> {
+        let mut held = lock(&self.held).clone();
+        // Nobody asks the new cluster again for what was asked of the one before.
+        held.iter_mut().for_each(|held| held.order = None);
+        Arc::new(Self {
+            cluster,
+            dice,
+            held: Mutex::new(held),
+            shown: Mutex::new(lock(&self.shown).clone()),
+            begun,
+            drawn: Mutex::new(lock(&self.drawn).clone()),
+            counts: Mutex::new(self.counts()),
             over: AtomicBool::new(false),
         })
     }

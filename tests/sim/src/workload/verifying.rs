@@ -99,7 +99,7 @@ impl Workload {
         Some(verdict)
     }
 
-    async fn show(&self, computer: &Computer, held: Held) {
+    pub(super) async fn show(&self, computer: &Computer, held: Held) {
         let (node, sent) = (computer.id, global_nanos());
         let Some(verdict) = self.present(computer, Arc::clone(&held.text), &held.record.kid).await else {
             return;
