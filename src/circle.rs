@@ -6,7 +6,9 @@
 //! nobody.
 
 pub(crate) mod ask;
-mod follow;
+pub mod follow;
+mod leader;
+pub mod serve;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,7 +37,7 @@ pub(crate) async fn run(cluster: Cluster) {
         following.keep(&members);
         for member in view.members_followed() {
             following.begin(member.since_index, || {
-                tokio::spawn(follow::member(cluster.clone(), member.approved.clone(), member.since_index))
+                tokio::spawn(leader::follow(cluster.clone(), member.approved.clone(), member.since_index))
             });
         }
     }

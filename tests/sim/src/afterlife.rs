@@ -101,12 +101,8 @@ impl Life {
             }
         };
         self.cluster.faults.count(fault);
-        let cluster = Cluster::new(
-            Arc::clone(history),
-            dice,
-            self.cluster.settings(),
-            Arc::clone(&self.cluster.faults),
-        );
+        let (service, faults) = (&self.cluster.service, Arc::clone(&self.cluster.faults));
+        let cluster = Cluster::new(service, Arc::clone(history), dice, self.cluster.settings(), faults);
         let begun = global_nanos();
         cluster.begin_anew(&before, &whole, NODES).await?;
         let first = cluster.computers().first().map_or(0, |founder| founder.id);

@@ -80,13 +80,20 @@ impl Strike {
     /// The one that makes this kind of fault, or makes it likely.
     fn toward(fault: Fault) -> Self {
         match fault {
-            // Those come at the end of the cluster.
-            Fault::Restored | Fault::Recovered => Self::PowerCut,
             Fault::Crash | Fault::TailKept | Fault::TailLost | Fault::TailPartlyLost | Fault::TailTorn => {
                 Self::Crash
             }
             Fault::LeaderBounced => Self::BounceLeader,
-            Fault::PowerCut => Self::PowerCut,
+            // What isn't made here comes by itself.
+            Fault::PowerCut
+            | Fault::Restored
+            | Fault::Recovered
+            | Fault::FeedCut
+            | Fault::FeedCutOneWay
+            | Fault::FeedLate
+            | Fault::FeedLost
+            | Fault::FeedReplayed
+            | Fault::FeedForged => Self::PowerCut,
             Fault::SnapshotCut => Self::CutSnapshot,
             Fault::LogDamaged => Self::DamageLog,
             Fault::SnapshotDamaged => Self::DamageSnapshot,
@@ -158,19 +165,9 @@ impl Chaos {
         if !self.seeks {
             return Strike::drawn(self.dice.between(0, 99));
         }
-        self.dice.pick(&self.absent()).map_or(Strike::Crash, |fault| Strike::toward(*fault))
-    }
-
-    /// The kinds of faults that can be made here and haven't happened yet.
-    fn absent(&self) -> Vec<Fault> {
         let mut absent = self.cluster.faults.absent();
-        absent.retain(|fault| !fault.is_final());
-        absent
-    }
-
-    /// Whether each kind has happened that can be made here.
-    pub fn has_made_all(&self) -> bool {
-        self.absent().is_empty()
+        absent.retain(|fault| fault.is_within());
+        self.dice.pick(&absent).map_or(Strike::Crash, |fault| Strike::toward(*fault))
     }
 
     fn note(&self, fault: Fault, what: String) {
@@ -189,7 +186,7 @@ impl Chaos {
     /// Does one thing after the other, several at a time, until told to stop.
     pub async fn rage(self: Arc<Self>) {
         while !self.over.load(Ordering::SeqCst) {
-            self.wait_ms(50, 900).await;
+            self.wait_ms(50, if self.seeks { 300 } else { 900 }).await;
             if self.quiet.load(Ordering::SeqCst) || self.over.load(Ordering::SeqCst) {
                 continue;
             }

@@ -17,6 +17,7 @@ mod policy;
 mod published_keys;
 mod purge;
 mod restored;
+mod revoked_abroad;
 mod revoked_actor;
 mod revoked_bound;
 mod revoked_family;
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<one_successor::OneSuccessor>::default(),
         Box::<revoked_family::RevokedFamily>::default(),
         Box::<revoked_bound::RevokedBound>::default(),
+        Box::<revoked_abroad::RevokedAbroad>::default(),
         Box::<revoked_actor::RevokedActor>::default(),
         Box::<fresh_after_start::FreshAfterStart>::default(),
         Box::<policy::Policy>::default(),

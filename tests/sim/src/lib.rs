@@ -12,6 +12,7 @@
 //! | [`invariant`] | what must hold, one file each |
 //! | [`linear`] | whether a history is linearizable, and what each object would have said |
 //! | [`plant`] | bugs that can be planted, to prove that they would be caught |
+//! | [`circle`] | two clusters that follow each other, and the way between them |
 //! | [`cluster`] | computers and the nodes on them |
 //! | [`house`] | what a cluster begins with |
 //! | [`machine`] | the product's machine, watched |
@@ -19,11 +20,12 @@
 //! | [`disk`] | the disks |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
-//! | [`authority`], [`judge`], [`vouch`], [`duty`], [`round`] | the product's own: the machine, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging |
+//! | [`authority`], [`judge`], [`vouch`], [`duty`], [`round`], [`follow`], [`serve`] | the product's own: the machine, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one |
 //! | [`dice`] | where chance comes from |
 
 pub mod afterlife;
 pub mod chaos;
+pub mod circle;
 pub mod clock;
 pub mod cluster;
 pub mod dice;
@@ -45,9 +47,13 @@ pub mod workload;
 pub mod authority;
 #[path = "../../../src/rotation/duty.rs"]
 pub mod duty;
+#[path = "../../../src/circle/follow.rs"]
+pub mod follow;
 #[path = "../../../src/authenticate/judge.rs"]
 pub mod judge;
 #[path = "../../../src/node/purge/round.rs"]
 pub mod round;
+#[path = "../../../src/circle/serve.rs"]
+pub mod serve;
 #[path = "../../../src/authenticate/vouch.rs"]
 pub mod vouch;

@@ -21,6 +21,8 @@ pub enum Plant {
     EarlyAcknowledgement,
     /// A token is vouched for by a view of any age.
     NoFreshnessCheck,
+    /// A node that is cut off goes on with what needs no fresh view, for however long.
+    EndlessIsolation,
     /// A node that has just started vouches before it has proved freshness.
     NoProofAfterStart,
     /// A late proof of freshness counts from its arrival.
@@ -67,6 +69,18 @@ pub enum Plant {
     RestoreKeepsKeys,
     /// A cluster that begins anew forgets when it did: what others issued before is good again.
     RestoreForgetsWhen,
+    /// What a neighbour answered late counts from its arrival.
+    LateFeedCredit,
+    /// Neighbours are asked with the same nonce each time.
+    SameNonce,
+    /// Watermarks of neighbours are ignored.
+    DeafToMarks,
+    /// A node tells neighbours where the feed stands in its view, however old that is.
+    UnprovedHeads,
+    /// Whoever begins to lead takes for fresh what it knows of neighbours.
+    FeedFreshAtOnce,
+    /// How old what is known of neighbours is isn't asked.
+    AnyFeedAge,
 }
 
 impl Plant {
@@ -74,6 +88,7 @@ impl Plant {
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::EarlyAcknowledgement, "early-acknowledgement"),
         (Self::NoFreshnessCheck, "no-freshness-check"),
+        (Self::EndlessIsolation, "endless-isolation"),
         (Self::NoProofAfterStart, "no-proof-after-start"),
         (Self::LateCredit, "late-credit"),
         (Self::LeaderRestore, "leader-restore"),
@@ -97,6 +112,12 @@ impl Plant {
         (Self::AnyActor, "any-actor"),
         (Self::RestoreKeepsKeys, "restore-keeps-keys"),
         (Self::RestoreForgetsWhen, "restore-forgets-when"),
+        (Self::LateFeedCredit, "late-feed-credit"),
+        (Self::SameNonce, "same-nonce"),
+        (Self::DeafToMarks, "deaf-to-marks"),
+        (Self::UnprovedHeads, "unproved-heads"),
+        (Self::FeedFreshAtOnce, "feed-fresh-at-once"),
+        (Self::AnyFeedAge, "any-feed-age"),
     ];
 
     /// The bug of this name.

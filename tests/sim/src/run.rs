@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_raft::{NodeId, Settings};
+use futures::future::join;
 use openraft_rt::AsyncRuntime;
 
 use crate::afterlife::{End, Life, Safe};
 use crate::chaos::Chaos;
+use crate::circle;
 use crate::cluster::{Cluster, ask};
 use crate::dice::Dice;
 use crate::fault::Fault;
@@ -19,6 +21,10 @@ use crate::machine::tell_whole;
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::workload::Workload;
+
+mod neighbours;
+
+use neighbours::Neighbours;
 
 /// How long the cluster may take to recover once nothing is wrong any more.
 const RECOVERY_MS: u64 = 30_000;
@@ -107,36 +113,56 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     let dice = Dice::new(plan.seed);
     let settings = settings(&dice, plan.course);
     let nodes = dice.pick(&[3, 3, 3, 4, 5, 5, 7]).copied().unwrap_or(3);
-    let cluster = Cluster::new(Arc::clone(&history), &dice, settings, Arc::default());
+    // Where each kind is sought, little else is to happen: a test waits for it.
+    let seeks = plan.course == Course::EachKind;
+    let nodes = if seeks { 3 } else { nodes };
+    let service = &house::SERVICE;
+    let cluster = Cluster::new(service, Arc::clone(&history), &dice, settings, Arc::default());
     let mut report = Report::default();
     let config = house::config(&dice);
     let ms = |secs: i64| u64::try_from(secs).unwrap_or(0) * 1_000;
     let (issue_ms, verify_ms) = (ms(config.issue_max_isolation), ms(config.verify_max_isolation));
     history.tell(&Event::Bounds { issue_ms, verify_ms });
-    if let Err(why) = cluster.found(nodes, config).await {
-        history.accuse("founding", why);
-        cluster.end();
-        return report;
-    }
+    let founded = async {
+        cluster.found(nodes, config.clone()).await?;
+        match is_in_circle(plan, &dice) {
+            true => Neighbours::found(plan, &cluster, &config, &dice).await.map(Some),
+            false => Ok(None),
+        }
+    };
+    let neighbours = match founded.await {
+        Ok(neighbours) => neighbours,
+        Err(why) => {
+            history.accuse("founding", why);
+            cluster.end();
+            return report;
+        }
+    };
     let workload = Workload::new(Arc::clone(&cluster), dice.split());
-    let chaos = Chaos::new(Arc::clone(&cluster), dice.split(), plan.course == Course::EachKind);
-    for _ in 0..dice.between(2, 6) {
+    let chaos = Chaos::new(Arc::clone(&cluster), dice.split(), seeks);
+    for _ in 0..if seeks { 1 } else { dice.between(2, 6) } {
         let pause_ms_max = dice.between(10, 120);
         drop(NodeRuntime::spawn(Arc::clone(&workload).client(pause_ms_max)));
     }
     drop(NodeRuntime::spawn(Arc::clone(&chaos).rage()));
+    neighbours.iter().for_each(Neighbours::begin);
     let faulty_ms = dice.between(5_000, 25_000);
     let safe = Arc::new(Safe::default());
     drop(NodeRuntime::spawn(make_backup(Arc::clone(&safe), Arc::clone(&cluster), dice.split(), faulty_ms)));
-    match plan.course {
-        Course::Random => watch(&history, faulty_ms, || false).await,
-        Course::Brief => watch(&history, 3_000, || false).await,
-        Course::EachKind => watch(&history, 120_000, || chaos.has_made_all()).await,
-    }
+    let most_ms = match plan.course {
+        Course::Random => faulty_ms,
+        Course::Brief => 3_000,
+        Course::EachKind => 120_000,
+    };
+    let suffices = || {
+        let broken = neighbours.iter().any(|neighbours| neighbours.is_broken(&history));
+        broken || (seeks && cluster.faults.absent().iter().all(|fault| fault.is_final()))
+    };
+    watch(&history, most_ms, suffices).await;
     if history.violation().is_none() {
-        chaos.calm().await;
-        recover(&cluster, &history).await;
+        settle(&chaos, &cluster, neighbours.as_ref(), &history).await;
     }
+    neighbours.iter().for_each(|neighbours| neighbours.end(&history));
     let life = live_on(plan, &dice, Life { cluster, workload }, &safe, &history).await;
     life.workload.stop();
     history.finish();
@@ -145,6 +171,23 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     report.faults = life.cluster.faults.counts();
     life.cluster.end();
     report
+}
+
+/// Whether the cluster is in a circle with another one: in a few runs, and when each kind of fault is sought.
+fn is_in_circle(plan: Plan, dice: &Dice) -> bool {
+    dice.percent(25) || plan.course == Course::EachKind
+}
+
+/// Nothing goes wrong any more, and in a while everything must be well.
+async fn settle(chaos: &Chaos, cluster: &Arc<Cluster>, neighbours: Option<&Neighbours>, history: &History) {
+    match neighbours {
+        None => chaos.calm().await,
+        Some(neighbours) => drop(join(chaos.calm(), neighbours.calm()).await),
+    }
+    recover(cluster, history).await;
+    if let Some(neighbours) = neighbours {
+        neighbours.recover(history).await;
+    }
 }
 
 /// Makes a backup at some moment while things go wrong.
@@ -229,7 +272,7 @@ async fn healthy(cluster: &Arc<Cluster>, history: &History) -> Result<(), String
     }
     leaders.dedup();
     if leaders.len() == 1 && leaders.iter().all(Option::is_some) {
-        return Ok(());
+        return circle::follows_well(cluster);
     }
     Err(format!("they don't agree who leads: {leaders:?}"))
 }

@@ -22,6 +22,7 @@ use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 
+mod abroad;
 mod keys;
 mod overreaching;
 mod people;
@@ -180,6 +181,7 @@ impl Workload {
                 52..=55 => self.read_list(&computer).await,
                 56..=57 => self.administer(&computer).await,
                 58..=61 => self.show_strange(&computer).await,
+                62..=71 if self.cluster.neighbour().is_some() => self.show_abroad().await,
                 _ => self.verify(&computer).await,
             }
         }

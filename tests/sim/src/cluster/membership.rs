@@ -31,7 +31,7 @@ impl Cluster {
         ask(&founder, |member| async move { member.initialize(peer).await.map_err(|e| e.to_string()) })
             .await
             .ok_or("the founder died")??;
-        decide(&founder, Actor::System, house::bootstrap(&founder.peer, config)).await?;
+        decide(&founder, Actor::System, house::bootstrap(&founder.peer, &self.service, config)).await?;
         for action in house::furniture() {
             decide(&founder, Actor::Operator, action).await?;
         }

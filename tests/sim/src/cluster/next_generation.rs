@@ -53,7 +53,7 @@ impl Cluster {
             public_key: peer.public_key,
         };
         let next = NextGeneration {
-            service_id: house::SERVICE.clone(),
+            service_id: self.service.clone(),
             now_ms: wall_ms,
             key: Pair::named(&format!("the first key after {attempt}")).as_ours(),
             cluster_ca: ClusterCa { certificate_der: b"ca".to_vec(), private_key: house::sealed() },

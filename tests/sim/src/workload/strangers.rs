@@ -49,10 +49,10 @@ impl Workload {
                 ("foreign token", &*house::OTHERS, "dave", Pair::named(theirs))
             }
             7..=8 => match drawn {
-                Some(name) => ("token of a drawn key", &*house::SERVICE, "alice", Pair::named(&name)),
+                Some(name) => ("token of a drawn key", &self.cluster.service, "alice", Pair::named(&name)),
                 None => return,
             },
-            _ => ("forged token", &*house::SERVICE, "alice", Pair::named("a key of nobody's")),
+            _ => ("forged token", &self.cluster.service, "alice", Pair::named("a key of nobody's")),
         };
         self.count(what);
         let claims = self.claims(issuer, user);
@@ -100,13 +100,13 @@ impl Workload {
             revocable: None,
             subject: Subject::user(issuer, &house::name(user)),
             scope: Scope::parse("applied-permissions/user").expect("the scope of a user"),
-            audience: Audience::service(&house::SERVICE),
+            audience: Audience::service(&self.cluster.service),
             issuer: issuer.clone(),
             expires_at: Some(now + 60),
             issued_at: now,
             not_before: None,
             id: Some(TokenId(self.dice.bytes())),
-            index: (*issuer == *house::SERVICE).then_some(5),
+            index: (*issuer == self.cluster.service).then_some(5),
         }
     }
 }
