@@ -10,6 +10,7 @@ use openraft_rt::AsyncRuntime;
 
 use crate::cluster::{Cluster, Computer, ask};
 use crate::dice::Dice;
+use crate::disk::Habits;
 use crate::fault::Fault;
 use crate::history::Event;
 use crate::runtime::{NodeRuntime, global_nanos};
@@ -260,10 +261,28 @@ impl Chaos {
     }
 
     async fn crash(&self, victim: Arc<Computer>) {
+        if self.seeks {
+            self.catch_writing(&victim).await;
+        }
         self.note(Fault::Crash, format!("crash of {}", victim.id));
         self.cluster.kill(&victim);
         self.wait_ms(20, 3_000).await;
         self.cluster.start(&victim).await;
+    }
+
+    /// Waits for a moment in which something is written that isn't synced, for a second at most.
+    async fn catch_writing(&self, victim: &Computer) {
+        victim.disk.set(|habits| (habits.sync_us_min, habits.sync_us_max) = (20_000, 40_000));
+        for _ in 0..200 {
+            if victim.disk.is_behind() {
+                break;
+            }
+            self.wait_ms(5, 5).await;
+        }
+        let usual = Habits::default();
+        victim.disk.set(|habits| {
+            (habits.sync_us_min, habits.sync_us_max) = (usual.sync_us_min, usual.sync_us_max);
+        });
     }
 
     async fn bounce_leader(&self) {

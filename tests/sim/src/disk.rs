@@ -146,6 +146,12 @@ impl Disk {
         (count - kept, tail)
     }
 
+    /// Whether a crash would lose something now.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !lock(&self.unsynced).is_empty()
+    }
+
     /// Everything on it, as it is.
     #[must_use]
     pub fn image(&self) -> Image {
