@@ -7,8 +7,10 @@
 
 pub(crate) mod ask;
 pub mod follow;
+pub mod forward;
 mod leader;
 pub mod serve;
+pub mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

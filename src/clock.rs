@@ -30,11 +30,17 @@ impl Now {
 
 /// Milliseconds since 1970 by the wall clock; 0 if it stands before that.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the one place that the lint points to")]
 pub fn wall_ms() -> u64 {
+    wall_ns() / 1_000_000
+}
+
+/// Nanoseconds since 1970 by the wall clock; 0 if it stands before that.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that the lint points to")]
+pub fn wall_ns() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_millis().try_into().unwrap_or(u64::MAX))
+        .map_or(0, |elapsed| elapsed.as_nanos().try_into().unwrap_or(u64::MAX))
 }
 
 /// Milliseconds since the machine started, time asleep included; a step of the wall clock doesn't move it.

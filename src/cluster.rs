@@ -14,12 +14,14 @@ use circlet_raft::{
 use crate::clock::{self, Now};
 use crate::keys::Keys;
 use crate::machine::Authority;
+use crate::trace::{self, Kind, Tracer};
 
 /// The cluster as this node takes part in it. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Cluster {
     raft: Raft<Authority>,
     keys: Arc<Keys>,
+    tracer: Tracer,
 }
 
 /// What the cluster has decided; this node's view holds it.
@@ -60,7 +62,19 @@ impl Cluster {
     /// The bridge to an open node of the log.
     #[must_use]
     pub fn new(raft: Raft<Authority>, keys: Keys) -> Self {
-        Self { raft, keys: Arc::new(keys) }
+        Self { raft, keys: Arc::new(keys), tracer: Tracer::default() }
+    }
+
+    /// The same, where what is decided for a request is told as spans of its trace.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        self.raft.observe(Arc::new(tracer.clone()));
+        Self { tracer, ..self }
+    }
+
+    /// Where spans go.
+    pub(crate) fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// The present view with its index and freshness: one value, loaded once per decision.
@@ -102,12 +116,23 @@ impl Cluster {
 
     /// Has the cluster decide. When it returns, this node's view holds the decision.
     pub async fn decide(&self, actor: Actor, action: Action) -> Result<Decided, Unavailable> {
+        let what = action.name();
         let command = Command { actor, action }.encode();
         let (bytes, max) = (command.len(), COMMAND_BYTES_MAX);
         if bytes > max {
             return Err(Unavailable::TooLarge { bytes, max });
         }
-        let committed = self.raft.propose(command).await.map_err(|error| match error {
+        let child = trace::current().map(|trace| self.tracer.child(trace, Kind::Client, "propose"));
+        let (trace, mut span) = child.unzip();
+        if let Some(span) = &mut span {
+            span.note("circlet.action", what);
+        }
+        let proposed = self.raft.propose_traced(command, trace).await;
+        if let (Some(span), Err(_)) = (&mut span, &proposed) {
+            span.fail();
+        }
+        drop(span);
+        let committed = proposed.map_err(|error| match error {
             ProposeError::Unavailable(why) => Unavailable::NotDone(why),
             ProposeError::Unknown(why) => Unavailable::Unknown(why),
             ProposeError::Refused(why) => Unavailable::Defect(why),
@@ -161,6 +186,11 @@ impl Cluster {
     /// Records other addresses of a member, under the key that it has.
     pub async fn relocate(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
         self.raft.relocate(id, peer).await
+    }
+
+    /// Asks a member something beside the log.
+    pub async fn ask_member(&self, id: NodeId, question: Vec<u8>, wait: Duration) -> Result<Vec<u8>, String> {
+        self.raft.ask_member(id, question, wait).await
     }
 
     /// Hands leadership to a voter.

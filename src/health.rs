@@ -131,7 +131,7 @@ impl Health {
             self.keys(published),
             self.clock(status),
             self.freshness(published),
-            leader(status),
+            self.leader(status, published),
             self.disk(status),
             self.memory(),
         ];
@@ -155,8 +155,13 @@ impl Health {
     }
 
     fn clock(&self, status: &Status) -> Option<Found> {
+        Some((Condition::ClockSkew, true, self.clock_is_off(status)?))
+    }
+
+    /// How far the node's clock is off, if that is more than it may.
+    pub(crate) fn clock_is_off(&self, status: &Status) -> Option<String> {
         let off_ms = status.clock_offset_ms.filter(|ms| ms.unsigned_abs() > self.clock_offset_ms_max)?;
-        Some((Condition::ClockSkew, true, format!("the clock is {off_ms} ms ahead of the voters' median")))
+        Some(format!("the clock is {off_ms} ms ahead of the voters' median"))
     }
 
     fn freshness(&self, published: &Published<State>) -> Option<Found> {
@@ -169,6 +174,27 @@ impl Health {
             Some(age_ms) => format!("the view was last proved fresh {age_ms} ms ago"),
         };
         Some((Condition::Stale, !vouch::may_read(published, now), why))
+    }
+
+    /// Raft names who led last for as long as nobody else is elected, and without a majority nobody is. So the name counts
+    /// only as long as this node hears of that leader.
+    fn leader(&self, status: &Status, published: &Published<State>) -> Option<Found> {
+        let fresh = vouch::is_fresh(published, self.cluster.instants());
+        let why = match status.leader {
+            None => "no node is known to lead the cluster".to_owned(),
+            Some(_) if fresh => return None,
+            Some(leader) if leader == status.id => {
+                "this node leads, and no majority of the voting nodes answers it".to_owned()
+            }
+            Some(leader) => {
+                let answers = status.members.get(&leader).is_some_and(|led| led.clock_offset_ms.is_some());
+                if answers {
+                    return None;
+                }
+                format!("node {leader}, which led last, has not answered for ten seconds")
+            }
+        };
+        Some((Condition::NoLeader, false, why))
     }
 
     fn disk(&self, status: &Status) -> Option<Found> {
@@ -205,9 +231,4 @@ type Found = (Condition, bool, String);
 fn state(published: &Published<State>) -> Option<Found> {
     let missing = published.view.service_id().is_none();
     missing.then(|| (Condition::NoState, true, "the state of the cluster has not arrived yet".to_owned()))
-}
-
-fn leader(status: &Status) -> Option<Found> {
-    let missing = status.leader.is_none();
-    missing.then(|| (Condition::NoLeader, false, "no node is known to lead the cluster".to_owned()))
 }

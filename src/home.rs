@@ -22,7 +22,7 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 pub use error::HomeError;
-pub use files::{read, read_secret, write_public, write_secret};
+pub use files::{read, read_secret, remove, replace, write_public, write_secret};
 pub use identity::{Identity, Introduced};
 pub use network::Network;
 pub use paths::Paths;

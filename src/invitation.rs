@@ -7,7 +7,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use circlet_authority::{Approved, State};
-use circlet_token::{Algorithm, KeyId, PublicKey, ServiceId};
+use circlet_token::ServiceId;
+use circlet_token::feed::CirclePublicKey;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -105,6 +106,20 @@ impl Introduction {
         })
     }
 
+    /// What is known here of a member.
+    pub(crate) fn of_member<'a>(
+        approved: &Approved,
+        certificates_der: impl Iterator<Item = &'a [u8]>,
+    ) -> Self {
+        Self {
+            service_id: approved.issuer.to_string(),
+            circle_key: STANDARD.encode(&approved.circle_key),
+            hosts: approved.hosts.clone(),
+            ca: STANDARD.encode(&approved.ca_certificate_der),
+            certificates: certificates_der.map(|der| STANDARD.encode(der)).collect(),
+        }
+    }
+
     /// The text that is carried, sent and proved.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -124,7 +139,7 @@ impl Introduction {
         let part = |name| move || MalformedInvitation::Part(name);
         let issuer = ServiceId::parse(&self.service_id).map_err(|_| part("service id")())?;
         let circle_key = STANDARD.decode(&self.circle_key).map_err(|_| part("circle key")())?;
-        circle_public_key(&circle_key, &issuer).ok_or_else(part("circle key"))?;
+        CirclePublicKey::of_spki(&circle_key).ok_or_else(part("circle key"))?;
         let ca_certificate_der = STANDARD.decode(&self.ca).map_err(|_| part("CA")())?;
         if !self.hosts.iter().all(|host| is_host(host)) {
             return Err(part("hosts")());
@@ -143,13 +158,6 @@ impl Introduction {
         let decoded = self.certificates.iter().map(|text| STANDARD.decode(text));
         decoded.collect::<Result<_, _>>().map_err(|_| MalformedInvitation::Part("certificates"))
     }
-}
-
-/// A circle key's public half as a key that verifies; `None` if it is no Ed25519 key.
-#[must_use]
-pub fn circle_public_key(spki_der: &[u8], issuer: &ServiceId) -> Option<PublicKey> {
-    let id = KeyId::of_certificate(spki_der);
-    PublicKey::from_parts(id, Algorithm::EdDsa, issuer.clone(), spki_der).ok()
 }
 
 /// What a person compares: SHA-256 of a circle key's public half, in groups of four digits.

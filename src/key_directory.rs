@@ -25,6 +25,7 @@ use crate::certificates::{self, KeyAndCertificate};
 use crate::cluster::{Cluster, Decided};
 use crate::home::{self, HomeError, Paths};
 use crate::rotation;
+use crate::seal::hex;
 use crate::secret::Secret;
 use crate::watched::{self, Watched};
 use plan::Step;
@@ -248,12 +249,11 @@ impl Keeper {
         facts: &CertificateFacts,
         view: &State,
     ) -> Result<Decided, Box<dyn std::error::Error + Send + Sync>> {
-        let service_id = view.service_id().ok_or("the cluster has no service id yet")?;
         let pair = KeyAndCertificate {
             certificate: facts.der.clone(),
             private_key: Secret::new(key.to_pkcs8_der().to_vec()),
         };
-        let key = rotation::sealed(&self.cluster, service_id.as_str(), &pair, KeyOrigin::Adopted)?;
+        let key = rotation::sealed(&self.cluster, view, &pair, KeyOrigin::Adopted)?;
         // Whoever placed the pair saw, at most, what this node had shown.
         let shown = self.shown.clone().filter(|shown| view.key(shown).is_some());
         let replaces = shown.or_else(|| view.active_key().map(|active| active.kid.clone()));
@@ -341,10 +341,11 @@ fn sealed_text(key: &Key, view: &State) -> Option<String> {
     let sealed = key.private_key.as_ref()?;
     let service_id = view.service_id()?;
     let body = STANDARD.encode([&sealed.nonce[..], &sealed.ciphertext].concat());
+    let under = hex(&sealed.under);
     let lines: Vec<&str> =
         body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("base64 is ASCII")).collect();
     Some(format!(
-        "Key {} of {service_id}, sealed under the cluster's master key.\nThe cluster keeps it; this file is not needed.\n\
+        "Key {} of {service_id}, sealed under the cluster's master key {under}.\nThe cluster keeps it; this file is not needed.\n\
          -----BEGIN {SEALED_LABEL}-----\n{}\n-----END {SEALED_LABEL}-----\n",
         key.kid,
         lines.join("\n")

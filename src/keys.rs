@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use circlet_authority::{Sealed, SealedKind, State};
-use circlet_token::feed::{FeedAnswer, FeedContent, FeedPosition};
+use circlet_authority::{Resealed, Sealed, SealedKind, State};
+use circlet_token::feed::{DatedHead, FeedAnswer, FeedContent, FeedPosition};
 use circlet_token::{Claims, KeyId, SigningKey};
 
 use crate::certificates::KeyAndCertificate;
@@ -16,7 +16,7 @@ use crate::invitation;
 use crate::join_token;
 use crate::reference_token::ReferenceTokens;
 use crate::refresh_token::RefreshTokens;
-use crate::seal::{Label, MasterKey, SealBroken};
+use crate::seal::{self, Label, MasterKey, SealBroken, hex};
 use crate::secret::Secret;
 
 /// Why a key can't be used on this node.
@@ -31,14 +31,22 @@ pub enum KeyUnavailable {
     /// It doesn't open.
     #[error(transparent)]
     Sealed(#[from] SealBroken),
+    /// It opens under a master key that this node doesn't hold.
+    #[error(
+        "this node does not hold the master key with the fingerprint {0}; it asks the other nodes for it"
+    )]
+    NoMasterKey(String),
     /// It opens, but is not a key.
     #[error("the unsealed {0} is not a key")]
     NotAKey(String),
 }
 
+/// The present master key, the next one, and some of before.
+const MASTER_KEYS_MAX: usize = 6;
+
 /// Unseals and keeps what was unsealed.
 pub struct Keys {
-    master: MasterKey,
+    masters: ArcSwap<Vec<MasterKey>>,
     signing: ArcSwap<BTreeMap<KeyId, Kept<SigningKey>>>,
     refresh: ArcSwap<Option<Kept<RefreshSecret>>>,
     circle: ArcSwap<Option<Kept<SigningKey>>>,
@@ -78,6 +86,12 @@ impl RefreshSecret {
         invitation::secret_of(&self.secret, id)
     }
 
+    /// What proves that this cluster made a challenge.
+    #[must_use]
+    pub fn challenge_secret(&self) -> [u8; 32] {
+        seal::derive(&self.secret, "circlet revoke challenge")
+    }
+
     /// The secret of the join token with this id.
     #[must_use]
     pub fn join_secret(&self, id: &[u8; 16]) -> Secret {
@@ -90,17 +104,56 @@ impl Keys {
     #[must_use]
     pub fn new(master: MasterKey) -> Self {
         Self {
-            master,
+            masters: ArcSwap::from_pointee(vec![master]),
             signing: ArcSwap::default(),
             refresh: ArcSwap::from_pointee(None),
             circle: ArcSwap::from_pointee(None),
         }
     }
 
-    /// The master key, for sealing something new and for handing it to a node that joins.
-    #[must_use]
-    pub fn master(&self) -> &MasterKey {
-        &self.master
+    /// The master key of this view, for handing it to a node that joins.
+    pub fn master(&self, view: &State) -> Result<MasterKey, KeyUnavailable> {
+        let absent = || KeyUnavailable::Absent("master key".to_owned());
+        self.master_of(&view.master_key_fingerprint().ok_or_else(absent)?)
+    }
+
+    /// The master key with this fingerprint, if this node holds it.
+    pub fn master_of(&self, fingerprint: &[u8; 32]) -> Result<MasterKey, KeyUnavailable> {
+        let held = self.masters.load();
+        let master = held.iter().find(|master| master.fingerprint() == *fingerprint);
+        master.cloned().ok_or_else(|| KeyUnavailable::NoMasterKey(hex(fingerprint)))
+    }
+
+    /// Holds another master key from now on. Those before stay: requests under way see the view of before.
+    pub fn hold(&self, master: &MasterKey) {
+        self.masters.rcu(|held| {
+            let mut held = Vec::clone(held);
+            if held.iter().all(|one| one.fingerprint() != master.fingerprint()) {
+                held.push(master.clone());
+            }
+            let over = held.len().saturating_sub(MASTER_KEYS_MAX);
+            held.drain(..over);
+            held
+        });
+    }
+
+    /// Seals a secret of the cluster under the master key of this view.
+    pub fn seal(&self, view: &State, which: &SealedKind, secret: &Secret) -> Result<Sealed, KeyUnavailable> {
+        let service_id = view.service_id().ok_or_else(|| KeyUnavailable::Absent(describe(which)))?;
+        Ok(seal(&self.master(view)?, service_id.as_str(), which, secret))
+    }
+
+    /// A secret that this view holds sealed, sealed once more under another master key.
+    pub fn reseal(
+        &self,
+        view: &State,
+        which: &SealedKind,
+        under: &MasterKey,
+    ) -> Result<Resealed, KeyUnavailable> {
+        let service_id = view.service_id().ok_or_else(|| KeyUnavailable::Absent(describe(which)))?;
+        let secret = self.unseal(view, which)?;
+        let replaces = sealed(view, which)?.nonce;
+        Ok(Resealed { replaces, sealed: seal(under, service_id.as_str(), which, &secret) })
     }
 
     /// The signing key `kid` of this view.
@@ -160,7 +213,17 @@ impl Keys {
         let issuer = view.service_id().ok_or_else(|| KeyUnavailable::Absent(describe(&which)))?;
         let latest = view.feed_end().sequence;
         let key = self.circle_key(view)?;
-        FeedAnswer::sign(&key, issuer, position, latest, nonce, content)
+        let successions = view.circle_key().map(|key| key.successions.clone()).unwrap_or_default();
+        FeedAnswer::sign(&key, issuer, position, latest, nonce, successions, content)
+            .ok_or_else(|| KeyUnavailable::NotAKey(describe(&which)))
+    }
+
+    /// Signs where the feed of this view stands, with a date.
+    pub fn sign_dated_head(&self, view: &State, issued_at_ms: u64) -> Result<DatedHead, KeyUnavailable> {
+        let which = SealedKind::CircleKey;
+        let issuer = view.service_id().ok_or_else(|| KeyUnavailable::Absent(describe(&which)))?;
+        let valid_for_ms = u64::try_from(view.config().circle_head_valid_for_ms).unwrap_or(0);
+        DatedHead::sign(&*self.circle_key(view)?, issuer, view.feed_end(), issued_at_ms, valid_for_ms)
             .ok_or_else(|| KeyUnavailable::NotAKey(describe(&which)))
     }
 
@@ -206,7 +269,8 @@ impl Keys {
         let service_id = view.service_id().ok_or_else(|| KeyUnavailable::Absent(describe(which)))?;
         let record = record(which);
         let label = Label { service_id: service_id.as_str(), kind: kind_text(which), record: &record };
-        Ok(self.master.unseal(label, sealed(view, which)?)?)
+        let sealed = sealed(view, which)?;
+        Ok(self.master_of(&sealed.under)?.unseal(label, sealed)?)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod backup;
 
 // The replicated authority, as the rest of the node sees it.
 pub mod cluster;
+pub mod feature_level;
 pub mod join;
 pub mod machine;
 
@@ -36,6 +37,7 @@ pub mod headroom;
 mod health;
 mod metrics;
 pub mod node;
+pub mod trace;
 
 // What the node keeps by itself: keys on their way, files that an operator changes.
 pub mod announce;
@@ -45,6 +47,7 @@ pub mod key_directory;
 pub mod renewal;
 pub mod rotation;
 pub mod trust_directory;
+pub(crate) mod turnover;
 pub mod watched;
 
 // What others may throw bytes at.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use circlet_authority::{Command, NodeRecord, NodeRole, Stamp, State};
 use circlet_raft::{Capture, Machine, NodeId, Peer, Removal};
 
+use crate::feature_level;
+
 /// The authority's state, driven by the log.
 #[derive(Debug, Default)]
 pub struct Authority {
@@ -36,6 +38,7 @@ impl Machine for Authority {
 
     fn restore(snapshot: &mut dyn Read) -> Result<Self, String> {
         let state = State::decode_snapshot(snapshot).map_err(|error| error.to_string())?;
+        feature_level::check(&state).map_err(|error| error.to_string())?;
         Ok(Self { state })
     }
 
@@ -46,7 +49,9 @@ impl Machine for Authority {
 
     fn apply(&mut self, index: u64, stamp_ms: u64, command: &[u8]) -> Result<Vec<u8>, String> {
         let command = Command::decode(command).map_err(|error| error.to_string())?;
-        Ok(self.state.apply(index, Stamp { now_ms: stamp_ms }, &command).encode())
+        let outcome = self.state.apply(index, Stamp { now_ms: stamp_ms }, &command);
+        feature_level::check(&self.state).map_err(|error| error.to_string())?;
+        Ok(outcome.encode())
     }
 
     fn members(&mut self, index: u64, peers: &BTreeMap<NodeId, Peer>, voters: &BTreeSet<NodeId>) {
@@ -62,7 +67,11 @@ impl Machine for Authority {
         let command = Command::decode(command).map_err(|error| error.to_string())?;
         let mut copy = view.clone();
         copy.apply(view.index().saturating_add(1), Stamp { now_ms: stamp_ms }, &command);
-        Ok(())
+        feature_level::check(&copy).map_err(|error| error.to_string())
+    }
+
+    fn feature_level(view: &State) -> u32 {
+        view.feature_level()
     }
 
     fn now_ms(view: &State) -> u64 {

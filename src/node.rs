@@ -9,6 +9,8 @@ pub mod restoring;
 mod announced;
 pub(crate) mod bootstrap_credentials;
 mod generated_token;
+mod levels;
+mod master_key;
 mod members;
 mod observe;
 mod others;
@@ -40,6 +42,8 @@ use crate::keys::{KeyUnavailable, Keys};
 use crate::machine::Authority;
 use crate::password::Passwords;
 use crate::seal::hex;
+use crate::trace::Tracer;
+use crate::turnover::Turnover;
 use crate::watched::Watched;
 use crate::{circle, config_files, http, key_directory, renewal, rotation, trust_directory};
 
@@ -145,7 +149,13 @@ pub async fn serve(serving: Serving) -> Result<(), ServeError> {
         return Err(lost.into());
     }
     let raft = open(&home.paths, &settings, &identity, &gate, serving.accept_clock).await?;
-    let cluster = Cluster::new(raft, Keys::new(master));
+    let own_key = master.fingerprint();
+    let keys = Keys::new(master);
+    // Damaged or absent, it is asked for again.
+    if let Ok(next) = opening::next_master_key(&home.paths) {
+        keys.hold(&next);
+    }
+    let cluster = Cluster::new(raft, keys).traced(Tracer::new(&settings.tracing));
     if identity.log_begun && is_empty(&cluster).await {
         cluster.shutdown().await;
         return Err(lost.into());
@@ -154,7 +164,7 @@ pub async fn serve(serving: Serving) -> Result<(), ServeError> {
         node = identity.node_id, name = %settings.name, service_id = %identity.service_id,
         peers = %settings.peer_listen, version = env!("CARGO_PKG_VERSION"), "node opened"
     );
-    let node = Node { home, identity, settings, serving, cluster, gate, open_files };
+    let node = Node { home, identity, settings, serving, cluster, gate, open_files, own_key };
     let ended = node.run(doors, signals).await;
     node.cluster.shutdown().await;
     match &ended {
@@ -199,14 +209,19 @@ struct Node {
     gate: JoinGate,
     /// How many files the process may open.
     open_files: u64,
+    /// The fingerprint of the master key that the home had when it was opened.
+    own_key: [u8; 32],
 }
 
 impl Node {
     async fn run(&self, doors: Doors, signals: stop::Signals) -> Result<(), ServeError> {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let early = tokio::time::timeout(STATE_WAIT, self.state_arrives()).await;
-        let known = early.is_ok();
+        let known = tokio::select! {
+            early = tokio::time::timeout(STATE_WAIT, self.state_arrives()) => early.is_ok(),
+            // The log may hold what this version can't read.
+            reason = self.cluster.stopped() => return Err(ServeError::Stopped(reason)),
+        };
         if known {
             self.check_state()?;
         }
@@ -239,6 +254,7 @@ impl Node {
         tracing::info!(url = %self.settings.http_advertise, "serving clients");
         supervisor::started();
         let cluster = &self.cluster;
+        tasks.spawn(cluster.tracer().clone().export(self.settings.name.clone(), stop.clone()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(usage::run(cluster.clone(), usage)));
         let place = announced::Place {
@@ -247,6 +263,7 @@ impl Node {
             client_url: self.settings.http_advertise.clone(),
         };
         tasks.spawn(stop.clone().run_until_cancelled_owned(announced::run(cluster.clone(), place)));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(levels::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(rotation::run(cluster.clone(), audit.clone())));
         let renewal =
             renewal::run(cluster.clone(), self.home.paths.clone(), self.settings.name.clone(), audit.clone());
@@ -284,6 +301,9 @@ impl Node {
         let (cluster, paths) = here();
         let trusted = trust_directory::run(cluster, paths, poll, audit.clone(), Arc::clone(watched));
         tasks.spawn(stop.clone().run_until_cancelled_owned(trusted));
+        let (cluster, paths) = here();
+        let turnover = Turnover { cluster, paths, audit: audit.clone(), watched: Arc::clone(watched) };
+        tasks.spawn(stop.clone().run_until_cancelled_owned(turnover.run()));
         let (cluster, paths) = here();
         tasks.spawn(stop.clone().run_until_cancelled_owned(members::run(cluster, paths)));
         let (cluster, paths) = here();
@@ -327,6 +347,7 @@ impl Node {
             reason = self.cluster.stopped() => Err(ServeError::Stopped(reason)),
             error = arriving => Err(error),
             error = self.dismissed() => Err(error),
+            error = self.lacks_master_key() => Err(error.into()),
         }
     }
 
@@ -391,14 +412,17 @@ impl Node {
                 HomeError::OtherCluster { home, expected: self.identity.service_id.clone(), found }.into()
             );
         }
-        let own = self.cluster.keys().master().fingerprint();
-        if let Some(expected) = view.master_key_fingerprint()
-            && expected != own
-        {
-            let file = self.home.paths.master_key();
-            return Err(HomeError::OtherMasterKey { file, found: hex(&own), expected: hex(&expected) }.into());
+        match self.cluster.keys().check(view) {
+            // The view may be behind the file, or the file behind the cluster: see `lacks_master_key`.
+            Err(KeyUnavailable::NoMasterKey(expected)) => {
+                tracing::warn!(
+                    found = hex(&self.own_key),
+                    expected,
+                    "this home has another master key than the state"
+                );
+            }
+            checked => checked?,
         }
-        self.cluster.keys().check(view)?;
         if !self.identity.log_begun {
             Identity { log_begun: true, ..self.identity.clone() }.write(&self.home.paths)?;
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use circlet_authority::{Command, Outcome, State};
 use circlet_raft::outside::Parser;
+use circlet_token::feed::{DatedHead, FeedAnswer, FeedEntry, Follower};
 use circlet_token::{Audience, Parsed, Scope, ServiceId, SigningKey, Subject, UserName, read_certificate};
 
 use crate::home::settings::NodeSettings;
@@ -16,7 +17,7 @@ use crate::secret::Secret;
 use crate::{backup, join, reference_token};
 
 /// Those of this crate and of the crates below it.
-const PARSERS: [Parser; 15] = [
+const PARSERS: [Parser; 17] = [
     ("token", |bytes| text(bytes, |text| drop(Parsed::parse(text)))),
     ("scope", |bytes| text(bytes, |text| drop(Scope::parse(text)))),
     ("audience", |bytes| text(bytes, |text| drop(Audience::parse(text)))),
@@ -34,6 +35,8 @@ const PARSERS: [Parser; 15] = [
     ("secret-texts", |bytes| text(bytes, secret_texts)),
     ("join-frame", join::read_any_frame),
     ("backup", backup::read_any),
+    ("feed-answer", feed_answer),
+    ("feed-follower", |bytes| drop(Follower::from_bytes(bytes))),
 ];
 
 /// All of them, with those of the log and the peers.
@@ -45,6 +48,13 @@ fn text(bytes: &[u8], parse: impl Fn(&str)) {
     if let Ok(text) = str::from_utf8(bytes) {
         parse(text);
     }
+}
+
+/// What nodes of another cluster say.
+fn feed_answer(bytes: &[u8]) {
+    // What came of it is nobody's business here: that it came is.
+    let _ = (FeedAnswer::read(bytes).is_some(), DatedHead::read(bytes).is_some());
+    let _ = FeedEntry::read_all(bytes).is_some();
 }
 
 fn names(text: &str) {

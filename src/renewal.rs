@@ -16,7 +16,7 @@ use crate::certificates::{self, CertificateProblem, Validity};
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::home::{self, HomeError, Paths};
-use crate::keys::{self, KeyUnavailable};
+use crate::keys::KeyUnavailable;
 use crate::node::opening;
 
 /// How often a node looks whether something is due.
@@ -114,8 +114,7 @@ async fn renew_ca(cluster: &Cluster, audit: &Audit, view: &State, ca: &[u8]) -> 
     let present = cluster.keys().cluster_ca(view)?;
     let renewed =
         certificates::renewed_cluster_ca(&present.private_key, &service_id, clock::wall_ms(), lifetime)?;
-    let private_key =
-        keys::seal(cluster.keys().master(), &service_id, &SealedKind::ClusterCa, &renewed.private_key);
+    let private_key = cluster.keys().seal(view, &SealedKind::ClusterCa, &renewed.private_key)?;
     let until = Validity::of(&renewed.certificate)?.not_after;
     let replace = ReplaceCa {
         replaces: ca.to_vec(),

@@ -15,11 +15,22 @@ use crate::audit::{Audit, Change, Entity, Line};
 use crate::certificates::{self, CertificateProblem, KeyAndCertificate, TokenKeyKind};
 use crate::clock;
 use crate::cluster::{Cluster, Decided};
-use crate::keys;
+use crate::keys::KeyUnavailable;
 
 pub mod duty;
 
 use duty::Duty;
+
+/// Why a new signing key was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotMade {
+    /// The pair, or its certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateProblem),
+    /// It can't be sealed here at the moment.
+    #[error(transparent)]
+    Key(#[from] KeyUnavailable),
+}
 
 /// How often a node looks for something to do.
 const LOOK: Duration = Duration::from_millis(250);
@@ -133,35 +144,30 @@ async fn due(cluster: &Cluster, view: &State) -> Option<RotateKey> {
 }
 
 /// A new key of this cluster, sealed.
-pub(crate) async fn make(
-    cluster: &Cluster,
-    view: &State,
-    algorithm: Algorithm,
-) -> Result<NewKey, CertificateProblem> {
+pub(crate) async fn make(cluster: &Cluster, view: &State, algorithm: Algorithm) -> Result<NewKey, NotMade> {
     let kind = match algorithm {
         Algorithm::EdDsa => TokenKeyKind::EdDsa,
         _ => TokenKeyKind::Rs256,
     };
-    let service_id = view.service_id().map(ToString::to_string).unwrap_or_default();
-    let named = service_id.clone();
+    let named = view.service_id().map(ToString::to_string).unwrap_or_default();
     // An RSA key takes some hundred milliseconds.
     let made =
         tokio::task::spawn_blocking(move || certificates::token_issuer(kind, &named, clock::wall_ms()));
     let pair = made.await.map_err(|_| CertificateProblem::BrokenOff)??;
-    sealed(cluster, &service_id, &pair, KeyOrigin::Made)
+    sealed(cluster, view, &pair, KeyOrigin::Made)
 }
 
 /// A pair as the log takes it: its certificate taken apart, its private half sealed.
 pub(crate) fn sealed(
     cluster: &Cluster,
-    service_id: &str,
+    view: &State,
     pair: &KeyAndCertificate,
     origin: KeyOrigin,
-) -> Result<NewKey, CertificateProblem> {
-    let facts = read_certificate(&pair.certificate)?;
+) -> Result<NewKey, NotMade> {
+    let facts = read_certificate(&pair.certificate).map_err(CertificateProblem::from)?;
     let which = SealedKind::TokenKey(facts.key_id.clone());
     Ok(NewKey {
-        private_key: keys::seal(cluster.keys().master(), service_id, &which, &pair.private_key),
+        private_key: cluster.keys().seal(view, &which, &pair.private_key)?,
         kid: facts.key_id,
         algorithm: facts.algorithm,
         certificate_der: facts.der,

@@ -68,6 +68,7 @@ pub enum MalformedKey {
 pub struct MasterKey {
     material: Secret,
     sealing: Secret,
+    fingerprint: [u8; 32],
 }
 
 impl MasterKey {
@@ -103,7 +104,7 @@ impl MasterKey {
     /// What the cluster remembers of the key, so that a node with another one is told so.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
-        derive(&self.material, "circlet master key fingerprint")
+        self.fingerprint
     }
 
     /// Seals `secret` for `label`.
@@ -115,7 +116,7 @@ impl MasterKey {
             .cipher()
             .encrypt(&XNonce::from(nonce), Payload { msg: secret.expose(), aad: &label.bytes() })
             .expect("only a text of 256 GiB is too long to seal");
-        Sealed { nonce, ciphertext }
+        Sealed { under: self.fingerprint, nonce, ciphertext }
     }
 
     /// Opens what was sealed for `label`.
@@ -134,7 +135,8 @@ impl MasterKey {
     /// The key with this material.
     pub(crate) fn from_material(material: Secret) -> Self {
         let sealing = Secret::new(derive(&material, "circlet sealing key").to_vec());
-        Self { material, sealing }
+        let fingerprint = derive(&material, "circlet master key fingerprint");
+        Self { material, sealing, fingerprint }
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

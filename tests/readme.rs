@@ -145,12 +145,60 @@ circlet() {
 }
 "#;
 
+/// Stands between what two blocks print.
+const NEXT_BLOCK: &str = "== the next block";
+
+/// The blocks of shell in the operator's guide, each with the lines that are shown below it as its output.
+fn steps() -> Vec<(String, Vec<String>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let text = std::fs::read_to_string(path).expect("a document");
+    let steps = text.split("```sh tested\n").skip(1).map(|rest| {
+        let (block, after) = rest.split_once("```\n").expect("a block has an end");
+        let after = after.trim_start();
+        let output = ["```text\n", "```json\n"].iter().find_map(|opening| after.strip_prefix(opening));
+        let shown = output.map(|output| output.split("```").next().expect("split yields one part at least"));
+        (block.to_owned(), shown.unwrap_or_default().lines().map(str::to_owned).collect())
+    });
+    steps.collect()
+}
+
+/// A line without what differs from run to run: numbers, ids, times, and how wide the columns are.
+fn lasting(line: &str) -> String {
+    let spaced: String = line.chars().map(|c| if "\"{}[],:@/=".contains(c) { ' ' } else { c }).collect();
+    let lasts = |word: &&str| {
+        let drawn = word.len() > 15 && word.chars().any(|c| c.is_ascii_digit());
+        !drawn && !word.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+    };
+    spaced.split_whitespace().filter(lasts).collect::<Vec<_>>().join(" ")
+}
+
+/// Every line that is shown was printed, whatever else was.
+fn assert_shown_was_said(block: &str, shown: &[String], said: &str) {
+    let mut left: Vec<String> = said.lines().map(lasting).collect();
+    for line in shown.iter().filter(|line| !line.is_empty()) {
+        let at = left.iter().position(|said| *said == lasting(line)).unwrap_or(left.len());
+        assert!(at < left.len(), "below\n{block}\nis shown\n{line}\nand was said\n{said}");
+        left.remove(at);
+    }
+}
+
 #[test]
-fn the_operators_guide_can_be_followed_from_its_first_line_to_its_last() {
-    let blocks = blocks("docs/operations.md", "sh tested");
-    assert_eq!(blocks.len(), 12, "each section has its lines");
+fn the_operators_guide_can_be_followed_from_its_first_line_to_its_last_and_shows_what_is_said() {
+    let steps = steps();
+    assert_eq!(steps.len(), 13, "each section has its lines");
     let cluster = Cluster::start();
-    let said = cluster.run(&format!("{PATIENT}\n{}", blocks.join("\n")));
+    let blocks: Vec<&str> = steps.iter().map(|(block, _)| block.as_str()).collect();
+    let said =
+        cluster.run(&format!("{PATIENT}\n{}", blocks.join(&format!("printf '\\n%s\\n' '{NEXT_BLOCK}'\n"))));
+    if let Some(file) = std::env::var_os("GUIDE_SAYS") {
+        std::fs::write(file, &said).expect("what was said is written down");
+    }
+    let parts: Vec<&str> = said.split(&format!("{NEXT_BLOCK}\n")).collect();
+    assert_eq!(parts.len(), steps.len());
+    assert!(steps.iter().all(|(_, shown)| !shown.is_empty()), "and shows what is said");
+    for ((block, shown), said) in steps.iter().zip(&parts) {
+        assert_shown_was_said(block, shown, said);
+    }
     for part in [
         "voter",
         "of 4 voting nodes",
@@ -161,6 +209,7 @@ fn the_operators_guide_can_be_followed_from_its_first_line_to_its_last() {
         "removed node node-4",
         "token.max-expiry",
         "retiring",
+        "took the place of",
         "would revoke",
         "LONGEST GAP",
     ] {

@@ -8,16 +8,21 @@ mod bootstrap;
 mod cascade;
 mod certificates;
 mod circle;
+mod circle_key;
+mod feature_level;
 mod groups;
 mod import;
 mod issue;
 mod keys;
+mod lost;
+mod master_key;
 mod nodes;
 mod purge;
 mod refresh;
 mod revoke;
 mod revoke_before;
 mod settings;
+mod told_keys;
 mod trust;
 mod usage;
 mod users;
@@ -63,16 +68,23 @@ impl State {
             Action::AdmitNode(action) => self.admit_node(action),
             Action::AdmitByKey(action) => self.admit_by_key(action),
             Action::ReplaceCa(action) => self.replace_ca(action),
+            Action::TurnMasterKey(action) => self.turn_master_key(action),
+            Action::DeclareLost(action) => self.declare_lost(action),
+            Action::ReplaceSecrets(action) => self.replace_secrets(action),
+            Action::FeatureLevel(action) => self.change_feature_level(*action),
             Action::Purge(action) => self.purge(action),
             Action::RotateKey(action) => self.rotate_key(action),
             Action::NoteUse(action) => Ok(self.note_use(action)),
             Action::ImportTokens(action) => self.import_tokens(action),
             Action::LimitIssuer(action) => self.limit_issuer(action),
-            Action::SetCircleKey(action) => Ok(self.set_circle_key(action)),
+            Action::SetCircleKey(action) => self.set_circle_key(action),
             Action::ApproveMember(action) => self.approve_member(action),
             Action::DismissMember(action) => Ok(self.dismiss_member(action)),
             Action::InviteMember(action) => self.invite_member(action),
             Action::FollowFeed(action) => self.follow_feed(action),
+            Action::NoteTaken(action) => self.note_taken(action),
+            Action::ReplaceCircleKey(action) => self.replace_circle_key(action),
+            Action::RevokeForMember(action) => self.revoke_for_member(actor, action),
         }
     }
 

@@ -5,14 +5,19 @@
 
 mod circle;
 mod cluster;
+mod master_key;
 mod people;
 mod tokens;
 
-pub use circle::{ApproveMember, DismissMember, FollowFeed, FollowStep, InviteMember, SetCircleKey};
-pub use cluster::{
-    AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FirstAdministrator, LimitIssuer,
-    MintJoinToken, NewKey, Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
+pub use circle::{
+    ApproveMember, DismissMember, FollowFeed, FollowStep, InviteMember, NoteTaken, ReplaceCircleKey,
+    RevokeForMember, SetCircleKey, ToldKey,
 };
+pub use cluster::{
+    AdmitByKey, AdmitNode, Bootstrap, ClusterCa, DistrustIssuer, FeatureLevel, FirstAdministrator,
+    LimitIssuer, MintJoinToken, NewKey, Purge, ReplaceCa, RotateKey, SetConfig, TrustIssuer,
+};
+pub use master_key::{DeclareLost, ReplaceSecrets, TurnMasterKey};
 pub use people::{DeleteGroup, DeleteUser, PasswordChange, PutGroup, PutMode, PutUser};
 pub use tokens::{
     ImportTokens, ImportedToken, IssueToken, NoteUse, PresentedToken, RefreshOverrides, RefreshToken,
@@ -154,12 +159,19 @@ pub enum Action {
     ImportTokens(Box<ImportTokens>) = 31,
     AdmitByKey(Box<AdmitByKey>) = 40,
     ReplaceCa(Box<ReplaceCa>) = 41,
+    TurnMasterKey(Box<TurnMasterKey>) = 42,
+    DeclareLost(DeclareLost) = 43,
+    ReplaceSecrets(Box<ReplaceSecrets>) = 44,
+    FeatureLevel(FeatureLevel) = 50,
     LimitIssuer(Box<LimitIssuer>) = 70,
     SetCircleKey(Box<SetCircleKey>) = 71,
     ApproveMember(Box<ApproveMember>) = 72,
     DismissMember(DismissMember) = 73,
     InviteMember(InviteMember) = 74,
     FollowFeed(Box<FollowFeed>) = 75,
+    NoteTaken(NoteTaken) = 76,
+    ReplaceCircleKey(Box<ReplaceCircleKey>) = 77,
+    RevokeForMember(RevokeForMember) = 78,
 }
 wire_enum!(Action {
     1 => Bootstrap(action),
@@ -182,12 +194,19 @@ wire_enum!(Action {
     31 => ImportTokens(action),
     40 => AdmitByKey(action),
     41 => ReplaceCa(action),
+    42 => TurnMasterKey(action),
+    43 => DeclareLost(action),
+    44 => ReplaceSecrets(action),
+    50 => FeatureLevel(action),
     70 => LimitIssuer(action),
     71 => SetCircleKey(action),
     72 => ApproveMember(action),
     73 => DismissMember(action),
     74 => InviteMember(action),
     75 => FollowFeed(action),
+    76 => NoteTaken(action),
+    77 => ReplaceCircleKey(action),
+    78 => RevokeForMember(action),
 });
 
 impl Action {
@@ -210,6 +229,11 @@ impl Action {
             Self::MintJoinToken(_) => "making a join token",
             Self::AdmitNode(_) | Self::AdmitByKey(_) => "admitting a node",
             Self::ReplaceCa(_) => "replacing the cluster's CA",
+            Self::TurnMasterKey(_) => "replacing the master key",
+            Self::DeclareLost(_) => "declaring a node lost",
+            Self::ReplaceSecrets(_) => "replacing what a lost node knew",
+            Self::FeatureLevel(FeatureLevel::Support { .. }) => "telling what a node supports",
+            Self::FeatureLevel(FeatureLevel::Raise { .. }) => "raising the feature level",
             Self::Purge(_) => "purging what has expired",
             Self::RotateKey(_) => "rotating a key",
             Self::NoteUse(_) => "noting the use of tokens",
@@ -220,6 +244,9 @@ impl Action {
             Self::DismissMember(_) => "dismissing a member of the circle",
             Self::InviteMember(_) => "inviting a member into the circle",
             Self::FollowFeed(_) => "following a feed",
+            Self::NoteTaken(_) => "noting what a member has taken over",
+            Self::ReplaceCircleKey(_) => "replacing the circle key",
+            Self::RevokeForMember(_) => "revoking a token for a member of the circle",
         }
     }
 }

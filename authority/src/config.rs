@@ -61,6 +61,9 @@ pub struct Config {
     pub circle_max_isolation: i64,
     pub circle_feed_entries_max: i64,
     pub circle_invite_expiry: i64,
+    pub circle_key_wait: i64,
+    pub circle_forward_revoke: bool,
+    pub circle_head_valid_for_ms: i64,
 }
 
 /// Why a configuration, or a change of one setting, is not accepted.

@@ -29,6 +29,7 @@ pub fn check(state: &State) -> Vec<Violation> {
     watermarks(state, &mut found);
     families(state, &mut found);
     nodes(state, &mut found);
+    secrets(state, &mut found);
     circle(state, &mut found);
     found.0
 }
@@ -58,7 +59,7 @@ fn keys(state: &State, found: &mut Findings) {
     found.require(next <= 1, || format!("{next} keys are published"));
     for key in state.keyring() {
         let forgotten = key.private_key.is_none();
-        found.require(forgotten == (key.state == KeyState::Retired), || {
+        found.require(forgotten == matches!(key.state, KeyState::Retired | KeyState::Tainted), || {
             format!("key {} is {}, its private half is forgotten: {forgotten}", key.kid, key.state.as_str())
         });
         let leaked =
@@ -173,14 +174,36 @@ fn nodes(state: &State, found: &mut Findings) {
     }
 }
 
+fn secrets(state: &State, found: &mut Findings) {
+    let present = state.master_key_fingerprint();
+    for which in state.sealed_kinds() {
+        let under = state.sealed(&which).map(|sealed| sealed.under);
+        found.require(under == present, || format!("{which:?} is sealed under another master key"));
+    }
+    if let Some(next) = state.next_master_key() {
+        found.require(present != Some(next.fingerprint), || {
+            "the next master key is the present one".to_owned()
+        });
+        let stray = next.secrets.values().any(|resealed| resealed.sealed.under != next.fingerprint);
+        found.require(!stray, || "a secret is resealed under a key that is not on its way".to_owned());
+    }
+    for lost in state.lost_nodes() {
+        found.require(state.node(lost.id).is_none(), || format!("node {} is there and was lost", lost.id));
+    }
+}
+
 fn circle(state: &State, found: &mut Findings) {
     if let Some(violation) = state.revocations.feed().violation() {
         found.require(false, || violation);
     }
     for member in state.members_followed() {
         found.require(!state.is_us(&member.approved.issuer), || "this cluster follows itself".to_owned());
-        let ours = state.circle_key().is_some_and(|key| key.spki_der == member.approved.circle_key);
+        let ours = state.circle_key().is_some_and(|key| member.had_circle_key(&key.spki_der));
         found.require(!ours, || format!("{} has our circle key", member.approved.issuer));
+        let issuer = &member.approved.issuer;
+        let ended = state.circle().find(|known| state.has_ended(issuer, &known.kid));
+        let ended = ended.filter(|known| known.issuer.same_service(issuer));
+        found.require(ended.is_none(), || format!("{issuer} said that a trusted key of it ended: {ended:?}"));
     }
     for key in state.followed.keys() {
         found.require(state.members.contains_key(key), || format!("{key} is listed and no member"));

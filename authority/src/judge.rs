@@ -1,9 +1,7 @@
 //! Whether a token with a good signature is good here: revocation list, watermarks, tainted keys, users, the circle's
 //! limits. The same judgement is passed on callers when a command is applied.
 
-use circlet_token::{
-    Audience, KeyId, Lifetime, Revocation, Scope, ServiceId, Subject, TokenId, UserName, Verified,
-};
+use circlet_token::{Audience, KeyId, Lifetime, Revocation, Scope, ServiceId, Subject, TokenId, Verified};
 
 use crate::{
     command::{PresentedToken, TokenActor},
@@ -145,12 +143,20 @@ impl State {
                 KeyState::Retired => return Judgement::Distrusted { kid: facts.key.clone() },
             },
             (None, Some(issuer)) => self.judge_foreign(facts, issuer, revocable, now_secs),
+            (None, None) if self.is_tainted_by_issuer(facts) => {
+                Err(Revocation::KeyTainted { key: facts.key.clone() })
+            }
             (None, None) => return Judgement::Distrusted { kid: facts.key.clone() },
         };
         match verdict {
             Ok(feed) => Judgement::Good { needs_freshness: revocable, revocable, feed },
             Err(why) => Judgement::Revoked(why),
         }
+    }
+
+    /// Whether the issuer of a token said that its key leaked: it is not trusted any more.
+    fn is_tainted_by_issuer(&self, facts: &Facts<'_>) -> bool {
+        self.followed.get(facts.subject.service().ulid()).is_some_and(|list| list.is_tainted(facts.key))
     }
 
     /// Ours carry it. A token without it, of others or of a key with an earlier life elsewhere, is revocable if it never
@@ -188,7 +194,7 @@ impl State {
     /// A disabled user is not spoken for; a user's live permissions need a user.
     fn judge_user(&self, facts: &Facts<'_>) -> Result<(), Revocation> {
         let Some(name) = facts.subject.user_name() else { return Ok(()) };
-        let user = UserName::parse(name).ok().and_then(|name| self.users.get(&name));
+        let user = self.users.get(name);
         let good = user.map_or(!facts.is_user, |user| user.is_enabled());
         if good { Ok(()) } else { Err(Revocation::UserDisabled) }
     }

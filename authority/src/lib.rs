@@ -36,12 +36,13 @@ mod state;
 
 pub use codec::{DecodeError, FORMAT_VERSION};
 pub use command::{
-    Action, Actor, AdmitByKey, AdmitNode, ApproveMember, Bootstrap, ClusterCa, Command, DeleteGroup,
-    DeleteUser, DismissMember, DistrustIssuer, FirstAdministrator, FollowFeed, FollowStep, ImportTokens,
-    ImportedToken, InviteMember, IssueToken, LimitIssuer, MintJoinToken, NewKey, NoteUse, PasswordChange,
-    PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, ReplaceCa,
-    RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetCircleKey, SetConfig, Stamp, TokenActor,
-    TrustIssuer, Whom,
+    Action, Actor, AdmitByKey, AdmitNode, ApproveMember, Bootstrap, ClusterCa, Command, DeclareLost,
+    DeleteGroup, DeleteUser, DismissMember, DistrustIssuer, FeatureLevel, FirstAdministrator, FollowFeed,
+    FollowStep, ImportTokens, ImportedToken, InviteMember, IssueToken, LimitIssuer, MintJoinToken, NewKey,
+    NoteTaken, NoteUse, PasswordChange, PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides,
+    RefreshToken, ReplaceCa, ReplaceCircleKey, ReplaceSecrets, RevokeBefore, RevokeForMember, RevokeTarget,
+    RevokeToken, RotateKey, SetCircleKey, SetConfig, Stamp, TokenActor, ToldKey, TrustIssuer, TurnMasterKey,
+    Whom,
 };
 pub use config::{Config, ConfigChange, ConfigError, Setting, Unit};
 pub use judge::Judgement;
@@ -49,9 +50,10 @@ pub use next_generation::{NextGeneration, NoNextGeneration};
 pub use outcome::{Descendants, Imported, Outcome, RevokeNote, Revoked};
 pub use plan::{IssueRequest, Plan, TokenClass};
 pub use record::{
-    Approved, CircleKey, Family, FamilyId, Generation, Group, Invite, IssuerLimits, JoinToken, Key,
-    KeyOrigin, KeyState, Member, MemberFault, Node, NodeRecord, NodeRole, Origin, Progress, RemovedNode,
-    Sealed, SealedKind, TokenRecord, TrustedIssuer, User, UserStatus, Watermark,
+    Approved, CircleKey, Family, FamilyId, FormerSecrets, Generation, Group, Invite, IssuerLimits, JoinToken,
+    Key, KeyOrigin, KeyState, LostNode, Member, MemberFault, NextMasterKey, Node, NodeRecord, NodeRole,
+    Origin, Progress, RemovedNode, Resealed, Sealed, SealedKind, TokenRecord, TrustedIssuer, User,
+    UserStatus, Watermark,
 };
 pub use refusal::Refusal;
 pub use rights::{Principal, Rights};

@@ -45,11 +45,21 @@ pub const PAGE_ENTRIES_MAX: usize = 10_000;
 /// Log entries that a generation of a cluster can have: the next one begins at the next multiple, so that no log index is
 /// used twice. Ten thousand entries a second take three years, and numbers up to 2^53 hold nine thousand generations.
 pub const GENERATION_ENTRIES: u64 = 1_000_000_000_000;
+/// The feature level that every version supports.
+pub const FIRST_FEATURE_LEVEL: u32 = 1;
 /// One record in a snapshot; larger is damage.
 pub const SNAPSHOT_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Entries of our feed that are kept one by one; what is older is in the list only.
 pub const FEED_WINDOW_ENTRIES_MAX: usize = 16_384;
 /// Hosts of a member of the circle.
 pub const MEMBER_HOSTS_MAX: usize = 16;
+/// Token keys of a member that its feed has brought in, at a time: retiring ones and the next one are among them.
+pub const MEMBER_KEYS_MAX: usize = 16;
+/// Bytes of public keys that one step along a feed takes over, so that it fits into an entry of the log.
+pub const TOLD_KEYS_BYTES_MAX: usize = 16 * 1024;
 /// What is kept of an answer that was refused.
 pub const FAULT_EVIDENCE_BYTES_MAX: usize = 1_024;
+/// Fingerprints of former master keys that are remembered.
+pub const FORMER_MASTER_KEYS_MAX: usize = 100;
+/// Lost nodes that are remembered; those of whose secrets some are still to be replaced are never forgotten.
+pub const LOST_NODES_MAX: usize = 100;

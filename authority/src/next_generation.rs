@@ -16,7 +16,7 @@ use crate::{
     judge::Facts,
     limits::GENERATION_ENTRIES,
     record::{Key, KeyState, Node, NodeRecord, NodeRole, Sealed},
-    state::{Cluster, Families, Revocations, State, Tokens, Watermarks},
+    state::{Cluster, State},
 };
 
 /// What the next generation of a cluster begins with; all of it is new.
@@ -107,6 +107,10 @@ impl State {
             nodes,
             removed_nodes,
             join_tokens: _,
+            // The next generation's secrets are all new, whoever knows those of before.
+            next_master_key: _,
+            former_secrets: _,
+            lost_nodes: _,
             // Our circle key is a secret, and what its feed told is lost: whoever followed us pairs anew.
             circle_key: _,
             members,
@@ -133,24 +137,11 @@ impl State {
             distrusted,
             users,
             groups,
-            tokens: Tokens::default(),
-            families: Families::default(),
-            revocations: Revocations::default(),
-            watermarks: Watermarks::default(),
-            cascades: OrdMap::new(),
-            idempotency: OrdMap::new(),
             nodes,
             removed_nodes,
-            join_tokens: OrdMap::new(),
-            circle_key: None,
             members: members.iter().map(|(key, member)| (key.clone(), Arc::new(member.anew()))).collect(),
-            followed: OrdMap::new(),
-            invites: OrdMap::new(),
-            purge_mark: None,
-            unseen_until: 0,
             begun,
-            active: None,
-            key_set: Arc::default(),
+            ..Self::new()
         };
         archived.keys_changed();
         archived
@@ -214,12 +205,15 @@ impl State {
             overlap_secs: 0,
             confirmed: BTreeSet::new(),
             plain_until: 0,
+            told_at: 0,
         }
     }
 
     fn first_node(&self, founder: &NodeRecord) -> Node {
         let record = NodeRecord { id: self.index, ..founder.clone() };
-        Node { record, role: NodeRole::Voter, admitted_at_ms: self.now_ms, votes: true }
+        // Whoever has read the state supports its level; what else it supports it will say.
+        let supports = self.feature_level;
+        Node { record, role: NodeRole::Voter, admitted_at_ms: self.now_ms, votes: true, supports }
     }
 
     /// Whether a key ended with an earlier generation.
@@ -229,7 +223,8 @@ impl State {
 }
 
 fn without_secrets(cluster: &Cluster) -> Cluster {
-    let nothing = || Sealed { nonce: [0; 24], ciphertext: Vec::new() };
+    let under = cluster.master_key_fingerprint;
+    let nothing = || Sealed { under, nonce: [0; 24], ciphertext: Vec::new() };
     Cluster {
         ca: ClusterCa { certificate_der: cluster.ca.certificate_der.clone(), private_key: nothing() },
         refresh_secret: nothing(),

@@ -10,7 +10,7 @@ use circlet_token::{TokenId, UserName};
 use crate::{
     command::{
         Action, Actor, PasswordChange, PutUser, RefreshOverrides, RefreshToken, RevokeTarget, RevokeToken,
-        RotateKey, TokenActor, Whom,
+        RotateKey, TokenActor, TurnMasterKey, Whom,
     },
     judge::{Facts, Judgement},
     record::TokenRecord,
@@ -48,10 +48,15 @@ impl State {
                 Actor::System | Actor::Operator => Ok(()),
                 _ => Err(forbidden(action.name(), "only the node itself does that")),
             },
-            Action::SetCircleKey(_) | Action::FollowFeed(_) => match actor {
-                Actor::System => Ok(()),
-                _ => Err(forbidden(action.name(), "only the node itself does that")),
-            },
+            Action::SetCircleKey(_)
+            | Action::FollowFeed(_)
+            | Action::NoteTaken(_)
+            | Action::RevokeForMember(_)
+            | Action::ReplaceSecrets(_)
+            | Action::FeatureLevel(_) => nodes_only(actor, action),
+            Action::TurnMasterKey(turn) if !matches!(**turn, TurnMasterKey::Announce { .. }) => {
+                nodes_only(actor, action)
+            }
             Action::RotateKey(rotate) if matches!(**rotate, RotateKey::Confirm { .. }) => match actor {
                 Actor::System => Ok(()),
                 _ => Err(forbidden("confirming a key", "only the node itself does that")),
@@ -214,6 +219,13 @@ impl State {
 
 fn is_own_user(rights: &Rights, name: Option<&str>) -> bool {
     !rights.foreign && name.is_some() && rights.user.as_ref().map(UserName::as_str) == name
+}
+
+fn nodes_only(actor: &Actor, action: &Action) -> Result<(), Refusal> {
+    match actor {
+        Actor::System => Ok(()),
+        _ => Err(forbidden(action.name(), "only the node itself does that")),
+    }
 }
 
 fn administrators_or(allowed: bool, rights: &Rights, action: &Action) -> Result<(), Refusal> {

@@ -133,6 +133,28 @@ pub enum Refusal {
     JoinKeyOff = 140,
     #[error("the cluster's CA has been replaced meanwhile; look again")]
     CaReplaced = 141,
+    #[error("it was sealed under another master key than the cluster's; ask again")]
+    SealedUnderAnother = 142,
+    #[error("another master key is on its way; it goes on by itself")]
+    MasterKeyUnderWay = 143,
+    #[error("this master key is not on its way; look again")]
+    MasterKeyUnknown = 144,
+    #[error("the next master key can't take its place yet: {why}")]
+    MasterKeyNotReady { why: String } = 145,
+    #[error("node {node} is a member; remove it first")]
+    NodeNotRemoved { node: u64 } = 146,
+    #[error("the cluster's master key has been replaced meanwhile; look again")]
+    MasterKeyReplaced = 147,
+    #[error("what a lost node knew is being replaced; join when that is done")]
+    LostNodePending = 148,
+    #[error("node {node} is not a node of this cluster")]
+    NodeUnknown { node: u64 } = 150,
+    #[error("feature level {to} can't be written yet: node {node} supports {supports}")]
+    LevelNotSupported { to: u32, node: u64, supports: u32 } = 151,
+    #[error(
+        "the cluster writes at feature level {level}, and this node supports up to {supports}; run a newer version of circlet there"
+    )]
+    NodeTooOld { level: u32, supports: u32 } = 152,
     #[error("{issuer} is no member of the circle, or was approved anew meanwhile")]
     MemberUnknown { issuer: ServiceId } = 70,
     #[error("the feed of {issuer} has been followed further meanwhile")]
@@ -151,6 +173,14 @@ pub enum Refusal {
     InviteForAnother { guest: ServiceId } = 77,
     #[error("{issuer} is known here already; invite it by name, with `circlet circle invite --for {issuer}`")]
     IssuerKnown { issuer: ServiceId } = 78,
+    #[error("the circle key has been replaced meanwhile; look again")]
+    CircleKeyReplaced = 79,
+    #[error("{issuer} has said that key {kid} ended; it is not trusted again")]
+    KeyEnded { kid: KeyId, issuer: ServiceId } = 80,
+    #[error(
+        "{issuer} may not revoke tokens of this cluster; an administrator here allows it with `circlet circle limits {issuer} --revoke true`"
+    )]
+    MemberMayNotRevoke { issuer: ServiceId } = 81,
 }
 wire_enum!(Refusal {
     1 => NotBootstrapped,
@@ -210,6 +240,16 @@ wire_enum!(Refusal {
     55 => KeyOfRemovedNode { node },
     140 => JoinKeyOff,
     141 => CaReplaced,
+    142 => SealedUnderAnother,
+    143 => MasterKeyUnderWay,
+    144 => MasterKeyUnknown,
+    145 => MasterKeyNotReady { why },
+    146 => NodeNotRemoved { node },
+    147 => MasterKeyReplaced,
+    148 => LostNodePending,
+    150 => NodeUnknown { node },
+    151 => LevelNotSupported { to, node, supports },
+    152 => NodeTooOld { level, supports },
     70 => MemberUnknown { issuer },
     71 => FeedMoved { issuer },
     72 => FeedBroken { issuer },
@@ -219,4 +259,7 @@ wire_enum!(Refusal {
     76 => InviteUsed,
     77 => InviteForAnother { guest },
     78 => IssuerKnown { issuer },
+    79 => CircleKeyReplaced,
+    80 => KeyEnded { kid, issuer },
+    81 => MemberMayNotRevoke { issuer },
 });

@@ -107,9 +107,9 @@ impl State {
         scope: &Scope,
         index: Option<u64>,
     ) -> Rights {
-        let user = subject.user_name().and_then(|name| UserName::parse(name).ok());
-        let user = user
-            .and_then(|name| self.users.get(&name))
+        let user = subject
+            .user_name()
+            .and_then(|name| self.users.get(name))
             .filter(|user| user.is_enabled() && index.is_none_or(|index| index >= user.created_index));
         let mut groups = self.existing(scope.groups());
         if let Some(user) = user.filter(|_| scope.is_user() || scope.all_groups()) {

@@ -6,6 +6,7 @@ mod feed;
 mod followed;
 mod keyring;
 mod list;
+mod master_key;
 mod read;
 mod revocations;
 mod tokens;
@@ -29,10 +30,11 @@ use crate::{
     codec::wire_struct,
     command::ClusterCa,
     config::{Config, ConfigChange},
+    limits::FIRST_FEATURE_LEVEL,
     next_generation::Begun,
     record::{
-        CircleKey, Group, Invite, JoinToken, Key, KeyState, Member, Node, Origin, RemovedNode, Sealed,
-        TrustedIssuer, User,
+        CircleKey, FormerSecrets, Group, Invite, JoinToken, Key, KeyState, LostNode, Member, NextMasterKey,
+        Node, Origin, RemovedNode, Sealed, TrustedIssuer, User,
     },
 };
 
@@ -63,6 +65,10 @@ pub struct State {
     /// Those that were members, as many as are remembered.
     pub(crate) removed_nodes: OrdMap<u64, Arc<RemovedNode>>,
     pub(crate) join_tokens: OrdMap<[u8; 32], Arc<JoinToken>>,
+    pub(crate) next_master_key: Option<Arc<NextMasterKey>>,
+    pub(crate) former_secrets: Arc<FormerSecrets>,
+    /// Those whose disk somebody may have.
+    pub(crate) lost_nodes: OrdMap<u64, Arc<LostNode>>,
     pub(crate) circle_key: Option<Arc<CircleKey>>,
     /// By the unique part of the service id, as are the lists.
     pub(crate) members: OrdMap<String, Arc<Member>>,
@@ -122,7 +128,7 @@ impl State {
         Self {
             index: 0,
             now_ms: 0,
-            feature_level: 1,
+            feature_level: FIRST_FEATURE_LEVEL,
             cluster: None,
             config: Arc::default(),
             config_version: 0,
@@ -141,6 +147,9 @@ impl State {
             nodes: OrdMap::new(),
             removed_nodes: OrdMap::new(),
             join_tokens: OrdMap::new(),
+            next_master_key: None,
+            former_secrets: Arc::default(),
+            lost_nodes: OrdMap::new(),
             circle_key: None,
             members: OrdMap::new(),
             followed: OrdMap::new(),

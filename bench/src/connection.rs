@@ -1,13 +1,14 @@
-//! One HTTP/1.1 connection that stays open: what a well-behaved client has.
+//! One connection that stays open: what a well-behaved client has. HTTP/1.1, or HTTP/2 as gRPC needs it.
 
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
 /// No single request may take longer; a slower one counts as failed.
@@ -33,6 +34,17 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     /// The whole body.
     pub(crate) body: Bytes,
+    /// What gRPC says at the end; `None` where something else is spoken.
+    pub(crate) grpc_status: Option<String>,
+}
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// gRPC on HTTP/2 without TLS.
+    Grpc,
 }
 
 /// Why a call got no reply.
@@ -61,13 +73,47 @@ pub(crate) enum CallError {
 #[derive(Debug)]
 pub(crate) struct Connection {
     authority: String,
-    sender: Option<SendRequest<Full<Bytes>>>,
+    protocol: Protocol,
+    sender: Option<Sender>,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Sender {
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::Http1(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Self::Http2(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+        }
+    }
 }
 
 impl Connection {
     /// A connection to `host:port`; opened by the first call.
     pub(crate) fn to(authority: &str) -> Self {
-        Self { authority: authority.to_owned(), sender: None }
+        Self::speaking(authority, Protocol::Http1)
+    }
+
+    /// The same, for a protocol.
+    pub(crate) fn speaking(authority: &str, protocol: Protocol) -> Self {
+        Self { authority: authority.to_owned(), protocol, sender: None }
     }
 
     /// Sends one call and reads the whole reply. After an error the next call opens a new connection.
@@ -83,8 +129,13 @@ impl Connection {
     }
 
     async fn exchange(&mut self, call: &Call) -> Result<Reply, CallError> {
-        let mut request =
-            Request::builder().method(&call.method).uri(&call.path).header(HOST, &self.authority);
+        let mut request = match self.protocol {
+            Protocol::Http1 => Request::builder().uri(&call.path).header(HOST, &self.authority),
+            Protocol::Grpc => Request::builder()
+                .uri(format!("http://{}{}", self.authority, call.path))
+                .header("te", "trailers"),
+        };
+        request = request.method(&call.method);
         if let Some(token) = &call.bearer {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -96,22 +147,33 @@ impl Connection {
         let request = request.body(Full::new(body))?;
         let sender = match self.sender.take() {
             Some(sender) if !sender.is_closed() => self.sender.insert(sender),
-            _ => self.sender.insert(open(&self.authority).await?),
+            _ => self.sender.insert(open(&self.authority, self.protocol).await?),
         };
-        sender.ready().await?;
-        let response = sender.send_request(request).await?;
+        let response = sender.send(request).await?;
         let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok(Reply { status, body })
+        let body = response.into_body().collect().await?;
+        let grpc_status = body.trailers().and_then(|trailers| trailers.get("grpc-status"));
+        let grpc_status = grpc_status.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        Ok(Reply { status, body: body.to_bytes(), grpc_status })
     }
 }
 
-async fn open(authority: &str) -> Result<SendRequest<Full<Bytes>>, CallError> {
+async fn open(authority: &str, protocol: Protocol) -> Result<Sender, CallError> {
     let connect = |source| CallError::Connect { authority: authority.to_owned(), source };
     let stream = TcpStream::connect(authority).await.map_err(connect)?;
     stream.set_nodelay(true).map_err(connect)?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // Ends by itself when the sender is dropped; its error is what the sender reports.
-    tokio::spawn(connection);
-    Ok(sender)
+    let stream = TokioIo::new(stream);
+    // A connection ends by itself when its sender is dropped; its error is what the sender reports.
+    match protocol {
+        Protocol::Http1 => {
+            let (sender, connection) = http1::handshake(stream).await?;
+            tokio::spawn(connection);
+            Ok(Sender::Http1(sender))
+        }
+        Protocol::Grpc => {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+            tokio::spawn(connection);
+            Ok(Sender::Http2(sender))
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
-use crate::connection::{Call, Connection, Reply};
+use crate::connection::{Call, Connection, Protocol, Reply};
 use crate::process;
 
 /// What one client does, request after request.
@@ -14,6 +14,10 @@ pub(crate) trait Client: Send + 'static {
     fn next(&mut self) -> Option<Call>;
     /// Looks at the reply: whether it is what the workload expects.
     fn accept(&mut self, reply: &Reply) -> bool;
+    /// What it speaks.
+    fn protocol(&self) -> Protocol {
+        Protocol::Http1
+    }
 }
 
 /// What a run measured.
@@ -78,7 +82,8 @@ pub(crate) async fn run(cluster: &Cluster, clients: Vec<Box<dyn Client>>, time: 
     let start = Instant::now();
     let mut tasks = JoinSet::new();
     for (client, node) in clients.into_iter().zip(cluster.nodes.iter().cycle()) {
-        tasks.spawn(drive(client, Connection::to(&node.authority), start + time));
+        let connection = Connection::speaking(&node.authority, client.protocol());
+        tasks.spawn(drive(client, connection, start + time));
     }
     let mut total = Tally::default();
     while let Some(joined) = tasks.join_next().await {

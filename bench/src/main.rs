@@ -5,6 +5,7 @@ mod cluster;
 mod connection;
 mod failover;
 mod load;
+mod peers;
 mod process;
 mod report;
 mod suite;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 
 use cluster::Cluster;
+use peers::Peer;
 use report::Report;
 use yardstick::Yardstick;
 
@@ -31,8 +33,20 @@ const IDLE_WATCH: Duration = Duration::from_secs(3);
 #[command(version)]
 struct Arguments {
     /// The file that `circlet dev --ready-file` wrote
+    #[arg(long, value_name = "FILE", required_unless_present = "peer")]
+    ready_file: Option<PathBuf>,
+    /// Drive this peer instead, and say how fast it is as one line of JSON
+    #[arg(long, value_name = "PEER", requires = "addresses", conflicts_with = "ready_file")]
+    peer: Option<Peer>,
+    /// The peer's nodes
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    addresses: Vec<String>,
+    /// What the peer asks for as a bearer token
+    #[arg(long, value_name = "TOKEN", env = "PEER_TOKEN", hide_env_values = true, default_value = "")]
+    peer_token: String,
+    /// What was found of the peers, a line each
     #[arg(long, value_name = "FILE")]
-    ready_file: PathBuf,
+    peers: Option<PathBuf>,
     /// How many clients at once; one pass for each
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,16,64")]
     clients: Vec<usize>,
@@ -70,14 +84,22 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let cluster = Cluster::read(&arguments.ready_file)?;
+    let time = Duration::from_secs(arguments.seconds);
+    if let Some(peer) = arguments.peer {
+        for clients in &arguments.clients {
+            let found = peers::run(peer, &arguments.addresses, &arguments.peer_token, *clients, time).await;
+            writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&found)?)?;
+        }
+        return Ok(());
+    }
+    let peers = arguments.peers.as_deref().map(peers::read).transpose()?.unwrap_or_default();
+    let cluster = Cluster::read(&arguments.ready_file.unwrap_or_default())?;
     for node in &cluster.nodes {
         writeln!(std::io::stderr().lock(), "node {} pid {} home {}", node.authority, node.pid, node.home)?;
     }
     let yardstick = Yardstick::measure();
     let (idle_bytes, idle_cpu) = watch_idle(&cluster).await;
     suite::prepare(&cluster).await?;
-    let time = Duration::from_secs(arguments.seconds);
     let mut rows = Vec::new();
     for clients in &arguments.clients {
         rows.extend(suite::run(&cluster, *clients, time).await?);
@@ -89,7 +111,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         _ => None,
     };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let report = Report { yardstick, rows, idle_bytes, idle_cpu, failover, cores };
+    let report = Report { yardstick, rows, idle_bytes, idle_cpu, failover, peers, cores };
     write!(std::io::stdout().lock(), "{}", report.table())?;
     if let Some(path) = &arguments.json {
         std::fs::write(path, format!("{:#}\n", report.json()))?;

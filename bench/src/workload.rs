@@ -206,7 +206,7 @@ mod tests {
     fn finds_a_value_with_and_without_spaces() {
         let body =
             Bytes::from_static(b"{\"token_id\" : \"a\",\"access_token\":\"b.c.d\",\"refresh_token\":\"e\"}");
-        let reply = Reply { status: StatusCode::OK, body };
+        let reply = Reply { status: StatusCode::OK, body, grpc_status: None };
         assert_eq!(text(&reply, "token_id").as_deref(), Some("a"));
         assert_eq!(pair(&reply).as_deref(), Some("b.c.d e"));
         assert_eq!(text(&reply, "reference_token"), None);

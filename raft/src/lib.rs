@@ -24,6 +24,7 @@
 //! | `transport` | the connections for them: mutual TLS, keys pinned |
 //! | `freshness` | how a node proves that its view is fresh |
 //! | [`sources`] | since when the view holds what somebody else had decided |
+//! | [`trace`] | the trace of a request, as far as it goes with a proposal |
 //! | `watch` | a value that many watch, in order |
 //! | [`offline`] | a data folder that no node has open |
 //! | [`replica`] | one member of the cluster, over any runtime and network |
@@ -38,6 +39,7 @@ pub mod engine;
 pub mod failure;
 pub mod folder;
 mod freshness;
+mod gate;
 pub mod journal;
 pub mod log_store;
 pub mod machine;
@@ -55,6 +57,7 @@ pub mod sources;
 pub mod state_machine;
 pub mod status;
 pub mod storage;
+pub mod trace;
 mod transport;
 pub mod types;
 mod watch;
@@ -64,12 +67,14 @@ pub use engine::{DiskReport, DiskTrouble, FLUSH_MICROS};
 pub use failure::{
     DialError, Dismissed, MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError,
 };
+pub use gate::Gate;
 pub use machine::{Capture, Machine, Removal};
 pub use published::{Board, Published};
-pub use raft::{Gate, Options, Raft};
+pub use raft::{Options, Raft};
 pub use settings::Settings;
 pub use snapshot_file::SnapshotFile;
 pub use sources::{SourceId, Sources};
 pub use status::{Member, Role, Status};
+pub use trace::{Observation, Observer, Stage, Trace};
 pub use transport::{Doorkeeper, Identity, KnockError, knock, public_key_digest};
 pub use types::{Answer, Committed, NodeId, Peer, Proposal, Types};

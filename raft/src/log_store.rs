@@ -26,13 +26,15 @@ use crate::journal::Durable;
 use crate::types::Types;
 
 mod open;
+mod parts;
 pub(crate) mod record;
 mod tail;
 
+use parts::Joiner;
 use record::{COMMITTED, Entry, LogId, PURGED, VOTE, Vote, encode, entry_key};
 use tail::Tail;
 
-/// The largest command that fits an entry, with room for what surrounds it.
+/// The largest command that an entry takes: many find room in one round of the log, and in a frame between peers.
 pub const COMMAND_BYTES_MAX: usize = 64 << 10;
 
 /// Appended bytes that may wait for the disk before appending waits as well.
@@ -182,14 +184,16 @@ impl<R> LogStore<R> {
     fn read_engine(&self, from: u64, to: u64) -> io::Result<Vec<Entry>> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut wrong = None;
+        let mut joiner = Joiner::default();
         self.engine.scan(&entry_key(from), &entry_key(to), &mut |key, value| {
             let previous = entries.last().map(|entry| entry.log_id);
-            match open::check(key, value, from + entries.len() as u64, previous) {
-                Ok(entry) => entries.push(entry),
+            match open::next(&mut joiner, (key, value), from + entries.len() as u64, previous) {
+                Ok(entry) => entries.extend(entry.map(|(entry, _)| entry)),
                 Err(what) => wrong = Some(what),
             }
             if wrong.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        let mut wrong = wrong.or_else(|| joiner.finish().err());
         if wrong.is_none() && entries.len() as u64 != to - from {
             wrong = Some(format!("entries end at {}, before {to}", from + entries.len() as u64));
         }
@@ -207,14 +211,13 @@ impl<R> LogStore<R> {
                 let what = format!("entry {index} appended after {:?}", tail.last);
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
-            let key = entry_key(index);
-            let value = encode(&key, &entry);
-            bytes += value.len();
-            tail.push(entry, value.len());
-            batch.put(key, value);
+            let record = encode(&entry_key(index), &entry);
+            bytes += record.len();
+            tail.push(entry, record.len());
+            parts::put(&mut batch, index, record);
         }
         let most = SWEEP_AT_APPEND + 2 * batch.len() as u64;
-        tail.sweep(most).for_each(|index| batch.remove(entry_key(index)));
+        tail.sweep_into(&mut batch, most);
         Ok((batch, tail.end, bytes))
     }
 
@@ -389,9 +392,8 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for LogStore<R> {
             let mut tail = self.tail();
             let from = last.map_or(tail.start(), |last| last.index() + 1).max(tail.start());
             let mut batch = Batch::default();
-            for index in (from..tail.end).rev() {
-                batch.remove(entry_key(index));
-            }
+            let end = tail.end;
+            tail.long.remove(&mut batch, from..end);
             if batch.is_empty() {
                 return Ok(());
             }
@@ -414,7 +416,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for LogStore<R> {
         {
             let mut tail = self.tail();
             tail.purge(upto);
-            tail.sweep(SWEEP_AT_PURGE).for_each(|index| batch.remove(entry_key(index)));
+            tail.sweep_into(&mut batch, SWEEP_AT_PURGE);
         }
         self.commit(batch).await?;
         let mut tail = self.tail();

@@ -50,6 +50,12 @@ pub trait Machine: Send + 'static {
     /// refuses is fine; an `Err` keeps the command out of the log.
     fn dry_run(view: &Self::View, stamp_ms: u64, command: &[u8]) -> Result<(), String>;
 
+    /// What nodes may write to each other: all that this level names.
+    fn feature_level(view: &Self::View) -> u32 {
+        let _ = view;
+        1
+    }
+
     /// The state's time in milliseconds since 1970: the greatest stamp applied.
     fn now_ms(view: &Self::View) -> u64;
 

@@ -15,6 +15,7 @@ use crate::blocking::{Threads, unblock};
 use crate::clock_watch::{Clocks, Instants};
 use crate::defects::Defects;
 use crate::failure::{Dismissed, MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError};
+use crate::gate::Gate;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::network::{Channel, Lane};
@@ -26,15 +27,9 @@ use crate::sources::SourceId;
 use crate::state_machine::StateMachine;
 use crate::status::Status;
 use crate::storage::Storage;
+use crate::trace::{Observer, Trace};
 use crate::transport::{Credentials, Doorman, Identity, Listener, Listening, TlsDial};
 use crate::types::{Committed, NodeId, Peer};
-
-/// Serves the one frame that a peer with an unknown key may send.
-pub trait Gate: Send + Sync + 'static {
-    /// Judges a request to join. `exporter` is bound to the TLS session on both sides, so that a proof over it
-    /// can't be replayed on another connection.
-    fn admit(&self, exporter: [u8; 32], request: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>>;
-}
 
 /// What opening a node takes.
 pub struct Options {
@@ -48,7 +43,7 @@ pub struct Options {
     pub introduced: Vec<(NodeId, Peer)>,
     /// Timeouts and limits.
     pub settings: Settings,
-    /// Who serves those that want to join.
+    /// Who answers what peers ask beside the log, such as to be let in.
     pub gate: Arc<dyn Gate>,
     /// Where time comes from.
     pub clocks: Arc<dyn Clocks>,
@@ -121,7 +116,21 @@ impl<M: Machine> Raft<M> {
 
     /// Has the cluster decide a command; returns when this node's view holds it.
     pub async fn propose(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {
-        self.have(async move |replica| replica.propose(command).await).await
+        self.propose_traced(command, None).await
+    }
+
+    /// The same for a request that belongs to a trace, which the leader is told.
+    pub async fn propose_traced(
+        &self,
+        command: Vec<u8>,
+        trace: Option<Trace>,
+    ) -> Result<Committed, ProposeError> {
+        self.have(async move |replica| replica.propose_traced(command, trace).await).await
+    }
+
+    /// Has this one told of proposals that carry a trace, while this node leads.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.node.replica.observe(observer);
     }
 
     /// A view that is proven fresh as of an instant later than `newer_than`, or later than this call. Requests
@@ -177,6 +186,14 @@ impl<M: Machine> Raft<M> {
         self.have(async move |replica| replica.relocate(id, peer).await).await
     }
 
+    /// Asks a member something beside the log; its [`Gate`] answers.
+    ///
+    /// # Errors
+    /// It was not reached in time, or tells nothing.
+    pub async fn ask_member(&self, id: NodeId, question: Vec<u8>, wait: Duration) -> Result<Vec<u8>, String> {
+        self.have(async move |replica| replica.ask_member(id, question, wait).await).await
+    }
+
     /// Hands leadership to a voter.
     pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
         self.have(async move |replica| replica.transfer(to).await).await
@@ -226,6 +243,7 @@ async fn start<M: Machine>(
     };
     let gate = Arc::clone(&options.gate);
     let replica = Replica::start(parts(options, Arc::clone(&credentials), storage)).await?;
+    replica.tell_by(Arc::clone(&gate));
     let doorman = Porter { replica: Arc::clone(&replica), gate };
     let listener = Listener::new(listener, &credentials, listening, doorman).map_err(OpenError::Identity)?;
     let peer_address = listener.local_address().map_err(|error| OpenError::Identity(error.to_string()))?;

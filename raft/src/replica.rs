@@ -1,6 +1,7 @@
 //! One member of the cluster: openraft, and around it what the promises need. Generic over the runtime, the network
 //! and the store, so that a simulator runs the same code.
 
+mod aside;
 mod bad_disk;
 mod decide;
 mod introduction;
@@ -9,7 +10,7 @@ mod status;
 mod upkeep;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use openraft::alias::LogIdOf;
@@ -26,6 +27,7 @@ use crate::defects::Defects;
 use crate::failure::{Dismissed, NotFresh, NotWelcome, OpenError};
 use crate::folder::Folder;
 use crate::freshness::{AskLeader, Prover, ReadIndex};
+use crate::gate::Gate;
 use crate::journal::{Durable, Journal};
 use crate::machine::Machine;
 use crate::network::acknowledged::{Acknowledged, Place, Standing};
@@ -39,6 +41,7 @@ use crate::replica::introduction::Introductions;
 use crate::settings::Settings;
 use crate::snapshot_file::FileMachine;
 use crate::sources::{SourceId, Sources};
+use crate::trace::{Observed, Observer};
 use crate::types::{NodeId, Peer, Types};
 use crate::watch;
 
@@ -104,6 +107,8 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     accept_clock: bool,
     defects: Defects,
     introduced: Vec<(NodeId, Peer)>,
+    /// Who answers what members ask beside the log, where there is anybody.
+    gate: Mutex<Option<Arc<dyn Gate>>>,
     incoming: Arc<dyn Folder>,
     blocking: Arc<dyn Blocking>,
     /// Ends every task.
@@ -111,6 +116,8 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     stopped: watch::Sender<Option<String>>,
     /// How often another node led than before.
     leader_changes: AtomicU64,
+    /// Who is told of proposals that carry a trace.
+    observer: OnceLock<Arc<dyn Observer>>,
 }
 
 impl<M, R, S> Replica<M, R, S>
@@ -166,11 +173,13 @@ where
             accept_clock: parts.accept_clock,
             defects: parts.defects,
             introduced: parts.introduced,
+            gate: Mutex::default(),
             incoming: parts.incoming,
             blocking: parts.blocking,
             stop: CancellationToken::new(),
             stopped: watch::Sender::new(None),
             leader_changes: AtomicU64::new(0),
+            observer: OnceLock::new(),
         });
         replica.spawn_tasks(parts.salt);
         Ok(replica)
@@ -199,6 +208,11 @@ where
         detach::<R>(async move {
             R::select2(this.stop.cancelled(), this.supervise()).await;
         });
+    }
+
+    /// Has this one told of proposals that carry a trace; the first who asks for that is.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        let _ = self.observer.set(observer);
     }
 
     /// Ends when the replica is shut down; for whoever brings it connections.
@@ -319,6 +333,8 @@ where
         }
         self.hand_over().await;
         self.stop.cancel();
+        // It may hold us.
+        lock(&self.gate).take();
         self.calls.close();
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "raft didn't end well");
@@ -454,7 +470,7 @@ where
     R: AsyncRuntime,
     S: FileMachine<R>,
 {
-    async fn answer(&self, _from: NodeId, ask: Ask<R>) -> Said<R> {
+    async fn answer(&self, from: NodeId, ask: Ask<R>) -> Said<R> {
         match ask {
             Ask::Vote(request) => match self.raft.vote(request).await {
                 Ok(response) => Said::Vote(response),
@@ -469,10 +485,12 @@ where
                 Err(error) => Said::Failed(error.to_string()),
             },
             Ask::ReadIndex { nonce } => self.confirm_read_index(nonce).await,
-            Ask::Propose(command) => self.decide(command).await,
+            Ask::Propose(command) => self.decide(command, Observed::default()).await,
+            Ask::ProposeTraced { command, trace } => self.decide_traced(command, trace).await,
             Ask::Change(change) => self.change_here(change).await,
             Ask::Clock => Said::Clock { wall_ms: self.clocks.wall_ms(), standing: self.standing() },
             Ask::Members => self.members_as_confirmed().await,
+            Ask::Aside(question) => self.tell(from, question).await,
         }
     }
 }

@@ -8,11 +8,11 @@ mod lines;
 mod wires;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
 use circlet_raft::network::Lane;
-use circlet_raft::{Clocks, Dismissed, ProposeError};
+use circlet_raft::{Clocks, Dismissed, Observation, Observer, ProposeError, Stage, Trace};
 use futures::StreamExt;
 use lines::{BOMB, NONSENSE};
 use wires::{Wires, decide, in_time, leader, peer, start, three, until};
@@ -192,4 +192,40 @@ async fn a_change_of_the_members_that_no_quorum_holds_is_not_said_to_be_made() {
         // Whether it was made in the end doesn't matter here.
         let _ = in_time(adding).await.unwrap();
     }
+}
+
+/// Counts what it is told of.
+#[derive(Default)]
+struct Told(AtomicUsize);
+
+struct Unheeded;
+
+impl Observation for Unheeded {
+    fn reached(&mut self, _: Stage) {}
+}
+
+impl Observer for Told {
+    fn begins(&self, _: Trace) -> Box<dyn Observation> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::new(Unheeded)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proposal_leaves_its_trace_behind_while_some_node_might_not_understand_it() {
+    let home = tempfile::tempdir().unwrap();
+    let wires = Arc::new(Wires::default());
+    let nodes = three(&home, &wires).await;
+    decide(&nodes[0].0, b"before").await;
+    let told = Arc::new(Told::default());
+    for (node, _) in &nodes {
+        node.observe(Arc::clone(&told) as Arc<dyn Observer>);
+    }
+    let trace = Trace { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
+    for (number, (node, _)) in nodes.iter().enumerate() {
+        // These nodes are at the first level, which knows of no traces; asked of the leader and of followers.
+        let proposed = node.propose_traced(format!("traced {number}").into_bytes(), Some(trace)).await;
+        assert!(proposed.is_ok(), "{proposed:?}");
+    }
+    assert_eq!(told.0.load(Ordering::SeqCst), 0);
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, mpsc};
 
 use circlet_raft::blocking::Threads;
 use circlet_raft::damage::Damage;
-use circlet_raft::engine::{Batch, Engine, SledEngine};
+use circlet_raft::engine::{Batch, Engine, SledEngine, VALUE_BYTES_MAX};
 use circlet_raft::log_store::{LogStore, PurgeBound};
 use circlet_raft::snapshot::SnapshotStore;
 use circlet_raft::state_machine::StateMachine;
@@ -277,4 +277,68 @@ async fn purged_entries_leave_the_disk_along_with_later_appends() {
     let mut log = Log::open(engine, PurgeBound::none()).unwrap();
     assert_eq!(log.get_log_state().await.unwrap().last_purged_log_id, Some(id(1, 899)));
     assert_eq!(log.try_get_log_entries(..).await.unwrap().len(), 190);
+}
+
+/// A log of ten entries, some of which are larger than the engine takes.
+async fn large_entries(engine: &Arc<SledEngine>) -> (Log, Vec<EntryOf<Rt>>) {
+    let mut log = Log::open(Arc::clone(engine) as Arc<dyn Engine>, PurgeBound::none()).unwrap();
+    let length =
+        |index: u64| usize::try_from(if index.is_multiple_of(3) { 65_536 - index } else { index }).unwrap();
+    let entries: Vec<_> = (0..10).map(|index| command(1, index, &vec![7; length(index)])).collect();
+    append(&mut log, entries.clone()).await.unwrap();
+    (log, entries)
+}
+
+#[tokio::test]
+async fn large_entries_come_back_whole_and_leave_nothing_behind() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Arc::new(SledEngine::open(data.path()).unwrap());
+    let (log, entries) = large_entries(&engine).await;
+    assert!(records(&engine).iter().all(|(_, value)| value.len() <= VALUE_BYTES_MAX));
+    drop(log);
+    let mut log = Log::open(Arc::clone(&engine) as Arc<dyn Engine>, PurgeBound::none()).unwrap();
+    assert_eq!(log.try_get_log_entries(..).await.unwrap(), entries);
+    log.truncate_after(Some(id(1, 4))).await.unwrap();
+    assert!(records(&engine).len() < 4 * 11, "the parts of two large entries, and the small ones");
+    append(&mut log, vec![command(2, 5, b"line"), command(2, 6, b"line")]).await.unwrap();
+    log.purge(id(1, 4)).await.unwrap();
+    assert_eq!(records(&engine).len(), 2 + 2, "the live entries, the purged index, the format");
+    assert_eq!(log.try_get_log_entries(..).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn parts_of_purged_entries_are_removed_by_a_later_start_as_well() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Arc::new(SledEngine::open(data.path()).unwrap());
+    let (mut log, _) = large_entries(&engine).await;
+    append(&mut log, (10..200).map(|index| command(1, index, &vec![7; 13_000])).collect()).await.unwrap();
+    log.purge(id(1, 189)).await.unwrap();
+    drop(log);
+    let mut log = Log::open(Arc::clone(&engine) as Arc<dyn Engine>, PurgeBound::none()).unwrap();
+    for index in 200..220 {
+        append(&mut log, vec![command(1, index, b"line")]).await.unwrap();
+    }
+    assert_eq!(records(&engine).len(), 10 * 3 + 20 + 2, "the live entries, the purged index, the format");
+}
+
+#[tokio::test]
+async fn a_missing_part_of_an_entry_is_damage() {
+    let data = tempfile::tempdir().unwrap();
+    ten_entries(data.path()).await;
+    let mut store = Store::open(data.path()).unwrap();
+    append(&mut store.log, vec![command(1, 10, &[7; 20_000]), command(1, 11, b"line")]).await.unwrap();
+    drop(store);
+    for missing in 10..14 {
+        let mut gone = None;
+        tamper(data.path(), |engine, batch| {
+            let (key, value) = records(engine).swap_remove(missing);
+            batch.remove(key.clone());
+            gone = Some((key, value));
+        });
+        let what = damage(data.path()).what;
+        assert!(what.contains("entry 10"), "{what}");
+        let (key, value) = gone.unwrap();
+        tamper(data.path(), |_, batch| batch.put(key, value));
+    }
+    Store::open(data.path()).unwrap();
 }

@@ -11,6 +11,7 @@ use super::{
     BackupError, CHECKSUM_BYTES, CHUNK_BYTES, HEADER_BYTES_MAX, Header, MAGIC, Opening, TAG_BYTES, VERSION,
     nonce,
 };
+use crate::feature_level;
 use crate::seal::{MasterKey, hex_decode};
 use crate::secret::Secret;
 
@@ -77,6 +78,7 @@ pub fn open(from: &mut (impl Read + Seek), with: &Opening) -> Result<Opened, Bac
     if chunks.used < chunks.chunk.len() || !chunks.ended {
         return Err(BackupError::Content("there is more than a state in it".to_owned()));
     }
+    feature_level::check(&state).map_err(|error| BackupError::Content(error.to_string()))?;
     Ok(Opened { header, state })
 }
 

@@ -7,8 +7,12 @@ use std::time::Duration;
 
 use circlet_authority::{Action, Approved, FollowFeed, FollowStep, Member, Outcome, Progress, State};
 use circlet_raft::{Instants, Published, SourceId};
-use circlet_token::PublicKey;
-use circlet_token::feed::{FeedAnswer, FeedEntry, FeedFault, FeedPosition, FeedStep, Question, check_answer};
+use circlet_token::ServiceId;
+use circlet_token::feed::{
+    FeedAnswer, FeedEntry, FeedFault, FeedHeard, FeedPosition, FeedStep, Question, Succession, check_answer,
+};
+
+use super::told;
 
 /// After something went wrong.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -55,6 +59,8 @@ pub trait Leader: Sync {
 /// What a host is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
+    /// Whose feed it is.
+    pub issuer: &'a ServiceId,
     /// Drawn for this question.
     pub nonce: [u8; 32],
     /// What for.
@@ -64,7 +70,8 @@ pub struct Asked<'a> {
 /// A part of a feed.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
-    /// Where the chain goes on from here, waiting a little for something new.
+    /// Where the chain goes on from here, waiting a little for something new. Whoever asks says with it, under our circle
+    /// key, that we have it up to here: a key of the issuer's may wait for that.
     After {
         /// What is known.
         at: FeedPosition,
@@ -89,11 +96,13 @@ enum Trouble {
     Fault(FeedFault),
     #[error("its feed has more entries than circle.feed-entries-max allows")]
     OverQuota,
+    #[error("its next circle key is refused: {0}")]
+    CircleKey(String),
 }
 
-/// Follows a member, whose circle key is `key`, until it is dismissed or approved anew.
-pub async fn member<L: Leader>(leader: L, approved: &Approved, key: PublicKey, since_index: u64) {
-    let mut follower = Follower { leader, approved, since_index, key, host: 0, read_list: false, well: true };
+/// Follows a member until it is dismissed or approved anew.
+pub async fn member<L: Leader>(leader: L, approved: &Approved, since_index: u64) {
+    let mut follower = Follower { leader, approved, since_index, host: 0, read_list: false, well: true };
     while let Some(published) = follower.present() {
         let Some(member) = published.view.member(&approved.issuer).cloned() else { return };
         if matches!(member.progress, Progress::Broken { .. }) {
@@ -111,7 +120,6 @@ struct Follower<'a, L> {
     leader: L,
     approved: &'a Approved,
     since_index: u64,
-    key: PublicKey,
     /// Which host is asked next.
     host: usize,
     /// The chain leads on elsewhere: the list is asked for from its first page.
@@ -142,36 +150,72 @@ impl<L: Leader> Follower<'_, L> {
         let Some(answer) = FeedAnswer::read(&bytes) else {
             return self.refuse(member, FeedFault::Unreadable, Vec::new()).await;
         };
-        let question = Question { issuer: &self.approved.issuer, key: &self.key, nonce, at, reading };
-        match check_answer(&question, &answer) {
-            Err(fault) => self.refuse(member, fault, answer.evidence()).await,
-            Ok(FeedStep::Unchanged) => {
+        let keys = member.circle_keys();
+        let (issuer, asked) = (&self.approved.issuer, cursor.as_deref());
+        let question = Question { issuer, keys: &keys, nonce, at, reading, cursor: asked };
+        let FeedHeard { successions, step } = match check_answer(&question, &answer) {
+            Ok(heard) => heard,
+            Err(fault) => return self.refuse(member, fault, told::evidence(fault, &question, &answer)).await,
+        };
+        self.believe(successions).await?;
+        match step {
+            FeedStep::Unchanged => {
                 self.leader.prove_source(self.since_index, noted);
                 self.note_contact(published, member).await
             }
-            Ok(FeedStep::Entries { entries, to, complete }) => {
+            FeedStep::Entries { entries, to, complete } => {
                 self.check_room(published, member, entries.len())?;
                 let at = at.unwrap_or_default();
-                let entries = entries.iter().flat_map(FeedEntry::to_bytes).collect();
-                self.propose(FollowStep::Entries { at, to, entries }).await?;
+                let bytes = entries.iter().flat_map(FeedEntry::to_bytes).collect();
+                self.take_over(FollowStep::Entries { at, to, entries: bytes }, &entries).await?;
                 if complete {
                     self.prove_at(to, noted);
                 }
                 Ok(())
             }
-            Ok(FeedStep::ReadList) => {
+            FeedStep::ReadList => {
                 self.read_list = true;
                 Ok(())
             }
-            Ok(FeedStep::Page { entries, from, next }) => {
+            FeedStep::Page { entries, from, next } => {
                 self.check_room(published, member, entries.len())?;
-                let entries = entries.iter().flat_map(FeedEntry::to_bytes).collect();
+                let bytes = entries.iter().flat_map(FeedEntry::to_bytes).collect();
                 let cursor = cursor.unwrap_or_default();
-                self.propose(FollowStep::Page { cursor, from, entries, next }).await?;
+                self.take_over(FollowStep::Page { cursor, from, entries: bytes, next }, &entries).await?;
                 self.read_list = false;
                 Ok(())
             }
         }
+    }
+
+    /// Believes the circle keys that lead from the one that was believed to the one that signed.
+    async fn believe(&self, successions: Vec<Succession>) -> Result<(), Trouble> {
+        if successions.is_empty() {
+            return Ok(());
+        }
+        if let Some(why) = self.propose(FollowStep::CircleKeys { successions }, &[]).await? {
+            return Err(Trouble::CircleKey(why));
+        }
+        tracing::info!(issuer = %self.approved.issuer, name = %self.approved.name, "a member of the circle has another circle key, by the word of the one before");
+        Ok(())
+    }
+
+    /// Takes over what the feed tells, and alarms if a key among it is refused.
+    async fn take_over(&self, step: FollowStep, entries: &[FeedEntry]) -> Result<(), Trouble> {
+        let known = self.faults();
+        self.propose(step, entries).await?;
+        for code in self.faults().into_iter().filter(|code| !known.contains(code)) {
+            tracing::error!(issuer = %self.approved.issuer, name = %self.approved.name, fault = code, "a key that a member of the circle tells was refused");
+        }
+        Ok(())
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let published = self.leader.published();
+        let member = published.view.member(&self.approved.issuer);
+        member
+            .map(|member| member.faults.iter().map(|fault| fault.code.clone()).collect())
+            .unwrap_or_default()
     }
 
     /// Where the chain goes on, or a page of the list.
@@ -190,7 +234,8 @@ impl<L: Leader> Follower<'_, L> {
             (None, Some(at)) => Place::After { at, wait },
             (cursor, _) => Place::Page { cursor: cursor.unwrap_or_default() },
         };
-        let answer = self.leader.ask(host, Asked { nonce, place }, wait + ANSWER_TIMEOUT).await;
+        let asked = Asked { issuer: &self.approved.issuer, nonce, place };
+        let answer = self.leader.ask(host, asked, wait + ANSWER_TIMEOUT).await;
         answer.map_err(Trouble::Unanswered)
     }
 
@@ -202,14 +247,18 @@ impl<L: Leader> Follower<'_, L> {
         if member.over_quota && known.saturating_add(more) > most { Err(Trouble::OverQuota) } else { Ok(()) }
     }
 
-    async fn propose(&self, step: FollowStep) -> Result<(), Trouble> {
+    /// Proposes a step. Why it was refused, if it was.
+    async fn propose(&self, step: FollowStep, entries: &[FeedEntry]) -> Result<Option<String>, Trouble> {
         let issuer = self.approved.issuer.clone();
-        let follow = FollowFeed { member: self.since_index, issuer, step };
+        let keys = told::token_keys(&issuer, &self.approved.name, entries);
+        let follow = FollowFeed { member: self.since_index, issuer, step, keys };
         let outcome = self.leader.decide(Action::FollowFeed(Box::new(follow))).await;
-        if let Some(refusal) = outcome.map_err(Trouble::Undecided)?.refusal() {
+        let outcome = outcome.map_err(Trouble::Undecided)?;
+        let refusal = outcome.refusal();
+        if let Some(refusal) = refusal {
             tracing::debug!(%refusal, "a step along a feed was refused");
         }
-        Ok(())
+        Ok(refusal.map(ToString::to_string))
     }
 
     /// Counts the instant of the question, if the view holds all that the answer led to.
@@ -231,7 +280,10 @@ impl<L: Leader> Follower<'_, L> {
         let isolation_ms =
             u64::try_from(view.config().circle_max_isolation).unwrap_or(0).saturating_mul(1_000);
         let silent_ms = self.leader.now_ms(view).saturating_sub(member.contact_ms);
-        if silent_ms > isolation_ms / CONTACTS { self.propose(FollowStep::Contact).await } else { Ok(()) }
+        if silent_ms > isolation_ms / CONTACTS {
+            self.propose(FollowStep::Contact, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Keeps the first of each kind of fault as evidence. What the member's own signature proves ends the belief in it.
@@ -241,7 +293,7 @@ impl<L: Leader> Follower<'_, L> {
         let known = member.faults.iter().any(|known| known.code == code);
         if !known || fault.is_proved() {
             tracing::error!(%issuer, name, %fault, proved = fault.is_proved(), "an answer of a member of the circle was refused");
-            self.propose(FollowStep::Fault { code, proved: fault.is_proved(), evidence }).await?;
+            self.propose(FollowStep::Fault { code, proved: fault.is_proved(), evidence }, &[]).await?;
         }
         Err(Trouble::Fault(fault))
     }
@@ -258,7 +310,8 @@ impl<L: Leader> Follower<'_, L> {
             tracing::warn!(issuer = %self.approved.issuer, name = %self.approved.name, %trouble, "a member of the circle can't be followed");
         }
         self.host = self.host.wrapping_add(1);
-        let pause = if matches!(trouble, Trouble::OverQuota) { LONG_PAUSE } else { PAUSE };
+        let pause =
+            if matches!(trouble, Trouble::OverQuota | Trouble::CircleKey(_)) { LONG_PAUSE } else { PAUSE };
         self.leader.pause(pause).await;
     }
 }

@@ -5,22 +5,18 @@ use std::time::Duration;
 
 use circlet_authority::{Action, Actor, Approved, Outcome, State};
 use circlet_raft::{Instants, Published, SourceId};
-use circlet_token::feed::{FEED_ANSWER_BYTES_MAX, FeedPosition};
+use circlet_token::ServiceId;
+use circlet_token::feed::{FEED_ANSWER_BYTES_MAX, FeedPosition, Taken};
 
 use super::ask;
 use super::follow::{self, Asked, Leader, Place};
 use crate::clock::Now;
 use crate::cluster::Cluster;
-use crate::invitation::circle_public_key;
 use crate::seal::hex;
 
 /// Follows a member until it is dismissed or approved anew.
 pub(super) async fn follow(cluster: Cluster, approved: Approved, since_index: u64) {
     let (issuer, name) = (&approved.issuer, &approved.name);
-    let Some(key) = circle_public_key(&approved.circle_key, issuer) else {
-        tracing::error!(%issuer, name, "the circle key of a member is no key; approve it anew");
-        return;
-    };
     let http = match ask::client(&approved.ca_certificate_der) {
         Ok(http) => http,
         Err(error) => {
@@ -28,12 +24,22 @@ pub(super) async fn follow(cluster: Cluster, approved: Approved, since_index: u6
             return;
         }
     };
-    follow::member(Here { cluster, http }, &approved, key, since_index).await;
+    follow::member(Here { cluster, http }, &approved, since_index).await;
 }
 
 struct Here {
     cluster: Cluster,
     http: reqwest::Client,
+}
+
+impl Here {
+    /// What we have of a feed, under our circle key.
+    fn taken(&self, issuer: &ServiceId, at: FeedPosition) -> Option<String> {
+        let view = &self.cluster.published().view;
+        let (member, key) = (view.service_id()?, self.cluster.keys().circle_key(view).ok()?);
+        let taken = Taken { issuer, member, at };
+        Some(format!("&member={member}&taken={}", hex(&taken.sign(&key))))
+    }
 }
 
 impl Leader for Here {
@@ -67,10 +73,11 @@ impl Leader for Here {
     async fn ask(&self, host: &str, asked: Asked<'_>, deadline: Duration) -> Result<Vec<u8>, String> {
         let nonce = hex(&asked.nonce);
         let url = match asked.place {
-            Place::After { at: FeedPosition { generation, sequence, hash }, wait } => format!(
-                "{host}/circlet/v1/feed?nonce={nonce}&generation={generation}&sequence={sequence}&hash={}&wait_ms={}",
+            Place::After { at: at @ FeedPosition { generation, sequence, hash }, wait } => format!(
+                "{host}/circlet/v1/feed?nonce={nonce}&generation={generation}&sequence={sequence}&hash={}&wait_ms={}{}",
                 hex(&hash),
-                wait.as_millis()
+                wait.as_millis(),
+                self.taken(asked.issuer, at).unwrap_or_default()
             ),
             Place::Page { cursor } => {
                 format!("{host}/circlet/v1/feed/list?nonce={nonce}&cursor={}", hex(cursor))

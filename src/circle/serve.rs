@@ -16,5 +16,8 @@ pub fn entries(view: &State, at: &FeedPosition) -> (FeedContent, FeedPosition) {
 #[must_use]
 pub fn page(view: &State, cursor: &[u8]) -> Option<(FeedContent, FeedPosition)> {
     let page = view.feed_page(cursor)?;
-    Some((FeedContent::Page { entries: page.entries, next: page.next }, view.feed_end()))
+    Some((
+        FeedContent::Page { cursor: cursor.to_vec(), entries: page.entries, next: page.next },
+        view.feed_end(),
+    ))
 }

@@ -1,5 +1,8 @@
 //! `circlet circle`: clusters that honour each other's revocations.
 
+pub(super) mod folder;
+mod offline;
+
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -24,8 +27,14 @@ pub enum CircleCommand {
     Accept(Accept),
     /// Change what the tokens of a member may do here
     Limits(super::trust::Set),
+    /// Replace our circle key; members learn the next one from the one before
+    RotateKey(RotateKey),
     /// End following a member, and trusting it
     Remove(Remove),
+    /// Write what a verifier without a node needs into a folder: certificates, circle keys, what was revoked
+    Export(offline::Export),
+    /// Fetch what was revoked since into such a folder
+    Pull(offline::Pull),
     /// Show the members, how far their revocations are known, and what they may do
     List(List),
 }
@@ -37,7 +46,10 @@ impl CircleCommand {
             Self::Invite(invite) => invite.run(output).await,
             Self::Accept(accept) => accept.run(output).await,
             Self::Limits(limits) => limits.run(output).await,
+            Self::RotateKey(rotate) => rotate.run(output).await,
             Self::Remove(remove) => remove.run(output).await,
+            Self::Export(export) => export.run(output).await,
+            Self::Pull(pull) => pull.run(output).await,
             Self::List(list) => list.run(output).await,
         }
     }
@@ -123,6 +135,25 @@ fn read(path: &PathBuf) -> Result<String, Failure> {
     };
     read.map_err(|error| unusable().because(error))?;
     Ok(text)
+}
+
+/// Replace our circle key.
+#[derive(clap::Args)]
+pub struct RotateKey {
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl RotateKey {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        let answer = client.request(Method::POST, &format!("{CIRCLE}/key"), None).await?;
+        output.result(&answer.json()?, |key| {
+            format!("our circle key is {} from now on", table::cell(&key["circle_key"]))
+        })?;
+        output.say("whoever follows us learns it from the feed; an invitation that was not used yet names the one before");
+        Ok(())
+    }
 }
 
 /// End following a member, and trusting it.

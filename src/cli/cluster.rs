@@ -86,20 +86,23 @@ fn for_people(status: &Value) -> String {
         age => format!("fresh as of {age} ms ago"),
     };
     let head = format!(
-        "{}, asked node {}: {leader}, term {}, applied {}, {age}",
+        "{}, asked node {}: {leader}, term {}, applied {}, {age}, feature level {}",
         table::cell(&status["service_id"]),
         status["node"],
         status["term"],
         table::cell(&status["applied"]),
+        status["feature_level"],
     );
-    let mut rows =
-        table::rows(&status["nodes"], &["id", "name", "role", "leader", "answers", "url", "peer", "matched"]);
+    let mut rows = table::rows(
+        &status["nodes"],
+        &["id", "name", "role", "leader", "answers", "url", "peer", "matched", "supports"],
+    );
     for row in &mut rows {
         for flag in row.iter_mut().skip(3).take(2) {
             *flag = flag.replace("true", "yes").replace("false", "no");
         }
     }
-    let columns = ["ID", "NAME", "ROLE", "LEADER", "ANSWERS", "URL", "PEER", "MATCHED"];
+    let columns = ["ID", "NAME", "ROLE", "LEADER", "ANSWERS", "URL", "PEER", "MATCHED", "LEVEL"];
     [verdict::of(status), head, table::table(&columns, &rows)].join("\n\n")
 }
 
@@ -109,6 +112,10 @@ pub struct Remove {
     /// The node's name or id
     #[arg(value_name = "NODE")]
     node: String,
+    /// Somebody may have its disk: replace the master key, the CA, the refresh secret and the signing key, and refuse every
+    /// token of before; also for a node that was removed already
+    #[arg(long)]
+    lost: bool,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -116,6 +123,17 @@ pub struct Remove {
 impl Remove {
     async fn run(self, output: &Output) -> Result<(), Failure> {
         let client = self.server.client(output)?;
+        if self.lost {
+            let path = format!("{CLUSTER}/nodes/{}/lost", segment(&self.node));
+            let lost = client.request(Method::POST, &path, None).await?.json()?;
+            output.result(&lost, |lost| {
+                format!("removed node {}, and replaced what it knew", table::cell(&lost["name"]))
+            })?;
+            for left in lost["left_to_do"].as_array().into_iter().flatten() {
+                output.say(&table::cell(left));
+            }
+            return Ok(());
+        }
         client.request(Method::DELETE, &format!("{CLUSTER}/nodes/{}", segment(&self.node)), None).await?;
         output.result(&json!({ "removed": self.node }), |_| format!("removed node {}", self.node))
     }

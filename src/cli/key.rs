@@ -21,6 +21,10 @@ pub enum KeyCommand {
     Rotate(Rotate),
     /// Refuse at once whatever a leaked key has signed; a new key signs in its place
     Taint(Taint),
+    /// Replace the master key, under which every secret of the cluster is sealed, once every node holds the new one
+    RotateMaster(RotateMaster),
+    /// Replace the key and the certificate of the CA behind the nodes' TLS certificates
+    RotateCa(RotateCa),
     /// Let a replaced key of another installation's go: you vouch that no token from before its adoption is left
     Retire(Retire),
 }
@@ -32,6 +36,8 @@ impl KeyCommand {
             Self::List(list) => list.run(output).await,
             Self::Rotate(rotate) => rotate.run(output).await,
             Self::Taint(taint) => taint.run(output).await,
+            Self::RotateMaster(rotate) => rotate.run(output).await,
+            Self::RotateCa(rotate) => rotate.run(output).await,
             Self::Retire(retire) => retire.run(output).await,
         }
     }
@@ -85,8 +91,8 @@ impl Rotate {
         let key = client.request(Method::POST, KEYS, Some(&body)).await?.json()?;
         output.result(&key, |key| format!("published key {}", table::cell(&key["kid"])))?;
         output.say(
-            "it signs by itself once every node has unsealed it: circlet key list; circlet key rotate --cancel \
-             gives it up",
+            "it signs by itself once every node has unsealed it and every member of the circle has it: circlet key \
+             list; circlet key rotate --cancel gives it up",
         );
         Ok(())
     }
@@ -113,6 +119,52 @@ impl Taint {
         if client.is_anonymous() || client.token_text().is_some() {
             output.say("if your own token was signed with it, it is refused as well: use a password for the next one");
         }
+        Ok(())
+    }
+}
+
+/// Replace the master key.
+#[derive(clap::Args)]
+pub struct RotateMaster {
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl RotateMaster {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        let turned = client.request(Method::POST, "/circlet/v1/cluster/master-key", None).await?.json()?;
+        output.result(&turned, |turned| {
+            format!(
+                "the master key with the fingerprint {} took the place of {}",
+                table::cell(&turned["fingerprint"]),
+                table::cell(&turned["former"])
+            )
+        })?;
+        output.say(
+            "each node has written it to etc/security/master.key, or will when it comes back; give it to whatever places \
+             that file, and keep the former one for backups that are sealed under it",
+        );
+        Ok(())
+    }
+}
+
+/// Replace the cluster's CA.
+#[derive(clap::Args)]
+pub struct RotateCa {
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl RotateCa {
+    async fn run(self, output: &Output) -> Result<(), Failure> {
+        let client = self.server.client(output)?;
+        let turned = client.request(Method::POST, "/circlet/v1/cluster/ca", None).await?.json()?;
+        output.result(&turned, |turned| table::cell(&turned["certificate"]).trim_end().to_owned())?;
+        output.say(
+            "each node's certificate follows by itself; give this one to clients that trust the cluster's CA, and make \
+             join tokens anew",
+        );
         Ok(())
     }
 }

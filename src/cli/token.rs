@@ -64,6 +64,9 @@ pub struct Revoke {
     /// End what was created with the token as well, and what was created with that
     #[arg(long)]
     cascade: bool,
+    /// The member of the circle that issued the tokens: it is asked to revoke them, if circle.forward-revoke is set
+    #[arg(long, value_name = "MEMBER", requires = "ids")]
+    issuer: Option<String>,
     /// Read the value of the token to revoke from stdin: an access, refresh or reference token
     #[arg(long, conflicts_with_all = ["ids", "access_token_stdin"])]
     token_stdin: bool,
@@ -82,7 +85,8 @@ impl Revoke {
             let id = answer.json().map(|body| table::cell(&body["revoked_token_id"])).unwrap_or_default();
             revoked.push(fate(&id, &answer));
         }
-        let query = if self.cascade { "?cascade=true" } else { "" };
+        let issuer = self.issuer.as_deref().map(|issuer| format!("&issuer={}", segment(issuer)));
+        let query = format!("?cascade={}{}", self.cascade, issuer.unwrap_or_default());
         for id in &self.ids {
             let path = format!("{TOKENS}/{}{query}", segment(id));
             let answer = client.request(Method::DELETE, &path, None).await?;

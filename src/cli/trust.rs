@@ -125,6 +125,9 @@ pub struct Set {
     /// Whether its administrators are administrators here too
     #[arg(long, value_name = "BOOL")]
     admin: Option<bool>,
+    /// Whether it may have our tokens revoked, if it is a member of the circle
+    #[arg(long, value_name = "BOOL")]
+    revoke: Option<bool>,
     /// Its tokens bring only these groups, each as the one of ours behind the =; `any`: all that they name
     #[arg(long, value_name = "THEIRS[=OURS],...", value_delimiter = ',')]
     groups: Option<Vec<String>>,
@@ -145,6 +148,9 @@ impl Set {
         if let Some(admin) = self.admin {
             limits.insert("admin".to_owned(), admin.into());
         }
+        if let Some(revoke) = self.revoke {
+            limits.insert("revoke".to_owned(), revoke.into());
+        }
         if let Some(groups) = &self.groups {
             let groups = if is_any(groups) { Value::Null } else { json!(stands_for(groups)) };
             limits.insert("groups".to_owned(), groups);
@@ -158,7 +164,7 @@ impl Set {
         }
         if limits.is_empty() {
             return Err(Failure::input("nothing to change")
-                .hint("name at least one of --admin, --groups, --max-lifetime and --audiences"));
+                .hint("name at least one of --admin, --revoke, --groups, --max-lifetime and --audiences"));
         }
         let path = format!("{TRUST}/{}", segment(&self.issuer));
         let body = json!({ "limits": limits });

@@ -77,7 +77,10 @@ pub enum HomeError {
         remedy: &'static str,
     },
     /// The master key is one, but not this cluster's.
-    #[error("{} is not the master key of this cluster: its fingerprint is {found}, the cluster's is {expected}", file.display())]
+    #[error(
+        "{} {}: its fingerprint is {found}, the cluster's is {expected}",
+        file.display(), if *older { "holds an older master key of this cluster" } else { "is not the master key of this cluster" }
+    )]
     OtherMasterKey {
         /// The file.
         file: PathBuf,
@@ -85,6 +88,8 @@ pub enum HomeError {
         found: String,
         /// The fingerprint that the cluster recorded.
         expected: String,
+        /// Whether it was this cluster's once.
+        older: bool,
     },
     /// The settings are wrong.
     #[error("{}: {problem}", file.display())]
@@ -133,6 +138,10 @@ impl HomeError {
                 "remove the node with `circlet cluster remove {node_id}`, move its home aside and join it anew; or put back \
                  data/ as it was"
             ),
+            Self::OtherMasterKey { older: true, .. } => {
+                "copy etc/security/master.key from another node of the cluster, and give it to whatever placed the older one here"
+                    .to_owned()
+            }
             Self::OtherMasterKey { .. } => "copy etc/security/master.key from another node of the cluster".to_owned(),
             Self::Settings { remedy, .. } => return remedy.clone(),
             Self::Io { .. } => return None,

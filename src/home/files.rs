@@ -51,7 +51,25 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), HomeError> {
         let _ = fs::remove_file(&aside);
         io(source)
     })?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
+    sync_directory(path).map_err(io)
+}
+
+/// Lets a file that is whole and synced take the place of another.
+pub fn replace(from: &Path, to: &Path) -> Result<(), HomeError> {
+    let io = |source| HomeError::Io { doing: "put in place", file: to.to_owned(), source };
+    fs::rename(from, to).map_err(io)?;
+    sync_directory(to).map_err(io)
+}
+
+/// Removes a file.
+pub fn remove(path: &Path) -> Result<(), HomeError> {
+    let io = |source| HomeError::Io { doing: "remove", file: path.to_owned(), source };
+    fs::remove_file(path).map_err(io)?;
+    sync_directory(path).map_err(io)
+}
+
+fn sync_directory(of: &Path) -> io::Result<()> {
+    File::open(of.parent().unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all())
 }
 
 /// Reads a file that must be there; `what` says what it is, for the error.

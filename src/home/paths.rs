@@ -63,6 +63,8 @@ places! {
     security = "etc/security";
     /// The cluster's master key, in hexadecimal digits.
     master_key = "etc/security/master.key";
+    /// The master key that shall be next, while it is on its way.
+    next_master_key = "etc/security/next-master.key";
     /// The key by which nodes join without a join token, in hexadecimal digits, if an operator has placed it.
     join_key = "etc/security/join.key";
     /// The certificate that this node shows to its peers, PEM.

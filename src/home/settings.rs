@@ -86,6 +86,8 @@ pub struct NodeSettings {
     pub log_level: String,
     /// How they look.
     pub log_format: LogFormat,
+    /// Where traces go.
+    pub tracing: crate::trace::Settings,
 }
 
 impl NodeSettings {
@@ -238,6 +240,7 @@ fn check(raw: table::Raw) -> Result<NodeSettings, (String, String)> {
         raft: raw.raft,
         log_level: raw.log_level,
         log_format: raw.log_format,
+        tracing: raw.tracing,
     };
     if !settings.is_https() && !listen.ip().is_loopback() && !raw.http_allow_plain {
         return Err((

@@ -211,8 +211,11 @@ pub(super) async fn revoke_by_id(Path(id): Path<String>, call: Call) -> Result<R
         let session = call.known_session().await?;
         (session, token_id(&id)?)
     };
-    let cascade = call.query()?.flag("cascade")?.unwrap_or(false);
-    let ended = revoke::by_id(&session, id, cascade).await?.ok_or_else(|| list::unknown(&id))?;
+    let query = call.query()?;
+    let cascade = query.flag("cascade")?.unwrap_or(false);
+    let ended = revoke::by_id(&session, id, query.text("issuer")?, cascade)
+        .await?
+        .ok_or_else(|| list::unknown(&id))?;
     Ok(revoked(&ended, json!({"token_id": id.to_string(), "revoked": true})))
 }
 

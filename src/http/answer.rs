@@ -10,6 +10,9 @@ use serde_json::Value;
 /// What an answer with all our headers takes, so that the map grows once.
 const HEADERS_USUAL: usize = 12;
 
+/// What most bodies take, so that the buffer seldom grows.
+const BODY_BYTES_USUAL: usize = 512;
+
 /// The log index of a write, in its answer; in a request, the least that the answering node must have applied.
 pub(crate) const X_CIRCLET_INDEX: HeaderName = HeaderName::from_static("x-circlet-index");
 
@@ -23,7 +26,8 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
 
 /// `value` as JSON with this status.
 pub(crate) fn json_status(status: StatusCode, value: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(value).expect("wire types have text keys and no failing serializers");
+    let mut body = Vec::with_capacity(BODY_BYTES_USUAL);
+    serde_json::to_writer(&mut body, value).expect("wire types have text keys and no failing serializers");
     build(status, "application/json", Bytes::from(body))
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::MatchedPath;
 use axum::http::{HeaderMap, Method, StatusCode};
+use circlet_raft::Trace;
 use serde_json::json;
 
 use super::edge::Edge;
@@ -26,8 +27,15 @@ pub(crate) struct Attempt(Arc<Noted>);
 
 #[derive(Default)]
 struct Noted {
-    route: OnceLock<MatchedPath>,
+    route: OnceLock<Route>,
     who: OnceLock<Who>,
+}
+
+enum Route {
+    /// Found in the table of routes.
+    Found(MatchedPath),
+    /// Known without looking for it.
+    Known(&'static str),
 }
 
 enum Who {
@@ -42,8 +50,13 @@ impl Attempt {
     pub(super) fn took(&self, route: Option<MatchedPath>) {
         if let Some(route) = route {
             // The first is the one that counts, and there is only one.
-            let _ = self.0.route.set(route);
+            let _ = self.0.route.set(Route::Found(route));
         }
+    }
+
+    /// The route that the request has taken, where nobody had to look for it.
+    pub(super) fn took_known(&self, route: &'static str) {
+        let _ = self.0.route.set(Route::Known(route));
     }
 
     /// Somebody showed a credential that counts.
@@ -59,23 +72,27 @@ impl Attempt {
 
     /// The route that the request has taken; empty if there is none.
     pub(super) fn route(&self) -> &str {
-        self.0.route.get().map_or("", MatchedPath::as_str)
+        match self.0.route.get() {
+            Some(Route::Found(route)) => route.as_str(),
+            Some(Route::Known(route)) => route,
+            None => "",
+        }
     }
 
     /// Says what failed, where it has to be said.
     pub(super) fn failed(
         &self,
         edge: &Edge,
-        asked: (&Method, &RequestId, IpAddr),
+        asked: (&Method, &RequestId, Trace, IpAddr),
         failure: &Failure,
         status: StatusCode,
     ) {
-        let (method, request_id, address) = asked;
+        let (method, request_id, trace_id, address) = asked;
         let (route, reason) = (self.route(), failure.reason());
         if status.is_server_error() {
-            tracing::warn!(%request_id, %method, route, status = status.as_u16(), reason, "request failed");
+            tracing::warn!(%request_id, %trace_id, %method, route, status = status.as_u16(), reason, "request failed");
         } else {
-            tracing::debug!(%request_id, %method, route, status = status.as_u16(), reason, "request refused");
+            tracing::debug!(%request_id, %trace_id, %method, route, status = status.as_u16(), reason, "request refused");
         }
         if !is_refusal(failure) || !edge.cluster.published().view.config().audit_enabled {
             return;

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use circlet_authority::State;
 use circlet_raft::Published;
@@ -57,25 +58,35 @@ pub(crate) struct Asked {
 impl FromRequest<Arc<Edge>> for Call {
     type Rejection = Failure;
 
-    /// Reads the whole request, and waits until there is a view as new as it asks for.
     async fn from_request(request: Request, edge: &Arc<Edge>) -> Result<Self, Failure> {
         let (mut head, body) = request.into_parts();
-        let Asked { request_id, shape, address, attempt } =
-            head.extensions.remove::<Asked>().expect("the edge notes it on every request");
-        attempt.took(head.extensions.remove());
-        let body = match head.method {
-            Method::GET | Method::HEAD => Bytes::new(),
-            _ => receive(&head.headers, body).await?,
+        let asked = head.extensions.remove::<Asked>().expect("the edge notes it on every request");
+        asked.attempt.took(head.extensions.remove());
+        let body = Some(body).filter(|_| !matches!(head.method, Method::GET | Method::HEAD));
+        Self::read(edge, head, body, asked).await
+    }
+}
+
+impl Call {
+    /// Reads the whole request, and waits until there is a view as new as it asks for.
+    pub(super) async fn read(
+        edge: &Arc<Edge>,
+        head: Parts,
+        body: Option<Body>,
+        asked: Asked,
+    ) -> Result<Self, Failure> {
+        let body = match body {
+            Some(body) => receive(&head.headers, body).await?,
+            None => Bytes::new(),
         };
+        let Asked { request_id, shape, address, attempt } = asked;
         let edge = Arc::clone(edge);
         let (uri, headers) = (head.uri, head.headers);
         let call = Self { edge, uri, headers, body, address, request_id, shape, attempt };
         call.wait_for_view().await?;
         Ok(call)
     }
-}
 
-impl Call {
     /// The view to read from.
     pub(crate) fn published(&self) -> Arc<Published<State>> {
         self.edge.cluster.published()

@@ -3,16 +3,18 @@
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
-use circlet_token::ServiceId;
+use circlet_token::{ServiceId, TokenId};
 use serde_json::json;
 
 use super::answer;
 use super::body::{Parameters, Reads};
 use super::call::Call;
 use crate::authenticate::Caller;
+use crate::circle::forward::BY_BYTES_MAX;
 use crate::seal::hex_decode;
 use crate::usecase::circle::{self, Acceptance, Guest};
 use crate::usecase::failure::Failure;
+use crate::usecase::forward::{self, Asked};
 
 pub(super) async fn list(call: Call) -> Result<Response, Failure> {
     let session = call.known_session().await?;
@@ -32,6 +34,14 @@ pub(super) async fn invite(call: Call) -> Result<Response, Failure> {
         "circle_key": invited.fingerprint,
     });
     Ok(answer::at_index(answer::json_status(StatusCode::CREATED, &body), invited.index))
+}
+
+pub(super) async fn introduce(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let parameters = call.parameters(Reads::Json)?;
+    parameters.only(&["hosts"])?;
+    let introductions = circle::introduce_all(&session, parameters.list("hosts")?).await?;
+    Ok(answer::json(&json!({ "introductions": introductions })))
 }
 
 pub(super) async fn accept(call: Call) -> Result<Response, Failure> {
@@ -62,6 +72,57 @@ pub(super) async fn pair(call: Call) -> Result<Response, Failure> {
     let proof =
         circle::pair(&session, Guest { id, introduction, proof: required(&parameters, "proof")? }).await?;
     Ok(answer::json(&json!({ "proof": proof })))
+}
+
+/// Needs no credential: a challenge is worth nothing without the circle key of the member.
+pub(super) async fn challenge(call: Call) -> Result<Response, Failure> {
+    let session = call.session_of(Caller::Anonymous);
+    let query = call.query()?;
+    query.only(&["member"])?;
+    let member = service_id(&required(&query, "member")?)?;
+    let challenge = forward::challenge_for(&session, &member).await?;
+    Ok(answer::json(&json!({ "challenge": challenge })))
+}
+
+/// Needs no credential but the signature of a member.
+pub(super) async fn revoke(call: Call) -> Result<Response, Failure> {
+    let session = call.session_of(Caller::Anonymous);
+    let parameters = call.parameters(Reads::Json)?;
+    parameters.only(&["member", "token_id", "cascade", "by", "challenge", "nonce", "signature"])?;
+    let bytes = |name: &str| {
+        let bytes = hex_decode(&required(&parameters, name)?);
+        bytes.ok_or_else(|| {
+            Failure::bad_request("bad_parameter", format!("{name} must be hexadecimal digits"))
+        })
+    };
+    let nonce = bytes("nonce")?.try_into();
+    let by = required(&parameters, "by")?;
+    if by.len() > BY_BYTES_MAX {
+        return Err(Failure::bad_request("bad_parameter", format!("by has at most {BY_BYTES_MAX} bytes")));
+    }
+    let asked = Asked {
+        member: service_id(&required(&parameters, "member")?)?,
+        id: TokenId::parse(&required(&parameters, "token_id")?)
+            .map_err(|_| Failure::bad_request("bad_parameter", "token_id must be a token's id"))?,
+        cascade: parameters.flag("cascade")?.unwrap_or(false),
+        by,
+        challenge: bytes("challenge")?,
+        nonce: nonce
+            .map_err(|_| Failure::bad_request("bad_parameter", "nonce must be 64 hexadecimal digits"))?,
+        signature: bytes("signature")?,
+    };
+    let (verdict, signature) = forward::judge(&session, &asked).await?;
+    Ok(answer::json(&json!({ "verdict": verdict, "signature": signature })))
+}
+
+fn service_id(text: &str) -> Result<ServiceId, Failure> {
+    ServiceId::parse(text).map_err(|malformed| Failure::bad_request("bad_service_id", malformed.to_string()))
+}
+
+pub(super) async fn rotate_key(call: Call) -> Result<Response, Failure> {
+    let session = call.known_session().await?;
+    let (fingerprint, index) = circle::rotate(&session).await?;
+    Ok(answer::at_index(answer::json(&json!({ "circle_key": fingerprint })), index))
 }
 
 pub(super) async fn dismiss(Path(named): Path<String>, call: Call) -> Result<Response, Failure> {

@@ -5,18 +5,20 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::Router;
+use axum::extract::Request;
 use axum::http::Method;
 use axum::http::header::{ALLOW, HeaderMap, HeaderValue};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use hyper::body::Incoming;
 
 use super::attempt::Attempt;
 use super::call::Asked;
 use super::path;
 use super::places::Places;
 use super::request_id::{RequestId, X_REQUEST_ID};
+use super::router;
 use crate::audit::Audit;
 use crate::authenticate::Authenticator;
 use crate::authenticate::usage::Usage;
@@ -27,6 +29,7 @@ use crate::home::settings::ConnectionsMax;
 use crate::home::{Network, Paths};
 use crate::metrics::{Counts, Metrics, Sources, Work};
 use crate::password::Passwords;
+use crate::trace::{self, Kind};
 use crate::usecase::failure::{Code, Failure};
 use crate::watched::Watched;
 
@@ -104,25 +107,35 @@ impl Edge {
 }
 
 /// Lies around all routes. Whatever happens, the answer is JSON in the shape of the path's API, and has an id.
-pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn answer(
+    edge: &Arc<Edge>,
+    routes: Router,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Response {
     let begun = Instant::now();
     let (under_way, before) = edge.counts.begin();
     path::fold_slashes(request.uri_mut());
-    let request_id = RequestId::of(request.headers());
+    let tracer = edge.cluster.tracer();
+    let (trace, origin) = trace::of_request(request.headers(), tracer);
+    let mut span = tracer.begin(trace, origin.parent(), Kind::Server, "request");
+    let request_id = RequestId::of(request.headers(), trace, origin);
     let shape = path::shape(request.uri().path());
-    let address = edge.client_address(request.headers(), peer(&request));
+    let address = edge.client_address(request.headers(), peer);
     let method = request.method().clone();
     let attempt = Attempt::default();
     let asked = Asked { request_id: request_id.clone(), shape, address, attempt: attempt.clone() };
-    request.extensions_mut().insert(asked);
     let readable = path::readable(request.uri().path());
-    let mut response = match readable.and_then(|()| admit(&edge, &method, request.uri().path(), before)) {
+    let mut response = match readable.and_then(|()| admit(edge, &method, request.uri().path(), before)) {
         Err(failure) => failure.into_response(),
-        Ok(()) => caught(&request_id, next.run(request)).await,
+        Ok(()) => {
+            let handled = router::handle(edge, routes, request, asked);
+            trace::within(trace, caught(&request_id, handled)).await
+        }
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         edge.counts.rejected(failure.word());
-        attempt.failed(&edge, (&method, &request_id, address), &failure, failure.status(shape));
+        attempt.failed(edge, (&method, &request_id, trace, address), &failure, failure.status(shape));
         let allow = response.headers_mut().remove(ALLOW);
         response = failure.answer(shape, &request_id);
         response.headers_mut().extend(allow.map(|methods| (ALLOW, spaced(&methods))));
@@ -130,6 +143,14 @@ pub(super) async fn answer(State(edge): State<Arc<Edge>>, mut request: Request, 
     response.headers_mut().insert(X_REQUEST_ID, request_id.header());
     let work = Work::of(method.as_str(), attempt.route());
     edge.counts.answered(work, response.status().as_u16(), begun.elapsed());
+    span.rename(|| format!("{method} {}", attempt.route()));
+    span.note("http.request.method", &method);
+    span.note("http.route", attempt.route());
+    span.note("http.response.status_code", &response.status().as_u16());
+    span.note("circlet.request_id", &request_id);
+    if response.status().is_server_error() {
+        span.fail();
+    }
     drop(under_way);
     response
 }
@@ -155,12 +176,6 @@ async fn caught(request_id: &RequestId, handler: impl Future<Output = Response>)
         Ok(response) => response,
         Err(_panic) => panicked(request_id).into_response(),
     }
-}
-
-fn peer(request: &Request) -> SocketAddr {
-    let ConnectInfo(peer) =
-        request.extensions().get::<ConnectInfo<SocketAddr>>().expect("the server notes it on every request");
-    *peer
 }
 
 fn panicked(request_id: &RequestId) -> Failure {
@@ -203,7 +218,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_panics_is_an_internal_error_with_the_requests_id() {
-        let id = RequestId::of(&HeaderMap::new());
+        let headers = HeaderMap::new();
+        let (trace, origin) = trace::of_request(&headers, &trace::Tracer::default());
+        let id = RequestId::of(&headers, trace, origin);
         let mut response = caught(&id, async { panic!("a defect") }).await;
         let failure = response.extensions_mut().remove::<Failure>().unwrap();
         assert_eq!((failure.code(), failure.status(Shape::OAuth).as_u16()), (Code::Internal, 500));

@@ -209,9 +209,12 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::trace;
 
     async fn rendered(failure: &Failure, shape: Shape) -> (u16, String, Option<String>) {
-        let response = failure.answer(shape, &RequestId::of(&HeaderMap::new()));
+        let headers = HeaderMap::new();
+        let (trace, origin) = trace::of_request(&headers, &trace::Tracer::default());
+        let response = failure.answer(shape, &RequestId::of(&headers, trace, origin));
         let status = response.status().as_u16();
         let challenge =
             response.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned());

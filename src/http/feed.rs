@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use circlet_authority::State;
+use circlet_token::ServiceId;
 use circlet_token::feed::{FeedContent, FeedPosition};
 use tokio::sync::Semaphore;
 
@@ -12,9 +13,10 @@ use super::answer;
 use super::body::Parameters;
 use super::call::Call;
 use crate::circle::serve;
+use crate::keys::KeyUnavailable;
 use crate::seal::hex_decode;
 use crate::usecase::failure::{Code, Failure};
-use crate::usecase::reading;
+use crate::usecase::{circle, reading};
 
 /// How long a question may wait for something new.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -25,13 +27,18 @@ static WAITING: Semaphore = Semaphore::const_new(256);
 /// for something new.
 pub(super) async fn entries(call: Call) -> Result<Response, Failure> {
     let query = call.query()?;
-    query.only(&["nonce", "generation", "sequence", "hash", "wait_ms"])?;
+    query.only(&["nonce", "generation", "sequence", "hash", "wait_ms", "member", "taken"])?;
     let nonce = bytes_of(&query, "nonce")?;
     let at = FeedPosition {
         generation: number(&query, "generation")?,
         sequence: number(&query, "sequence")?,
         hash: bytes_of(&query, "hash")?,
     };
+    if let Some(member) = query.text("member")? {
+        let member = ServiceId::parse(member).map_err(|_| bad("member"))?;
+        let signature = query.text("taken")?.and_then(hex_decode).ok_or_else(|| bad("taken"))?;
+        circle::note_taken(&call.edge.cluster, &member, at, &signature).await;
+    }
     let wait = Duration::from_millis(number(&query, "wait_ms")?).min(WAIT_MAX);
     if let Ok(_permit) = WAITING.try_acquire() {
         wait_for_news(&call, &at, wait).await;
@@ -50,6 +57,24 @@ pub(super) async fn list(call: Call) -> Result<Response, Failure> {
     let published = reading::fresh(&call.edge.cluster).await?;
     let (content, position) = serve::page(&published.view, &cursor).ok_or_else(|| bad("cursor"))?;
     sign(&call, &published.view, position, nonce, content)
+}
+
+/// `GET /circlet/v1/feed/head`: where the feed stands, signed with a date, for verifiers that are no members.
+pub(super) async fn head(call: Call) -> Result<Response, Failure> {
+    call.query()?.only(&[])?;
+    let cluster = &call.edge.cluster;
+    if let Some(why) = call.edge.health.clock_is_off(&cluster.status()) {
+        return Err(
+            Failure::unavailable("clock_skew", "this node's clock is off: it dates nothing").with_detail(why)
+        );
+    }
+    // Noted before the proof, so that what was revoked before is in the view.
+    let issued_at_ms = cluster.instants().wall_ms;
+    let published = reading::fresh(cluster).await?;
+    has_key(&published.view)?;
+    let head =
+        cluster.keys().sign_dated_head(&published.view, issued_at_ms).map_err(|error| sealed(&error))?;
+    Ok(answer::with_type(head.to_bytes(), "application/octet-stream"))
 }
 
 /// Until the feed has moved on from there.
@@ -76,15 +101,22 @@ fn sign(
     nonce: [u8; 32],
     content: FeedContent,
 ) -> Result<Response, Failure> {
-    if view.circle_key().is_none() {
-        return Err(Failure::new(Code::NotFound, "no_feed", "this cluster has no circle key yet")
-            .with_detail("it gets one with its first `circlet circle invite` or `circlet circle accept`"));
-    }
-    let signed = call.edge.cluster.keys().sign_feed(view, position, nonce, content);
-    let signed = signed.map_err(|error| {
-        Failure::new(Code::Internal, "sealed", "Internal error").with_detail(error.to_string())
-    })?;
+    has_key(view)?;
+    let signed =
+        call.edge.cluster.keys().sign_feed(view, position, nonce, content).map_err(|error| sealed(&error))?;
     Ok(answer::with_type(signed.to_bytes(), "application/octet-stream"))
+}
+
+fn has_key(view: &State) -> Result<(), Failure> {
+    if view.circle_key().is_some() {
+        return Ok(());
+    }
+    Err(Failure::new(Code::NotFound, "no_feed", "this cluster has no circle key yet")
+        .with_detail("it gets one with its first `circlet circle invite`, `accept` or `export`"))
+}
+
+fn sealed(error: &KeyUnavailable) -> Failure {
+    Failure::new(Code::Internal, "sealed", "Internal error").with_detail(error.to_string())
 }
 
 fn bad(name: &str) -> Failure {

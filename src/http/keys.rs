@@ -97,6 +97,11 @@ fn key_json(view: &State, key: &Key, now: Now) -> Value {
         .filter(|_| key.state == KeyState::Published)
         .map(|id| view.node(id).map_or_else(|| id.to_string(), |node| node.record.name.clone()))
         .collect();
+    let unaware: Vec<String> = view
+        .members_unaware(key)
+        .filter(|_| key.state == KeyState::Published)
+        .map(|member| member.approved.name.clone())
+        .collect();
     let waits = match key.state {
         KeyState::Published => view.key_waits(key, now.millis()),
         KeyState::Retiring => view.key_is_needed(key, now.millis(), false),
@@ -113,6 +118,7 @@ fn key_json(view: &State, key: &Key, now: Now) -> Value {
         "age": now.millis().saturating_sub(key.since_ms) / 1000,
         "recorded_tokens": view.signed_by(&key.kid),
         "unconfirmed": names,
+        "unaware": unaware,
         "waits": waits,
         "certificate": certificates::certificate_pem(&key.certificate_der),
     })

@@ -152,7 +152,7 @@ pub(super) async fn revoke(call: Call) -> Result<Response, Failure> {
         (None, None) => return Err(Failure::bad_request("none_given", "token or token_id are required")),
         (Some(token), None) => revoke::by_value(&session, token, cascade).await?,
         (None, Some(id)) => match TokenId::parse(id) {
-            Ok(id) => revoke::by_id(&session, id, cascade).await?,
+            Ok(id) => revoke::by_id(&session, id, None, cascade).await?,
             Err(_) => None,
         },
     };

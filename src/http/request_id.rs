@@ -3,31 +3,37 @@
 use std::fmt;
 
 use axum::http::header::{HeaderMap, HeaderName, HeaderValue};
+use circlet_raft::Trace;
+
+use crate::trace::Origin;
 
 /// The header that carries the id, in both directions.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// The id of one request: the client's own if it sent a usable one, otherwise 16 random hexadecimal digits.
+/// The id of one request: the client's own if it sent a usable one, the id of its trace if it sent that, and otherwise the
+/// last 16 hexadecimal digits of the id of the trace that begins here.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// Takes the client's id if it is short and made of letters, digits, `-`, `_`, `.` only: it goes into logs
     /// and audit lines as it is.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, trace: Trace, origin: Origin) -> Self {
         match headers.get(X_REQUEST_ID) {
             Some(value) if is_usable(value.as_bytes()) => Self(value.clone()),
-            _ => Self::drawn(),
+            _ => Self::of_trace(trace, origin),
         }
     }
 
-    fn drawn() -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let drawn: [u8; 16] = rand::random();
-        let text = drawn.map(|byte| DIGITS[usize::from(byte % 16)]);
-        Self(HeaderValue::from_bytes(&text).expect("hexadecimal digits are a header value"))
+    fn of_trace(trace: Trace, origin: Origin) -> Self {
+        let whole = trace.to_string();
+        let text = match origin {
+            Origin::Client(_) => whole.as_str(),
+            Origin::Here => &whole[whole.len() / 2..],
+        };
+        Self(HeaderValue::from_str(text).expect("hexadecimal digits are a header value"))
     }
 
     /// As a header value.
@@ -58,13 +64,16 @@ mod tests {
 
     #[test]
     fn a_usable_id_is_kept_and_any_other_replaced() {
+        let trace = Trace { trace_id: *b"0123456789abcdef", span_id: [1; 8], flags: 0 };
         let mut headers = HeaderMap::new();
         headers.insert(X_REQUEST_ID, HeaderValue::from_static("trace-1.a_b"));
-        assert_eq!(RequestId::of(&headers).as_str(), "trace-1.a_b");
+        assert_eq!(RequestId::of(&headers, trace, Origin::Client([2; 8])).as_str(), "trace-1.a_b");
         for bad in ["", "two words", "pipe|d", &"x".repeat(65)] {
             headers.insert(X_REQUEST_ID, HeaderValue::from_str(bad).unwrap());
-            let id = RequestId::of(&headers);
-            assert_eq!(id.as_str().len(), 16, "{id}");
+            let id = RequestId::of(&headers, trace, Origin::Here);
+            assert_eq!(id.as_str(), "3839616263646566");
+            let id = RequestId::of(&headers, trace, Origin::Client([2; 8]));
+            assert_eq!(id.as_str(), "30313233343536373839616263646566");
         }
     }
 }

@@ -1,12 +1,20 @@
 //! Which path and method lead to which handler: the whole table, under every alias (contract section 1.1).
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::http::{StatusCode, Uri};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Router, middleware};
+use hyper::body::Incoming;
+use tower::Service;
 
 use super::body::Reads::{Form, FormOrJson, Json};
+use super::call::{Asked, Call};
 use super::edge::{self, Edge};
 use super::openapi::{self, does, tells};
 use super::routes::Routes;
@@ -21,22 +29,61 @@ use crate::usecase::failure::Failure;
 
 const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
 
-/// Everything that is served.
-///
-/// The routes are the fallback of a router around them, whose layer so comes before the choice of a route: it folds
-/// slashes, and also says what went wrong where nothing is.
-pub(super) fn app(edge: Arc<Edge>) -> Router {
-    let routes: Router = served()
-        .into_router()
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Arc::clone(&edge));
-    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(edge, edge::answer))
+/// What is asked far more often than everything else, and costs so little that finding its handler would cost as much.
+const VERIFY: &str = "/circlet/v1/verify";
+
+/// What is served at a door. Clones are handles to the same.
+#[derive(Clone)]
+pub(super) enum App {
+    /// Everything.
+    All(Arc<Edge>, Router),
+    /// The page of metrics: what needs no credential and tells no secret.
+    Metrics(Router),
 }
 
-/// What is served where `metrics.listen` says: what needs no credential and tells no secret.
-pub(super) fn metrics_app(edge: Arc<Edge>) -> Router {
-    Router::new().route("/metrics", get(system::open_metrics)).with_state(edge)
+impl App {
+    /// All of the table.
+    pub(super) fn all(edge: Arc<Edge>) -> Self {
+        let routes = served().into_router();
+        let routes = routes.fallback(no_such_path).method_not_allowed_fallback(method_not_allowed);
+        Self::All(Arc::clone(&edge), routes.with_state(edge))
+    }
+
+    /// What is served where `metrics.listen` says.
+    pub(super) fn metrics(edge: Arc<Edge>) -> Self {
+        Self::Metrics(Router::new().route("/metrics", get(system::open_metrics)).with_state(edge))
+    }
+
+    /// Answers a request of this peer.
+    pub(super) async fn answer(self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+        match self {
+            Self::All(edge, routes) => edge::answer(&edge, routes, request, peer).await,
+            Self::Metrics(routes) => find(routes, request).await,
+        }
+    }
+}
+
+/// Hands a request to its handler. What is in the table is found there, but for the one route that is known at sight.
+pub(super) async fn handle(
+    edge: &Arc<Edge>,
+    routes: Router,
+    mut request: Request<Incoming>,
+    asked: Asked,
+) -> Response {
+    if request.method() == Method::GET && request.uri().path() == VERIFY {
+        asked.attempt.took_known(VERIFY);
+        let (head, _no_body) = request.into_parts();
+        let answered = async { circlet::verify(Call::read(edge, head, None, asked).await?).await };
+        return answered.await.into_response();
+    }
+    request.extensions_mut().insert(asked);
+    find(routes, request).await
+}
+
+async fn find(mut routes: Router, request: Request<Incoming>) -> Response {
+    // A router is always ready.
+    let found: Result<Response, Infallible> = routes.call(request.map(Body::new)).await;
+    found.unwrap_or_else(|never| match never {})
 }
 
 /// The table, with every alias.
@@ -67,17 +114,28 @@ fn trusting() -> Routes {
         .get("/circlet/v1/circle", circle::list, does("showCircle", "The members of the circle, and how far their revocations are known").gives("Circle"))
         .post("/circlet/v1/circle/invitations", circle::invite, does("inviteMember", "Makes an invitation into the circle, for one other cluster")
             .reads(Json, "NewInvitation").creates("Invitation").may(&[NotFound, Conflict]))
+        .post("/circlet/v1/circle/introductions", circle::introduce, does("introduce", "This cluster and its members as a verifier without a node gets to know them")
+            .reads(Json, "IntroductionOrder").gives("Introductions").may(&[NotFound, Conflict]))
         .post("/circlet/v1/circle/members", circle::accept, does("acceptInvitation", "Pairs with the cluster that made an invitation")
             .reads(Json, "Acceptance").creates("Member").may(&[NotFound, Conflict]))
         .post("/circlet/v1/circle/pair", circle::pair, tells("pair", "How a cluster that accepts an invitation introduces itself")
             .reads(Json, "Guest").gives("Paired").may(&[Forbidden, NotFound, Conflict]))
+        .get("/circlet/v1/circle/challenge", circle::challenge, tells("challenge", "What a member signs to have a token revoked here")
+            .query("member", "string", "The service id of the member").gives("Challenge"))
+        .post("/circlet/v1/circle/revocations", circle::revoke, tells("revokeForMember", "How a member has a token revoked here, as its limits allow")
+            .reads(Json, "RevokeOrder").gives("Verdict").may(&[Forbidden]))
+        .post("/circlet/v1/circle/key", circle::rotate_key, does("rotateCircleKey", "Replaces the circle key; the one before signs which is next")
+            .gives("CircleKey").may(&[NotFound, Conflict]))
         .delete("/circlet/v1/circle/members/{member}", circle::dismiss, does("dismissMember", "Ends following a member and trusting it, by name or service id")
             .gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
         .get("/circlet/v1/feed", feed::entries, tells("feed", "What was revoked after a position of the feed, signed")
             .query("nonce", "string", "32 bytes in hexadecimal digits, drawn for this question")
             .query("generation", "integer", "Of the position").query("sequence", "integer", "Of the position")
             .query("hash", "string", "Of the position, in hexadecimal digits")
-            .query("wait_ms", "integer", "How long to wait for something new").gives_bytes().may(&[NotFound]))
+            .query("wait_ms", "integer", "How long to wait for something new")
+            .query("member", "string", "The service id of the member that asks")
+            .query("taken", "string", "Its signature: it has taken over the feed up to the position; in hexadecimal digits").gives_bytes().may(&[NotFound]))
+        .get("/circlet/v1/feed/head", feed::head, tells("feedHead", "Where the feed stands, signed with a date: for verifiers that are no members").gives_bytes().may(&[NotFound]))
         .get("/circlet/v1/feed/list", feed::list, tells("feedList", "A page of everything that is revoked, signed")
             .query("nonce", "string", "32 bytes in hexadecimal digits, drawn for this question")
             .query("cursor", "string", "What the page before names; empty for the first").gives_bytes().may(&[NotFound]))
@@ -88,7 +146,7 @@ fn trusting() -> Routes {
 fn own() -> Routes {
     let nodes = |id| does(id, "What this node knows of itself and of the others").gives("ClusterStatus");
     Routes::default()
-        .get("/circlet/v1/verify", circlet::verify, does("verify", "What the credential is worth, also in headers")
+        .get(VERIFY, circlet::verify, does("verify", "What the credential is worth, also in headers")
             .query("audience", "string", "The service id to judge a token for; this cluster's if absent").gives("Worth"))
         .get("/circlet/v1/limits", circlet::limits_of_tokens, does("limits", "What the caller may ask for when creating a token")
             .gives("TokenLimits"))
@@ -123,6 +181,12 @@ fn own() -> Routes {
         .get("/circlet/v1/cluster/nodes", cluster::status, nodes("clusterNodes"))
         .delete("/circlet/v1/cluster/nodes/{node}", cluster::remove, does("removeNode", "Removes a node, by name or id, for ever")
             .gives_nothing(NO_CONTENT).may(&[NotFound, Conflict]))
+        .post("/circlet/v1/cluster/nodes/{node}/lost", cluster::remove_lost, does("removeLostNode", "Removes a node whose disk somebody may have, or had removed, and replaces all that it knew")
+            .gives("LostNode").may(&[NotFound, Conflict]))
+        .post("/circlet/v1/cluster/master-key", cluster::rotate_master_key, does("rotateMasterKey", "Puts a new master key in the place of the present one, once every node holds it")
+            .gives("MasterKey").may(&[Conflict]))
+        .post("/circlet/v1/cluster/ca", cluster::rotate_ca, does("rotateCa", "Puts a CA on a new key in the place of the cluster's")
+            .gives("Ca").may(&[Conflict]))
         .post("/circlet/v1/cluster/tokens", cluster::mint, does("mintJoinToken", "Makes a token for one node to join with")
             .gives("JoinToken").may(&[NotFound, Conflict]))
         .post("/circlet/v1/cluster/leader", cluster::transfer, does("transferLeadership", "Hands the leadership to a voting node")
@@ -152,6 +216,7 @@ fn access_api() -> Routes {
         .get("/api/v1/tokens/{id}", access::show, does("showToken", "One token; `me` is that of the request").gives("Token").may(&[NotFound]))
         .delete("/api/v1/tokens/{id}", access::revoke_by_id, does("revokeToken", "Revokes a token; 204 if it was before")
             .query("cascade", "boolean", "What was created with it as well")
+            .query("issuer", "string", "The member of the circle that issued it, by name or service id: it is asked, if circle.forward-revoke is set")
             .gives("RevokedById").gives_nothing(NO_CONTENT).may(&[NotFound]))
         .delete("/api/v1/tokens/revoke", access::revoke_by_value, does("revokeTokenByValue", "Revokes a token by its value; 204 if it was before")
             .reads(FormOrJson, "TokenValue").gives("RevokedByValue").gives_nothing(NO_CONTENT).may(&[NotFound]))

@@ -1,26 +1,24 @@
 //! Accepts connections and serves HTTP/1.1 and HTTP/2 on them, with a bound on everything a client can take.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
-use axum::{Extension, Router};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::Layer;
 
 use super::edge::Edge;
 use super::places::Places;
 use super::prompt::Prompt;
-use super::router;
+use super::router::App;
 use crate::home::settings::ConnectionsMax;
 use crate::metrics::Counts;
 
@@ -52,7 +50,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let (counts, places) = (edge.counts.clone(), edge.places());
-    accept(listener, tls, router::app(edge), (places, counts), stop).await;
+    accept(listener, tls, App::all(edge), (places, counts), stop).await;
 }
 
 /// Serves the page of metrics and nothing else, to whoever can connect, until `stop` is cancelled.
@@ -60,13 +58,13 @@ pub async fn serve_metrics(listener: TcpListener, edge: Arc<Edge>, stop: Cancell
     // Who looks at the node is no client of it.
     let places =
         Places::new(ConnectionsMax { all: METRICS_CONNECTIONS_MAX, per_address: usize::MAX }, Vec::new());
-    accept(listener, None, router::metrics_app(edge), (places, Counts::default()), stop).await;
+    accept(listener, None, App::metrics(edge), (places, Counts::default()), stop).await;
 }
 
 async fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    app: Router,
+    app: App,
     (places, counts): (Places, Counts),
     stop: CancellationToken,
 ) {
@@ -118,7 +116,7 @@ async fn connection(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<TlsAcceptor>,
-    app: Router,
+    app: App,
     stop: CancellationToken,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
@@ -134,7 +132,7 @@ async fn connection(
 }
 
 /// Serves one connection until either side ends it; when asked to stop, until the request under way is answered.
-async fn speak<S>(socket: S, peer: SocketAddr, app: Router, stop: CancellationToken) -> io::Result<()>
+async fn speak<S>(socket: S, peer: SocketAddr, app: App, stop: CancellationToken) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -149,7 +147,10 @@ where
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .keep_alive_interval(HEADERS_TIMEOUT)
         .max_header_list_size(u32::try_from(HEADERS_BYTES_MAX).expect("a small constant"));
-    let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(app));
+    let service = service_fn(move |request| {
+        let app = app.clone();
+        async move { Ok::<_, Infallible>(app.answer(request, peer).await) }
+    });
     let socket = Prompt::new(socket, HEADERS_TIMEOUT);
     let connection = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);

@@ -57,18 +57,21 @@ pub(super) async fn limit_issuer(Path(named): Path<String>, call: Call) -> Resul
 fn bad_limits() -> Failure {
     Failure::bad_request(
         "bad_parameter",
-        "Invalid limits value (an object with admin, groups, max_lifetime and audiences expected)",
+        "Invalid limits value (an object with admin, groups, max_lifetime, audiences and revoke expected)",
     )
 }
 
 /// The limits after a change: a field that is absent stays, one that is null is no limit any more.
 fn changed(before: &IssuerLimits, change: &Value) -> Result<IssuerLimits, Failure> {
     let fields = Parameters::read_json(change.to_string().as_bytes())?;
-    fields.only(&["admin", "groups", "max_lifetime", "audiences"])?;
+    fields.only(&["admin", "groups", "max_lifetime", "audiences", "revoke"])?;
     let mut limits = before.clone();
     let named = |name| fields.value(name).is_some();
     if named("admin") {
         limits.admin = fields.flag("admin")?.unwrap_or(false);
+    }
+    if named("revoke") {
+        limits.revoke = fields.flag("revoke")?.unwrap_or(false);
     }
     if named("groups") {
         limits.groups = groups(&fields)?;
@@ -130,6 +133,7 @@ fn issuer_json(issuer: &TrustedIssuer) -> Value {
         "algorithm": issuer.algorithm.as_str(),
         "common_name": issuer.common_name,
         "not_after": issuer.not_after,
+        "by_feed": issuer.by_feed,
         "limits": circle::limits_json(&issuer.limits),
     })
 }

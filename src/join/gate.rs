@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_authority::{Action, Actor, AdmitByKey, AdmitNode, NodeRecord, NodeRole, Outcome};
-use circlet_raft::Gate;
+use circlet_raft::{Gate, NodeId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::SetOnce;
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::cluster::Cluster;
 use crate::home::{Introduced, Paths};
 use crate::secret::Secret;
-use crate::{join_key, join_token, machine, renewal};
+use crate::{join_key, join_token, machine, renewal, turnover};
 
 /// Says no in the same words whether the token is unknown or the proof is wrong.
 const NOT_PROVED: &str = "the join token is not one of this cluster, or was not proved";
@@ -61,6 +61,15 @@ impl Gate for JoinGate {
         }
         .boxed()
     }
+
+    fn tell(&self, from: NodeId, question: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+        let gate = self.clone();
+        async move {
+            let cluster = gate.cluster.get().ok_or("this node is still starting")?;
+            turnover::give(cluster, from, &question).await
+        }
+        .boxed()
+    }
 }
 
 async fn admit(
@@ -95,11 +104,13 @@ async fn admit_by_token(
         client_url: request.client_url.clone(),
         public_key: certificates::pin(&public_key),
         votes: !request.learner,
+        supports: request.supports,
     }));
     let node_id = record(cluster, action, &request, &public_key).await?;
     // The token was redeemed: from here on only the same node gets the same again.
-    let master_key = cluster.keys().master().material();
-    let answer = answer(cluster, node_id, &request, &public_key, Some(master_key))?;
+    let view = &cluster.published().view;
+    let master_key = cluster.keys().master(view).map_err(|error| error.to_string())?;
+    let answer = answer(cluster, node_id, &request, &public_key, Some(master_key.material()))?;
     Ok(write_answer(&secret, exporter, &answer))
 }
 
@@ -114,7 +125,8 @@ async fn admit_by_key(
         KEY_NOT_PROVED
     })?;
     let request = frame.proved(&secret, exporter).ok_or(KEY_NOT_PROVED)?;
-    if !request.proves_master_key(cluster.keys().master(), exporter) {
+    let master = cluster.keys().master(&cluster.published().view).map_err(|error| error.to_string())?;
+    if !request.proves_master_key(&master, exporter) {
         return Err(OTHER_MASTER_KEY.to_owned());
     }
     let public_key = public_key(&request)?;
@@ -124,6 +136,7 @@ async fn admit_by_key(
         client_url: request.client_url.clone(),
         public_key: certificates::pin(&public_key),
         votes: !request.learner,
+        supports: request.supports,
     }));
     let node_id = record(cluster, action, &request, &public_key).await?;
     let answer = answer(cluster, node_id, &request, &public_key, None)?;

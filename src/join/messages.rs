@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::feature_level;
 use crate::home::Introduced;
 use crate::join_token::{self, Side};
 use crate::seal::{MasterKey, hex, hex_decode};
@@ -38,6 +39,8 @@ pub(super) struct JoinRequest {
     /// It never votes.
     #[serde(default)]
     pub(super) learner: bool,
+    /// The highest feature level that it supports.
+    pub(super) supports: u32,
 }
 
 impl JoinRequest {
@@ -49,6 +52,7 @@ impl JoinRequest {
             public_key: STANDARD.encode(public_key),
             master_key_proof: None,
             learner: false,
+            supports: feature_level::supported(),
         }
     }
 

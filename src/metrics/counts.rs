@@ -16,6 +16,9 @@ type By = [(&'static str, &'static str); 1];
 const REQUEST_SECONDS: [f64; 12] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
+/// The classes of statuses.
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
 /// Rejects that a page shows from the start, so that their rates are known from the first one on.
 const USUAL_REJECTS: [&str; 6] = ["bad_credentials", "expired", "revoked", "signature", "slow_down", "stale"];
 
@@ -49,7 +52,8 @@ pub(crate) struct Counts(Arc<Counted>);
 
 #[derive(Debug)]
 struct Counted {
-    requests: Family<[(&'static str, &'static str); 2], Counter>,
+    /// By what they were for, in the order of [`Work`], and by the first digit of their status, from 2 on.
+    requests: [[Counter; 4]; 4],
     /// By what they were for, in the order of [`Work`].
     request_seconds: [Histogram; 4],
     in_flight: Gauge,
@@ -66,7 +70,7 @@ struct Counted {
 impl Default for Counted {
     fn default() -> Self {
         Self {
-            requests: Family::default(),
+            requests: Default::default(),
             request_seconds: std::array::from_fn(|_| Histogram::new(REQUEST_SECONDS)),
             in_flight: Gauge::default(),
             rejects: Family::default(),
@@ -132,13 +136,10 @@ impl Counts {
 
     /// A request was answered with a status after so long.
     pub(crate) fn answered(&self, work: Work, status: u16, took: Duration) {
-        let class = match status / 100 {
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            _ => "5xx",
-        };
-        self.0.requests.get_or_create(&[("for", work.word()), ("status", class)]).inc();
+        let class = usize::from(status / 100).saturating_sub(2).min(CLASSES.len() - 1);
+        if let Some(counter) = self.0.requests.get(work as usize).and_then(|counters| counters.get(class)) {
+            counter.inc();
+        }
         if let Some(histogram) = self.0.request_seconds.get(work as usize) {
             histogram.observe(took.as_secs_f64());
         }
@@ -200,15 +201,14 @@ impl Counts {
         for reason in ["disk", "memory", "busy"] {
             drop(counted.shed.get_or_create(&[("reason", reason)]));
         }
-        for work in Work::ALL {
-            for status in ["2xx", "4xx", "5xx"] {
-                drop(counted.requests.get_or_create(&[("for", work.word()), ("status", status)]));
-            }
-        }
+        let requests = Work::ALL.into_iter().zip(&counted.requests).flat_map(|(work, counters)| {
+            let labels = move |class| [("for", work.word()), ("status", class)];
+            CLASSES.into_iter().zip(counters).map(move |(class, counter)| (labels(class), counter.clone()))
+        });
         registry.register(
             "circlet_http_requests",
             "Requests answered, by what they were for and by status",
-            counted.requests.clone(),
+            Fixed(requests.collect()),
         );
         registry.register(
             "circlet_http_requests_in_flight",
@@ -272,24 +272,21 @@ impl Counts {
 fn family<M: Clone + 'static>(
     label: &'static str,
     rows: impl Iterator<Item = (&'static str, M)>,
-) -> Fixed<M> {
-    Fixed { label, rows: rows.collect() }
+) -> Fixed<M, 1> {
+    Fixed(rows.map(|(value, metric)| ([(label, value)], metric)).collect())
 }
 
 /// A family whose members are known from the start: counting into them looks nothing up.
 #[derive(Debug)]
-struct Fixed<M> {
-    label: &'static str,
-    rows: Vec<(&'static str, M)>,
-}
+struct Fixed<M, const LABELS: usize>(Vec<([(&'static str, &'static str); LABELS], M)>);
 
-impl<M> prometheus_client::encoding::EncodeMetric for Fixed<M>
+impl<M, const LABELS: usize> prometheus_client::encoding::EncodeMetric for Fixed<M, LABELS>
 where
     M: prometheus_client::encoding::EncodeMetric + prometheus_client::metrics::TypedMetric,
 {
     fn encode(&self, mut encoder: prometheus_client::encoding::MetricEncoder<'_>) -> std::fmt::Result {
-        for (value, metric) in &self.rows {
-            metric.encode(encoder.encode_family(&[(self.label, *value)])?)?;
+        for (labels, metric) in &self.0 {
+            metric.encode(encoder.encode_family(labels)?)?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use circlet_token::{Algorithm, CertificateError, KeyId, ServiceId, SigningKey, U
 use super::opening;
 use crate::certificates::{self, CertificateProblem, KeyAndCertificate, TokenKeyKind};
 use crate::clock;
+use crate::feature_level;
 use crate::home::settings::{self, NodeSettings};
 use crate::home::{self, Home, HomeError, Identity, Paths};
 use crate::keys;
@@ -338,6 +339,7 @@ impl TokenPair {
             },
             founder,
             config: Config::default(),
+            feature_level: feature_level::supported(),
         }
     }
 }

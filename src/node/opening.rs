@@ -1,5 +1,6 @@
 //! From the files of a home to what the log needs to open.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use circlet_raft::{Gate, Options, Peer, SystemClocks};
@@ -73,7 +74,7 @@ pub(crate) fn node_key(paths: &Paths) -> Result<Secret, HomeError> {
     Ok(Secret::new(certificates::read_private_key(&pem).map_err(damaged)?.secret_der().to_vec()))
 }
 
-fn read_certificate(file: std::path::PathBuf, what: &'static str) -> Result<Vec<Vec<u8>>, HomeError> {
+fn read_certificate(file: PathBuf, what: &'static str) -> Result<Vec<Vec<u8>>, HomeError> {
     let pem = home::read(&file, what)?;
     certificates::read_certificates(&pem).map_err(|error| HomeError::Damaged {
         file,
@@ -96,7 +97,15 @@ pub(crate) fn write_node_files(
 
 /// The master key of a home.
 pub(crate) fn master_key(paths: &Paths) -> Result<MasterKey, HomeError> {
-    let file = paths.master_key();
+    read_master_key(paths.master_key())
+}
+
+/// The master key that is on its way, if its file is there.
+pub(crate) fn next_master_key(paths: &Paths) -> Result<MasterKey, HomeError> {
+    read_master_key(paths.next_master_key())
+}
+
+fn read_master_key(file: PathBuf) -> Result<MasterKey, HomeError> {
     let text = home::read_secret(&file, MASTER_KEY)?;
     MasterKey::parse(&text).map_err(|error| HomeError::Damaged {
         file,

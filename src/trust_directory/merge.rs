@@ -135,24 +135,9 @@ fn free_name(wanted: &str, kid: &KeyId, scan: &Scan) -> String {
 }
 
 /// What tokens under a certificate from a file may do: no more than the other certificates of its issuer let them, so that
-/// renewing one loosens nothing. Whether they administer here is never for a file to say.
+/// renewing one loosens nothing. Whether they administer here, or revoke, is never for a file to say.
 pub(super) fn limits_of(view: &State, issuer: &ServiceId) -> IssuerLimits {
-    let mut limits = IssuerLimits::default();
-    for other in view.circle().filter(|other| other.issuer.same_service(issuer)) {
-        limits.groups = match (limits.groups, &other.limits.groups) {
-            (Some(mut one), Some(other)) => {
-                one.retain(|theirs, ours| other.get(theirs) == Some(ours));
-                Some(one)
-            }
-            (one, other) => one.or_else(|| other.clone()),
-        };
-        limits.audiences = match (limits.audiences, &other.limits.audiences) {
-            (Some(one), Some(other)) => Some(&one & other),
-            (one, other) => one.or_else(|| other.clone()),
-        };
-        limits.max_lifetime = limits.max_lifetime.into_iter().chain(other.limits.max_lifetime).min();
-    }
-    limits
+    IssuerLimits { admin: false, revoke: false, ..view.shared_limits(issuer).unwrap_or_default() }
 }
 
 #[cfg(test)]

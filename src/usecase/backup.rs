@@ -50,7 +50,10 @@ pub(crate) async fn begin(session: &Session<'_>, passphrase: Option<Secret>) -> 
     let index = published.view.index();
     let opening = match passphrase {
         Some(passphrase) => Opening::Passphrase(passphrase),
-        None => Opening::MasterKey(session.cluster.keys().master().clone()),
+        None => Opening::MasterKey(session.cluster.keys().master(&published.view).map_err(|error| {
+            Failure::unavailable("key_unavailable", "this node cannot use the cluster's keys")
+                .with_detail(error.to_string())
+        })?),
     };
     let sealed = if matches!(opening, Opening::Passphrase(_)) { "passphrase" } else { "master key" };
     let data = json!({"added": {"index": index, "sealed": sealed}});

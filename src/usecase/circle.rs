@@ -1,22 +1,25 @@
 //! The circle beyond certificates: pairing with other clusters, and following what they revoke.
 
+mod key;
+
+pub(crate) use key::{note_taken, rotate};
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_authority::{
     Action, Actor, ApproveMember, CircleKey, DismissMember, InviteMember, IssuerLimits, Member, Progress,
-    SealedKind, SetCircleKey, State,
+    SetCircleKey, State,
 };
 use circlet_raft::Published;
-use circlet_token::{Lifetime, ServiceId, SigningKey, read_certificate};
+use circlet_token::{Lifetime, ServiceId, read_certificate};
 use serde_json::{Value, json};
 
 use super::failure::{Code, Failure};
 use super::{Session, reading, trust};
 use crate::audit::{self, Change, Entity};
-use crate::circle::ask;
+use crate::circle::{ask, told};
 use crate::invitation::{self, Introduction, Invitation, MalformedInvitation, Side};
-use crate::keys;
 use crate::secret::Secret;
 
 /// How long the other cluster may take to answer when two pair.
@@ -72,6 +75,21 @@ pub(crate) async fn invite(
     Ok(Invited { text, expires_at, fingerprint, index: decided.index })
 }
 
+/// This cluster and its members, as whoever verifies without a node gets to know them.
+pub(crate) async fn introduce_all(
+    session: &Session<'_>,
+    hosts: Option<Vec<String>>,
+) -> Result<Vec<Introduction>, Failure> {
+    session.require_admin("introduce the circle of trust").await?;
+    let own = introduce(session, hosts).await?;
+    let view = &session.published().view;
+    let members = view.members_followed().map(|member| {
+        let trusted = trust::matching(view, member.approved.issuer.as_str());
+        Introduction::of_member(&member.approved, trusted.map(|issuer| issuer.certificate_der.as_slice()))
+    });
+    Ok([own].into_iter().chain(members).collect())
+}
+
 /// Accepts an invitation: tells the other cluster about this one, unless one way is wanted, then follows it.
 pub(crate) async fn accept(
     session: &Session<'_>,
@@ -89,7 +107,8 @@ pub(crate) async fn accept(
     }
     let issuer = approved.issuer.clone();
     let actor = session.actor()?;
-    let index = follow(session, &actor, &theirs, ApproveMember { approved, invite: None }).await?;
+    let approve = ApproveMember { approved, invite: None, mutual: !order.one_way };
+    let index = follow(session, &actor, &theirs, approve).await?;
     Ok((session.published(), issuer.to_string(), index))
 }
 
@@ -114,7 +133,7 @@ pub(crate) async fn pair(session: &Session<'_>, guest: Guest) -> Result<String, 
     let theirs = Introduction::parse(&guest.introduction).map_err(malformed)?;
     let approved = theirs.to_approve(&name_of(&theirs)).map_err(malformed)?;
     let invite = Some(invitation::hash_of(&secret));
-    follow(session, &Actor::System, &theirs, ApproveMember { approved, invite }).await?;
+    follow(session, &Actor::System, &theirs, ApproveMember { approved, invite, mutual: true }).await?;
     Ok(invitation::prove(&secret, Side::Host, &guest.introduction))
 }
 
@@ -188,14 +207,8 @@ async fn introduce(session: &Session<'_>, hosts: Option<Vec<String>>) -> Result<
 }
 
 async fn make_key(session: &Session<'_>, view: &State) -> Result<(), Failure> {
-    let service_id = view.service_id().map(ToString::to_string).unwrap_or_default();
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    rand::fill(&mut *seed);
-    let key = SigningKey::from_ed25519_seed(&seed);
-    let secret = Secret::new(key.to_pkcs8_der().to_vec());
-    let master = session.cluster.keys().master();
-    let private_key = keys::seal(master, &service_id, &SealedKind::CircleKey, &secret);
-    let key = CircleKey { spki_der: key.spki_der(), private_key };
+    let (key, private_key) = key::new_key(session, view)?;
+    let key = CircleKey { spki_der: key.spki_der(), private_key, successions: Vec::new() };
     session.decide_as(Actor::System, Action::SetCircleKey(Box::new(SetCircleKey { key }))).await?;
     Ok(())
 }
@@ -271,12 +284,13 @@ async fn follow(
     tracing::info!(%issuer, name, circle_key = fingerprint, "member of the circle approved");
     for facts in certificates {
         let view = &session.published().view;
-        if view.trusted(&facts.key_id).is_some() {
+        // An invitation may be older than the end of a key.
+        if view.trusted(&facts.key_id).is_some() || view.has_ended(&issuer, &facts.key_id) {
             continue;
         }
         // A further certificate loosens nothing.
-        let limits = trust::matching(view, issuer.as_str()).next().map(|known| known.limits.clone());
-        let file = format!("{name}-{}", &facts.key_id.as_str()[..8]);
+        let limits = view.shared_limits(&issuer);
+        let file = told::file_name(&name, facts.key_id.as_str());
         let action = trust::action(facts, issuer.clone(), &file, limits.unwrap_or_default())?;
         index = session.decide_as(actor.clone(), Action::TrustIssuer(Box::new(action))).await?.index;
     }
@@ -302,7 +316,10 @@ fn describe(session: &Session<'_>, published: &Published<State>, member: &Member
     let at = member.progress.at();
     let age_ms = published.sources.age_ms(member.since_index, session.cluster.instants());
     let certificates: Vec<Value> = trust::matching(view, approved.issuer.as_str())
-        .map(|issuer| json!({"kid": issuer.kid.as_str(), "not_after": issuer.not_after, "limits": limits_json(&issuer.limits)}))
+        .map(|issuer| {
+            json!({"kid": issuer.kid.as_str(), "not_after": issuer.not_after, "by_feed": issuer.by_feed,
+            "limits": limits_json(&issuer.limits)})
+        })
         .collect();
     let faults: Vec<Value> = member
         .faults
@@ -317,7 +334,8 @@ fn describe(session: &Session<'_>, published: &Published<State>, member: &Member
     json!({
         "service_id": approved.issuer.as_str(),
         "name": approved.name,
-        "circle_key": invitation::fingerprint(&approved.circle_key),
+        "circle_key": member.circle_key().map(|key| invitation::fingerprint(&key.spki_der())),
+        "mutual": member.mutual,
         "hosts": approved.hosts,
         "certificates": certificates,
         "feed": state,
@@ -337,5 +355,6 @@ pub(crate) fn limits_json(limits: &IssuerLimits) -> Value {
         "groups": limits.groups,
         "max_lifetime": limits.max_lifetime.and_then(Lifetime::secs),
         "audiences": limits.audiences,
+        "revoke": limits.revoke,
     })
 }

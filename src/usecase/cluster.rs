@@ -10,6 +10,7 @@ use crate::audit::{Change, Entity};
 use crate::certificates::{self, Validity};
 use crate::health::{Health, Missing};
 use crate::join_token::{self, JoinToken};
+use crate::seal::hex;
 use crate::secret::Secret;
 use crate::watched::Problems;
 
@@ -40,6 +41,7 @@ pub(crate) async fn status(
     Ok(json!({
         "service_id": view.service_id().map(ToString::to_string),
         "generation": view.generation(),
+        "feature_level": view.feature_level(),
         "node": status.id,
         "role": role_text(status.role),
         "leader": status.leader,
@@ -50,6 +52,12 @@ pub(crate) async fn status(
         "view_age_ms": published.age_ms(session.cluster.instants()),
         "clock_offset_ms": status.clock_offset_ms,
         "ca_expires": view.cluster_ca_certificate().and_then(|ca| Some(Validity::of(ca).ok()?.not_after)),
+        "master_key": view.master_key_fingerprint().map(|fingerprint| hex(&fingerprint)),
+        "next_master_key": view.next_master_key().map(|next| json!({
+            "fingerprint": hex(&next.fingerprint),
+            "waits": view.master_key_waits(next, session.cluster.now().millis()),
+        })),
+        "lost": view.lost_nodes_pending().map(|lost| json!({"id": lost.id, "name": lost.name})).collect::<Vec<_>>(),
         "nodes": nodes,
         "missing": health.missing(&status, &published).iter().map(Missing::json).collect::<Vec<_>>(),
         "problems": problems.all().iter().map(|(file, problem)| json!({"file": file, "problem": problem})).collect::<Vec<_>>(),
@@ -79,6 +87,12 @@ pub(crate) async fn mint_join_token(session: &Session<'_>) -> Result<MintedJoinT
 /// Removes a node, named by its name or id, from the membership. Its id never returns.
 pub(crate) async fn remove(session: &Session<'_>, named: &str) -> Result<(), Failure> {
     session.require_admin("remove nodes").await?;
+    session.admit_write()?;
+    remove_member(session, named).await.map(drop)
+}
+
+/// The same, once the caller may. Returns the node's id and name.
+pub(super) async fn remove_member(session: &Session<'_>, named: &str) -> Result<(u64, String), Failure> {
     let (id, name) = find(session, named).await?;
     let voters = session.published().view.nodes().filter(|node| node.role == NodeRole::Voter).count();
     if voters == 1 && session.published().view.node(id).is_some_and(|node| node.role == NodeRole::Voter) {
@@ -89,11 +103,10 @@ pub(crate) async fn remove(session: &Session<'_>, named: &str) -> Result<(), Fai
         )
         .with_detail("add another node first, with circlet cluster token and circlet join"));
     }
-    session.admit_write()?;
     session.cluster.remove(id).await.map_err(|error| member_failure(&error))?;
     session.record(Change::Deleted, Entity::Node, &name, json!({"removed": {"id": id, "name": name}}))?;
     tracing::info!(node = id, %name, "node removed");
-    Ok(())
+    Ok((id, name))
 }
 
 /// Hands leadership to a voting node, named by its name or id.
@@ -115,7 +128,7 @@ async fn find(session: &Session<'_>, named: &str) -> Result<(u64, String), Failu
     Ok((node.record.id, node.record.name.clone()))
 }
 
-fn matching<'a>(view: &'a State, named: &str) -> Option<&'a Node> {
+pub(super) fn matching<'a>(view: &'a State, named: &str) -> Option<&'a Node> {
     let mut nodes = view.nodes();
     nodes.find(|node| node.record.name == named || node.record.id.to_string() == named).map(AsRef::as_ref)
 }
@@ -129,6 +142,7 @@ fn describe(node: &Node, status: &Status) -> Value {
         "url": record.client_url,
         "peer": record.peer_address,
         "role": node_role_text(node.role),
+        "supports": node.supports,
         "leader": status.leader == Some(record.id),
         "matched": member.and_then(|member| member.matched),
         "clock_offset_ms": member.and_then(|member| member.clock_offset_ms),

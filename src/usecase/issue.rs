@@ -360,6 +360,10 @@ pub(super) fn hand_out(
     let own = own_id(view)?;
     let claims = record.claims(own);
     let secret = refresh_secret(session, view)?;
+    // Decided just before the secret was replaced: what can be derived now is not what the log knows.
+    if record.reference.is_some_and(|hash| hash != secret.reference_tokens.hash(&record.id.0)) {
+        return Err(unusable_key(&KeyUnavailable::Silent(record.kid.clone())));
+    }
     let reference_token =
         record.reference.map(|_| secret.reference_tokens.write(&record.id.0, record.expires_at));
     Ok(Handout {

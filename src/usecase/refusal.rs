@@ -108,8 +108,16 @@ fn row(refusal: &Refusal) -> (Code, &'static str) {
         R::JoinTokenUnknown => (Code::NotFound, "join_token_unknown"),
         R::JoinTokenExpired { .. } => (Code::Forbidden, "join_token_expired"),
         R::CaReplaced => (Code::Conflict, "ca_replaced"),
+        R::SealedUnderAnother | R::MasterKeyReplaced | R::MasterKeyUnknown => {
+            (Code::Conflict, "master_key_replaced")
+        }
+        R::MasterKeyUnderWay | R::MasterKeyNotReady { .. } => (Code::Conflict, "master_key_under_way"),
+        R::LostNodePending => (Code::Conflict, "lost_node_pending"),
+        R::NodeNotRemoved { .. } => (Code::Conflict, "node_not_removed"),
         R::JoinKeyOff => (Code::Forbidden, "join_key_off"),
         R::JoinTokenUsed => (Code::Conflict, "join_token_used"),
+        R::NodeUnknown { .. } => (Code::NotFound, "node_unknown"),
+        R::LevelNotSupported { .. } | R::NodeTooOld { .. } => (Code::Conflict, "feature_level"),
         R::NodeTaken { .. } => (Code::Conflict, "node_taken"),
         R::KeyOfRemovedNode { .. } => (Code::Conflict, "key_of_removed_node"),
         R::MarkUnknown { .. } | R::MarkTooYoung { .. } => (Code::Conflict, "purge_mark"),
@@ -122,5 +130,8 @@ fn row(refusal: &Refusal) -> (Code, &'static str) {
         R::InviteUsed => (Code::Conflict, "invite_used"),
         R::InviteForAnother { .. } => (Code::Forbidden, "invite_for_another"),
         R::IssuerKnown { .. } => (Code::Conflict, "issuer_known"),
+        R::CircleKeyReplaced => (Code::Conflict, "circle_key_replaced"),
+        R::KeyEnded { .. } => (Code::Conflict, "key_ended"),
+        R::MemberMayNotRevoke { .. } => (Code::Forbidden, "member_may_not_revoke"),
     }
 }

@@ -10,7 +10,7 @@ use circlet_token::{Claims, KeyId, TokenId};
 use serde_json::json;
 
 use super::failure::{Code, Failure};
-use super::{Session, reading, refresh, refusal};
+use super::{Session, forward, reading, refresh, refusal};
 use crate::audit::{Change, Entity};
 use crate::reference_token;
 
@@ -28,24 +28,32 @@ pub(crate) struct Ended {
     pub(crate) index: u64,
 }
 
-/// Revokes the token with this id; `Ok(None)` if nobody knows it.
+/// Revokes the token with this id, or has the member that is named as its issuer revoke it; `Ok(None)` if nobody knows it.
 pub(crate) async fn by_id(
     session: &Session<'_>,
     id: TokenId,
+    issuer: Option<&str>,
     cascade: bool,
 ) -> Result<Option<Ended>, Failure> {
     session.actor()?;
+    if let Some(named) = issuer {
+        let member = forward::named_issuer(session, named).await?;
+        return forward::ask_issuer(session, &member, id, cascade).await;
+    }
     carry_out(session, RevokeToken { target: RevokeTarget::Id(id), cascade }).await
 }
 
 /// Revokes an access token, a reference token or the family of a refresh token by its value; `Ok(None)` if it is
-/// none of ours or unknown.
+/// none of ours or unknown. With `circle.forward-revoke` the issuer of a paired cluster's token is asked.
 pub(crate) async fn by_value(
     session: &Session<'_>,
     text: &str,
     cascade: bool,
 ) -> Result<Option<Ended>, Failure> {
     session.actor()?;
+    if let Some((member, id)) = forward::issuer_of(session, text).await? {
+        return forward::ask_issuer(session, &member, id, cascade).await;
+    }
     match target(session, text).await? {
         Some(target) => carry_out(session, RevokeToken { target, cascade }).await,
         None => Ok(None),

@@ -95,7 +95,7 @@ pub(crate) async fn limit(
         let kid = issuer.kid.clone();
         let limits = change(&issuer.limits)?;
         let data = json!({"limited": {"kid": kid.as_str(), "serviceId": issuer.issuer.as_str(),
-            "admin": limits.admin, "groups": limits.groups, "audiences": limits.audiences,
+            "admin": limits.admin, "revoke": limits.revoke, "groups": limits.groups, "audiences": limits.audiences,
             "maxLifetime": limits.max_lifetime.and_then(Lifetime::secs)}});
         let action = Action::LimitIssuer(Box::new(LimitIssuer { kid: kid.clone(), limits }));
         index = Some(session.decide(action).await?.index);

@@ -129,3 +129,36 @@ def test_nginx_keeps_out_whom_circlet_does_not_know(cluster: Cluster, service: S
     eventually(lambda: _ask(proxy, Authorization=bearer).status_code == 401, "the revoked token is refused")
     proxied = requests.get(f"{proxy}/verify", timeout=REQUEST_TIMEOUT_SECS)
     assert proxied.status_code == 404, "the location that asks circlet is nginx's own"
+
+
+@pytest.fixture
+def paired(cluster: Cluster, rs256: Cluster):
+    """A cluster that the one behind nginx follows."""
+    invited = rs256.as_admin("POST", "/circlet/v1/circle/invitations", json={"guest": cluster.service_id})
+    assert invited.status_code == 201, invited.text
+    body = {"invitation": invited.json()["invitation"], "name": "paired"}
+    accepted = cluster.as_admin("POST", "/circlet/v1/circle/members", json=body)
+    assert accepted.status_code == 201, accepted.text
+    yield rs256
+    for here, there in ((cluster, rs256), (rs256, cluster)):
+        gone = here.as_admin("DELETE", f"/circlet/v1/circle/members/{there.service_id}")
+        assert gone.status_code == 204, gone.text
+
+
+def test_nginx_lets_a_token_of_the_circle_through_under_its_whole_subject(
+    cluster: Cluster, paired: Cluster, service: Service, proxy: str
+):
+    group = unique("group")
+    for there in (cluster, paired):
+        made = there.as_admin("PUT", f"/artifactory/api/security/groups/{group}", json={"name": group})
+        assert made.status_code in (200, 201), made.text
+    scope = f"applied-permissions/groups:{group}"
+    token = paired.create(username="robot", scope=scope, expires_in=600, force_revocable=True)
+    bearer = {"Authorization": f"Bearer {token['access_token']}"}
+    eventually(lambda: _ask(proxy, **bearer).status_code == 200, "the paired cluster's token is let through")
+    told = {name: unquote(service.headers[f"X-Circlet-{name}"]) for name in NAMES}
+    subject = f"{paired.service_id}/users/robot"
+    assert told == {"Subject": subject, "User": subject, "Groups": group, "Admin": "false"}
+    gone = paired.as_admin("DELETE", f"/access/api/v1/tokens/{token['token_id']}")
+    assert gone.status_code == 200, gone.text
+    eventually(lambda: _ask(proxy, **bearer).status_code == 401, "what the paired cluster revoked is kept out")

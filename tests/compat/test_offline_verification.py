@@ -62,6 +62,22 @@ def test_pyjwt(each_cluster, certificate, token):
         jwt.decode(altered(token), key, **rules)
 
 
+def test_a_member_that_reads_rsa_only(eddsa, rs256):
+    """It reads what a cluster signs with RSA, and nothing that one signs with Ed25519."""
+    for cluster, readable in ((rs256, True), (eddsa, False)):
+        formatted = cluster.as_admin("GET", "/access/api/v1/cert/root?formatted=true")
+        key = x509.load_pem_x509_certificate(formatted.content).public_key()
+        user = cluster.new_user()
+        order = {"username": user.name, "scope": "applied-permissions/user", "expires_in": 600}
+        token = cluster.create(**order)["access_token"]
+        rules = {"algorithms": ["RS256"], "audience": audience(token), "issuer": cluster.service_id}
+        if readable:
+            assert jwt.decode(token, key, **rules)["sub"] == f"{cluster.service_id}/users/{user.name}"
+        else:
+            with pytest.raises(jwt.InvalidAlgorithmError):
+                jwt.decode(token, key, **rules)
+
+
 def test_jose(each_cluster, certificate, token):
     question = {
         "certificate": certificate.public_bytes(Encoding.PEM).decode(),

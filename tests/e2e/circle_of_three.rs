@@ -9,50 +9,14 @@ use super::cluster::Cluster;
 use super::eventually::{eventually, until};
 use super::http::{Auth, Body};
 use super::link::Link;
+use super::pairing::{CIRCLE, everywhere, pair, refused, set};
 use super::promises::READY_WITHIN;
 use super::tokens::{LONG_SECS, PLAIN_SECS, TOKENS, create, create_body, revoke};
-
-const CIRCLE: &str = "/circlet/v1/circle";
 
 /// `circle.max-staleness-ms` in this test, and the bound that follows from it: 200 ppm of drift, and a moment for the
 /// request itself to be sent.
 const STALENESS_MS: u64 = 4_000;
 const REFUSED_WITHIN: Duration = Duration::from_millis(STALENESS_MS + 10);
-
-/// The guest follows the host over these links.
-async fn pair(host: &Cluster, guest: &Cluster, name: &str, links: &[&Link]) {
-    let hosts: Vec<&str> = links.iter().map(|link| link.url.as_str()).collect();
-    let body = json!({ "guest": guest.service_id, "hosts": hosts });
-    let path = format!("{CIRCLE}/invitations");
-    let invited = host.endpoint(0).post(&path, Auth::Token(&host.admin_token), Body::Json(body)).await;
-    let body = json!({ "invitation": invited.member("invitation"), "name": name });
-    let path = format!("{CIRCLE}/members");
-    let last = guest.endpoint(guest.len() - 1);
-    let accepted = last.post(&path, Auth::Token(&guest.admin_token), Body::Json(body)).await;
-    assert_eq!(accepted.status, 201, "{}", accepted.text);
-    assert_eq!(accepted.member("circle_key"), invited.member("circle_key"));
-}
-
-async fn everywhere(clusters: &[&Cluster], token: &str, status: u16, what: &str) {
-    for cluster in clusters {
-        for node in cluster.endpoints() {
-            eventually(READY_WITHIN, what, || async {
-                node.verify_once(token).await.ok().filter(|answer| answer.status == status)
-            })
-            .await;
-        }
-    }
-}
-
-/// Every node refuses it now, at the first time of asking.
-async fn refused(clusters: &[&Cluster], token: &str, what: &str) {
-    for cluster in clusters {
-        for node in cluster.endpoints() {
-            let answer = node.verify(token).await;
-            assert_eq!(answer.status, 401, "{what}: {}", answer.text);
-        }
-    }
-}
 
 async fn recorded(cluster: &Cluster) -> (String, String) {
     let made = create(cluster.endpoint(0), &cluster.admin_token, LONG_SECS, false).await;
@@ -75,12 +39,10 @@ impl Circle {
         let [a, b, c] = Cluster::start_all_of_circle().await;
         let links = [Link::to(a.endpoint(0).url()).await, Link::to(a.endpoint(2).url()).await];
         for cluster in [&a, &b, &c] {
-            let path = "/circlet/v1/config/circle.max-staleness-ms";
-            let value = Body::Json(json!({ "value": STALENESS_MS }));
-            cluster.endpoint(0).put(path, Auth::Token(&cluster.admin_token), value).await.expect(200);
+            set(cluster, "circle.max-staleness-ms", STALENESS_MS).await;
         }
-        pair(&a, &b, "a", &[&links[0], &links[1]]).await;
-        pair(&a, &c, "a", &[&links[0]]).await;
+        pair(&a, &b, "a", &[&links[0], &links[1]], &[]).await;
+        pair(&a, &c, "a", &[&links[0]], &[]).await;
         let (_, lasting) = recorded(&a).await;
         let plain = create(a.endpoint(1), &a.admin_token, PLAIN_SECS, false).await.member("access_token");
         Self { a, b, c, links, lasting, plain }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::eventually::eventually;
 use super::http::{Auth, Body, Endpoint};
-use super::node::{Node, circlet};
+use super::node::{Environment, Node, circlet_with};
 use super::ports::Ports;
 use super::promises::{READY_WITHIN, WRITES_BACK_WITHIN};
 use super::tokens::TOKENS;
@@ -48,7 +48,12 @@ impl Cluster {
 
     /// The same with more lines in every node's settings.
     pub(crate) async fn start_with(name: &str, settings: &str) -> Self {
-        Self::start_in(Turn::wait().await, name, settings).await
+        Self::start_in(Turn::wait().await, name, settings, &Environment::new()).await
+    }
+
+    /// The same where the program is told something besides.
+    pub(crate) async fn start_told(name: &str, environment: &Environment) -> Self {
+        Self::start_in(Turn::wait().await, name, "", environment).await
     }
 
     /// Two clusters at once, under one turn.
@@ -59,28 +64,31 @@ impl Cluster {
     /// The three clusters of `cluster-configs/circle`, under one turn.
     pub(crate) async fn start_all_of_circle() -> [Self; 3] {
         let turn = Turn::wait().await;
-        let b = Self::start_in(Turn { _lock: None }, "circle/b", "").await;
-        let c = Self::start_in(Turn { _lock: None }, "circle/c", "").await;
-        [Self::start_in(turn, "circle/a", "").await, b, c]
+        let b = Self::start_in(Turn { _lock: None }, "circle/b", "", &Environment::new()).await;
+        let c = Self::start_in(Turn { _lock: None }, "circle/c", "", &Environment::new()).await;
+        [Self::start_in(turn, "circle/a", "", &Environment::new()).await, b, c]
     }
 
     /// The same, where the first one has these nodes.
     pub(crate) async fn start_circle_of(name: &str) -> (Self, Self) {
         let turn = Turn::wait().await;
-        let other = Self::start_in(Turn { _lock: None }, "circle/c", "").await;
-        (Self::start_in(turn, name, "").await, other)
+        let other = Self::start_in(Turn { _lock: None }, "circle/c", "", &Environment::new()).await;
+        (Self::start_in(turn, name, "", &Environment::new()).await, other)
     }
 
-    async fn start_in(turn: Turn, name: &str, settings: &str) -> Self {
+    async fn start_in(turn: Turn, name: &str, settings: &str, environment: &Environment) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut nodes = settings_of(name)
             .iter()
             .enumerate()
             .map(|(number, file)| {
-                Node::prepare(&folder.path().join(format!("node-{}", number + 1)), file, settings)
+                let home = folder.path().join(format!("node-{}", number + 1));
+                let mut node = Node::prepare(&home, file, settings);
+                node.environment.clone_from(environment);
+                node
             })
             .collect::<Vec<_>>();
-        let founded = circlet(&["init"], &nodes[0].home).await;
+        let founded = circlet_with(&["init"], &nodes[0].home, environment).await;
         let admin_password = text(&founded["admin"]["password"]);
         let service_id = text(&founded["service_id"]);
         nodes[0].start();
@@ -90,7 +98,7 @@ impl Cluster {
         let admin_token = admin_token(&endpoints[0], admin).await;
         for number in 1..nodes.len() {
             let join_token = join_token(&endpoints[0], &admin_token).await;
-            circlet(&["join", "--token", &join_token], &nodes[number].home).await;
+            circlet_with(&["join", "--token", &join_token], &nodes[number].home, environment).await;
             nodes[number].start();
             ready(&endpoints[number]).await;
         }
@@ -148,6 +156,13 @@ impl Cluster {
 
     /// Starts a node that was killed; returns at once.
     pub(crate) fn restart(&mut self, number: usize) {
+        self.nodes[number].start();
+    }
+
+    /// Stops a node in good order and starts it again, told something else; returns at once.
+    pub(crate) fn restart_told(&mut self, number: usize, environment: &Environment) {
+        self.nodes[number].stop();
+        self.nodes[number].environment.clone_from(environment);
         self.nodes[number].start();
     }
 

@@ -107,7 +107,8 @@ impl Endpoint {
         }
     }
 
-    async fn send_with(
+    /// Sends a request once, with more headers.
+    pub(crate) async fn send_with(
         &self,
         headers: &[(&str, &str)],
         method: Method,

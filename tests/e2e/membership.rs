@@ -2,9 +2,7 @@
 //! out of rotation before the node leaves.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,71 +13,8 @@ use super::http::{Auth, Body, Endpoint};
 use super::node::{Node, circlet};
 use super::ports::Ports;
 use super::promises::READY_WITHIN;
-use super::tokens::{PLAIN_SECS, TOKENS, create_body};
-
-/// Between two requests of the client.
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// One client behind a load balancer that knows which nodes are in rotation.
-struct Rotation {
-    nodes: Mutex<Vec<Endpoint>>,
-    failed: Mutex<Vec<String>>,
-    done: Mutex<usize>,
-    stop: AtomicBool,
-}
-
-impl Rotation {
-    fn add(&self, node: &Endpoint) {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(node.clone());
-    }
-
-    fn take_out(&self, url: &str) {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).retain(|node| node.url() != url);
-    }
-
-    /// Waits until the client has ended the requests that it had under way.
-    async fn settle(&self) {
-        let ended = || {
-            let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).len();
-            failed + *self.done.lock().unwrap_or_else(PoisonError::into_inner)
-        };
-        let before = ended();
-        eventually(READY_WITHIN, "the client goes on", || async { (ended() >= before + 2).then_some(()) })
-            .await;
-    }
-
-    fn pick(&self, turn: usize) -> Endpoint {
-        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes[turn % nodes.len()].clone()
-    }
-
-    /// Issues a plain token at one node and verifies it at the next, each request once.
-    async fn run(self: Arc<Self>, admin: String) {
-        let mut turn = 0;
-        while !self.stop.load(Ordering::SeqCst) {
-            turn += 1;
-            let node = self.pick(turn);
-            let body = Body::Json(create_body(PLAIN_SECS, false));
-            let issued = node.send(Method::POST, TOKENS, Auth::Token(&admin), body).await;
-            let verdict = match issued {
-                Ok(issued) if issued.status == 200 => {
-                    self.pick(turn + 1).verify_once(&issued.member("access_token")).await
-                }
-                other => other,
-            };
-            match verdict {
-                Ok(verdict) if verdict.status == 200 => {
-                    *self.done.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-                }
-                other => {
-                    let what = format!("{}: {other:?}", node.url());
-                    self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(what);
-                }
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-}
+use super::rotation::Rotation;
+use super::tokens::TOKENS;
 
 /// What is needed to let nodes come and go.
 struct Operator {
@@ -180,12 +115,7 @@ fn move_to_other_ports(node: &mut Node, home: &Path) {
 async fn a_cluster_grows_moves_and_shrinks_without_a_failed_plain_request() {
     let _turn = Turn::wait().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let rotation = Arc::new(Rotation {
-        nodes: Mutex::default(),
-        failed: Mutex::default(),
-        done: Mutex::default(),
-        stop: AtomicBool::new(false),
-    });
+    let rotation = Arc::new(Rotation::default());
     let mut operator = Operator { folder, password: String::new(), rotation: Arc::clone(&rotation) };
     let mut first = operator.prepare("node-1");
     let founded = circlet(&["init"], &first.home).await;
@@ -235,9 +165,5 @@ async fn a_cluster_grows_moves_and_shrinks_without_a_failed_plain_request() {
     operator.remove(&one, moved).await;
     operator.voters(&one, 1).await;
 
-    rotation.stop.store(true, Ordering::SeqCst);
-    client.await.expect("the client ends");
-    let failed = rotation.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    assert!(failed.is_empty(), "{failed:?}");
-    assert!(*rotation.done.lock().unwrap_or_else(PoisonError::into_inner) > 50);
+    rotation.ended_well(client).await;
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -12,8 +12,13 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) home: PathBuf,
     pub(crate) url: String,
+    /// What the program is told besides.
+    pub(crate) environment: Environment,
     process: Option<Child>,
 }
+
+/// Variables for the program.
+pub(crate) type Environment = Vec<(&'static str, String)>;
 
 impl Node {
     /// A home with these settings.
@@ -30,6 +35,7 @@ impl Node {
             name: after(settings, "name:"),
             home: home.to_owned(),
             url: format!("http://{}", after(http, "listen:")),
+            environment: Environment::new(),
             process: None,
         }
     }
@@ -70,6 +76,7 @@ impl Node {
         let child = program
             .args(["serve", "--home"])
             .arg(&self.home)
+            .envs(self.environment.clone())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the same file"))
             .stderr(log)
@@ -82,6 +89,16 @@ impl Node {
         if let Some(mut process) = self.process.take() {
             // It may have ended by itself.
             let _ = process.kill();
+            process.wait().expect("the end of a child");
+        }
+    }
+
+    /// Asks it to stop, unless it has ended, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        if self.ended().is_none() {
+            self.signal(Signal::TERM);
+        }
+        if let Some(mut process) = self.process.take() {
             process.wait().expect("the end of a child");
         }
     }
@@ -128,17 +145,28 @@ pub(crate) fn program() -> Command {
     command
 }
 
-/// Runs a command of the program in a home and returns the JSON that it printed.
-pub(crate) async fn circlet(arguments: &[&str], home: &Path) -> Value {
-    let output = tokio::process::Command::from(program())
+/// Runs a command of the program in a home.
+pub(crate) async fn try_circlet(arguments: &[&str], home: &Path, environment: &Environment) -> Output {
+    tokio::process::Command::from(program())
         .args(["--output", "json"])
         .args(arguments)
         .arg("--home")
         .arg(home)
+        .envs(environment.clone())
         .stdin(Stdio::null())
         .output()
         .await
-        .expect("the program runs");
+        .expect("the program runs")
+}
+
+/// Runs a command of the program in a home and returns the JSON that it printed.
+pub(crate) async fn circlet(arguments: &[&str], home: &Path) -> Value {
+    circlet_with(arguments, home, &Environment::new()).await
+}
+
+/// The same with variables.
+pub(crate) async fn circlet_with(arguments: &[&str], home: &Path, environment: &Environment) -> Value {
+    let output = try_circlet(arguments, home, environment).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "circlet {}: {}\n{said}", arguments.join(" "), output.status);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("circlet {arguments:?}: {error}"))

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use circlet::certificates::{self, KeyAndCertificate, TokenKeyKind};
+use circlet::circle::forward::Order;
 use circlet::invitation::{Introduction, Invitation, Side, prove};
 use circlet::secret::Secret;
-use circlet_token::feed::{FeedAnswer, FeedContent, FeedEntry, FeedPosition};
+use circlet_token::feed::{FeedAnswer, FeedContent, FeedEntry, FeedPosition, Succession};
 use circlet_token::{
     Audience, Claims, Scope, ServiceId, SigningKey, Subject, TokenId, UserName, mint, read_certificate,
 };
@@ -18,21 +19,26 @@ use crate::server::Server;
 use crate::transcript::{Answer, As, Body, Transcript};
 use crate::transcript_test;
 
-const TOKENS: &str = "/access/api/v1/tokens";
-const CIRCLE: &str = "/circlet/v1/circle";
-const VERIFY: &str = "/circlet/v1/verify";
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const TOKENS: &str = "/access/api/v1/tokens";
+pub(crate) const CIRCLE: &str = "/circlet/v1/circle";
+pub(crate) const VERIFY: &str = "/circlet/v1/verify";
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
-async fn post(t: &Transcript<'_>, path: &str, body: Value) -> Answer {
+pub(crate) async fn post(t: &Transcript<'_>, path: &str, body: Value) -> Answer {
     t.quietly(Method::POST, path, As::Admin, Body::Json(body)).await
 }
 
-async fn verify(t: &Transcript<'_>, token: &str) -> Answer {
+pub(crate) async fn verify(t: &Transcript<'_>, token: &str) -> Answer {
     t.quietly(Method::GET, VERIFY, As::Bearer(token.to_owned()), Body::Empty).await
 }
 
 /// Asks until the answer is as wanted.
-async fn verified(t: &Transcript<'_>, token: &str, what: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+pub(crate) async fn verified(
+    t: &Transcript<'_>,
+    token: &str,
+    what: &str,
+    wanted: impl Fn(&Answer) -> bool,
+) -> Answer {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = verify(t, token).await;
@@ -44,14 +50,14 @@ async fn verified(t: &Transcript<'_>, token: &str, what: &str, wanted: impl Fn(&
     }
 }
 
-async fn set(t: &Transcript<'_>, name: &str, value: i64) {
+pub(crate) async fn set(t: &Transcript<'_>, name: &str, value: i64) {
     let path = format!("/circlet/v1/config/{name}");
     let set = t.quietly(Method::PUT, &path, As::Admin, Body::Json(json!({ "value": value }))).await;
     assert_eq!(set.status, 200, "{}", set.text);
 }
 
 /// The member that a node shows, once it is as wanted.
-async fn member(t: &Transcript<'_>, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn member(t: &Transcript<'_>, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let circle = t.quietly(Method::GET, CIRCLE, As::Admin, Body::Empty).await.json();
@@ -166,6 +172,22 @@ transcript_test!(circle, async |t: &mut Transcript<'_>| {
     let paired = t.ask(Method::POST, &format!("{CIRCLE}/pair"), As::Nobody, guest(&proof)).await;
     assert_eq!(paired.field("proof"), prove(&invitation.secret, Side::Host, &said));
     t.ask(Method::GET, CIRCLE, As::Admin, Body::Empty).await;
+    t.note("a member asks for a revoke, and what is none of its orders");
+    ask_for_a_revoke(t, &stranger).await;
+    t.note("the circle key is replaced");
+    t.ask(Method::POST, &format!("{CIRCLE}/key"), As::Admin, Body::Empty).await;
+    t.note("what a verifier without a node gets to know");
+    let path = format!("{CIRCLE}/introductions");
+    let known = post(t, &path, json!({})).await.json();
+    for introduction in known["introductions"].as_array().unwrap() {
+        t.name(introduction["certificates"][0].as_str().unwrap(), "certificate");
+    }
+    for (key, name) in [("circle_key", "circle-key"), ("ca", "ca")] {
+        t.name(known["introductions"][0][key].as_str().unwrap(), name);
+    }
+    let hosts = json!({"hosts": ["https://elsewhere.example.org"]});
+    t.ask(Method::POST, &path, As::Admin, Body::Json(hosts)).await;
+    t.ask(Method::POST, &path, As::Nobody, Body::Json(json!({}))).await;
     t.note("who is known here can't come by an invitation for anybody, nor by one for another");
     for guest in [None, Some("jfrt@01someone00000000000000000"), Some(other.service_id.as_str())] {
         let invited = post(t, &format!("{CIRCLE}/invitations"), json!({ "guest": guest })).await;
@@ -185,7 +207,41 @@ transcript_test!(circle, async |t: &mut Transcript<'_>| {
     t.ask(Method::GET, "/circlet/v1/trust", As::Admin, Body::Empty).await;
 });
 
-fn hex(bytes: &[u8]) -> String {
+async fn ask_for_a_revoke(t: &mut Transcript<'_>, stranger: &Stranger) {
+    t.ask(Method::GET, &format!("{CIRCLE}/challenge"), As::Nobody, Body::Empty).await;
+    let path = format!("{CIRCLE}/challenge?member={}", stranger.service_id);
+    let challenge = t.ask(Method::GET, &path, As::Nobody, Body::Empty).await.field("challenge");
+    t.name(&challenge, "challenge");
+    let ours = t.quietly(Method::GET, CIRCLE, As::Admin, Body::Empty).await.field("service_id");
+    let order = Order {
+        issuer: &ServiceId::parse(&ours).unwrap(),
+        member: &stranger.service_id,
+        challenge: (0..challenge.len() / 2)
+            .map(|at| u8::from_str_radix(&challenge[2 * at..2 * at + 2], 16).unwrap())
+            .collect(),
+        nonce: [5; 32],
+        id: TokenId([3; 16]),
+        cascade: false,
+        by: "their admin",
+    };
+    let signature = hex(&order.sign(&SigningKey::from_ed25519_seed(&[7; 32])));
+    t.name(&signature, "their-signature");
+    let body = json!({
+        "member": stranger.service_id.as_str(), "token_id": order.id.to_string(), "by": order.by,
+        "challenge": challenge, "nonce": hex(&order.nonce), "signature": signature,
+    });
+    let path = format!("{CIRCLE}/revocations");
+    t.ask(Method::POST, &path, As::Nobody, Body::Json(json!({}))).await;
+    let other = json!({"cascade": true});
+    let mut changed = body.clone();
+    changed.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+    t.ask(Method::POST, &path, As::Nobody, Body::Json(changed)).await;
+    let verdict = t.quietly(Method::POST, &path, As::Nobody, Body::Json(body.clone())).await;
+    t.name(&verdict.field("signature"), "our-signature");
+    t.ask(Method::POST, &path, As::Nobody, Body::Json(body)).await;
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -195,7 +251,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// What a member that lies says next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lie {
+pub(crate) enum Lie {
     Nothing,
     Garbage,
     Huge,
@@ -207,16 +263,17 @@ enum Lie {
 }
 
 /// A member in this process.
-struct Liar {
-    key: SigningKey,
-    service_id: ServiceId,
-    entries: Vec<FeedEntry>,
-    lie: Lie,
-    kept: Option<Vec<u8>>,
-    asked_elsewhere: bool,
+pub(crate) struct Liar {
+    pub(crate) key: SigningKey,
+    pub(crate) service_id: ServiceId,
+    pub(crate) entries: Vec<FeedEntry>,
+    pub(crate) lie: Lie,
+    pub(crate) successions: Vec<Succession>,
+    pub(crate) kept: Option<Vec<u8>>,
+    pub(crate) asked_elsewhere: bool,
 }
 
-type Shared = Arc<Mutex<Liar>>;
+pub(crate) type Shared = Arc<Mutex<Liar>>;
 
 impl Liar {
     fn position(&self, sequence: usize) -> FeedPosition {
@@ -230,7 +287,11 @@ impl Liar {
         let shown = if self.lie == Lie::Truncated { self.entries.len() - 1 } else { self.entries.len() };
         let position = self.position(shown);
         let content = match after {
-            None => FeedContent::Page { entries: bytes(&self.entries[..shown]), next: Vec::new() },
+            None => FeedContent::Page {
+                cursor: Vec::new(),
+                entries: bytes(&self.entries[..shown]),
+                next: Vec::new(),
+            },
             Some(after) if after <= shown => {
                 FeedContent::Entries { after: after as u64, entries: bytes(&self.entries[after..shown]) }
             }
@@ -241,7 +302,9 @@ impl Liar {
         let stranger = ServiceId::parse("jfrt@01somebodyelse").unwrap();
         let issuer = if self.lie == Lie::AnotherIssuer { &stranger } else { &self.service_id };
         let answer =
-            FeedAnswer::sign(key, issuer, position, shown as u64, nonce, content).unwrap().to_bytes();
+            FeedAnswer::sign(key, issuer, position, shown as u64, nonce, self.successions.clone(), content)
+                .unwrap()
+                .to_bytes();
         let ok = "200 OK\r\n";
         match self.lie {
             Lie::Garbage => (ok, b"nonsense".to_vec()),
@@ -283,7 +346,7 @@ impl Liar {
 }
 
 /// Answers one request on each connection.
-async fn serve(liar: Shared) -> String {
+pub(crate) async fn serve(liar: Shared) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -311,20 +374,20 @@ async fn serve(liar: Shared) -> String {
 }
 
 /// A cluster that exists as a key, a certificate and an address only.
-struct Stranger {
-    issuer: KeyAndCertificate,
-    service_id: ServiceId,
+pub(crate) struct Stranger {
+    pub(crate) issuer: KeyAndCertificate,
+    pub(crate) service_id: ServiceId,
 }
 
 impl Stranger {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let service_id = ServiceId::parse("jfrt@01liar00000000000000000000").unwrap();
         let now_ms = circlet::clock::wall_ms();
         let issuer = certificates::token_issuer(TokenKeyKind::EdDsa, service_id.as_str(), now_ms).unwrap();
         Self { issuer, service_id }
     }
 
-    fn introduction(&self, circle_key: &SigningKey, url: &str) -> Introduction {
+    pub(crate) fn introduction(&self, circle_key: &SigningKey, url: &str) -> Introduction {
         use base64::Engine as _;
         let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
         Introduction {
@@ -337,7 +400,7 @@ impl Stranger {
     }
 
     /// A revocable token without an end.
-    fn token(&self, number: u8) -> String {
+    pub(crate) fn token(&self, number: u8) -> String {
         let claims = Claims {
             revocable: Some(true),
             subject: Subject::user(&self.service_id, &UserName::parse("robot").unwrap()),
@@ -355,7 +418,7 @@ impl Stranger {
     }
 }
 
-fn listed(number: u8) -> FeedEntry {
+pub(crate) fn listed(number: u8) -> FeedEntry {
     FeedEntry::Listed { expiry: u64::MAX, id: TokenId([number; 16]) }
 }
 
@@ -371,6 +434,7 @@ async fn a_member_that_lies_gets_no_revoked_token_accepted_and_is_found_out() {
         service_id: stranger.service_id.clone(),
         entries: vec![listed(1), listed(2)],
         lie: Lie::Nothing,
+        successions: Vec::new(),
         kept: None,
         asked_elsewhere: false,
     }));

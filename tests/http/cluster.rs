@@ -25,6 +25,24 @@ transcript_test!(cluster_endpoints, async |t: &mut Transcript<'_>| {
     t.ask(Method::DELETE, "/circlet/v1/cluster/nodes/nobody", As::Admin, Body::Empty).await;
 });
 
+transcript_test!(secrets_turned_over, async |t: &mut Transcript<'_>| {
+    for path in ["/circlet/v1/cluster/master-key", "/circlet/v1/cluster/ca"] {
+        t.ask(Method::POST, path, As::Nobody, Body::Empty).await;
+        t.ask(Method::POST, path, As::Admin, Body::Empty).await;
+    }
+    t.note("a key that signs is sealed under the new master key as well");
+    t.quietly(Method::POST, "/circlet/v1/keys/active/taint", As::Admin, Body::Empty).await;
+    let turned = t.quietly(Method::POST, "/circlet/v1/cluster/master-key", As::Admin, Body::Empty).await;
+    let status = t.quietly(Method::GET, "/circlet/v1/cluster", As::Admin, Body::Empty).await.json();
+    assert_eq!(status["master_key"], turned.json()["fingerprint"]);
+    let token = json!({"expires_in": 60});
+    let token = t.quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Json(token)).await;
+    assert_eq!(token.status.as_u16(), 200, "{}", token.text);
+    t.note("the only node can't be lost, and nobody can't");
+    t.ask(Method::POST, "/circlet/v1/cluster/nodes/node1/lost", As::Admin, Body::Empty).await;
+    t.ask(Method::POST, "/circlet/v1/cluster/nodes/nobody/lost", As::Admin, Body::Empty).await;
+});
+
 /// What a node tells of itself lags behind what it does.
 async fn until_all_is_told(t: &Transcript<'_>) {
     let told = async {

@@ -11,14 +11,16 @@ use crate::transcript::{As, Body, Transcript};
 
 /// Successes that no transcript shows: this document, the metrics, a backup and a feed's bytes are not for eyes, removing a
 /// node takes more than one, and how far a new member has been followed differs from run to run.
-const NOT_IN_TRANSCRIPTS: [&str; 7] = [
+const NOT_IN_TRANSCRIPTS: [&str; 9] = [
     "get /circlet/v1/openapi.json",
     "get /metrics",
     "delete /circlet/v1/cluster/nodes/{node}",
     "post /circlet/v1/backup",
     "get /circlet/v1/feed",
+    "get /circlet/v1/feed/head",
     "get /circlet/v1/feed/list",
     "post /circlet/v1/circle/members",
+    "post /circlet/v1/cluster/nodes/{node}/lost",
 ];
 
 const ACCESS: [&str; 4] = ["/artifactory/api/access", "/artifactory/access", "/api/access", "/access"];

@@ -61,3 +61,25 @@ async fn literals_go_before_ids_and_methods_are_those_of_the_literal() {
         assert_eq!(answer.headers["allow"], allowed, "{path}");
     }
 }
+
+/// HEAD goes by the table; GET of this one route doesn't.
+#[tokio::test]
+async fn the_route_that_is_known_at_sight_is_the_one_in_the_table() {
+    let server = Server::start();
+    let t = Transcript::of(&server);
+    let order =
+        json!({"username": "robot", "scope": "applied-permissions/groups:readers", "expires_in": 600});
+    let token = t.quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Json(order)).await;
+    for credential in [As::Bearer(token.field("access_token")), As::Bearer("nonsense".to_owned()), As::Nobody]
+    {
+        let mut answers = Vec::new();
+        for method in [Method::HEAD, Method::GET] {
+            let answer = t.quietly(method, "/circlet/v1/verify", credential.clone(), Body::Empty).await;
+            let mut headers = answer.headers.clone();
+            assert!(headers.remove("x-request-id").is_some());
+            headers.remove("date");
+            answers.push((answer.status, headers));
+        }
+        assert_eq!(answers[0], answers[1]);
+    }
+}

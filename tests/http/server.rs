@@ -73,6 +73,13 @@ impl Server {
         Self { url: text("url"), service_id: text("service_id"), home, process }
     }
 
+    /// Stops the process where it is, or lets it go on.
+    pub(crate) fn pause(&self, paused: bool) {
+        let signal = if paused { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// What the process has resident, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();

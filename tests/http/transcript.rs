@@ -22,7 +22,11 @@ const WANTED: [&str; 5] = [
 ];
 
 /// Fields whose values differ between runs.
-const VARYING: [&str; 35] = [
+const VARYING: [&str; 40] = [
+    "master_key",
+    "fingerprint",
+    "former",
+    "expires",
     "wall_ms",
     "token_id",
     "access_token",
@@ -53,6 +57,7 @@ const VARYING: [&str; 35] = [
     "unconfirmed",
     "waits",
     "circle_key",
+    "challenge",
     "invitation",
     "last_contact",
     "age_ms",

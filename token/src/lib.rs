@@ -9,14 +9,14 @@
 //! | [`Claims`], [`mint`], [`SigningKey`] | issuing |
 //! | [`read_certificate`], [`PublicKey`], [`KeySet`] | whom to believe |
 //! | [`verify`], [`Parsed`], [`Check`], [`Reject`], [`SignatureFact`] | verifying, in one call or in its steps |
+//! | [`Circle`], [`feed::Follower`] | verifying offline, revocable tokens too |
 //! | [`feed`] | following what another cluster revoked |
 //! | [`limits`] | every bound, with its unit |
 //!
 //! # Verifying offline
 //!
 //! A service that holds the root certificates of the clusters it trusts needs nothing else, no network either. It learns
-//! whether a token is genuine, still valid and meant for it. Whether a *revocable* token was revoked only the issuing
-//! cluster can say, so such a service takes what is not revocable, or asks.
+//! whether a token is genuine, still valid and meant for it.
 //!
 //! ```
 //! use circlet_token::{Check, KeySet, PublicKey, Reject, ServiceId, verify};
@@ -58,10 +58,50 @@
 //! assert_eq!(verdict, Err(Reject::Expired { at: 1_800_003_600, now: now + 3600 }));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Revocable tokens
+//!
+//! Whether a *revocable* token was revoked only the issuing cluster can say. A service may follow what it says, from files, a
+//! cache or a node: [`feed::Follower`] takes the bytes, whoever fetched them, and says what it promises. This is a feed as a node served it:
+//!
+//! ```
+//! use circlet_token::feed::{FeedWant, Follower};
+//! use circlet_token::{Check, Circle, KeySet, PublicKey, Reject, Revocation};
+//!
+//! // The caller fetches.
+//! let fetch = |name: &str| std::fs::read(format!("{}/tests/data/offline/{name}", env!("CARGO_MANIFEST_DIR")));
+//! let key = PublicKey::from_certificate(&fetch("root.crt")?, None)?;
+//! let issuer = key.issuer().clone();
+//! let mut keys = KeySet::new();
+//! keys.insert(key)?;
+//!
+//! let mut follower = Follower::new(&issuer, &fetch("circle-key.der")?, 1_000_000).ok_or("no circle key")?;
+//! assert_eq!(follower.want(), FeedWant::Page(Vec::new())); // GET /circlet/v1/feed/list?cursor=
+//! follower.take(&fetch("list")?)?;
+//! let now_ms = 1_795_987_403_670; // milliseconds since 1970: the caller's clock
+//! follower.take_head(&fetch("head")?, now_ms)?; // GET /circlet/v1/feed/head
+//!
+//! // Kept over a restart, so that nothing goes backwards.
+//! let kept = follower.to_bytes();
+//! let mut circle = Circle::new(keys);
+//! circle.follow(Follower::from_bytes(&kept).ok_or("not kept whole")?);
+//!
+//! let check = |now| Check::new(now, &issuer);
+//! let (good, gone) = (String::from_utf8(fetch("good")?)?, String::from_utf8(fetch("gone")?)?);
+//! let now = now_ms / 1_000;
+//! assert_eq!(circle.verify(&good, &check(now))?.claims.revocable, Some(true));
+//! assert_eq!(circle.verify(&gone, &check(now)), Err(Reject::Revoked { why: Revocation::Listed }));
+//!
+//! // A minute later nothing is known any more, unless another head has come.
+//! let verdict = circle.verify(&good, &check(now + 60));
+//! assert!(matches!(verdict, Err(Reject::Revoked { why: Revocation::ForeignStale { .. } })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 mod algorithm;
 mod audience;
 mod base64url;
 mod certificate;
+mod circle;
 mod claims;
 pub mod feed;
 mod json;
@@ -88,6 +128,7 @@ mod verify;
 pub use algorithm::Algorithm;
 pub use audience::{Audience, AudienceEntry};
 pub use certificate::{CertificateError, CertificateFacts, read_certificate};
+pub use circle::Circle;
 pub use claims::Claims;
 pub use key_id::KeyId;
 pub use key_material::KeyError;

@@ -2,6 +2,7 @@
 use crate::limits::USER_NAME_CHARS_MAX;
 use crate::malformed::Malformed;
 use crate::text::serde_as_text;
+use std::borrow::Borrow;
 
 /// A user's name: 1 to 255 characters, none of them `:` (it would end the name in Basic authentication, RFC 7617) or a
 /// control character. Whoever takes a name from outside brings it to lower case first; here it is kept as given.
@@ -38,6 +39,13 @@ impl UserName {
 }
 
 serde_as_text!(UserName, UserName::parse);
+
+/// In a map by name, a text that is no name is simply not there.
+impl Borrow<str> for UserName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
 
 #[cfg(test)]
 mod tests {

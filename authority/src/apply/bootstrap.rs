@@ -46,21 +46,29 @@ impl State {
             overlap_secs: 0,
             confirmed: std::collections::BTreeSet::new(),
             plain_until: 0,
+            told_at: 0,
         };
         self.keyring.insert(first.kid.clone(), Arc::new(key));
         self.users.insert(first.administrator.name.clone(), Arc::new(self.first_administrator(first)));
+        self.feature_level = first.feature_level;
+        self.nodes.insert(first.founder.id, Arc::new(self.first_node_of(first)));
+        self.keys_changed();
+        Ok(Outcome::Done)
+    }
+
+    fn first_node_of(&self, first: &Bootstrap) -> Node {
+        let supports = first.feature_level;
         // The membership entry may have come first; what it says of the founder stays.
-        if !self.nodes.contains_key(&first.founder.id) {
-            let node = Node {
+        match self.nodes.get(&first.founder.id) {
+            Some(member) => Node { supports, ..member.as_ref().clone() },
+            None => Node {
                 record: first.founder.clone(),
                 role: NodeRole::Admitted,
                 admitted_at_ms: self.now_ms,
                 votes: true,
-            };
-            self.nodes.insert(first.founder.id, Arc::new(node));
+                supports,
+            },
         }
-        self.keys_changed();
-        Ok(Outcome::Done)
     }
 
     fn first_administrator(&self, first: &Bootstrap) -> User {

@@ -14,6 +14,7 @@ impl State {
         if cluster.ca.certificate_der != replace.replaces {
             return Err(Refusal::CaReplaced);
         }
+        self.check_sealed(&replace.ca.private_key)?;
         let mut cluster = cluster.as_ref().clone();
         cluster.ca = replace.ca.clone();
         self.cluster = Some(Arc::new(cluster));

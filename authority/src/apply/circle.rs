@@ -9,7 +9,7 @@ use circlet_token::{
 
 use super::{Applied, below_limit};
 use crate::{
-    command::{ApproveMember, DismissMember, FollowFeed, FollowStep, InviteMember, SetCircleKey},
+    command::{ApproveMember, DismissMember, FollowFeed, FollowStep, InviteMember, SetCircleKey, ToldKey},
     config::unsigned,
     limits::{FAULT_EVIDENCE_BYTES_MAX, MEMBER_HOSTS_MAX},
     outcome::Outcome,
@@ -20,11 +20,12 @@ use crate::{
 };
 
 impl State {
-    pub(super) fn set_circle_key(&mut self, set: &SetCircleKey) -> Outcome {
+    pub(super) fn set_circle_key(&mut self, set: &SetCircleKey) -> Applied {
+        self.check_sealed(&set.key.private_key)?;
         if self.circle_key.is_none() {
             self.circle_key = Some(Arc::new(set.key.clone()));
         }
-        Outcome::Done
+        Ok(Outcome::Done)
     }
 
     pub(super) fn invite_member(&mut self, invite: &InviteMember) -> Applied {
@@ -47,14 +48,7 @@ impl State {
         if self.is_us(&approved.issuer) {
             return Err(Refusal::IssuerIsUs { issuer: approved.issuer.clone() });
         }
-        let ours = self.circle_key.as_ref().is_some_and(|key| key.spki_der == approved.circle_key);
-        let others = self.members.values().any(|member| {
-            member.approved.circle_key == approved.circle_key
-                && !member.approved.issuer.same_service(&approved.issuer)
-        });
-        if ours || others {
-            return Err(Refusal::Taken { what: "the circle key".to_owned() });
-        }
+        self.check_circle_key(&approved.circle_key, Some(&approved.issuer))?;
         self.check_approved(approve)?;
         let key = approved.issuer.ulid();
         if !self.members.contains_key(key) {
@@ -72,6 +66,10 @@ impl State {
             contact_ms: self.now_ms,
             over_quota: false,
             faults: Vec::new(),
+            mutual: approve.mutual,
+            successions: Vec::new(),
+            taken: 0,
+            limits: Some(self.shared_limits(&approved.issuer).unwrap_or_default()),
         };
         self.members.insert(key.to_owned(), Arc::new(member));
         Ok(Outcome::Done)
@@ -141,12 +139,15 @@ impl State {
             return Err(Refusal::FeedMoved { issuer: follow.issuer.clone() });
         }
         let member = match &follow.step {
-            FollowStep::Entries { at, to, entries } => self.take_entries(member, *at, *to, entries)?,
+            FollowStep::Entries { at, to, entries } => {
+                self.take_entries(member, (*at, *to), entries, &follow.keys)?
+            }
             FollowStep::Page { cursor, from, entries, next } => {
-                self.take_page(member, cursor, *from, entries, next)?
+                self.take_page(member, (cursor, next), *from, entries, &follow.keys)?
             }
             FollowStep::Contact => Member { contact_ms: self.now_ms, ..member },
             FollowStep::Fault { code, proved, evidence } => self.note_fault(member, code, *proved, evidence),
+            FollowStep::CircleKeys { successions } => self.take_circle_keys(member, successions)?,
         };
         self.members.insert(follow.issuer.ulid().to_owned(), Arc::new(member));
         Ok(Outcome::Done)
@@ -155,9 +156,9 @@ impl State {
     fn take_entries(
         &mut self,
         member: Member,
-        at: FeedPosition,
-        to: FeedPosition,
+        (at, to): (FeedPosition, FeedPosition),
         entries: &[u8],
+        keys: &[ToldKey],
     ) -> Result<Member, Refusal> {
         let issuer = member.approved.issuer.clone();
         if member.progress != (Progress::Following { at }) {
@@ -165,9 +166,10 @@ impl State {
         }
         let entries = FeedEntry::read_all(entries).filter(|entries| at.after_all(entries) == to);
         let Some(entries) = entries else { return Err(Refusal::FeedBroken { issuer }) };
-        if !self.add_entries(&issuer, entries) {
+        if !self.add_entries(&issuer, &entries) {
             return Ok(Member { over_quota: true, ..member });
         }
+        let member = self.take_told_keys(member, &entries, keys);
         let progress = Progress::Following { at: to };
         Ok(Member { progress, contact_ms: self.now_ms, over_quota: false, ..member })
     }
@@ -175,10 +177,10 @@ impl State {
     fn take_page(
         &mut self,
         member: Member,
-        cursor: &[u8],
+        (cursor, next): (&[u8], &[u8]),
         from: FeedPosition,
         entries: &[u8],
-        next: &[u8],
+        keys: &[ToldKey],
     ) -> Result<Member, Refusal> {
         let issuer = member.approved.issuer.clone();
         let before = member.progress.at();
@@ -191,9 +193,10 @@ impl State {
             return Err(Refusal::FeedMoved { issuer });
         }
         let Some(entries) = FeedEntry::read_all(entries) else { return Err(Refusal::FeedBroken { issuer }) };
-        if !self.add_entries(&issuer, entries) {
+        if !self.add_entries(&issuer, &entries) {
             return Ok(Member { over_quota: true, ..member });
         }
+        let member = self.take_told_keys(member, &entries, keys);
         let progress = if next.is_empty() {
             Progress::Following { at: from }
         } else {
@@ -203,10 +206,10 @@ impl State {
     }
 
     /// Adds to the list of a member, unless it grew beyond its quota by that.
-    fn add_entries(&mut self, issuer: &ServiceId, entries: Vec<FeedEntry>) -> bool {
+    fn add_entries(&mut self, issuer: &ServiceId, entries: &[FeedEntry]) -> bool {
         let mut list = self.followed.get(issuer.ulid()).cloned().unwrap_or_default();
         for entry in entries {
-            list.add(entry);
+            list.add(entry.clone());
         }
         let most = unsigned(self.config.circle_feed_entries_max);
         if u64::try_from(list.len()).unwrap_or(u64::MAX) > most {
@@ -217,7 +220,7 @@ impl State {
     }
 
     /// Keeps the first fault of each kind. One that the member's own signature proves ends the belief in its feed.
-    fn note_fault(&self, mut member: Member, code: &str, proved: bool, evidence: &[u8]) -> Member {
+    pub(super) fn note_fault(&self, mut member: Member, code: &str, proved: bool, evidence: &[u8]) -> Member {
         if !member.faults.iter().any(|fault| fault.code == code) && member.faults.len() < FAULTS_MAX {
             let evidence = evidence.iter().take(FAULT_EVIDENCE_BYTES_MAX).copied().collect();
             member.faults.push(MemberFault { code: code.to_owned(), at_ms: self.now_ms, evidence });

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use circlet_token::{KeyId, feed::FeedEntry};
+use circlet_token::{
+    KeyId,
+    feed::{FEED_CERTIFICATE_BYTES_MAX, FeedEntry},
+};
 
 use super::{Applied, below_limit};
 use crate::{
@@ -49,7 +52,8 @@ impl State {
     }
 
     /// Whether a key that is not in the keyring may come into it.
-    fn check_new(&self, key: &NewKey) -> Result<(), Refusal> {
+    pub(super) fn check_new(&self, key: &NewKey) -> Result<(), Refusal> {
+        self.check_sealed(&key.private_key)?;
         // Another certificate doesn't make a leaked key a new one.
         if let Some(known) = self.twins(&key.spki_der).find(|known| known.state == KeyState::Tainted) {
             return Err(wrong_state(
@@ -110,6 +114,7 @@ impl State {
         self.keep_plain_horizon();
         self.move_key(replaces, KeyState::Retiring);
         self.move_key(kid, KeyState::Active);
+        self.revocations.tell(FeedEntry::KeyActive { key: kid.clone() });
         self.keys_changed();
         Ok(Outcome::Done)
     }
@@ -118,6 +123,7 @@ impl State {
         match self.state_of(kid)? {
             KeyState::Published => {
                 self.move_key(kid, KeyState::Retired);
+                self.revocations.tell(FeedEntry::KeyRetired { key: kid.clone() });
                 self.keys_changed();
                 Ok(Outcome::Done)
             }
@@ -136,6 +142,7 @@ impl State {
             return Err(Refusal::KeyNeeded { kid: kid.clone(), why });
         }
         self.move_key(kid, KeyState::Retired);
+        self.revocations.tell(FeedEntry::KeyRetired { key: kid.clone() });
         self.keys_changed();
         Ok(Outcome::Done)
     }
@@ -159,6 +166,7 @@ impl State {
         if let Some(active) = active {
             let successor = self.successor_of(&active, &leaked, next)?;
             self.move_key(&successor, KeyState::Active);
+            self.revocations.tell(FeedEntry::KeyActive { key: successor });
         }
         for kid in &leaked {
             self.move_key(kid, KeyState::Tainted);
@@ -202,7 +210,12 @@ impl State {
         Ok(next.kid.clone())
     }
 
-    fn add_key(&mut self, key: &NewKey, state: KeyState, overlap_secs: u64) {
+    /// Adds a key, and tells members of it, as far as its certificate is not too large for that.
+    pub(super) fn add_key(&mut self, key: &NewKey, state: KeyState, overlap_secs: u64) {
+        let told = key.certificate_der.len() <= FEED_CERTIFICATE_BYTES_MAX;
+        if told {
+            self.revocations.tell(FeedEntry::KeyShown { certificate: key.certificate_der.clone() });
+        }
         let key = Key {
             kid: key.kid.clone(),
             algorithm: key.algorithm,
@@ -216,12 +229,13 @@ impl State {
             overlap_secs,
             confirmed: BTreeSet::new(),
             plain_until: 0,
+            told_at: if told { self.feed_end().sequence } else { 0 },
         };
         self.keyring.insert(key.kid.clone(), Arc::new(key));
     }
 
     /// The keys of the keyring with this public key: a renewed certificate is another id for the same key.
-    fn twins(&self, spki_der: &[u8]) -> impl Iterator<Item = &Arc<Key>> {
+    pub(super) fn twins(&self, spki_der: &[u8]) -> impl Iterator<Item = &Arc<Key>> {
         self.keyring.values().filter(move |key| key.spki_der == spki_der)
     }
 
@@ -229,11 +243,11 @@ impl State {
         self.keyring.get(kid).map(|key| key.state).ok_or_else(|| Refusal::KeyUnknown { kid: kid.clone() })
     }
 
-    fn move_key(&mut self, kid: &KeyId, state: KeyState) {
+    pub(super) fn move_key(&mut self, kid: &KeyId, state: KeyState) {
         if let Some(key) = self.keyring.get(kid).cloned() {
             let mut key =
                 Key { state, since_index: self.index, since_ms: self.now_ms, ..key.as_ref().clone() };
-            if state == KeyState::Retired {
+            if matches!(state, KeyState::Retired | KeyState::Tainted) {
                 key.private_key = None;
             }
             self.keyring.insert(kid.clone(), Arc::new(key));
@@ -241,6 +255,6 @@ impl State {
     }
 }
 
-fn wrong_state(kid: &KeyId, state: KeyState, why: &str) -> Refusal {
+pub(super) fn wrong_state(kid: &KeyId, state: KeyState, why: &str) -> Refusal {
     Refusal::KeyState { kid: kid.clone(), state: state.as_str().to_owned(), why: why.to_owned() }
 }

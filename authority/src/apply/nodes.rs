@@ -11,6 +11,7 @@ use super::{Applied, below_limit};
 use crate::{
     command::{AdmitByKey, AdmitNode, MintJoinToken},
     config::unsigned,
+    limits::FIRST_FEATURE_LEVEL,
     outcome::Outcome,
     policy::fits,
     record::{JoinToken, Node, NodeRecord, NodeRole, Redeemed, RemovedNode},
@@ -63,7 +64,7 @@ impl State {
                 client_url: admit.client_url.clone(),
                 public_key: admit.public_key,
             },
-            admit.votes,
+            (admit.votes, admit.supports),
         )?;
         let redeemed = Some(Redeemed { node: id, public_key: admit.public_key });
         self.join_tokens.insert(token.hash, Arc::new(JoinToken { redeemed, ..token.as_ref().clone() }));
@@ -88,13 +89,18 @@ impl State {
                 client_url: admit.client_url.clone(),
                 public_key: admit.public_key,
             },
-            admit.votes,
+            (admit.votes, admit.supports),
         )?;
         Ok(Outcome::Joined { node })
     }
 
-    /// Records a node that may come into the membership.
-    fn let_in(&mut self, record: NodeRecord, votes: bool) -> Result<u64, Refusal> {
+    /// Records a node that may come into the membership: whether it is given a vote, and what it supports.
+    fn let_in(&mut self, record: NodeRecord, (votes, supports): (bool, u32)) -> Result<u64, Refusal> {
+        // Whoever has the disk of a lost node may know what lets nodes in, until all of that is replaced.
+        if self.lost_nodes_pending().next().is_some() {
+            return Err(Refusal::LostNodePending);
+        }
+        self.check_support(supports)?;
         below_limit(self.nodes.len(), "limits.nodes-max", self.config.nodes_max)?;
         let texts = [
             ("the name", &record.name),
@@ -106,7 +112,7 @@ impl State {
         }
         self.check_node_free(&record)?;
         let (id, role) = (record.id, NodeRole::Admitted);
-        self.nodes.insert(id, Arc::new(Node { record, role, admitted_at_ms: self.now_ms, votes }));
+        self.nodes.insert(id, Arc::new(Node { record, role, admitted_at_ms: self.now_ms, votes, supports }));
         Ok(id)
     }
 
@@ -144,7 +150,9 @@ impl State {
             let admitted_at_ms = known.map_or(0, |node| node.admitted_at_ms);
             let may_vote = known.is_none_or(|node| node.votes);
             let record = NodeRecord { id: *id, ..record.clone() };
-            members.insert(*id, Arc::new(Node { record, role, admitted_at_ms, votes: may_vote }));
+            let supports = known.map_or(FIRST_FEATURE_LEVEL, |node| node.supports);
+            let node = Node { record, role, admitted_at_ms, votes: may_vote, supports };
+            members.insert(*id, Arc::new(node));
         }
         for (id, gone) in self.nodes.iter().filter(|(id, _)| !members.contains_key(*id)) {
             let removed = RemovedNode { record: gone.record.clone(), index };

@@ -38,6 +38,10 @@ impl State {
 
     /// Whether the family may go on at all: not past its grace, not below a watermark, its people still there.
     fn check_alive(&self, family: &Family, current: &TokenRecord) -> Result<(), Refusal> {
+        // Handed out under a secret that somebody else may know: the node that checked it had not heard.
+        if current.index < self.former_secrets.refresh_since {
+            return Err(Refusal::RefreshRevoked);
+        }
         let facts = Facts::of_record(current);
         let below = if self.outlives_its_user(current) {
             self.below_other_watermark(&facts, Some(current.index))

@@ -7,7 +7,7 @@ use crate::{
     command::{DistrustIssuer, LimitIssuer, TrustIssuer},
     outcome::Outcome,
     policy::fits,
-    record::TrustedIssuer,
+    record::{Member, TrustedIssuer},
     refusal::Refusal,
     state::State,
 };
@@ -29,6 +29,9 @@ impl State {
             self.circle.values().filter(same_key).find(|other| !other.issuer.same_service(&trust.issuer));
         if let Some(other) = other {
             return Err(Refusal::KeyOfAnotherIssuer { kid: kid.clone(), issuer: other.issuer.clone() });
+        }
+        if self.has_ended(&trust.issuer, kid) {
+            return Err(Refusal::KeyEnded { kid: kid.clone(), issuer: trust.issuer.clone() });
         }
         if !self.circle.contains_key(kid) {
             below_limit(self.circle.len(), "limits.trusted-issuers-max", self.config.trusted_issuers_max)?;
@@ -59,6 +62,7 @@ impl State {
             limits: trust.limits.clone(),
             file_name: trust.file_name.clone(),
             since_index: self.index,
+            by_feed: false,
         }
     }
 
@@ -77,8 +81,15 @@ impl State {
     }
 
     pub(super) fn distrust_issuer(&mut self, distrust: &DistrustIssuer) -> Outcome {
-        if self.circle.remove(&distrust.kid).is_none() {
+        let Some(gone) = self.circle.remove(&distrust.kid) else {
             return Outcome::NotFound { what: format!("certificate {}", distrust.kid) };
+        };
+        // Who distrusts the last certificate of a member doesn't want its next one either.
+        if self.shared_limits(&gone.issuer).is_none()
+            && let Some(member) = self.member(&gone.issuer)
+        {
+            let member = Member { limits: None, ..member.as_ref().clone() };
+            self.members.insert(gone.issuer.ulid().to_owned(), Arc::new(member));
         }
         self.distrusted.insert(distrust.kid.clone(), self.index);
         self.keys_changed();

@@ -1,10 +1,13 @@
 //! Actions on the circle beyond trust in a certificate: members whose revocations are followed.
 
-use circlet_token::{ServiceId, feed::FeedPosition};
+use circlet_token::{
+    Algorithm, KeyId, ServiceId, TokenId,
+    feed::{FeedPosition, Succession},
+};
 
 use crate::{
     codec::{wire_enum, wire_struct},
-    record::{Approved, CircleKey},
+    record::{Approved, CircleKey, Sealed},
 };
 
 /// Give this cluster its circle key. The first in the log stays.
@@ -22,8 +25,10 @@ pub struct ApproveMember {
     pub approved: Approved,
     /// The invitation that it used, if it came with one, as SHA-256 of its secret.
     pub invite: Option<[u8; 32]>,
+    /// Whether it follows us as well.
+    pub mutual: bool,
 }
-wire_struct!(ApproveMember { approved, invite });
+wire_struct!(ApproveMember { approved, invite, mutual });
 
 /// Follow them no longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +57,65 @@ pub struct FollowFeed {
     pub issuer: ServiceId,
     /// What it said.
     pub step: FollowStep,
+    /// The token keys among what it said that may be believed, taken apart.
+    pub keys: Vec<ToldKey>,
 }
-wire_struct!(FollowFeed { member, issuer, step });
+wire_struct!(FollowFeed { member, issuer, step, keys });
+
+/// A token key that a member's feed tells, taken out of its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldKey {
+    /// The id of the certificate.
+    pub kid: KeyId,
+    /// What the key signs with.
+    pub algorithm: Algorithm,
+    /// The public key, as the certificate holds it.
+    pub spki_der: Vec<u8>,
+    /// The certificate's common name.
+    pub common_name: String,
+    /// The certificate's last day, as text.
+    pub not_after: String,
+    /// The file that shows it.
+    pub file_name: String,
+}
+wire_struct!(ToldKey { kid, algorithm, spki_der, common_name, not_after, file_name });
+
+/// Note that a member has taken over our feed up to a point, as it said under its circle key; the node that heard it
+/// checked the signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoteTaken {
+    /// Who said so.
+    pub issuer: ServiceId,
+    /// The log index of its approval.
+    pub member: u64,
+    /// Up to which point of our feed.
+    pub at: FeedPosition,
+}
+wire_struct!(NoteTaken { issuer, member, at });
+
+/// Replace this cluster's circle key. Of two at once the first in the log counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplaceCircleKey {
+    /// The present key names the next one.
+    pub succession: Succession,
+    /// The private half of the next one, sealed.
+    pub private_key: Sealed,
+}
+wire_struct!(ReplaceCircleKey { succession, private_key });
+
+/// Revoke one of our tokens because a member asks for it, as its limits allow; the node that heard it checked the signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokeForMember {
+    /// Who asks.
+    pub issuer: ServiceId,
+    /// The log index of its approval.
+    pub member: u64,
+    /// The token.
+    pub id: TokenId,
+    /// Whether what was created with it ends as well.
+    pub cascade: bool,
+}
+wire_struct!(RevokeForMember { issuer, member, id, cascade });
 
 /// One step along a feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,10 +152,16 @@ pub enum FollowStep {
         /// The signed head.
         evidence: Vec<u8>,
     } = 4,
+    /// Its circle key was replaced, each time by the word of the one before.
+    CircleKeys {
+        /// Oldest first.
+        successions: Vec<Succession>,
+    } = 5,
 }
 wire_enum!(FollowStep {
     1 => Entries { at, to, entries },
     2 => Page { cursor, from, entries, next },
     3 => Contact,
     4 => Fault { code, proved, evidence },
+    5 => CircleKeys { successions },
 });

@@ -39,6 +39,8 @@ pub struct Bootstrap {
     pub founder: NodeRecord,
     /// The access configuration to start with.
     pub config: Config,
+    /// The feature level to start with: what the first node supports.
+    pub feature_level: u32,
 }
 wire_struct!(Bootstrap {
     service_id,
@@ -54,7 +56,8 @@ wire_struct!(Bootstrap {
     master_key_fingerprint,
     administrator,
     founder,
-    config
+    config,
+    feature_level
 });
 
 /// The certificate authority behind the nodes' TLS certificates.
@@ -183,8 +186,10 @@ pub struct AdmitNode {
     pub public_key: [u8; 32],
     /// Whether it is given a vote once it has caught up.
     pub votes: bool,
+    /// The highest feature level that it supports.
+    pub supports: u32,
 }
-wire_struct!(AdmitNode { join_token, name, peer_address, client_url, public_key, votes });
+wire_struct!(AdmitNode { join_token, name, peer_address, client_url, public_key, votes, supports });
 
 /// Admit a node that proved the join key, which an operator has placed on it and on the node that it asked. Allowed while
 /// `join.allow-key` is on; its id becomes this entry's log index, and the same key gets the same id again.
@@ -200,8 +205,33 @@ pub struct AdmitByKey {
     pub public_key: [u8; 32],
     /// Whether it is given a vote once it has caught up.
     pub votes: bool,
+    /// The highest feature level that it supports.
+    pub supports: u32,
 }
-wire_struct!(AdmitByKey { name, peer_address, client_url, public_key, votes });
+wire_struct!(AdmitByKey { name, peer_address, client_url, public_key, votes, supports });
+
+/// What the nodes of the cluster write to the log, to snapshots and to each other: all that a level names, and nothing
+/// that a later one does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FeatureLevel {
+    /// A node says up to which level it reads and writes. It says so at each start with another version.
+    Support {
+        /// The node.
+        node: u64,
+        /// The highest level that it supports.
+        level: u32,
+    } = 1,
+    /// Write at this level from now on, which every node supports. It never goes back.
+    Raise {
+        /// The level.
+        to: u32,
+    } = 2,
+}
+wire_enum!(FeatureLevel {
+    1 => Support { node, level },
+    2 => Raise { to },
+});
 
 /// Forget what has expired, in two steps, so that no single clock makes a needed revocation vanish.
 #[derive(Debug, Clone, PartialEq, Eq)]

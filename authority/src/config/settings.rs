@@ -222,6 +222,9 @@ pub(super) static TABLE: &[Setting] = &[
     number!(71, circle_max_isolation, "circle.max-isolation", Seconds, 86_400, 60, "How long the other tokens of a cluster whose revocations are followed are accepted without a word of it"),
     number!(72, circle_feed_entries_max, "circle.feed-entries-max", Count, 1_000_000, 0, "Revocations of one other cluster that are kept; if it has more, its revocable tokens count as revoked"),
     number!(73, circle_invite_expiry, "circle.invite-expiry", Seconds, 900, 1, "How long an invitation into the circle can be used"),
+    number!(74, circle_key_wait, "circle.key-wait", Seconds, 86_400, 0, "How long a new signing key waits for members of the circle that have not said that they have it; later it signs without them"),
+    flag!(75, circle_forward_revoke, "circle.forward-revoke", 0, "Whether administrators may have tokens of a paired cluster revoked here: the issuer is asked, and decides"),
+    number!(79, circle_head_valid_for_ms, "circle.head-valid-for-ms", Milliseconds, 60_000, 1_000, "How long those who verify offline may go by a signed head of the revocation feed"),
 ];
 
 /// Overwritten field by field with the defaults of the table.
@@ -271,4 +274,7 @@ pub(super) const BLANK: Config = Config {
     circle_max_isolation: 0,
     circle_feed_entries_max: 0,
     circle_invite_expiry: 0,
+    circle_key_wait: 0,
+    circle_forward_revoke: false,
+    circle_head_valid_for_ms: 0,
 };

@@ -10,12 +10,14 @@ use crate::codec::{wire_enum, wire_struct};
 /// command.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
+    /// The fingerprint of the master key that it opens under.
+    pub under: [u8; 32],
     /// For XChaCha20-Poly1305.
     pub nonce: [u8; 24],
     /// With the tag at its end.
     pub ciphertext: Vec<u8>,
 }
-wire_struct!(Sealed { nonce, ciphertext });
+wire_struct!(Sealed { under, nonce, ciphertext });
 
 impl std::fmt::Debug for Sealed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -24,17 +26,24 @@ impl std::fmt::Debug for Sealed {
 }
 
 /// Which sealed secret is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum SealedKind {
     /// The private half of one of the cluster's token keys.
-    TokenKey(KeyId),
+    TokenKey(KeyId) = 1,
     /// The private key of the cluster's certificate authority.
-    ClusterCa,
+    ClusterCa = 2,
     /// The key of refresh tokens' MACs.
-    RefreshSecret,
+    RefreshSecret = 3,
     /// The key that signs where our feed stands.
-    CircleKey,
+    CircleKey = 4,
 }
+wire_enum!(SealedKind {
+    1 => TokenKey(kid),
+    2 => ClusterCa,
+    3 => RefreshSecret,
+    4 => CircleKey,
+});
 
 /// Where a signing key is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +55,7 @@ pub enum KeyState {
     Active = 2,
     /// Neither verifies nor signs: its last token is gone. Its private half has been forgotten.
     Retired = 3,
-    /// Whatever it signed is refused.
+    /// Whatever it signed is refused. Its private half has been forgotten.
     Tainted = 4,
     /// Verifies, as long as tokens of it may live; signs no more.
     Retiring = 5,
@@ -109,7 +118,7 @@ pub struct Key {
     pub certificate_der: Vec<u8>,
     /// The public key, as the certificate holds it.
     pub spki_der: Vec<u8>,
-    /// The private half, sealed; `None` once the key has retired.
+    /// The private half, sealed; `None` once the key has retired or leaked.
     pub private_key: Option<Sealed>,
     /// Where it comes from.
     pub origin: KeyOrigin,
@@ -125,6 +134,8 @@ pub struct Key {
     pub confirmed: BTreeSet<u64>,
     /// Until when tokens of it may live that nobody recorded, in seconds; settled when it signs no more.
     pub plain_until: u64,
+    /// The sequence in our feed at which members learned of it; 0 if the feed didn't tell it.
+    pub told_at: u64,
 }
 wire_struct!(Key {
     kid,
@@ -139,6 +150,7 @@ wire_struct!(Key {
     overlap_secs,
     confirmed,
     plain_until,
+    told_at,
 });
 
 /// What the tokens of a trusted issuer may do here. By default all that the guide allows, except admin.
@@ -153,8 +165,35 @@ pub struct IssuerLimits {
     pub max_lifetime: Option<Lifetime>,
     /// The entries that the audience of its tokens may consist of, as they are written there; `None`: any.
     pub audiences: Option<BTreeSet<String>>,
+    /// Whether it may have our tokens revoked, if it is a member of the circle: it vouches for an administrator of its own.
+    pub revoke: bool,
 }
-wire_struct!(IssuerLimits { admin, groups, max_lifetime, audiences });
+wire_struct!(IssuerLimits { admin, groups, max_lifetime, audiences, revoke });
+
+impl IssuerLimits {
+    /// What both allow.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        let groups = match (self.groups, &other.groups) {
+            (Some(mut one), Some(other)) => {
+                one.retain(|theirs, ours| other.get(theirs) == Some(ours));
+                Some(one)
+            }
+            (one, other) => one.or_else(|| other.clone()),
+        };
+        let audiences = match (self.audiences, &other.audiences) {
+            (Some(one), Some(other)) => Some(&one & other),
+            (one, other) => one.or_else(|| other.clone()),
+        };
+        Self {
+            admin: self.admin && other.admin,
+            groups,
+            max_lifetime: self.max_lifetime.into_iter().chain(other.max_lifetime).min(),
+            audiences,
+            revoke: self.revoke && other.revoke,
+        }
+    }
+}
 
 /// A root certificate of another cluster that this one trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +218,8 @@ pub struct TrustedIssuer {
     pub file_name: String,
     /// The log index that brought it in, or changed it last.
     pub since_index: u64,
+    /// It came by its issuer's feed, under the issuer's circle key, and not from a person.
+    pub by_feed: bool,
 }
 wire_struct!(TrustedIssuer {
     kid,
@@ -191,4 +232,5 @@ wire_struct!(TrustedIssuer {
     limits,
     file_name,
     since_index,
+    by_feed,
 });

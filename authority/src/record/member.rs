@@ -1,10 +1,13 @@
 //! Members of the circle whose revocations we follow, and our own key for such things.
 
-use circlet_token::{ServiceId, feed::FeedPosition};
+use circlet_token::{
+    ServiceId,
+    feed::{CirclePublicKey, FeedPosition, Succession},
+};
 use sha2::{Digest, Sha256};
 
-use super::Sealed;
-use crate::codec::{self, wire_enum, wire_struct};
+use super::{IssuerLimits, Sealed};
+use crate::codec::{self, DecodeError, Input, Wire, wire_enum, wire_struct};
 
 /// Our circle key: it signs where our feed stands, and no tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +16,28 @@ pub struct CircleKey {
     pub spki_der: Vec<u8>,
     /// Its private half, sealed.
     pub private_key: Sealed,
+    /// How it came to be the present one, oldest first: whoever knows an earlier one is led here.
+    pub successions: Vec<Succession>,
 }
-wire_struct!(CircleKey { spki_der, private_key });
+wire_struct!(CircleKey { spki_der, private_key, successions });
+
+impl CircleKey {
+    /// Whether it is this key, or was before it was replaced.
+    #[must_use]
+    pub fn was(&self, spki_der: &[u8]) -> bool {
+        let of = CirclePublicKey::of_spki(spki_der);
+        self.spki_der == spki_der || self.successions.iter().any(|one| Some(one.previous) == of)
+    }
+}
+
+impl Wire for Succession {
+    fn put(&self, out: &mut Vec<u8>) {
+        Self::put(self, out);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        input.part("a succession of circle keys", Self::take)
+    }
+}
 
 /// What a person approved of another cluster: whom to believe about its revocations, and where to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,13 +78,52 @@ pub struct Member {
     pub over_quota: bool,
     /// What was wrong with its answers: the first of each kind.
     pub faults: Vec<MemberFault>,
+    /// Whether it follows us as well.
+    pub mutual: bool,
+    /// How its circle key was replaced since the approval.
+    pub successions: Vec<Succession>,
+    /// Up to which sequence it has taken over our feed, as far as that was of interest.
+    pub taken: u64,
+    /// What its next token key may do while none of its certificates is trusted; `None` if a person distrusted the last one.
+    pub limits: Option<IssuerLimits>,
 }
-wire_struct!(Member { approved, since_index, progress, contact_ms, over_quota, faults });
+wire_struct!(Member {
+    approved,
+    since_index,
+    progress,
+    contact_ms,
+    over_quota,
+    faults,
+    mutual,
+    successions,
+    taken,
+    limits,
+});
 
 impl Member {
     /// The same approval, before anything was followed.
     pub(crate) fn anew(&self) -> Self {
-        Self { progress: Progress::New, over_quota: false, ..self.clone() }
+        Self { progress: Progress::New, over_quota: false, taken: 0, ..self.clone() }
+    }
+
+    /// Its circle keys, oldest first: the last one is believed. Empty if what was approved is no key.
+    #[must_use]
+    pub fn circle_keys(&self) -> Vec<CirclePublicKey> {
+        let approved = CirclePublicKey::of_spki(&self.approved.circle_key);
+        let replaced = self.successions.iter().map(|one| one.next);
+        approved.map(|first| std::iter::once(first).chain(replaced).collect()).unwrap_or_default()
+    }
+
+    /// The circle key that is believed; `None` if what was approved is no key.
+    #[must_use]
+    pub fn circle_key(&self) -> Option<CirclePublicKey> {
+        self.circle_keys().last().copied()
+    }
+
+    /// Whether it has, or had, this circle key.
+    pub(crate) fn had_circle_key(&self, spki_der: &[u8]) -> bool {
+        let of = CirclePublicKey::of_spki(spki_der);
+        self.approved.circle_key == spki_der || self.successions.iter().any(|one| Some(one.next) == of)
     }
 }
 

@@ -46,8 +46,10 @@ pub struct Node {
     pub admitted_at_ms: u64,
     /// Whether it is given a vote once it has caught up; one that isn't verifies and issues all the same.
     pub votes: bool,
+    /// The highest feature level that it has said to support; the first one while it has said nothing.
+    pub supports: u32,
 }
-wire_struct!(Node { record, role, admitted_at_ms, votes });
+wire_struct!(Node { record, role, admitted_at_ms, votes, supports });
 
 /// A node that was a member and is none any more.
 #[derive(Debug, Clone, PartialEq, Eq)]

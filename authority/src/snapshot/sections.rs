@@ -10,8 +10,8 @@ use crate::{
     command::Whom,
     config::{Config, ConfigChange},
     record::{
-        Family, FamilyId, Group, Invite, JoinToken, Key, Member, Node, Origin, RemovedNode, TokenRecord,
-        TrustedIssuer, User, Watermark,
+        Family, FamilyId, FormerSecrets, Group, Invite, JoinToken, Key, LostNode, Member, Node, Origin,
+        RemovedNode, TokenRecord, TrustedIssuer, User, Watermark,
     },
     state::{Cluster, Idempotent, Lately, PurgeMark, State},
 };
@@ -42,6 +42,9 @@ const CIRCLE_KEY: u8 = 72;
 const MEMBER: u8 = 73;
 const FOLLOWED: u8 = 74;
 const INVITE: u8 = 75;
+const NEXT_MASTER_KEY: u8 = 120;
+const FORMER_SECRETS: u8 = 121;
+const LOST_NODE: u8 = 122;
 
 /// Everything there is one of.
 struct Head {
@@ -88,6 +91,10 @@ pub(super) fn write(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
     each(to, CONFIG_CHANGE, state.config_changes.values())?;
     each(to, BEGUN, state.begun.iter())?;
     each(to, REMOVED_NODE, state.removed_nodes.values())?;
+    each(to, NEXT_MASTER_KEY, state.next_master_key.iter())?;
+    let some = *state.former_secrets != FormerSecrets::default();
+    each(to, FORMER_SECRETS, Some(&state.former_secrets).into_iter().filter(|_| some))?;
+    each(to, LOST_NODE, state.lost_nodes.values())?;
     write_circle(state, to)
 }
 
@@ -190,6 +197,12 @@ pub(super) fn restore(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), De
             state.config_changes.insert(change.version, change);
         }
         BEGUN => state.begun = Some(decode_bare(bytes)?),
+        NEXT_MASTER_KEY => state.next_master_key = Some(decode_bare(bytes)?),
+        FORMER_SECRETS => state.former_secrets = decode_bare(bytes)?,
+        LOST_NODE => {
+            let lost: Arc<LostNode> = decode_bare(bytes)?;
+            state.lost_nodes.insert(lost.id, lost);
+        }
         FEED_END..=INVITE => restore_circle(state, tag, bytes)?,
         tag => return Err(DecodeError::UnknownTag { what: "a snapshot", tag: u64::from(tag) }),
     }

@@ -4,13 +4,15 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use circlet_token::{
     KeyId, ServiceId, TokenId,
-    feed::{FEED_CONTENT_BYTES_MAX, FeedEntry, FeedPosition, FeedWhom, subject_digest},
+    feed::{
+        FEED_CERTIFICATE_BYTES_MAX, FEED_CONTENT_BYTES_MAX, FeedEntry, FeedPosition, FeedWhom, subject_digest,
+    },
 };
 
 use super::{Link, State, followed::as_feed_mark};
 use crate::{
     command::Whom,
-    record::{Approved, CircleKey, Invite, KeyState, Member, Watermark},
+    record::{Approved, CircleKey, Invite, IssuerLimits, Key, KeyState, Member, Watermark},
 };
 
 /// A part of the list of everything that is revoked here.
@@ -56,7 +58,7 @@ impl State {
         let (mut entries, mut last) = (Vec::new(), None);
         for entry in self.feed_list(after.as_ref()) {
             if entries.len() >= FEED_CONTENT_BYTES_MAX.saturating_sub(ENTRY_BYTES_MAX) {
-                let next = last.as_ref().map(FeedEntry::to_bytes).unwrap_or_default();
+                let next = last.map(|entry| as_cursor(entry).to_bytes()).unwrap_or_default();
                 return Some(FeedPage { entries, next });
             }
             entry.put(&mut entries);
@@ -65,8 +67,9 @@ impl State {
         Some(FeedPage { entries, next: Vec::new() })
     }
 
-    /// Everything that is revoked, in a fixed order, behind one entry of it: tainted keys, watermarks by whom they are
-    /// about and their first second, ids of which nothing is known, and the others by expiry.
+    /// Everything that is revoked, in a fixed order, behind one entry of it: keys, watermarks by whom they are about and
+    /// their first second, ids of which nothing is known, and the others by expiry. The keys that verify come first, so that
+    /// whoever reads on has them; which of them signs is not said.
     fn feed_list(&self, after: Option<&FeedEntry>) -> impl Iterator<Item = FeedEntry> {
         let first = self.feed_list_but_ids(after);
         let behind = match after {
@@ -94,11 +97,10 @@ impl State {
         if matches!(after, Some(FeedEntry::Unseen { .. } | FeedEntry::Listed { .. })) {
             return entries;
         }
-        let tainted = self.keyring.values().filter(|key| key.state == KeyState::Tainted);
-        let tainted = tainted.map(|key| FeedEntry::Tainted { key: key.kid.clone() });
+        let keys = self.keyring.values().filter_map(|key| as_told(key));
         let marks = self.watermarks.iter().filter_map(|(whom, mark)| self.as_feed_entry(&whom, &mark));
         let after = after.and_then(place);
-        for entry in tainted.chain(marks) {
+        for entry in keys.chain(marks) {
             let Some(place) = place(&entry) else { continue };
             if after.as_ref().is_none_or(|after| place > *after) {
                 entries.insert(place, entry);
@@ -151,9 +153,47 @@ impl State {
         self.followed.get(issuer.ulid()).into_iter().flat_map(super::Followed::entries)
     }
 
-    /// Our own list, as entries in a fixed order.
+    /// Our own list, as entries in a fixed order, without the keys that verify.
     pub fn revoked_entries(&self) -> impl Iterator<Item = FeedEntry> {
-        self.feed_list(None)
+        self.feed_list(None).filter(|entry| !matches!(entry, FeedEntry::KeyShown { .. }))
+    }
+
+    /// What all certificates of an issuer allow its tokens here; `None` if none of them is trusted.
+    #[must_use]
+    pub fn shared_limits(&self, issuer: &ServiceId) -> Option<IssuerLimits> {
+        let all = self.circle.values().filter(|known| known.issuer.same_service(issuer));
+        all.map(|known| known.limits.clone()).reduce(|one, other| one.and(&other))
+    }
+
+    /// Whether the feed of an issuer said that one of its keys verifies nothing any more.
+    #[must_use]
+    pub fn has_ended(&self, issuer: &ServiceId, kid: &KeyId) -> bool {
+        self.followed.get(issuer.ulid()).is_some_and(|list| list.has_ended(kid))
+    }
+
+    /// Whether a member may have our tokens revoked.
+    #[must_use]
+    pub fn member_may_revoke(&self, issuer: &ServiceId) -> bool {
+        let mutual = self.member(issuer).is_some_and(|member| member.mutual);
+        mutual && self.shared_limits(issuer).is_some_and(|limits| limits.revoke)
+    }
+
+    /// The members that follow us and have not said that they know this key of ours.
+    pub fn members_unaware<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Arc<Member>> {
+        self.members.values().filter(|member| member.mutual && member.taken < key.told_at)
+    }
+
+    /// The published key that a member would be noted to know, having taken over our feed up to `at`.
+    #[must_use]
+    pub fn news_of(&self, member: &Member, at: &FeedPosition) -> Option<&Key> {
+        let key = self.next_key().filter(|key| member.taken < key.told_at && key.told_at <= at.sequence)?;
+        self.passed_through(at).then_some(key)
+    }
+
+    /// Whether our feed passed through there, as far back as is known.
+    pub(crate) fn passed_through(&self, at: &FeedPosition) -> bool {
+        let feed = self.revocations.feed();
+        at.generation == self.generation() && feed.holds(at.sequence, &at.hash)
     }
 
     /// An invitation by the SHA-256 of its secret.
@@ -170,19 +210,46 @@ impl State {
 }
 
 /// More than any entry takes.
-const ENTRY_BYTES_MAX: usize = 2_048;
+const ENTRY_BYTES_MAX: usize = FEED_CERTIFICATE_BYTES_MAX + 64;
+
+/// A key as the list tells it; `None` if its certificate is too large for that.
+fn as_told(key: &Key) -> Option<FeedEntry> {
+    let certificate = &key.certificate_der;
+    match key.state {
+        KeyState::Tainted => Some(FeedEntry::Tainted { key: key.kid.clone() }),
+        KeyState::Retired => Some(FeedEntry::KeyRetired { key: key.kid.clone() }),
+        KeyState::Published | KeyState::Active | KeyState::Retiring => (certificate.len()
+            <= FEED_CERTIFICATE_BYTES_MAX)
+            .then(|| FeedEntry::KeyShown { certificate: certificate.clone() }),
+    }
+}
+
+/// What stands for an entry in a cursor: a certificate would be too long for that.
+fn as_cursor(entry: FeedEntry) -> FeedEntry {
+    match entry {
+        FeedEntry::KeyShown { certificate } => {
+            FeedEntry::KeyActive { key: KeyId::of_certificate(&certificate) }
+        }
+        entry => entry,
+    }
+}
 
 /// Where an entry that is no id stands in the list.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
+    Shown(KeyId),
     Tainted(KeyId),
+    Retired(KeyId),
     Mark(FeedWhom, u64),
 }
 
 fn place(entry: &FeedEntry) -> Option<Place> {
     match entry {
+        FeedEntry::KeyShown { certificate } => Some(Place::Shown(KeyId::of_certificate(certificate))),
+        FeedEntry::KeyActive { key } => Some(Place::Shown(key.clone())),
         FeedEntry::Tainted { key } => Some(Place::Tainted(key.clone())),
+        FeedEntry::KeyRetired { key } => Some(Place::Retired(key.clone())),
         FeedEntry::Mark { whom, mark } => Some(Place::Mark(whom.clone(), mark.since)),
-        FeedEntry::Unseen { .. } | FeedEntry::Listed { .. } => None,
+        FeedEntry::Unseen { .. } | FeedEntry::Listed { .. } | FeedEntry::CircleKey(_) => None,
     }
 }

@@ -16,6 +16,7 @@ pub(crate) struct Followed {
     unseen: OrdMap<TokenId, u64>,
     marks: OrdMap<FeedWhom, Marks>,
     tainted: OrdSet<KeyId>,
+    retired: OrdSet<KeyId>,
 }
 
 impl Followed {
@@ -40,12 +41,17 @@ impl Followed {
             FeedEntry::Tainted { key } => {
                 self.tainted.insert(key);
             }
+            FeedEntry::KeyRetired { key } => {
+                self.retired.insert(key);
+            }
+            // Keys that count are among the trusted issuers, and the circle key with the member.
+            FeedEntry::KeyShown { .. } | FeedEntry::KeyActive { .. } | FeedEntry::CircleKey(_) => {}
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         let marks = self.marks.values().map(OrdMap::len).fold(0, usize::saturating_add);
-        [self.listed.len(), self.unseen.len(), marks, self.tainted.len()]
+        [self.listed.len(), self.unseen.len(), marks, self.tainted.len(), self.retired.len()]
             .into_iter()
             .fold(0, usize::saturating_add)
     }
@@ -56,6 +62,11 @@ impl Followed {
 
     pub(crate) fn is_tainted(&self, key: &KeyId) -> bool {
         self.tainted.contains(key)
+    }
+
+    /// Whether its issuer said that a key verifies nothing any more.
+    pub(crate) fn has_ended(&self, key: &KeyId) -> bool {
+        self.tainted.contains(key) || self.retired.contains(key)
     }
 
     /// Whether a watermark refuses a token of this issuer.
@@ -106,7 +117,8 @@ impl Followed {
             marks.values().map(|mark| FeedEntry::Mark { whom: whom.clone(), mark: as_feed_mark(mark) })
         });
         let tainted = self.tainted.iter().map(|key| FeedEntry::Tainted { key: key.clone() });
-        listed.chain(unseen).chain(marks).chain(tainted)
+        let retired = self.retired.iter().map(|key| FeedEntry::KeyRetired { key: key.clone() });
+        listed.chain(unseen).chain(marks).chain(tainted).chain(retired)
     }
 }
 

@@ -36,9 +36,9 @@ impl State {
         members.map(|node| node.record.id).filter(|id| !key.confirmed.contains(id))
     }
 
-    /// Why a published key can't sign at `now_ms`, if it can't: its overlap is not over, or a node may not know it. A node
-    /// that has not confirmed within `verify.max-isolation` has been cut off since before the key was published, and
-    /// verifies nothing any more.
+    /// Why a published key can't sign at `now_ms`, if it can't: its overlap is not over, or a node or a member of the
+    /// circle may not know it. A node that has not confirmed within `verify.max-isolation` has been cut off since before
+    /// the key was published, and verifies nothing any more; a member is waited for `circle.key-wait`.
     #[must_use]
     pub fn key_waits(&self, key: &Key, now_ms: u64) -> Option<String> {
         let age_secs = now_ms.saturating_sub(key.since_ms) / 1_000;
@@ -49,16 +49,15 @@ impl State {
                 key.overlap_secs
             ));
         }
+        let nodes: Vec<String> = self.unconfirmed(key).map(|id| id.to_string()).collect();
         let patience = unsigned(self.config.verify_max_isolation);
-        let missing: Vec<String> = self.unconfirmed(key).map(|id| id.to_string()).collect();
-        if missing.is_empty() || age_secs >= patience {
-            return None;
-        }
-        let left = patience.saturating_sub(age_secs);
-        Some(format!(
-            "not yet unsealed by these nodes: {}; they are waited for {left} s more",
-            missing.join(", ")
-        ))
+        let by_nodes = waits_for("not yet unsealed by these nodes", &nodes, patience, age_secs);
+        let members: Vec<String> =
+            self.members_unaware(key).map(|member| member.approved.name.clone()).collect();
+        let patience = unsigned(self.config.circle_key_wait);
+        by_nodes.or_else(|| {
+            waits_for("not yet taken over by these members of the circle", &members, patience, age_secs)
+        })
     }
 
     /// Why a retiring key is still needed at `now_ms`, if it is.
@@ -96,6 +95,13 @@ impl State {
         let plain_until = key.plain_until.max(self.plain_horizon());
         self.keyring.insert(key.kid.clone(), std::sync::Arc::new(Key { plain_until, ..key }));
     }
+}
+
+/// That somebody is waited for, while it lasts.
+fn waits_for(what: &str, missing: &[String], patience: u64, age_secs: u64) -> Option<String> {
+    let left = patience.saturating_sub(age_secs);
+    let missing = Some(missing.join(", ")).filter(|missing| !missing.is_empty() && left > 0)?;
+    Some(format!("{what}: {missing}; they are waited for {left} s more"))
 }
 
 /// The longest that a token can live which nobody records, in seconds.

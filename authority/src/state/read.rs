@@ -27,10 +27,16 @@ impl State {
         self.now_ms
     }
 
-    /// The formats that every node of the cluster can read.
+    /// The feature level: what is written follows it, and every node of the cluster can read it.
     #[must_use]
     pub fn feature_level(&self) -> u32 {
         self.feature_level
+    }
+
+    /// The highest level that every node supports, as far as they have said; `None` while no node is known.
+    #[must_use]
+    pub fn supported_by_all(&self) -> Option<u32> {
+        self.nodes.values().map(|node| node.supports).min()
     }
 
     /// What the cluster is called; `None` before its first entry.
@@ -194,9 +200,13 @@ impl State {
         self.revocations.lately(id).is_some() || self.revocations.unseen_until(id).is_some()
     }
 
-    /// Whether a token can be refreshed: its family is alive, and it is the latest of it.
+    /// Whether a token can be refreshed: its family is alive, it is the latest of it, and its refresh token can still be told
+    /// from a forged one.
     #[must_use]
     pub fn is_refreshable(&self, record: &TokenRecord) -> bool {
+        if record.index < self.former_secrets.refresh_since {
+            return false;
+        }
         let family = record.family.and_then(|(family, _)| self.families.get(&family));
         family.is_some_and(|family| family.ended_at.is_none() && family.current == record.id)
     }

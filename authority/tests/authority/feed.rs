@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use circlet_authority::{
     Action, Actor, ApproveMember, Approved, DismissMember, FollowFeed, FollowStep, Group, Judgement,
     KeyOrigin, Outcome, PresentedToken, Progress, Purge, PutGroup, PutMode, Refusal, RevokeBefore,
-    RevokeTarget, RevokeToken, RotateKey, SetConfig, State, TrustIssuer, Whom,
+    RevokeTarget, RevokeToken, RotateKey, SetConfig, State, ToldKey, TrustIssuer, Whom,
 };
 use circlet_token::{
-    Algorithm, Audience, Claims, Revocation, Scope, Subject, TokenId, Verified,
-    feed::{FeedEntry, FeedPosition},
+    Algorithm, Audience, Claims, Revocation, Scope, SigningKey, Subject, TokenId, Verified,
+    feed::{CirclePublicKey, FeedEntry, FeedPosition},
 };
 use proptest::prelude::*;
 
@@ -26,6 +26,11 @@ fn token(number: u8, expires_at: Option<u64>) -> PresentedToken {
         revocable: Some(true),
         index: Some(1),
     }
+}
+
+/// A circle key by its seed.
+pub(crate) fn circle_key(seed: u8) -> CirclePublicKey {
+    CirclePublicKey::of(&SigningKey::from_ed25519_seed(&[seed; 32])).unwrap()
 }
 
 fn revoke(issuer: &mut House, number: u8) -> Outcome {
@@ -68,7 +73,7 @@ fn act(issuer: &mut House, kind: u8, number: u8) {
     }
 }
 
-fn issuer() -> House {
+pub(crate) fn issuer() -> House {
     let mut issuer = House::of(THEIRS);
     let mut config = circlet_authority::Config::default();
     // Plain tokens that are revocable: ids of which nothing is known can be revoked.
@@ -80,27 +85,54 @@ fn issuer() -> House {
     issuer
 }
 
-fn approved() -> Approved {
+pub(crate) fn approved() -> Approved {
     Approved {
         issuer: service(THEIRS),
         name: "them".to_owned(),
-        circle_key: b"their circle key".to_vec(),
+        circle_key: circle_key(1).spki_der(),
         hosts: vec!["https://one".to_owned()],
         ca_certificate_der: Vec::new(),
     }
 }
 
-fn follower() -> House {
+pub(crate) fn follower() -> House {
     let mut follower = House::of(OURS);
-    let approve = ApproveMember { approved: approved(), invite: None };
+    let approve = ApproveMember { approved: approved(), invite: None, mutual: true };
     assert_eq!(follower.apply(Actor::Operator, Action::ApproveMember(Box::new(approve))), Outcome::Done);
     follower
 }
 
-fn step(follower: &mut House, step: FollowStep) -> Outcome {
+/// The keys that a step tells, taken apart as the edge does it: a certificate here is a text with the key's label.
+fn told_keys(step: &FollowStep) -> Vec<ToldKey> {
+    let (FollowStep::Entries { entries, .. } | FollowStep::Page { entries, .. }) = step else {
+        return Vec::new();
+    };
+    let entries = FeedEntry::read_all(entries).unwrap_or_default();
+    let certificates = entries.iter().filter_map(|entry| match entry {
+        FeedEntry::KeyShown { certificate } => {
+            std::str::from_utf8(certificate).ok()?.strip_prefix("certificate ")
+        }
+        _ => None,
+    });
+    certificates.map(told_key).collect()
+}
+
+fn told_key(label: &str) -> ToldKey {
+    ToldKey {
+        kid: kid(label),
+        algorithm: Algorithm::EdDsa,
+        spki_der: format!("public key {}", label.split('/').next_back().unwrap()).into_bytes(),
+        common_name: THEIRS.to_owned(),
+        not_after: "7000-01-01".to_owned(),
+        file_name: format!("them-{label}.crt"),
+    }
+}
+
+pub(crate) fn step(follower: &mut House, step: FollowStep) -> Outcome {
     let issuer = service(THEIRS);
     let member = follower.state.member(&issuer).unwrap().since_index;
-    follower.apply(Actor::System, Action::FollowFeed(Box::new(FollowFeed { member, issuer, step })))
+    let keys = told_keys(&step);
+    follower.apply(Actor::System, Action::FollowFeed(Box::new(FollowFeed { member, issuer, step, keys })))
 }
 
 fn progress(follower: &House) -> Progress {
@@ -108,7 +140,7 @@ fn progress(follower: &House) -> Progress {
 }
 
 /// Follows to the end, by the list where the chain doesn't lead on.
-fn follow(follower: &mut House, issuer: &State) {
+pub(crate) fn follow(follower: &mut House, issuer: &State) {
     loop {
         let (cursor, from) = match progress(follower) {
             Progress::Following { at } => match issuer.feed_after(&at) {
@@ -136,7 +168,7 @@ fn theirs(follower: &State) -> BTreeSet<Vec<u8>> {
     follower.followed_entries(&service(THEIRS)).map(|entry| entry.to_bytes()).collect()
 }
 
-fn restored(state: &State) -> State {
+pub(crate) fn restored(state: &State) -> State {
     let mut bytes = Vec::new();
     state.encode_snapshot(&mut bytes).unwrap();
     let restored = State::decode_snapshot(&mut bytes.as_slice()).unwrap();
@@ -223,15 +255,17 @@ fn what_does_not_go_on_from_there_is_refused() {
         FollowStep::Page { cursor: b"x".to_vec(), from: elsewhere, entries: Vec::new(), next: Vec::new() };
     assert_eq!(step(&mut follower, page).refusal().cloned(), moved);
     // What was read under an earlier approval counts no more.
-    let stale = FollowFeed { member: 1, issuer: service(THEIRS), step: FollowStep::Contact };
+    let stale =
+        FollowFeed { keys: Vec::new(), member: 1, issuer: service(THEIRS), step: FollowStep::Contact };
     let refused = follower.apply(Actor::System, Action::FollowFeed(Box::new(stale)));
     assert_eq!(refused.refusal(), Some(&Refusal::MemberUnknown { issuer: service(THEIRS) }));
-    let by_hand = FollowFeed { member: 2, issuer: service(THEIRS), step: FollowStep::Contact };
+    let by_hand =
+        FollowFeed { keys: Vec::new(), member: 2, issuer: service(THEIRS), step: FollowStep::Contact };
     let admin = Actor::User { name: name("admin") };
     assert!(follower.apply(admin, Action::FollowFeed(Box::new(by_hand))).refusal().is_some());
 }
 
-fn trust(follower: &mut House) {
+pub(crate) fn trust(follower: &mut House) {
     let trust = TrustIssuer {
         kid: kid("k1"),
         algorithm: Algorithm::EdDsa,
@@ -297,12 +331,13 @@ fn a_foreign_revocable_token_is_good_while_its_issuer_is_followed_and_has_not_re
     step(&mut follower, FollowStep::Entries { at: page, to, entries: tainted[0].to_bytes() });
     assert_eq!(judge(&follower, &later), Judgement::Revoked(Revocation::KeyTainted { key: kid("theirs") }));
     // Approving anew brings nothing back to life.
-    let approve = ApproveMember { approved: approved(), invite: None };
+    let approve = ApproveMember { approved: approved(), invite: None, mutual: true };
     follower.apply(Actor::Operator, Action::ApproveMember(Box::new(approve)));
     assert_eq!(judge(&follower, &ends), Judgement::Revoked(Revocation::KeyTainted { key: kid("theirs") }));
     let dismiss = DismissMember { issuer: service(THEIRS) };
     follower.apply(Actor::Operator, Action::DismissMember(dismiss));
-    assert_eq!(judge(&follower, &lives), unknown);
+    let distrusted = Judgement::Distrusted { kid: kid("theirs") };
+    assert_eq!(judge(&follower, &lives), distrusted, "the leak took its certificate away");
 }
 
 #[test]
@@ -352,12 +387,14 @@ fn a_feed_that_is_too_large_or_contradicts_itself_makes_revocable_tokens_count_a
     step(&mut follower, fault(false));
     step(&mut follower, fault(false));
     let member = follower.state.member(&service(THEIRS)).unwrap();
-    assert_eq!((member.faults.len(), member.faults[0].evidence.len()), (1, 1_024));
+    let forks: Vec<usize> =
+        member.faults.iter().filter(|one| one.code == "fork").map(|one| one.evidence.len()).collect();
+    assert_eq!(forks, [1_024]);
     assert!(matches!(judge(&follower, &token), Judgement::Good { .. }), "anybody may have sent that");
     step(&mut follower, fault(true));
     assert!(unknown(judge(&follower, &token)));
     assert!(step(&mut follower, FollowStep::Contact).refusal().is_some(), "only a person mends that");
-    let approve = ApproveMember { approved: approved(), invite: None };
+    let approve = ApproveMember { approved: approved(), invite: None, mutual: true };
     follower.apply(Actor::Operator, Action::ApproveMember(Box::new(approve)));
     assert!(matches!(judge(&follower, &token), Judgement::Good { .. }));
 }

@@ -44,7 +44,11 @@ pub(crate) fn service(text: &str) -> ServiceId {
 }
 
 pub(crate) fn sealed(label: &str) -> Sealed {
-    Sealed { nonce: [7; 24], ciphertext: label.as_bytes().to_vec() }
+    sealed_under(label, [9; 32])
+}
+
+pub(crate) fn sealed_under(label: &str, under: [u8; 32]) -> Sealed {
+    Sealed { under, nonce: hash(label)[..24].try_into().unwrap(), ciphertext: label.as_bytes().to_vec() }
 }
 
 /// A signing key of that label, on its own public key or on that of another label.
@@ -54,7 +58,7 @@ pub(crate) fn new_key(label: &str, public_key: &str, origin: KeyOrigin) -> NewKe
         algorithm: Algorithm::EdDsa,
         certificate_der: format!("certificate {label}").into_bytes(),
         spki_der: format!("public key {public_key}").into_bytes(),
-        private_key: sealed(label),
+        private_key: sealed(&format!("private key {label}")),
         origin,
     }
 }
@@ -79,6 +83,7 @@ pub(crate) fn bootstrap() -> Bootstrap {
         },
         founder: node("n1", 1),
         config: Config::default(),
+        feature_level: 1,
     }
 }
 
@@ -112,11 +117,19 @@ pub(crate) struct House {
     pub(crate) held: BTreeMap<String, Held>,
     /// Texts that stand for labels in what is printed.
     pub(crate) labels: Vec<(String, String)>,
+    /// The labels of the master keys that were spoken of.
+    pub(crate) master_keys: Vec<String>,
 }
 
 impl House {
     pub(crate) fn empty() -> Self {
-        Self { state: State::new(), now_ms: START_MS, held: BTreeMap::new(), labels: Vec::new() }
+        Self {
+            state: State::new(),
+            now_ms: START_MS,
+            held: BTreeMap::new(),
+            labels: Vec::new(),
+            master_keys: Vec::new(),
+        }
     }
 
     pub(crate) fn new() -> Self {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod feed;
+mod feed_keys;
 mod heir;
 mod house;
 mod many;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use circlet_authority::{
     Action, Actor, Generation, IssueToken, Outcome, Purge, RevokeTarget, RevokeToken, Revoked, State,
-    TokenFilter, TokenOrder, limits::CASCADE_STEP_ENTRIES_MAX,
+    TokenFilter, TokenOrder,
+    limits::{CASCADE_STEP_ENTRIES_MAX, FEED_WINDOW_ENTRIES_MAX},
 };
-use circlet_token::{Audience, Lifetime, Scope, Subject, TokenId};
+use circlet_token::{Audience, Lifetime, Scope, Subject, TokenId, feed::FeedEntry};
 
 use crate::house::{House, OURS, hash, name, service, token_id};
 
@@ -122,4 +123,28 @@ fn pages(state: &State, filter: &TokenFilter, order: TokenOrder, descending: boo
             return ids;
         }
     }
+}
+
+/// Whoever followed and was away for longer than the feed keeps its entries one by one is told so, and finds all in the list.
+#[test]
+fn a_feed_that_went_on_for_long_is_read_from_its_list() {
+    let mut house = with_descendants(FEED_WINDOW_ENTRIES_MAX);
+    let begun = house.state.feed_end();
+    assert!(revoke_root(&mut house).descendants.more);
+    let later = house.state.feed_end();
+    assert!(house.state.feed_after(&begun).is_some(), "the window reaches back");
+    assert!(!revoke_root(&mut house).descendants.more);
+    assert!(house.state.feed_after(&begun).is_none(), "not any more");
+    assert!(house.state.feed_after(&later).is_some());
+    let (mut ids, mut cursor) = (BTreeSet::new(), Vec::new());
+    loop {
+        let page = house.state.feed_page(&cursor).expect("a cursor of ours");
+        ids.extend(FeedEntry::read_all(&page.entries).expect("entries").iter().map(FeedEntry::to_bytes));
+        cursor = page.next;
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(ids.len(), house.state.revoked_count());
+    assert!(ids.len() > FEED_WINDOW_ENTRIES_MAX);
 }

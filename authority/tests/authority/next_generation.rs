@@ -22,7 +22,7 @@ pub(crate) fn next(label: &str, service_id: &str, now_ms: u64) -> NextGeneration
         key: new_key(label, label, KeyOrigin::Made),
         cluster_ca: ClusterCa { certificate_der: b"new ca".to_vec(), private_key: sealed("new ca key") },
         refresh_secret: sealed("new refresh secret"),
-        master_key_fingerprint: [8; 32],
+        master_key_fingerprint: [9; 32],
         founder: node("n9", 0),
     }
 }
@@ -120,6 +120,7 @@ proptest! {
             client_url: String::new(),
             public_key: hash("late"),
             votes: true,
+            supports: 1,
         };
         let joined = refused(&restored, Actor::System, Action::AdmitNode(Box::new(admit)));
         prop_assert_eq!(joined, Some(Refusal::JoinTokenUnknown));

@@ -370,6 +370,7 @@ impl World {
             client_url: String::new(),
             public_key: hash(&format!("node {node}")),
             votes: true,
+            supports: 1,
         }))
     }
 

@@ -2,15 +2,16 @@
 
 mod circle;
 mod keys;
+mod secrets;
 mod watermarks;
 
 use std::{collections::BTreeSet, error::Error};
 
 use circlet_authority::{
-    Action, Actor, AdmitByKey, AdmitNode, DeleteGroup, DeleteUser, DistrustIssuer, Generation, Group,
-    IssueRequest, IssueToken, Judgement, MintJoinToken, NoteUse, Outcome, PasswordChange, PresentedToken,
-    Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeTarget, RevokeToken, SetConfig,
-    TokenClass, TokenFilter, TokenOrder, UserStatus,
+    Action, Actor, AdmitByKey, AdmitNode, DeleteGroup, DeleteUser, DistrustIssuer, FeatureLevel, Generation,
+    Group, IssueRequest, IssueToken, Judgement, MintJoinToken, NoteUse, Outcome, PasswordChange,
+    PresentedToken, Purge, PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, RevokeTarget,
+    RevokeToken, SetConfig, TokenClass, TokenFilter, TokenOrder, UserStatus,
 };
 use circlet_token::{Audience, Claims, Lifetime, Scope, Subject};
 use goldenscript::{ArgumentConsumer, Command};
@@ -87,10 +88,24 @@ impl House {
             }
             "join" => self.join(args),
             "members" => self.members(args),
+            "supports" => {
+                let (node, level) = (next(args)?.parse()?, next(args)?.parse()?);
+                self.act(args, Action::FeatureLevel(FeatureLevel::Support { node, level }))
+            }
+            "raise" => {
+                let to = next(args)?.parse()?;
+                self.act(args, Action::FeatureLevel(FeatureLevel::Raise { to }))
+            }
+            "level" => Ok(self.level()),
             "purge" => self.purge(args),
             "list" => self.list(args),
             "use" => self.note_use(args),
             "used" => Ok(self.used(next(args)?)),
+            "announce" | "hold" | "reseal" | "switch" => self.turn_master_key(&command.name, args),
+            "lost" => self.declare_lost(args),
+            "replace-secrets" => self.replace_secrets(args),
+            "replace-ca" => self.replace_ca(args),
+            "secrets" => Ok(self.secrets()),
             "holds" => Ok(self.holds()),
             "keys" => Ok(self.keys()),
             other => Err(format!("no such word: {other}").into()),
@@ -346,17 +361,25 @@ impl House {
     fn join(&mut self, args: &mut ArgumentConsumer<'_>) -> Said {
         let record = node(next(args)?, 0);
         let public_key = args.take_key("key").map_or(record.public_key, hash);
+        let supports = args.take_key("supports").map_or(Ok(1), str::parse)?;
         let (name, peer_address, client_url) = (record.name, record.peer_address, record.client_url);
         let action = if let Some(secret) = args.next_pos() {
             let join_token = hash(secret);
-            let admit = AdmitNode { join_token, name, peer_address, client_url, public_key, votes: true };
+            let admit =
+                AdmitNode { join_token, name, peer_address, client_url, public_key, votes: true, supports };
             Action::AdmitNode(Box::new(admit))
         } else {
-            let admit = AdmitByKey { name, peer_address, client_url, public_key, votes: true };
+            let admit = AdmitByKey { name, peer_address, client_url, public_key, votes: true, supports };
             Action::AdmitByKey(Box::new(admit))
         };
         let outcome = self.apply(Actor::System, action);
         Ok(tell(&outcome))
+    }
+
+    /// The feature level, and what each node supports.
+    fn level(&self) -> String {
+        let nodes = self.state.nodes().map(|node| format!("{}:{}", node.record.name, node.supports));
+        format!("{} of {}", self.state.feature_level(), nodes.collect::<Vec<_>>().join(" "))
     }
 
     /// `members n1:1 n2:5 voters=1,5`

@@ -3,16 +3,17 @@
 
 mod circle;
 mod refusals;
+mod secrets;
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use circlet_authority::{
     Action, Actor, AdmitByKey, AdmitNode, Command, DeleteGroup, DeleteUser, Descendants, DistrustIssuer,
-    Generation, Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits, KeyOrigin,
-    MintJoinToken, NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup, PutMode,
-    PutUser, RefreshOverrides, RefreshToken, Refusal, ReplaceCa, RevokeBefore, RevokeNote, RevokeTarget,
-    RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord, TrustIssuer,
-    UserStatus, Whom,
+    FeatureLevel, Generation, Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits,
+    KeyOrigin, MintJoinToken, NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup,
+    PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, ReplaceCa, RevokeBefore, RevokeNote,
+    RevokeTarget, RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord,
+    TrustIssuer, UserStatus, Whom,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, Subject};
 
@@ -167,6 +168,7 @@ fn trust() -> TrustIssuer {
             groups: Some([("g".to_owned(), "h".to_owned())].into()),
             max_lifetime: Some(Lifetime::from_secs(600)),
             audiences: Some(["jfrt@*".to_owned()].into()),
+            revoke: true,
         },
         file_name: "them.crt".to_owned(),
     }
@@ -186,12 +188,13 @@ fn admit() -> AdmitNode {
         client_url: record.client_url,
         public_key: record.public_key,
         votes: true,
+        supports: 2,
     }
 }
 
 fn admit_by_key() -> AdmitByKey {
     let AdmitNode { name, peer_address, client_url, public_key, .. } = admit();
-    AdmitByKey { name, peer_address, client_url, public_key, votes: true }
+    AdmitByKey { name, peer_address, client_url, public_key, votes: true, supports: 2 }
 }
 
 fn replace_ca() -> ReplaceCa {
@@ -257,6 +260,12 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("rotate-key-retire", rotate(RotateKey::Retire { kid: kid("k1"), vouched: true })),
     ];
     all.extend(circle::actions());
+    all.extend(secrets::actions());
+    let level = |change| Action::FeatureLevel(change);
+    all.extend([
+        ("feature-level-support", level(FeatureLevel::Support { node: 7, level: 2 })),
+        ("feature-level-raise", level(FeatureLevel::Raise { to: 2 })),
+    ]);
     all
 }
 
@@ -294,7 +303,7 @@ fn every_action_and_actor_keeps_its_bytes() {
         names.insert(command.action.name());
         rows.push((label.to_owned(), bytes));
     }
-    assert_eq!(names.len(), 25, "an action has no vector");
+    assert_eq!(names.len(), 33, "an action has no vector");
     frozen("commands.hex", &rows);
 }
 
@@ -419,6 +428,7 @@ fn furnished() -> House {
     house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target, cascade: false })));
     let target = RevokeTarget::Id(token_id("one"));
     house.apply(admin(), Action::RevokeToken(Box::new(RevokeToken { target, cascade: false })));
+    secrets::happen(&mut house);
     house
 }
 
@@ -439,7 +449,8 @@ fn a_snapshot_keeps_its_bytes() {
             ("next-generation".to_owned(), restored),
         ],
     );
-    let known = (1..=17).filter(|tag| !(12..=13).contains(tag)).chain([60, 61]).chain(70..=75);
+    let known =
+        (1..=17).filter(|tag| !(12..=13).contains(tag)).chain([50, 60, 61]).chain(70..=75).chain(120..=122);
     assert_eq!(tags.into_iter().collect::<Vec<u8>>(), known.collect::<Vec<u8>>());
     // A node that starts from it goes on as one that has been there all along.
     let mut restored = State::decode_snapshot(&mut bytes.as_slice()).unwrap();

@@ -5,8 +5,9 @@
 //! `fdatasync` on sled's one data file, and creating it by `fsync` of its folders.
 //!
 //! A leaf of sled's tree that outgrows a quarter of a segment goes to a file of its own, which sled syncs
-//! never. A leaf holds up to 17 entries, so the segment is sized such that leaves of the largest entries
-//! ([`VALUE_BYTES_MAX`]) stay inside the data file.
+//! never. A leaf holds up to 17 records, so a record is small enough ([`VALUE_BYTES_MAX`]) that leaves of the
+//! largest ones stay inside the data file. Larger segments would take larger records, but sled holds a few whole
+//! segments in memory.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -24,12 +25,12 @@ use super::{Batch, Change, Done, Engine, Visit};
 use crate::damage::Damage;
 
 /// Part of the format: a store opens only with the size it was made with.
-const SEGMENT_BYTES: usize = 8 << 20;
+const SEGMENT_BYTES: usize = 512 << 10;
 /// The largest value that can never end up outside the data file: 20 of them make less than a quarter segment.
-pub const VALUE_BYTES_MAX: usize = 96 << 10;
-/// Free space that a round of writes needs beside its own size: sled grows its file by segments, and begins a second one
-/// while the first is being finished.
-const ROOM_BYTES: u64 = 2 * SEGMENT_BYTES as u64;
+pub const VALUE_BYTES_MAX: usize = 6 << 10;
+/// Free space that a round of writes needs beside its own size: sled grows its file by segments, and writes a leaf anew
+/// for every few records in it.
+const ROOM_BYTES: u64 = 16 << 20;
 /// Memory that sled may use for pages.
 const CACHE_BYTES: u64 = 16 << 20;
 /// sled's data file inside its folder.

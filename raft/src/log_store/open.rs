@@ -3,8 +3,9 @@
 use std::io;
 use std::ops::ControlFlow;
 
+use super::parts::Joiner;
 use super::record::{
-    COMMITTED, Entry, FORMAT, FORMAT_MARK, LogId, PURGED, Stored, VOTE, decode, entry_key, index_of,
+    COMMITTED, Entry, FORMAT, FORMAT_MARK, LogId, PURGED, Stored, VOTE, decode, entry_key, part_of,
 };
 use super::tail::Tail;
 use crate::damage::Damage;
@@ -37,41 +38,48 @@ pub(super) fn load(engine: &dyn Engine) -> io::Result<Tail> {
 fn load_entries(engine: &dyn Engine, tail: &mut Tail) -> io::Result<Option<String>> {
     let mut wrong = None;
     let mut first = None;
+    let mut joiner = Joiner::default();
     engine.scan(&entry_key(0), &entry_key(u64::MAX), &mut |key, value| {
-        let index = index_of(key);
-        first = first.or(index);
-        if index.is_some_and(|index| index < tail.start()) {
+        let place = part_of(key);
+        first = first.or(place.map(|(index, _)| index));
+        if let Some((index, part)) = place
+            && index < tail.start()
+        {
             // Purged, and not removed yet.
+            tail.long.note_part(index, part);
             return ControlFlow::Continue(());
         }
-        match check(key, value, tail.end, tail.last) {
-            Ok(entry) => {
-                tail.push(entry, value.len());
-                tail.made_durable(tail.end, value.len());
-                ControlFlow::Continue(())
+        match next(&mut joiner, (key, value), tail.end, tail.last) {
+            Ok(Some((entry, bytes))) => {
+                tail.push(entry, bytes);
+                tail.made_durable(tail.end, bytes);
             }
-            Err(what) => {
-                wrong = Some(what);
-                ControlFlow::Break(())
-            }
+            Ok(None) => {}
+            Err(what) => wrong = Some(what),
         }
+        if wrong.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     tail.sweep_from(first.unwrap_or(tail.start()));
-    Ok(wrong)
+    Ok(wrong.or_else(|| joiner.finish().err()))
 }
 
-/// Checks one record of the log: its index must be `expected`, its term not below the previous one's.
-pub(super) fn check(
-    key: &[u8],
-    value: &[u8],
+/// Takes the next record of the log. Returns the entry that it completes with its size, or what is wrong with it.
+pub(super) fn next(
+    joiner: &mut Joiner,
+    (key, value): (&[u8], &[u8]),
     expected: u64,
     previous: Option<LogId>,
-) -> Result<Entry, String> {
-    let index = index_of(key).ok_or_else(|| format!("a key that is no entry's: {key:02x?}"))?;
+) -> Result<Option<(Entry, usize)>, String> {
+    let Some((index, record)) = joiner.take(key, value)? else { return Ok(None) };
+    Ok(Some((check(index, &record, expected, previous)?, record.len())))
+}
+
+/// Checks one entry of the log: its index must be `expected`, its term not below the previous one's.
+fn check(index: u64, record: &[u8], expected: u64, previous: Option<LogId>) -> Result<Entry, String> {
     if index != expected {
         return Err(format!("entry {index} where {expected} should be"));
     }
-    let entry: Entry = decode(key, value).map_err(|what| format!("entry {index}: {what}"))?;
+    let entry: Entry = decode(&entry_key(index), record).map_err(|what| format!("entry {index}: {what}"))?;
     if entry.log_id.index() != index {
         return Err(format!("entry {index} says that it is {}", entry.log_id.index()));
     }

@@ -1,10 +1,12 @@
 //! What the log looks like on disk. Frozen: a change of layout is a new version beside the old one.
 //!
 //! ```text
-//! key    'l' index(u64, big endian)      an entry
-//!        'm' name                        vote, purged, committed, format
+//! key    'l' index(u64, big endian)                       an entry, or its first part
+//!        'l' index(u64, big endian) part(u16, big endian) its further parts, from 1 on
+//!        'm' name                                         vote, purged, committed, format
 //! value  version(u8) crc32(u32, little endian, over key, version and payload) payload(bincode)
 //! ```
+//! Of an entry in parts (`log_store/parts.rs`) the values together are such a value, under the key of the first.
 //! The checksum covers the key, so a record that strayed to another key fails it, and so does one of zeros.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +42,7 @@ pub(crate) const COMMITTED: &[u8] = b"mcommitted";
 /// Written once, when the store is made; that it is missing later means that the store lost everything.
 pub(crate) const FORMAT: &[u8] = b"mformat";
 /// The value of [`FORMAT`].
-pub(crate) const FORMAT_MARK: &[u8] = b"circlet log 1";
+pub(crate) const FORMAT_MARK: &[u8] = b"circlet log 2";
 
 /// The key of the entry at `index`.
 pub(crate) fn entry_key(index: u64) -> [u8; 9] {
@@ -49,11 +51,22 @@ pub(crate) fn entry_key(index: u64) -> [u8; 9] {
     key
 }
 
-/// The index that an entry's key names.
-pub(crate) fn index_of(key: &[u8]) -> Option<u64> {
-    let (first, rest) = key.split_first()?;
-    (*first == b'l').then_some(())?;
-    Some(u64::from_be_bytes(rest.try_into().ok()?))
+/// The key of a further part of the entry at `index`.
+pub(crate) fn part_key(index: u64, part: u16) -> [u8; 11] {
+    let mut key = [0; 11];
+    key[..9].copy_from_slice(&entry_key(index));
+    key[9..].copy_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// The index that an entry's key names, and which part of it; the first is 0.
+pub(crate) fn part_of(key: &[u8]) -> Option<(u64, u16)> {
+    let (index, part) = key.strip_prefix(b"l")?.split_first_chunk()?;
+    let part = match part {
+        [] => 0,
+        part => Some(u16::from_be_bytes(part.try_into().ok()?)).filter(|part| *part > 0)?,
+    };
+    Some((u64::from_be_bytes(*index), part))
 }
 
 #[derive(Clone, Copy, Encode, Decode)]
@@ -311,8 +324,12 @@ mod tests {
     fn entries_come_back_as_they_went_in() {
         for entry in entries() {
             let key = entry_key(entry.log_id.index());
-            assert_eq!(index_of(&key), Some(entry.log_id.index()));
+            assert_eq!(part_of(&key), Some((entry.log_id.index(), 0)));
+            assert_eq!(part_of(&part_key(entry.log_id.index(), 258)), Some((entry.log_id.index(), 258)));
             assert_eq!(decode::<Entry>(&key, &encode(&key, &entry)).unwrap(), entry);
+        }
+        for stray in [b"l".as_slice(), b"lindex", &part_key(7, 0), b"mvote8bytes", &[b'l'; 10]] {
+            assert_eq!(part_of(stray), None, "{stray:02x?}");
         }
         let vote = Vote { leader_id: LeaderId { term: 3, voted_for: 9 }, committed: true };
         assert_eq!(decode::<Vote>(VOTE, &encode(VOTE, &vote)).unwrap(), vote);

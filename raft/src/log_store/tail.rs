@@ -4,9 +4,10 @@
 //! leaves only when it is durable, and then only when newer ones need the room.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 
+use super::parts::LongEntries;
 use super::record::{Entry, LogId, Vote};
+use crate::engine::Batch;
 use crate::journal::Durable;
 
 /// Entries kept for replication and applying, beyond those that must be.
@@ -40,6 +41,8 @@ pub(super) struct Tail {
     /// Counts truncations, so that a reader notices one.
     pub(super) truncations: u64,
     sizes: BTreeMap<u64, u64>,
+    /// Entries that lie in the engine in parts, purged ones included.
+    pub(super) long: LongEntries,
 }
 
 impl Tail {
@@ -72,6 +75,7 @@ impl Tail {
         *self.sizes.entry(index / BLOCK).or_default() += bytes as u64;
         self.queued_bytes += bytes;
         self.cached_bytes += bytes;
+        self.long.note(index, bytes);
         self.cached.push_back((entry, bytes));
     }
 
@@ -120,12 +124,12 @@ impl Tail {
         (self.swept_to, self.sweep_end) = (first, self.start());
     }
 
-    /// The next purged indexes to remove from the engine, up to `most`.
-    pub(super) fn sweep(&mut self, most: u64) -> Range<u64> {
+    /// Has the next purged entries removed from the engine, up to `most`.
+    pub(super) fn sweep_into(&mut self, batch: &mut Batch, most: u64) {
         let from = self.swept_to;
         let to = self.sweep_end.min(from.saturating_add(most)).max(from);
         self.swept_to = if to >= self.sweep_end { self.start().max(to) } else { to };
-        from..to
+        self.long.remove(batch, from..to);
     }
 
     /// Notes that entries from `from` on aren't durable any more, once a truncation is.

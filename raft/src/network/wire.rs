@@ -13,6 +13,7 @@ use tokio_util::bytes::Bytes;
 use crate::network::Lane;
 use crate::network::acknowledged::Standing;
 use crate::sources::SourceId;
+use crate::trace::Trace;
 use crate::types::{NodeId, Peer, Types};
 
 /// The version of everything in this file.
@@ -84,6 +85,14 @@ pub(crate) enum Ask<R: AsyncRuntime> {
     Clock,
     /// Who belongs to the cluster, confirmed by a quorum after this was received.
     Members,
+    /// Something beside the log.
+    Aside(#[serde(with = "crate::types::raw_bytes")] Vec<u8>),
+    /// As [`Ask::Propose`], with the trace of the request that it comes from; from feature level 2 on.
+    ProposeTraced {
+        #[serde(with = "crate::types::raw_bytes")]
+        command: Vec<u8>,
+        trace: Trace,
+    },
 }
 
 /// What they answer.
@@ -119,6 +128,8 @@ pub(crate) enum Said<R: AsyncRuntime> {
     /// The node itself is in trouble.
     Failed(String),
     Members(BTreeMap<NodeId, Peer>),
+    /// The answer to what was asked beside the log.
+    Aside(#[serde(with = "crate::types::raw_bytes")] Vec<u8>),
 }
 
 /// A change of the membership.

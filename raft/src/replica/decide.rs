@@ -6,6 +6,7 @@ use std::time::Duration;
 use openraft::AsyncRuntime;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft_rt::Select2;
+use tracing::Instrument;
 
 use crate::clock_watch::Circumstances;
 use crate::failure::ProposeError;
@@ -14,6 +15,7 @@ use crate::network::wire::{Ask, Said};
 use crate::replica::bad_disk::AGAIN_MS;
 use crate::replica::{Replica, lock};
 use crate::snapshot_file::FileMachine;
+use crate::trace::{Observed, Stage, TRACES_FROM_LEVEL, Trace};
 use crate::types::{Committed, Proposal};
 
 /// How long to wait for a leader to appear before asking again.
@@ -27,12 +29,29 @@ where
 {
     /// Has the cluster decide a command; returns when our own view holds it.
     pub async fn propose(&self, command: Vec<u8>) -> Result<Committed, ProposeError> {
+        self.propose_traced(command, None).await
+    }
+
+    /// The same, where the leader is told of the trace of the request behind it, once all nodes understand that.
+    pub async fn propose_traced(
+        &self,
+        command: Vec<u8>,
+        trace: Option<Trace>,
+    ) -> Result<Committed, ProposeError> {
         let max = self.settings.command_bytes_max;
         if command.len() > max {
             return Err(ProposeError::Refused(format!("{} bytes; at most {max} are allowed", command.len())));
         }
         let deadline = Duration::from_millis(self.settings.propose_timeout_ms);
-        let ask = || self.ask_leader(Ask::Propose(command.clone()), deadline);
+        let understood = M::feature_level(&self.board.load().view) >= TRACES_FROM_LEVEL;
+        let ask = || {
+            let command = command.clone();
+            let ask = match trace.filter(|_| understood) {
+                Some(trace) => Ask::ProposeTraced { command, trace },
+                None => Ask::Propose(command),
+            };
+            self.ask_leader(ask, deadline)
+        };
         let committed = until_taken::<R, _>(deadline, ask).await?;
         if self.defects.answer_unseen {
             return Ok(committed);
@@ -43,8 +62,15 @@ where
         }
     }
 
+    /// The leader's part, with a trace: its log lines name it, and whoever observes is told.
+    pub(super) async fn decide_traced(&self, command: Vec<u8>, trace: Trace) -> Said<R> {
+        let leads = self.leader() == Some(self.id);
+        let observed = Observed(self.observer.get().filter(|_| leads).map(|observer| observer.begins(trace)));
+        self.decide(command, observed).instrument(tracing::info_span!("proposal", trace_id = %trace)).await
+    }
+
     /// The leader's part.
-    pub(super) async fn decide(&self, command: Vec<u8>) -> Said<R> {
+    pub(super) async fn decide(&self, command: Vec<u8>, mut observed: Observed) -> Said<R> {
         let leader = self.leader();
         if leader != Some(self.id) {
             return Said::NotLeader(leader);
@@ -73,7 +99,12 @@ where
             Err(_) => return Said::Refused("applying the command panics".to_owned()),
         }
         drop(view);
-        self.write(Proposal { stamp_ms, command }).await
+        observed.reached(Stage::Stamped);
+        let said = self.write(Proposal { stamp_ms, command }).await;
+        if matches!(said, Said::Committed { .. }) {
+            observed.reached(Stage::Applied);
+        }
+        said
     }
 
     /// Hands over, since our clock may not stamp, to a voter whose clock may. Where nobody's may, as of two that disagree

@@ -14,6 +14,7 @@ pub(super) fn of(status: &Value) -> String {
     wrong.extend(lacks(status));
     wrong.extend(nodes.iter().flat_map(|node| of_node(node, status)));
     wrong.extend(problems(status));
+    wrong.extend(upgrade(status, nodes));
     if wrong.is_empty() { well(status, nodes) } else { wrong.join("\n") }
 }
 
@@ -82,6 +83,21 @@ fn of_node(node: &Value, status: &Value) -> Vec<String> {
         wrong.push(format!("CLOCK: that of {who} is {off} ms ahead of that of the node asked; see to chrony or systemd-timesyncd"));
     }
     wrong
+}
+
+/// Which nodes run an older version than others.
+fn upgrade(status: &Value, nodes: &[Value]) -> Option<String> {
+    let supports = |node: &Value| node["supports"].as_u64().unwrap_or(0);
+    let newest = nodes.iter().map(supports).max()?;
+    let older: Vec<&str> = nodes.iter().filter(|node| supports(node) < newest).map(name).collect();
+    (!older.is_empty()).then(|| {
+        format!(
+            "UPGRADE: the cluster writes at feature level {} until {} run the newer version, which supports {newest}; until \
+             then every node may go back to the older one",
+            status["feature_level"],
+            older.join(", "),
+        )
+    })
 }
 
 fn problems(status: &Value) -> Vec<String> {

@@ -1,33 +1,46 @@
-//! Verifying with nothing but root certificates: no server, and therefore no knowledge of revocations.
+//! Verifying with nothing but a folder: no server. Of certificates alone nothing can be known of revocations.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use circlet_token::{
-    AudienceRule, Check, KeySet, Parsed, PublicKey, Reject, ServiceId, Verified, verify as verify_token,
+    AudienceRule, Check, Parsed, Reject, Revocation, ServiceId, Verified, verify as verify_token,
 };
 use serde_json::{Value, json};
 
+use crate::cli::circle::folder::Folder;
 use crate::cli::failure::Failure;
-use crate::clock::Now;
+use crate::clock;
 
-/// A certificate file is never larger.
-const CERTIFICATE_BYTES_MAX: u64 = 64 * 1024;
-
-/// Judges a token by the certificates in a folder. Without an audience that rule is left out.
-pub(super) fn verify(token: &str, folder: &Path, audience: Option<&str>) -> Result<Value, Failure> {
-    let keys = keys_in(folder)?;
+/// Judges a token by the certificates in a folder, and by what was revoked if the folder `follows`. Without an audience that
+/// rule is left out. Says besides what is wrong with the folder's heads.
+pub(super) fn verify(
+    token: &str,
+    folder: &Path,
+    follows: bool,
+    audience: Option<&str>,
+) -> Result<(Value, Vec<String>), Failure> {
+    let (folder, now_ms) = (Folder(folder), clock::wall_ms());
     let parsed = Parsed::parse(token).map_err(|reject| rejected(&reject))?;
     let audience = audience
         .map(ServiceId::parse)
         .transpose()
         .map_err(|error| Failure::input("the audience is not a service id").because(error))?;
     let me = audience.as_ref().unwrap_or(&parsed.claims().issuer);
-    let mut check = Check::new(Now::at_least(0).secs(), me);
+    let mut check = Check::new(now_ms / 1_000, me);
     if audience.is_none() {
         check.audience_rule = AudienceRule::Ignore;
     }
-    let verified = verify_token(token, &keys, &check).map_err(|reject| rejected(&reject))?;
-    Ok(verdict(&verified))
+    if !follows {
+        let verified = verify_token(token, &folder.keys()?, &check).map_err(|reject| rejected(&reject))?;
+        return Ok((verdict(&verified, "not checked"), Vec::new()));
+    }
+    let (circle, said) = folder.circle(now_ms)?;
+    let verified = circle.verify(token, &check).map_err(|reject| {
+        let failure = rejected(&reject);
+        if said.is_empty() { failure } else { failure.because(said.join("; ")) }
+    })?;
+    let followed = circle.follower(&verified.claims.issuer).is_some_and(|known| known.known().is_some());
+    Ok((verdict(&verified, if followed { "checked" } else { "not checked" }), said))
 }
 
 fn rejected(reject: &Reject) -> Failure {
@@ -36,11 +49,15 @@ fn rejected(reject: &Reject) -> Failure {
         Reject::UnknownKey { .. } => {
             failure.hint("is the root certificate of the issuing cluster in the folder?")
         }
+        Reject::Revoked { why: Revocation::ForeignStale { .. } | Revocation::ForeignUnknown { .. } } => {
+            failure
+                .hint("`circlet circle pull DIR` fetches what was revoked since; --every 15 goes on doing so")
+        }
         _ => failure,
     }
 }
 
-fn verdict(verified: &Verified) -> Value {
+fn verdict(verified: &Verified, revocation: &str) -> Value {
     let claims = &verified.claims;
     let mut verdict = json!({
         "valid": true,
@@ -51,7 +68,7 @@ fn verdict(verified: &Verified) -> Value {
         "issued_at": claims.issued_at,
         "kid": verified.key.as_str(),
         "algorithm": verified.algorithm.as_str(),
-        "revocation": "not checked",
+        "revocation": revocation,
     });
     if let Some(expires_at) = claims.expires_at {
         verdict["expiry"] = json!(expires_at);
@@ -60,43 +77,6 @@ fn verdict(verified: &Verified) -> Value {
         verdict["token_id"] = json!(id.to_string());
     }
     verdict
-}
-
-/// The keys of all `*.crt` and `*.pem` files in a folder.
-fn keys_in(folder: &Path) -> Result<KeySet, Failure> {
-    let unreadable = |error| {
-        Failure::input(format!("cannot read the certificates in {}", folder.display())).because(error)
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|ending| ending == "crt" || ending == "pem") {
-            files.push(path);
-        }
-    }
-    // The same folder always gives the same first complaint.
-    files.sort();
-    let mut keys = KeySet::new();
-    for file in &files {
-        keys.insert(key_of(file)?)
-            .map_err(|conflict| Failure::input(format!("cannot use {}", file.display())).because(conflict))?;
-    }
-    if keys.is_empty() {
-        return Err(Failure::input(format!("no certificate (*.crt, *.pem) in {}", folder.display()))
-            .hint("put the root certificates there: etc/keys/root.crt of any node of each cluster"));
-    }
-    Ok(keys)
-}
-
-fn key_of(file: &PathBuf) -> Result<PublicKey, Failure> {
-    let unusable = || Failure::input(format!("cannot use {}", file.display()));
-    let size = std::fs::metadata(file).map_err(|error| unusable().because(error))?.len();
-    if size > CERTIFICATE_BYTES_MAX {
-        return Err(unusable()
-            .hint(format!("it has {size} bytes; a certificate has at most {CERTIFICATE_BYTES_MAX}")));
-    }
-    let bytes = std::fs::read(file).map_err(|error| unusable().because(error))?;
-    PublicKey::from_certificate(&bytes, None).map_err(|error| unusable().because(error))
 }
 
 #[cfg(test)]
@@ -140,10 +120,10 @@ mod tests {
     #[test]
     fn a_root_certificate_is_all_it_takes() {
         let (token, folder) = issued(60);
-        let verdict = verify(&token, folder.path(), Some(SERVICE)).expect("a good token");
+        let verdict = verify(&token, folder.path(), false, Some(SERVICE)).expect("a good token").0;
         assert_eq!(verdict["subject"], format!("{SERVICE}/users/alice"));
         assert_eq!(verdict["revocation"], "not checked");
-        let elsewhere = verify(&token, folder.path(), Some("jfrt@01jd5y0000000000000000000b"));
+        let elsewhere = verify(&token, folder.path(), false, Some("jfrt@01jd5y0000000000000000000b"));
         assert!(elsewhere.expect_err("another audience").message.contains("audience"));
     }
 
@@ -151,9 +131,9 @@ mod tests {
     fn a_stranger_is_refused_and_so_is_an_empty_folder() {
         let (token, _folder) = issued(60);
         let (_, strangers) = issued(60);
-        let failure = verify(&token, strangers.path(), None).expect_err("another cluster's token");
+        let failure = verify(&token, strangers.path(), false, None).expect_err("another cluster's token");
         assert_eq!(failure.fault, Fault::Input);
         let empty = tempfile::tempdir().expect("a folder");
-        assert!(verify(&token, empty.path(), None).expect_err("no certificate").hint.is_some());
+        assert!(verify(&token, empty.path(), false, None).expect_err("no certificate").hint.is_some());
     }
 }

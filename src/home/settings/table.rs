@@ -63,6 +63,7 @@ pub(super) struct Raw {
     pub(super) raft: circlet_raft::Settings,
     pub(super) log_level: String,
     pub(super) log_format: LogFormat,
+    pub(super) tracing: crate::trace::Settings,
 }
 
 impl Default for Raw {
@@ -89,6 +90,7 @@ impl Default for Raw {
             raft: circlet_raft::Settings::default(),
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
+            tracing: crate::trace::Settings { endpoint: None, sample_percent: 100 },
         }
     }
 }
@@ -174,4 +176,8 @@ settings! {
         raw, v => raw.log_level = text(v)?;
     "log.format", "text", "How log lines look: text or json.",
         raw, v => raw.log_format = log_format(v)?;
+    "tracing.otlp-endpoint", "none", "Where spans are sent, as the URL of an OpenTelemetry collector (OTLP over HTTP, JSON) without /v1/traces.",
+        raw, v => raw.tracing.endpoint = Some(url(v)?);
+    "tracing.sample-percent", "100", "Of a hundred traces that begin here, so many are sent; a client's trace is sent if the client says so.",
+        raw, v => raw.tracing.sample_percent = count(v, 100)?;
 }

@@ -3,6 +3,7 @@
 mod circle;
 mod recovery;
 mod system;
+mod turnover;
 
 use serde_json::{Map, Value, json};
 
@@ -36,6 +37,7 @@ pub(super) fn all() -> Value {
         .chain(node())
         .chain(system::all())
         .chain(recovery::all())
+        .chain(turnover::all())
     {
         schemas.insert(name.to_owned(), schema);
     }
@@ -344,13 +346,13 @@ fn own() -> Vec<(&'static str, Value)> {
         ),
         ("max_lifetime", or_null("integer"), Maybe),
         ("audiences", json!({"type": ["array", "null"], "items": {"type": "string"}}), Maybe),
+        ("revoke", flag(), Maybe),
     ]);
     let issuer_texts = ["name", "service_id", "kid", "algorithm", "common_name", "not_after"];
-    let issuer = issuer_texts.map(|name| (name, text(), Always)).into_iter().chain([(
-        "limits",
-        limits.clone(),
-        Always,
-    )]);
+    let issuer = issuer_texts
+        .map(|name| (name, text(), Always))
+        .into_iter()
+        .chain([("by_feed", flag(), Always), ("limits", limits.clone(), Always)]);
     vec![
         ("Anything", json!({"type": "object"})),
         (
@@ -428,7 +430,11 @@ fn keys() -> Vec<(&'static str, Value)> {
         ["kid", "state", "algorithm", "origin", "since", "certificate"].map(|name| (name, text(), Always));
     let wholes = ["age", "recorded_tokens"].map(|name| (name, whole(), Always));
     let perhaps = ["common_name", "not_after", "waits"].map(|name| (name, or_null("string"), Always));
-    let key = texts.into_iter().chain(wholes).chain(perhaps).chain([("unconfirmed", list(&text()), Always)]);
+    let key = texts
+        .into_iter()
+        .chain(wholes)
+        .chain(perhaps)
+        .chain([("unconfirmed", list(&text()), Always), ("unaware", list(&text()), Always)]);
     vec![
         ("Key", object(key)),
         ("Keys", object([("keys", list(&reference("Key")), Always)])),
@@ -468,11 +474,15 @@ fn node() -> Vec<(&'static str, Value)> {
             object([
                 ("service_id", or_null("string"), Always),
                 ("generation", whole(), Always),
+                ("feature_level", whole(), Always),
                 ("node", whole(), Always),
                 ("role", text(), Always),
                 ("leader", or_null("integer"), Always),
                 ("view_age_ms", or_null("integer"), Always),
                 ("ca_expires", or_null("integer"), Always),
+                ("master_key", or_null("string"), Always),
+                ("next_master_key", json!({"type": ["object", "null"]}), Always),
+                ("lost", list(&json!({"type": "object"})), Always),
                 ("nodes", list(&json!({"type": "object"})), Always),
                 ("problems", list(&json!({"type": "object"})), Always),
             ]),

@@ -48,7 +48,7 @@ impl Pair {
 }
 
 fn sealed() -> Sealed {
-    Sealed { nonce: [0; 24], ciphertext: vec![1] }
+    Sealed { under: [0; 32], nonce: [0; 24], ciphertext: vec![1] }
 }
 
 /// A cluster that signs with `first`.
@@ -86,6 +86,7 @@ impl Here {
                 public_key: [0; 32],
             },
             config: Config::default(),
+            feature_level: 1,
         };
         let mut here = Self { state: State::new(), first };
         here.apply(Action::Bootstrap(Box::new(bootstrap)));

@@ -33,7 +33,7 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let own = certificate("00000000000000000000000own");
-        let sealed = || Sealed { nonce: [0; 24], ciphertext: Vec::new() };
+        let sealed = || Sealed { under: [0; 32], nonce: [0; 24], ciphertext: Vec::new() };
         let bootstrap = Bootstrap {
             service_id: ServiceId::parse("jfrt@00000000000000000000000own").unwrap(),
             generation: 1,
@@ -59,6 +59,7 @@ impl Case {
                 public_key: [0; 32],
             },
             config: Config::default(),
+            feature_level: 1,
         };
         let mut case = Self {
             state: State::new(),
@@ -322,7 +323,13 @@ fn a_renewed_certificate_may_do_no_more_than_the_one_before() {
         |names: &[&str]| Some(names.iter().map(|&name| (name.to_owned(), name.to_owned())).collect());
     let audiences = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect());
     let hours = |hours: u64| Some(Lifetime::from_secs(hours * 3600));
-    let limits = |groups, max_lifetime| IssuerLimits { admin: true, groups, max_lifetime, audiences: None };
+    let limits = |groups, max_lifetime| IssuerLimits {
+        admin: true,
+        groups,
+        max_lifetime,
+        audiences: None,
+        revoke: true,
+    };
     let narrow = IssuerLimits { audiences: audiences(&["jfrt@*"]), ..limits(None, hours(1)) };
     case.trust_within("a.crt", &certificate(ulid), limits(groups(&["g", "h"]), hours(2)));
     case.trust_within("b.crt", &certificate(ulid), narrow);
@@ -333,6 +340,7 @@ fn a_renewed_certificate_may_do_no_more_than_the_one_before() {
         groups: groups(&["h"]),
         max_lifetime: hours(1),
         audiences: audiences(&["jfrt@*"]),
+        revoke: false,
     };
     assert_eq!(limits_of(&case.state, &issuer), expected);
 }

@@ -6,8 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use circlet_authority::{
-    Action, Actor, ApproveMember, Approved, CircleKey, IssuerLimits, Key, Progress, Sealed, SetCircleKey,
-    TrustIssuer,
+    Action, Actor, ApproveMember, Approved, CircleKey, IssuerLimits, Key, Progress, SetCircleKey, TrustIssuer,
 };
 use circlet_token::ServiceId;
 use openraft_rt::AsyncRuntime;
@@ -63,8 +62,11 @@ impl Neighbour {
 pub async fn pair(clusters: [&Arc<Cluster>; 2], dice: &Dice) -> Result<(), String> {
     for ours in clusters {
         let key = circle_key(&ours.service);
-        let private_key = Sealed { nonce: [0; 24], ciphertext: key.seed().to_vec() };
-        let key = CircleKey { spki_der: key.signer().spki_der(), private_key };
+        let key = CircleKey {
+            spki_der: key.signer().spki_der(),
+            private_key: key.private_half(),
+            successions: Vec::new(),
+        };
         through_leader(ours, Actor::System, Action::SetCircleKey(Box::new(SetCircleKey { key }))).await?;
     }
     let [one, other] = clusters;
@@ -76,7 +78,8 @@ pub async fn pair(clusters: [&Arc<Cluster>; 2], dice: &Dice) -> Result<(), Strin
             hosts: theirs.computers().iter().map(|computer| computer.peer.client_url.clone()).collect(),
             ca_certificate_der: Vec::new(),
         };
-        let approve = Action::ApproveMember(Box::new(ApproveMember { approved, invite: None }));
+        let approve =
+            Action::ApproveMember(Box::new(ApproveMember { approved, invite: None, mutual: false }));
         through_leader(ours, Actor::Operator, approve).await?;
         let way = Arc::new(Way::new(dice.split()));
         ours.meet(Neighbour { cluster: Arc::downgrade(theirs), way });

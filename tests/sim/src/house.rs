@@ -20,6 +20,9 @@ pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
 /// Groups that come and go.
 pub const GROUPS: [&str; 2] = ["readers", "writers"];
 
+/// The fingerprint of the master key that there would be.
+pub const MASTER_KEY: [u8; 32] = [9; 32];
+
 /// What the cluster is called.
 pub static SERVICE: LazyLock<ServiceId> =
     LazyLock::new(|| ServiceId::parse("jfrt@01hq0000000000000000000001").expect("it is written as one"));
@@ -58,10 +61,10 @@ impl Pair {
         Self::named(&format!("the first key of {service}"))
     }
 
-    /// What its private half is made from.
+    /// The private half as the log takes it.
     #[must_use]
-    pub fn seed(&self) -> [u8; 32] {
-        self.seed
+    pub fn private_half(&self) -> Sealed {
+        Sealed { under: MASTER_KEY, nonce: [0; 24], ciphertext: self.seed.to_vec() }
     }
 
     /// The private half.
@@ -78,7 +81,7 @@ impl Pair {
             algorithm: Algorithm::EdDsa,
             certificate_der: self.certificate.clone(),
             spki_der: self.signer().spki_der(),
-            private_key: Sealed { nonce: [0; 24], ciphertext: self.seed.to_vec() },
+            private_key: self.private_half(),
             origin: KeyOrigin::Made,
         }
     }
@@ -144,7 +147,7 @@ pub fn config(dice: &Dice) -> Config {
 /// Some secret, sealed; nobody opens it.
 #[must_use]
 pub fn sealed() -> Sealed {
-    Sealed { nonce: [0; 24], ciphertext: b"sealed".to_vec() }
+    Sealed { under: MASTER_KEY, nonce: [0; 24], ciphertext: b"sealed".to_vec() }
 }
 
 /// The first entry.
@@ -163,7 +166,7 @@ pub fn bootstrap(founder: &Peer, service: &ServiceId, config: Config) -> Action 
         origin,
         cluster_ca: ClusterCa { certificate_der: b"ca".to_vec(), private_key: sealed() },
         refresh_secret: sealed(),
-        master_key_fingerprint: [9; 32],
+        master_key_fingerprint: MASTER_KEY,
         administrator: FirstAdministrator {
             name: name("admin"),
             email: "admin@example.org".to_owned(),
@@ -177,6 +180,7 @@ pub fn bootstrap(founder: &Peer, service: &ServiceId, config: Config) -> Action 
             public_key: founder.public_key,
         },
         config,
+        feature_level: 1,
     }))
 }
 

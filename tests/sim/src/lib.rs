@@ -20,7 +20,7 @@
 //! | [`disk`] | the disks |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
-//! | [`authority`], [`judge`], [`vouch`], [`duty`], [`round`], [`follow`], [`serve`] | the product's own: the machine, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one |
+//! | [`authority`], [`feature_level`], [`judge`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`] | the product's own: the machine, what versions know, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one |
 //! | [`dice`] | where chance comes from |
 
 pub mod afterlife;
@@ -43,10 +43,14 @@ pub mod scope;
 pub mod wires;
 pub mod workload;
 
+#[path = "../../../src/audit/calendar.rs"]
+pub mod audit;
 #[path = "../../../src/machine.rs"]
 pub mod authority;
 #[path = "../../../src/rotation/duty.rs"]
 pub mod duty;
+#[path = "../../../src/feature_level.rs"]
+pub mod feature_level;
 #[path = "../../../src/circle/follow.rs"]
 pub mod follow;
 #[path = "../../../src/authenticate/judge.rs"]
@@ -55,5 +59,7 @@ pub mod judge;
 pub mod round;
 #[path = "../../../src/circle/serve.rs"]
 pub mod serve;
+#[path = "../../../src/circle/told.rs"]
+pub mod told;
 #[path = "../../../src/authenticate/vouch.rs"]
 pub mod vouch;

@@ -2,9 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use super::FeedPosition;
-use super::bytes::{put_bytes, put_number, take, take_bytes, take_number};
-use crate::{PublicKey, ServiceId, SigningKey};
+use super::bytes::{put_bytes, put_number, take, take_bytes, take_issuer, take_number};
+use super::{CirclePublicKey, FeedPosition, SUCCESSIONS_MAX, Succession};
+use crate::{ServiceId, SigningKey};
 
 /// The first byte of an answer.
 const VERSION: u8 = 1;
@@ -24,7 +24,7 @@ pub struct FeedHead {
     pub latest: u64,
     /// What the question held: the answer was made after it was asked.
     pub nonce: [u8; 32],
-    /// SHA-256 of the content.
+    /// SHA-256 of what follows the signature: the successions and the content.
     content: [u8; 32],
 }
 
@@ -42,6 +42,8 @@ pub enum FeedContent {
     Elsewhere,
     /// A part of the list of everything that is revoked. It holds at least what was revoked at the head's position.
     Page {
+        /// What was asked for: so no page can be left out unnoticed.
+        cursor: Vec<u8>,
         /// The bytes of its entries.
         entries: Vec<u8>,
         /// What to ask for next; empty after the last page.
@@ -54,7 +56,9 @@ pub enum FeedContent {
 pub struct FeedAnswer {
     /// What is signed.
     pub head: FeedHead,
-    /// What its digest covers.
+    /// How the issuer's circle key got to be the one that signed: each one names the next. Covered by the head's digest.
+    pub successions: Vec<Succession>,
+    /// What is told; covered by the head's digest.
     pub content: FeedContent,
     signature: [u8; SIGNATURE_BYTES],
 }
@@ -72,18 +76,19 @@ impl FeedAnswer {
         position: FeedPosition,
         latest: u64,
         nonce: [u8; 32],
+        successions: Vec<Succession>,
         content: FeedContent,
     ) -> Option<Self> {
-        let digest = Sha256::digest(content.to_bytes()).into();
+        let digest = Sha256::digest(covered(&successions, &content)).into();
         let head = FeedHead { issuer: issuer.clone(), position, latest, nonce, content: digest };
         let signature = key.sign(&head.signed_bytes()).try_into().ok()?;
-        Some(Self { head, content, signature })
+        Some(Self { head, successions, content, signature })
     }
 
-    /// Whether the circle key of the issuer signed it.
+    /// Whether this circle key of the issuer signed it.
     #[must_use]
-    pub fn is_signed_by(&self, key: &PublicKey) -> bool {
-        key.verifies(&self.head.signed_bytes(), &self.signature)
+    pub fn is_signed_by(&self, key: CirclePublicKey) -> bool {
+        key.verifies(&self.head.issuer, &self.head.signed_bytes(), &self.signature)
     }
 
     /// What proves that the issuer's key signed this head: its bytes as they were signed, then the signature.
@@ -100,7 +105,7 @@ impl FeedAnswer {
         let mut out = vec![VERSION];
         self.head.put(&mut out);
         out.extend_from_slice(&self.signature);
-        out.extend_from_slice(&self.content.to_bytes());
+        out.extend_from_slice(&covered(&self.successions, &self.content));
         out
     }
 
@@ -109,14 +114,25 @@ impl FeedAnswer {
     pub fn read(mut bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes;
         let [VERSION] = take(rest)? else { return None };
-        let issuer = ServiceId::parse(std::str::from_utf8(take_bytes(rest)?).ok()?).ok()?;
-        let generation = take_number(rest)?;
-        let position = FeedPosition { generation, sequence: take_number(rest)?, hash: take(rest)? };
+        let issuer = take_issuer(rest)?;
+        let position = FeedPosition::take(rest)?;
         let (latest, nonce) = (take_number(rest)?, take(rest)?);
         let signature = take(rest)?;
         let head = FeedHead { issuer, position, latest, nonce, content: Sha256::digest(*rest).into() };
-        Some(Self { head, content: FeedContent::read(rest)?, signature })
+        let count = usize::try_from(take_number(rest)?).ok().filter(|count| *count <= SUCCESSIONS_MAX)?;
+        let successions = (0..count).map(|_| Succession::take(rest)).collect::<Option<_>>()?;
+        Some(Self { head, successions, content: FeedContent::read(rest)?, signature })
     }
+}
+
+fn covered(successions: &[Succession], content: &FeedContent) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_number(u64::try_from(successions.len()).unwrap_or(u64::MAX), &mut out);
+    for succession in successions {
+        succession.put(&mut out);
+    }
+    out.extend_from_slice(&content.to_bytes());
+    out
 }
 
 impl FeedHead {
@@ -128,9 +144,7 @@ impl FeedHead {
 
     fn put(&self, out: &mut Vec<u8>) {
         put_bytes(self.issuer.as_str().as_bytes(), out);
-        put_number(self.position.generation, out);
-        put_number(self.position.sequence, out);
-        out.extend_from_slice(&self.position.hash);
+        self.position.put(out);
         put_number(self.latest, out);
         out.extend_from_slice(&self.nonce);
     }
@@ -153,8 +167,9 @@ impl FeedContent {
                 out.extend_from_slice(entries);
             }
             Self::Elsewhere => out.push(ELSEWHERE),
-            Self::Page { entries, next } => {
+            Self::Page { cursor, entries, next } => {
                 out.push(PAGE);
+                put_bytes(cursor, &mut out);
                 put_bytes(next, &mut out);
                 out.extend_from_slice(entries);
             }
@@ -169,8 +184,8 @@ impl FeedContent {
             ENTRIES => Some(Self::Entries { after: take_number(rest)?, entries: rest.to_vec() }),
             ELSEWHERE => rest.is_empty().then_some(Self::Elsewhere),
             PAGE => {
-                let next = take_bytes(rest)?.to_vec();
-                Some(Self::Page { entries: rest.to_vec(), next })
+                let (cursor, next) = (take_bytes(rest)?.to_vec(), take_bytes(rest)?.to_vec());
+                Some(Self::Page { cursor, entries: rest.to_vec(), next })
             }
             _ => None,
         }

@@ -1,5 +1,7 @@
 //! Numbers and runs of bytes, as the feed writes them: numbers in seven bits at a time, least first.
 
+use crate::ServiceId;
+
 /// Appends a number.
 pub(super) fn put_number(mut number: u64, out: &mut Vec<u8>) {
     loop {
@@ -40,6 +42,11 @@ pub(super) fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (run, behind) = rest.split_at_checked(length)?;
     *rest = behind;
     Some(run)
+}
+
+/// Takes a service id.
+pub(super) fn take_issuer(rest: &mut &[u8]) -> Option<ServiceId> {
+    ServiceId::parse(std::str::from_utf8(take_bytes(rest)?).ok()?).ok()
 }
 
 /// Takes so many bytes.

@@ -3,9 +3,10 @@
 use sha2::{Digest, Sha256};
 
 use super::bytes::{put_bytes, put_number, take, take_bytes, take_number};
+use super::circle_key::Succession;
 use crate::{KeyId, Subject, TokenId};
 
-/// What was revoked. Frozen: the chain is made of these bytes.
+/// What was revoked, and which keys count. Frozen: the chain is made of these bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedEntry {
     /// A token, by its id and expiry; the largest number for one that never expires.
@@ -34,6 +35,23 @@ pub enum FeedEntry {
         /// The key.
         key: KeyId,
     },
+    /// A token key that signs, or shall sign.
+    KeyShown {
+        /// Its root certificate, DER.
+        certificate: Vec<u8>,
+    },
+    /// A token key signs from now on.
+    KeyActive {
+        /// The key.
+        key: KeyId,
+    },
+    /// A token key verifies nothing any more: its last token is gone.
+    KeyRetired {
+        /// The key.
+        key: KeyId,
+    },
+    /// The next circle key, named by the one before.
+    CircleKey(Box<Succession>),
 }
 
 /// Whose tokens a watermark refuses; all of them tokens of the feed's issuer.
@@ -64,6 +82,15 @@ pub struct FeedMark {
     pub until: u64,
 }
 
+impl FeedMark {
+    /// Whether it refuses a token that was issued at this second, and by this log index of the issuer if it carries one.
+    #[must_use]
+    pub fn refuses(&self, issued_at: u64, index: Option<u64>) -> bool {
+        (self.since..=self.until).contains(&issued_at)
+            && index.map_or(issued_at <= self.set_at, |index| index < self.index)
+    }
+}
+
 const LISTED: u8 = 1;
 const UNSEEN: u8 = 2;
 const TAINTED: u8 = 3;
@@ -72,6 +99,10 @@ const KEY_MARK: u8 = 5;
 const SUBJECT_MARK: u8 = 6;
 const START_MARK: u8 = 7;
 const GROUP_MARK: u8 = 8;
+const KEY_SHOWN: u8 = 9;
+const KEY_ACTIVE: u8 = 10;
+const KEY_RETIRED: u8 = 11;
+const CIRCLE_KEY: u8 = 12;
 
 /// A subject as a feed names it: one installation speaks for the same users under each of its names, so only the unique
 /// part of its service id counts.
@@ -104,9 +135,16 @@ impl FeedEntry {
                     put_number(number.wrapping_add(1), out);
                 }
             }
-            Self::Tainted { key } => {
-                out.push(TAINTED);
-                put_bytes(key.as_str().as_bytes(), out);
+            Self::Tainted { key } => put_key(TAINTED, key, out),
+            Self::KeyShown { certificate } => {
+                out.push(KEY_SHOWN);
+                put_bytes(certificate, out);
+            }
+            Self::KeyActive { key } => put_key(KEY_ACTIVE, key, out),
+            Self::KeyRetired { key } => put_key(KEY_RETIRED, key, out),
+            Self::CircleKey(succession) => {
+                out.push(CIRCLE_KEY);
+                succession.put(out);
             }
         }
     }
@@ -119,6 +157,10 @@ impl FeedEntry {
             LISTED => take_id(rest).map(|(expiry, id)| Self::Listed { expiry, id }),
             UNSEEN => take_id(rest).map(|(until, id)| Self::Unseen { until, id }),
             TAINTED => take_key(rest).map(|key| Self::Tainted { key }),
+            KEY_SHOWN => Some(Self::KeyShown { certificate: take_bytes(rest)?.to_vec() }),
+            KEY_ACTIVE => take_key(rest).map(|key| Self::KeyActive { key }),
+            KEY_RETIRED => take_key(rest).map(|key| Self::KeyRetired { key }),
+            CIRCLE_KEY => Succession::take(rest).map(|succession| Self::CircleKey(Box::new(succession))),
             tag => {
                 let whom = FeedWhom::take(tag, rest)?;
                 let mut number = || take_number(rest).map(|number| number.wrapping_sub(1));
@@ -144,10 +186,7 @@ impl FeedWhom {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Self::Everyone => out.push(EVERYONE_MARK),
-            Self::Key(key) => {
-                out.push(KEY_MARK);
-                put_bytes(key.as_str().as_bytes(), out);
-            }
+            Self::Key(key) => put_key(KEY_MARK, key, out),
             Self::Subject(digest) => {
                 out.push(SUBJECT_MARK);
                 out.extend_from_slice(digest);
@@ -185,6 +224,11 @@ fn put_id(tag: u8, expiry: u64, id: &TokenId, out: &mut Vec<u8>) {
 fn take_id(rest: &mut &[u8]) -> Option<(u64, TokenId)> {
     let expiry = take_number(rest)?.wrapping_sub(1);
     Some((expiry, TokenId(take(rest)?)))
+}
+
+fn put_key(tag: u8, key: &KeyId, out: &mut Vec<u8>) {
+    out.push(tag);
+    put_bytes(key.as_str().as_bytes(), out);
 }
 
 fn take_key(rest: &mut &[u8]) -> Option<KeyId> {

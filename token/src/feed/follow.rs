@@ -1,21 +1,32 @@
 //! What a follower makes of an answer: the next step, or what is wrong with it.
 
-use super::{FeedAnswer, FeedContent, FeedEntry, FeedPosition};
-use crate::{PublicKey, ServiceId};
+use super::{CirclePublicKey, FeedAnswer, FeedContent, FeedEntry, FeedPosition, Succession, new_successions};
+use crate::ServiceId;
 
 /// What was asked, and of whom.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
     /// Whose feed is followed.
     pub issuer: &'a ServiceId,
-    /// Its circle key.
-    pub key: &'a PublicKey,
+    /// Its circle keys as far as they are known, oldest first: the last one is believed.
+    pub keys: &'a [CirclePublicKey],
     /// Drawn for this question.
     pub nonce: [u8; 32],
     /// How far the follower has got; `None` before it holds a list.
     pub at: Option<FeedPosition>,
     /// While a list is read: where the chain stood at its first page.
     pub reading: Option<FeedPosition>,
+    /// While a list is read: which page was asked for.
+    pub cursor: Option<&'a [u8]>,
+}
+
+/// What was heard in an answer that is in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedHeard {
+    /// What leads from the circle key that was believed to the one that signed; empty if it is the same.
+    pub successions: Vec<Succession>,
+    /// What the answer says.
+    pub step: FeedStep,
 }
 
 /// What an answer that is in order says.
@@ -60,6 +71,9 @@ pub enum FeedFault {
     /// It was made for another question: an old one again.
     #[error("the answer belongs to another question")]
     Replayed,
+    /// There are more entries than the follower keeps.
+    #[error("the feed has more entries than are kept")]
+    TooMany,
     /// It answers something that was not asked, or leaves a gap.
     #[error("the answer does not follow on what is known")]
     Gap,
@@ -69,13 +83,19 @@ pub enum FeedFault {
     /// It contradicts what the issuer signed before.
     #[error("the feed contradicts what its issuer had signed")]
     Fork,
+    /// A circle key of the issuer named two successors.
+    #[error("a circle key of the issuer named two successors")]
+    KeyFork,
+    /// The chain names a circle key that the one before didn't sign.
+    #[error("the feed names a circle key that the one before did not sign")]
+    Succession,
 }
 
 impl FeedFault {
     /// Whether the issuer's own signature proves it: then it is no accident on the way.
     #[must_use]
     pub fn is_proved(self) -> bool {
-        matches!(self, Self::WentBack | Self::Fork)
+        matches!(self, Self::WentBack | Self::Fork | Self::KeyFork | Self::Succession)
     }
 
     /// The fault in a word, stable, in snake case.
@@ -86,9 +106,12 @@ impl FeedFault {
             Self::Signature => "signature",
             Self::Issuer => "issuer",
             Self::Replayed => "replayed",
+            Self::TooMany => "too_many",
             Self::Gap => "gap",
             Self::WentBack => "went_back",
             Self::Fork => "fork",
+            Self::KeyFork => "key_fork",
+            Self::Succession => "succession",
         }
     }
 }
@@ -97,19 +120,40 @@ impl FeedFault {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_answer(question: &Question<'_>, answer: &FeedAnswer) -> Result<FeedStep, FeedFault> {
+pub fn check_answer(question: &Question<'_>, answer: &FeedAnswer) -> Result<FeedHeard, FeedFault> {
     let head = &answer.head;
     if !head.issuer.same_service(question.issuer) {
         return Err(FeedFault::Issuer);
     }
-    if !answer.is_signed_by(question.key) {
+    // Two successors prove themselves, whoever brings them.
+    let successions = new_successions(question.keys, question.issuer, &answer.successions)
+        .map_err(|_| FeedFault::KeyFork)?;
+    let mut keys = question.keys.to_vec();
+    keys.extend(successions.iter().map(|succession| succession.next));
+    // Only the newest key signs: who has one of before can say nothing any more.
+    if !keys.last().is_some_and(|newest| answer.is_signed_by(*newest)) {
         return Err(FeedFault::Signature);
     }
     if head.nonce != question.nonce {
         return Err(FeedFault::Replayed);
     }
+    let step = next_step(question, answer)?;
+    match &step {
+        FeedStep::Entries { entries, .. } | FeedStep::Page { entries, .. } => {
+            check_told_keys(&keys, &answer.successions, question.issuer, entries)?;
+        }
+        FeedStep::Unchanged | FeedStep::ReadList => {}
+    }
+    Ok(FeedHeard { successions, step })
+}
+
+fn next_step(question: &Question<'_>, answer: &FeedAnswer) -> Result<FeedStep, FeedFault> {
+    let head = &answer.head;
     match &answer.content {
-        FeedContent::Page { entries, next } => page(question, head.position, entries, next),
+        FeedContent::Page { cursor, .. } if question.cursor.is_some_and(|asked| asked != cursor) => {
+            Err(FeedFault::Gap)
+        }
+        FeedContent::Page { entries, next, .. } => page(question, head.position, entries, next),
         _ if question.reading.is_some() => Err(FeedFault::Gap),
         FeedContent::Entries { after, entries } => {
             check_progress(question, answer)?;
@@ -121,6 +165,25 @@ pub fn check_answer(question: &Question<'_>, answer: &FeedAnswer) -> Result<Feed
             if question.at == Some(head.position) { Err(FeedFault::Gap) } else { Ok(FeedStep::ReadList) }
         }
     }
+}
+
+/// The key that signed the answer stands behind every entry, so each circle key that the chain names is one that led to it.
+fn check_told_keys(
+    keys: &[CirclePublicKey],
+    told: &[Succession],
+    issuer: &ServiceId,
+    entries: &[FeedEntry],
+) -> Result<(), FeedFault> {
+    for entry in entries {
+        let FeedEntry::CircleKey(named) = entry else { continue };
+        let led = told.contains(named) && named.is_signed(issuer);
+        let at = keys.iter().position(|key| *key == named.previous);
+        let fits = at.is_none_or(|at| keys.get(at.saturating_add(1)) == Some(&named.next));
+        if !led || !fits {
+            return Err(FeedFault::Succession);
+        }
+    }
+    Ok(())
 }
 
 /// What was signed once is never taken back: the answer was made after the question, so it holds all that led there.

@@ -4,6 +4,7 @@
 mod certificates;
 mod data;
 mod feed;
+mod follower;
 mod forge;
 mod hostile;
 mod keys;

@@ -44,6 +44,7 @@ fn limits(args: &mut ArgumentConsumer<'_>) -> Result<IssuerLimits, Box<dyn Error
         groups: args.take_key("groups").map(stands_for),
         max_lifetime: number(args, "max-lifetime")?.map(Lifetime::from_secs),
         audiences: args.take_key("audiences").map(set),
+        revoke: flag(args, "revoke")?.unwrap_or(false),
     })
 }
 

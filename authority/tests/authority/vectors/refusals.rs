@@ -96,8 +96,27 @@ fn refusals_with_tags() -> Vec<(u8, Refusal)> {
         Refusal::InviteUsed,
         Refusal::InviteForAnother { guest: issuer() },
         Refusal::IssuerKnown { issuer: issuer() },
+        Refusal::CircleKeyReplaced,
+        Refusal::KeyEnded { kid: kid("k"), issuer: issuer() },
+        Refusal::MemberMayNotRevoke { issuer: issuer() },
     ];
-    (70..).zip(circle).chain([(140, Refusal::JoinKeyOff), (141, Refusal::CaReplaced)]).collect()
+    let secrets = vec![
+        Refusal::JoinKeyOff,
+        Refusal::CaReplaced,
+        Refusal::SealedUnderAnother,
+        Refusal::MasterKeyUnderWay,
+        Refusal::MasterKeyUnknown,
+        Refusal::MasterKeyNotReady { why: "text".to_owned() },
+        Refusal::NodeNotRemoved { node: 5 },
+        Refusal::MasterKeyReplaced,
+        Refusal::LostNodePending,
+    ];
+    let later = [
+        (150, Refusal::NodeUnknown { node: 7 }),
+        (151, Refusal::LevelNotSupported { to: 2, node: 7, supports: 1 }),
+        (152, Refusal::NodeTooOld { level: 2, supports: 1 }),
+    ];
+    (70..).zip(circle).chain((140..).zip(secrets)).chain(later).collect()
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use circlet_authority::{Action, Actor, Command, Outcome, State};
 use circlet_raft::{Clocks, Instants, Published, Role, SourceId};
+use circlet_token::SigningKey;
 use circlet_token::feed::{FeedAnswer, FeedPosition};
-use circlet_token::{Algorithm, KeyId, PublicKey, SigningKey};
 use openraft_rt::AsyncRuntime;
 
 use super::Neighbour;
@@ -34,14 +34,11 @@ pub(crate) async fn follow(member: Arc<Member>, neighbour: Neighbour) {
         let Some(scope) = scope::current() else { return };
         let Some(followed) = member.published().view.members_followed().next().cloned() else { continue };
         let (approved, since_index) = (&followed.approved, followed.since_index);
-        let id = KeyId::of_certificate(&approved.circle_key);
-        let key = PublicKey::from_parts(id, Algorithm::EdDsa, approved.issuer.clone(), &approved.circle_key);
-        let Ok(key) = key else { return };
         if scope.history().plant() == Plant::FeedFreshAtOnce {
             member.prove_source(since_index, scope.now());
         }
         let here = Here { member: Arc::clone(&member), scope, neighbour: neighbour.clone() };
-        let following = follow::member(here, approved, key, since_index);
+        let following = follow::member(here, approved, since_index);
         let _ = NodeRuntime::select2(Box::pin(following), Box::pin(until_another_leads(&member))).await;
         member.forget_sources();
     }
@@ -182,6 +179,7 @@ async fn answered(member: Arc<Member>, question: Question) -> Result<Vec<u8>, St
     let sealed = view.circle_key().map(|key| key.private_key.ciphertext.clone()).unwrap_or_default();
     let key = SigningKey::from_ed25519_seed(sealed.first_chunk().ok_or("there is no circle key")?);
     let latest = view.feed_end().sequence;
-    let answer = FeedAnswer::sign(&key, issuer, position, latest, question.nonce, content);
+    let successions = view.circle_key().map(|key| key.successions.clone()).unwrap_or_default();
+    let answer = FeedAnswer::sign(&key, issuer, position, latest, question.nonce, successions, content);
     Ok(answer.ok_or("the circle key can't sign")?.to_bytes())
 }

@@ -134,7 +134,7 @@ impl Way {
             _ => {
                 let nothing = FeedContent::Entries { after: at.sequence, entries: Vec::new() };
                 let thief = Pair::named("a key of nobody's").signer();
-                let signed = FeedAnswer::sign(&thief, issuer, at, at.sequence, nonce, nothing);
+                let signed = FeedAnswer::sign(&thief, issuer, at, at.sequence, nonce, Vec::new(), nothing);
                 signed.map(|answer| answer.to_bytes()).unwrap_or_default()
             }
         }

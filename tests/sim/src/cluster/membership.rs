@@ -114,6 +114,7 @@ impl Cluster {
             client_url: peer.client_url.clone(),
             public_key: peer.public_key,
             votes: true,
+            supports: 1,
         }));
         self.persist(|through| {
             let admit = admit.clone();

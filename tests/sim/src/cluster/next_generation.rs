@@ -58,7 +58,7 @@ impl Cluster {
             key: Pair::named(&format!("the first key after {attempt}")).as_ours(),
             cluster_ca: ClusterCa { certificate_der: b"ca".to_vec(), private_key: house::sealed() },
             refresh_secret: house::sealed(),
-            master_key_fingerprint: [8; 32],
+            master_key_fingerprint: house::MASTER_KEY,
             founder,
         };
         let state = before.next_generation(&next).map_err(|error| error.to_string())?;
