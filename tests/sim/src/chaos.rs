@@ -270,11 +270,12 @@ impl Chaos {
         self.cluster.start(&victim).await;
     }
 
-    /// Waits for a moment in which something is written that isn't synced, for a second at most.
+    /// Waits for a moment in which two writes aren't synced, so that a crash may keep the one and lose the other, for a
+    /// second at most.
     async fn catch_writing(&self, victim: &Computer) {
         victim.disk.set(|habits| (habits.sync_us_min, habits.sync_us_max) = (20_000, 40_000));
         for _ in 0..200 {
-            if victim.disk.is_behind() {
+            if victim.disk.behind() > 1 {
                 break;
             }
             self.wait_ms(5, 5).await;

@@ -146,10 +146,10 @@ impl Disk {
         (count - kept, tail)
     }
 
-    /// Whether a crash would lose something now.
+    /// How many writes a crash could lose now.
     #[must_use]
-    pub fn is_behind(&self) -> bool {
-        !lock(&self.unsynced).is_empty()
+    pub fn behind(&self) -> usize {
+        lock(&self.unsynced).len()
     }
 
     /// Everything on it, as it is.

@@ -140,7 +140,7 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     };
     let workload = Workload::new(Arc::clone(&cluster), dice.split());
     let chaos = Chaos::new(Arc::clone(&cluster), dice.split(), seeks);
-    for _ in 0..if seeks { 1 } else { dice.between(2, 6) } {
+    for _ in 0..if seeks { 3 } else { dice.between(2, 6) } {
         let pause_ms_max = dice.between(10, 120);
         drop(NodeRuntime::spawn(Arc::clone(&workload).client(pause_ms_max)));
     }
