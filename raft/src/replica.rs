@@ -1,6 +1,7 @@
 //! One member of the cluster: openraft, and around it what the promises need. Generic over the runtime, the network
 //! and the store, so that a simulator runs the same code.
 
+mod answer;
 mod aside;
 mod bad_disk;
 mod decide;
@@ -41,7 +42,7 @@ use crate::replica::introduction::Introductions;
 use crate::settings::Settings;
 use crate::snapshot_file::FileMachine;
 use crate::sources::{SourceId, Sources};
-use crate::trace::{Observed, Observer};
+use crate::trace::Observer;
 use crate::types::{NodeId, Peer, Types};
 use crate::watch;
 
@@ -460,37 +461,6 @@ where
             Said::NotLeader(_) => Err("no leader is known".to_owned()),
             Said::Unavailable(reason) | Said::Unknown(reason) | Said::Failed(reason) => Err(reason),
             _ => Err("the leader answered another question".to_owned()),
-        }
-    }
-}
-
-impl<M, R, S> Answer<R> for Replica<M, R, S>
-where
-    M: Machine,
-    R: AsyncRuntime,
-    S: FileMachine<R>,
-{
-    async fn answer(&self, from: NodeId, ask: Ask<R>) -> Said<R> {
-        match ask {
-            Ask::Vote(request) => match self.raft.vote(request).await {
-                Ok(response) => Said::Vote(response),
-                Err(error) => Said::Failed(error.to_string()),
-            },
-            Ask::PreVote(request) => match self.raft.pre_vote(request).await {
-                Ok(response) => Said::Vote(response),
-                Err(error) => Said::Failed(error.to_string()),
-            },
-            Ask::Transfer(request) => match self.raft.handle_transfer_leader(request).await {
-                Ok(result) => Said::Transferred(result),
-                Err(error) => Said::Failed(error.to_string()),
-            },
-            Ask::ReadIndex { nonce } => self.confirm_read_index(nonce).await,
-            Ask::Propose(command) => self.decide(command, Observed::default()).await,
-            Ask::ProposeTraced { command, trace } => self.decide_traced(command, trace).await,
-            Ask::Change(change) => self.change_here(change).await,
-            Ask::Clock => Said::Clock { wall_ms: self.clocks.wall_ms(), standing: self.standing() },
-            Ask::Members => self.members_as_confirmed().await,
-            Ask::Aside(question) => self.tell(from, question).await,
         }
     }
 }

@@ -126,12 +126,12 @@ pub(super) async fn answer(
     let attempt = Attempt::default();
     let asked = Asked { request_id: request_id.clone(), shape, address, attempt: attempt.clone() };
     let readable = path::readable(request.uri().path());
-    let mut response = match readable.and_then(|()| admit(edge, &method, request.uri().path(), before)) {
-        Err(failure) => failure.into_response(),
-        Ok(()) => {
-            let handled = router::handle(edge, routes, request, asked);
-            trace::within(trace, caught(&request_id, handled)).await
-        }
+    let admitted = readable.and_then(|()| admit(edge, &method, request.uri().path(), before));
+    let mut response = if let Err(failure) = admitted {
+        failure.into_response()
+    } else {
+        let handled = router::handle(edge, routes, request, asked);
+        trace::within(trace, caught(&request_id, handled)).await
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         edge.counts.rejected(failure.word());

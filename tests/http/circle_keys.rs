@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use circlet::certificates::{self, TokenKeyKind};
+use circlet::circle::forward::Order;
 use circlet::invitation::{Invitation, fingerprint};
 use circlet::secret::Secret;
 use circlet_token::feed::{CirclePublicKey, FeedEntry, Succession};
-use circlet_token::{KeyId, SigningKey, read_certificate};
+use circlet_token::{KeyId, ServiceId, SigningKey, TokenId, read_certificate};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -410,4 +411,39 @@ async fn an_order_to_revoke_is_worth_nothing_but_once_and_under_the_circle_key_o
         assert_eq!(refused.status, 403, "{}", refused.text);
         assert!(refused.text.contains(why), "{}", refused.text);
     }
+}
+
+/// Has a member ask for a revoke, rightly and wrongly.
+pub(crate) async fn ask_for_a_revoke(t: &mut Transcript<'_>, stranger: &Stranger) {
+    t.ask(Method::GET, &format!("{CIRCLE}/challenge"), As::Nobody, Body::Empty).await;
+    let path = format!("{CIRCLE}/challenge?member={}", stranger.service_id);
+    let challenge = t.ask(Method::GET, &path, As::Nobody, Body::Empty).await.field("challenge");
+    t.name(&challenge, "challenge");
+    let ours = t.quietly(Method::GET, CIRCLE, As::Admin, Body::Empty).await.field("service_id");
+    let order = Order {
+        issuer: &ServiceId::parse(&ours).unwrap(),
+        member: &stranger.service_id,
+        challenge: (0..challenge.len() / 2)
+            .map(|at| u8::from_str_radix(&challenge[2 * at..2 * at + 2], 16).unwrap())
+            .collect(),
+        nonce: [5; 32],
+        id: TokenId([3; 16]),
+        cascade: false,
+        by: "their admin",
+    };
+    let signature = hex(&order.sign(&SigningKey::from_ed25519_seed(&[7; 32])));
+    t.name(&signature, "their-signature");
+    let body = json!({
+        "member": stranger.service_id.as_str(), "token_id": order.id.to_string(), "by": order.by,
+        "challenge": challenge, "nonce": hex(&order.nonce), "signature": signature,
+    });
+    let path = format!("{CIRCLE}/revocations");
+    t.ask(Method::POST, &path, As::Nobody, Body::Json(json!({}))).await;
+    let other = json!({"cascade": true});
+    let mut changed = body.clone();
+    changed.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+    t.ask(Method::POST, &path, As::Nobody, Body::Json(changed)).await;
+    let verdict = t.quietly(Method::POST, &path, As::Nobody, Body::Json(body.clone())).await;
+    t.name(&verdict.field("signature"), "our-signature");
+    t.ask(Method::POST, &path, As::Nobody, Body::Json(body)).await;
 }

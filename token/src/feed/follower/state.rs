@@ -97,7 +97,9 @@ impl Follower {
             head,
             clock_ms,
         };
-        shown.iter().for_each(|certificate| follower.show(certificate));
+        for certificate in &shown {
+            follower.show(certificate);
+        }
         Some(follower)
     }
 }
