@@ -21,8 +21,6 @@ pub enum Plant {
     EarlyAcknowledgement,
     /// A token is vouched for by a view of any age.
     NoFreshnessCheck,
-    /// A node that is cut off goes on with what needs no fresh view, for however long.
-    EndlessIsolation,
     /// A node that has just started vouches before it has proved freshness.
     NoProofAfterStart,
     /// A late proof of freshness counts from its arrival.
@@ -88,7 +86,6 @@ impl Plant {
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::EarlyAcknowledgement, "early-acknowledgement"),
         (Self::NoFreshnessCheck, "no-freshness-check"),
-        (Self::EndlessIsolation, "endless-isolation"),
         (Self::NoProofAfterStart, "no-proof-after-start"),
         (Self::LateCredit, "late-credit"),
         (Self::LeaderRestore, "leader-restore"),

@@ -34,15 +34,6 @@ impl Node {
         self.scope.wall_ms().max(view.now_ms()) / 1_000
     }
 
-    /// An instant that is too long ago for what can be revoked, but never longer.
-    fn not_long_ago(&self, published: &Published<State>, proved: Instants) -> Instants {
-        let now = self.scope.now();
-        let most_ms = u64::try_from(published.view.config().max_staleness_ms).unwrap_or(0) + 1;
-        let boot_ms = proved.boot_ms.max(now.boot_ms.saturating_sub(most_ms));
-        let wall_ms = proved.wall_ms.max(now.wall_ms.saturating_sub(most_ms));
-        Instants { boot_ms, wall_ms }
-    }
-
     /// Whether it has proved freshness since its start.
     pub(super) fn has_proved(&self) -> bool {
         self.member.published().fresh_as_of.is_some()
@@ -54,11 +45,10 @@ impl Witness for Node {
 
     fn published(&self) -> Arc<Published<State>> {
         let published = self.member.published();
-        let told = match (self.plant(), published.fresh_as_of) {
-            (Plant::NoProofAfterStart, None) => self.scope.now(),
-            (Plant::EndlessIsolation, Some(proved)) => self.not_long_ago(&published, proved),
-            _ => return published,
-        };
+        if self.plant() != Plant::NoProofAfterStart || published.fresh_as_of.is_some() {
+            return published;
+        }
+        let told = self.scope.now();
         let (view, index) = (Arc::clone(&published.view), published.index);
         let sources = Arc::clone(&published.sources);
         Arc::new(Published { view, index, fresh_as_of: Some(told), sources })
