@@ -125,10 +125,10 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     history.tell(&Event::Bounds { issue_ms, verify_ms });
     let founded = async {
         cluster.found(nodes, config.clone()).await?;
-        match is_in_circle(plan, &dice) {
-            true => Neighbours::found(plan, &cluster, &config, &dice).await.map(Some),
-            false => Ok(None),
+        if !is_in_circle(plan, &dice) {
+            return Ok(None);
         }
+        Neighbours::found(plan, &cluster, &config, &dice).await.map(Some)
     };
     let neighbours = match founded.await {
         Ok(neighbours) => neighbours,
@@ -162,7 +162,9 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     if history.violation().is_none() {
         settle(&chaos, &cluster, neighbours.as_ref(), &history).await;
     }
-    neighbours.iter().for_each(|neighbours| neighbours.end(&history));
+    if let Some(neighbours) = &neighbours {
+        neighbours.end(&history);
+    }
     let life = live_on(plan, &dice, Life { cluster, workload }, &safe, &history).await;
     life.workload.stop();
     history.finish();

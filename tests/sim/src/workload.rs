@@ -136,7 +136,9 @@ impl Workload {
     pub fn anew(&self, cluster: Arc<Cluster>, dice: Dice, begun: u64) -> Arc<Self> {
         let mut held = lock(&self.held).clone();
         // Nobody asks the new cluster again for what was asked of the one before.
-        held.iter_mut().for_each(|held| held.order = None);
+        for held in &mut held {
+            held.order = None;
+        }
         Arc::new(Self {
             cluster,
             dice,

@@ -166,10 +166,8 @@ async fn answered(member: Arc<Member>, question: Question) -> Result<Vec<u8>, St
         let _ = NodeRuntime::timeout(wait, news).await;
     }
     let planted = scope::current().is_some_and(|scope| scope.history().plant() == Plant::UnprovedHeads);
-    let published = match planted {
-        true => member.published(),
-        false => member.fresh(None).await.map_err(|error| error.0)?,
-    };
+    let published =
+        if planted { member.published() } else { member.fresh(None).await.map_err(|error| error.0)? };
     let view = &published.view;
     let (content, position) = match &question.place {
         Asking::After { at, .. } => serve::entries(view, at),

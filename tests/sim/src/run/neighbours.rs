@@ -44,7 +44,9 @@ impl Neighbours {
         cluster.found(NODES, config.clone()).await?;
         circle::pair([ours, &cluster], dice).await?;
         let ms = u64::try_from(config.circle_max_staleness_ms).unwrap_or(0);
-        [&ours.history, &history].into_iter().for_each(|history| history.tell(&Event::CircleBound { ms }));
+        for history in [&ours.history, &history] {
+            history.tell(&Event::CircleBound { ms });
+        }
         let seeks = plan.course == Course::EachKind;
         Ok(Self {
             workload: Workload::new(Arc::clone(&cluster), dice.split()),
