@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::clock;
-pub(crate) use calendar::{date_of, read_timestamp, timestamp};
+pub use calendar::{date_of, read_timestamp, timestamp};
 use file::RotatedFile;
 pub use file::Rotation;
 use line::LINE_BYTES_MAX;

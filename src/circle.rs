@@ -6,8 +6,10 @@
 //! nobody.
 
 pub(crate) mod ask;
-mod follow;
+pub mod follow;
 pub mod forward;
+mod leader;
+pub mod serve;
 pub mod told;
 
 use std::collections::BTreeMap;
@@ -37,7 +39,7 @@ pub(crate) async fn run(cluster: Cluster) {
         following.keep(&members);
         for member in view.members_followed() {
             following.begin(member.since_index, || {
-                tokio::spawn(follow::member(cluster.clone(), member.approved.clone(), member.since_index))
+                tokio::spawn(leader::follow(cluster.clone(), member.approved.clone(), member.since_index))
             });
         }
     }

@@ -88,14 +88,36 @@ impl Offsets {
     /// How far the median of the voters is ahead of us; none unless a majority was measured lately. Of two middle
     /// values the one farther from us counts.
     pub(crate) fn median(&self, voters: &BTreeSet<NodeId>, us: NodeId, now: Instants) -> Option<i64> {
+        self.median_for(us, voters, us, now)
+    }
+
+    /// The same as another voter would find it, by what we measured.
+    fn median_for(&self, whom: NodeId, voters: &BTreeSet<NodeId>, us: NodeId, now: Instants) -> Option<i64> {
         let offset = |id: &NodeId| if *id == us { Some(0) } else { self.of(*id, now) };
-        let mut offsets: Vec<i64> = voters.iter().filter_map(offset).collect();
+        let theirs = offset(&whom)?;
+        let mut offsets: Vec<i64> =
+            voters.iter().filter_map(offset).map(|ahead| ahead.saturating_sub(theirs)).collect();
         if offsets.len() <= voters.len() / 2 {
             return None;
         }
         offsets.sort_unstable();
         let (low, high) = (offsets.get((offsets.len() - 1) / 2)?, offsets.get(offsets.len() / 2)?);
         Some(if low.unsigned_abs() > high.unsigned_abs() { *low } else { *high })
+    }
+
+    /// The other voters whose clocks are within `bound_ms` of the median: they may stamp where we may not.
+    pub(crate) fn agreeing(
+        &self,
+        voters: &BTreeSet<NodeId>,
+        us: NodeId,
+        now: Instants,
+        bound_ms: u64,
+    ) -> BTreeSet<NodeId> {
+        let agrees = |id: &NodeId| {
+            *id != us
+                && self.median_for(*id, voters, us, now).is_some_and(|off| off.unsigned_abs() <= bound_ms)
+        };
+        voters.iter().copied().filter(agrees).collect()
     }
 }
 
@@ -196,6 +218,19 @@ mod tests {
         assert_eq!(offsets.median(&voters, 1, at(20_000, 0)), None, "too old to count");
         offsets.note(3, 1_000, at(100, 1_000), at(100, 1_000));
         assert_eq!(offsets.median(&voters, 1, at(200, 1_100)), Some(0), "two of three agree");
+    }
+
+    #[test]
+    fn a_clock_that_is_off_leaves_it_to_those_that_agree() {
+        let (voters, now) = (BTreeSet::from([1, 2, 3]), at(200, 90_000));
+        let mut offsets = Offsets::default();
+        offsets.note(2, 1_000, at(100, 0), at(100, 0));
+        let agreeing = |offsets: &Offsets| offsets.agreeing(&voters, 1, now, 5_000);
+        assert!(agreeing(&offsets).is_empty(), "of two that disagree nobody can tell which is right");
+        offsets.note(3, 1_400, at(100, 0), at(100, 0));
+        assert_eq!(agreeing(&offsets), BTreeSet::from([2, 3]));
+        offsets.note(3, 400_000, at(100, 0), at(100, 0));
+        assert!(agreeing(&offsets).is_empty(), "ours is the median");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use openraft::Membership;
 use openraft::impls::EntryPayload;
@@ -51,12 +51,19 @@ pub fn read<M: Machine>(data: &Path) -> io::Result<Held<M>> {
     if !data.join(LOG).exists() {
         return Err(Damage::new(data.join(LOG).display().to_string(), "there is no log").into());
     }
-    let bound = PurgeBound::none();
     let engine = SledEngine::open(&data.join(LOG))?;
+    let snapshots = SnapshotStore::open(&data.join(SNAPSHOTS), PurgeBound::none())?;
+    read_from(Arc::new(engine), &snapshots)
+}
+
+/// As [`read`], of a log and snapshots that are open.
+///
+/// # Errors
+/// As [`read`] does.
+pub fn read_from<M: Machine>(engine: Arc<dyn Engine>, snapshots: &SnapshotStore) -> io::Result<Held<M>> {
     let file = engine.file();
-    let snapshots = SnapshotStore::open(&data.join(SNAPSHOTS), bound.clone())?;
-    let log = LogStore::<TokioRuntime>::open(std::sync::Arc::new(engine), bound)?;
-    check_reach(&log, &snapshots)?;
+    let log = LogStore::<TokioRuntime>::open(engine, PurgeBound::none())?;
+    check_reach(&log, snapshots)?;
     let (mut machine, mut last, mut members) = match snapshots.newest::<M>()? {
         Some((meta, machine)) => {
             let last = meta.last_log_id.map(|last| last.index());
@@ -106,24 +113,38 @@ pub fn begin(data: &Path, index: u64, member: (NodeId, Peer), capture: Capture) 
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
     fs::create_dir_all(data)?;
-    let at = LogId::new(Term::new(FIRST_TERM), index);
-    let (id, peer) = member;
-    let members = Membership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, peer)]));
-    let members = members.map_err(io::Error::other)?;
-    let meta = Meta { last_log_id: Some(at), last_membership: Members::new(Some(at), members) };
-    // The snapshot first: a log that begins after what nothing holds is damage.
     let snapshots = SnapshotStore::open(&data.join(SNAPSHOTS), PurgeBound::none())?;
-    snapshots.build(&meta, capture)?;
+    let batch = begin_in(&snapshots, index, member, capture)?;
     let engine = SledEngine::open(&data.join(LOG))?;
     mark_made(data, &engine)?;
-    let vote = Vote { leader_id: LeaderId { term: FIRST_TERM, voted_for: id }, committed: false };
-    let mut batch = Batch::default();
-    batch.put(VOTE, encode(VOTE, &vote));
-    batch.put(PURGED, encode(PURGED, &at));
-    batch.put(COMMITTED, encode(COMMITTED, &at));
     let (sender, receiver) = mpsc::channel();
     engine.submit(batch, Box::new(move |result| drop(sender.send(result))));
     receiver.recv().unwrap_or_else(|_| Err(io::Error::other("the log's engine has stopped")))?;
     drop(engine);
     File::open(data)?.sync_all()
+}
+
+/// The first half of [`begin`]: the snapshot, before the log, since a log that begins after what nothing holds is damage.
+/// Returns what an empty log is to begin with.
+///
+/// # Errors
+/// The folder's own.
+pub fn begin_in(
+    snapshots: &SnapshotStore,
+    index: u64,
+    member: (NodeId, Peer),
+    capture: Capture,
+) -> io::Result<Batch> {
+    let at = LogId::new(Term::new(FIRST_TERM), index);
+    let (id, peer) = member;
+    let members = Membership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, peer)]));
+    let members = members.map_err(io::Error::other)?;
+    let meta = Meta { last_log_id: Some(at), last_membership: Members::new(Some(at), members) };
+    snapshots.build(&meta, capture)?;
+    let vote = Vote { leader_id: LeaderId { term: FIRST_TERM, voted_for: id }, committed: false };
+    let mut batch = Batch::default();
+    batch.put(VOTE, encode(VOTE, &vote));
+    batch.put(PURGED, encode(PURGED, &at));
+    batch.put(COMMITTED, encode(COMMITTED, &at));
+    Ok(batch)
 }

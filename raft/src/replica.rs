@@ -103,6 +103,8 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     stamper: Mutex<Stamper>,
     /// Our clock may not stamp.
     refused_stamp: Mutex<decide::Trouble>,
+    /// When we last handed over for our clock though nobody's was known to be better, on the boot clock.
+    left_for_clock: Mutex<Option<u64>>,
     accept_clock: bool,
     defects: Defects,
     introduced: Vec<(NodeId, Peer)>,
@@ -168,6 +170,7 @@ where
             sources: Mutex::default(),
             stamper: Mutex::new(Stamper::default()),
             refused_stamp: Mutex::default(),
+            left_for_clock: Mutex::default(),
             accept_clock: parts.accept_clock,
             defects: parts.defects,
             introduced: parts.introduced,

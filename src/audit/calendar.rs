@@ -3,20 +3,23 @@
 use std::fmt::Write as _;
 
 /// The day of an instant in seconds since 1970, as `2023-10-20`; of one before that, its beginning.
-pub(crate) fn date_of(secs: i64) -> String {
+#[must_use]
+pub fn date_of(secs: i64) -> String {
     let (year, month, day) = civil_date(u64::try_from(secs).unwrap_or(0) / 86_400);
     format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// As `2023-10-20T12:53:37.758Z`.
-pub(crate) fn timestamp(now_ms: u64) -> String {
+#[must_use]
+pub fn timestamp(now_ms: u64) -> String {
     let mut text = String::new();
     write_timestamp(now_ms, &mut text);
     text
 }
 
 /// The second of a time like `2023-10-20T12:53:37Z`, as [`timestamp`] writes it or without its fraction.
-pub(crate) fn read_timestamp(text: &str) -> Option<u64> {
+#[must_use]
+pub fn read_timestamp(text: &str) -> Option<u64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let (date, time) = (numbers(date, '-', [4, 2, 2])?, numbers(time, ':', [2, 2, 2])?);

@@ -1,19 +1,18 @@
-//! Following one member: question after question, while this node leads.
+//! Following one member: question after question, while this node leads. Generic over the node, so that the simulator
+//! follows by the same lines.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, Approved, FollowFeed, FollowStep, Member, Progress, State};
-use circlet_raft::{Instants, Published};
+use circlet_authority::{Action, Approved, FollowFeed, FollowStep, Member, Outcome, Progress, State};
+use circlet_raft::{Instants, Published, SourceId};
+use circlet_token::ServiceId;
 use circlet_token::feed::{
-    FEED_ANSWER_BYTES_MAX, FeedAnswer, FeedEntry, FeedFault, FeedHeard, FeedPosition, FeedStep, Question,
-    Succession, Taken, check_answer,
+    FeedAnswer, FeedEntry, FeedFault, FeedHeard, FeedPosition, FeedStep, Question, Succession, check_answer,
 };
 
-use super::ask::{self, Unanswered};
 use super::told;
-use crate::cluster::{Cluster, Unavailable};
-use crate::seal::hex;
 
 /// After something went wrong.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -24,13 +23,75 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// So many times within `circle.max-isolation` it is noted that a member answers.
 const CONTACTS: u64 = 4;
 
+/// What following needs of the node that leads, and of the way to the other cluster.
+pub trait Leader: Sync {
+    /// The present view with its index and freshness.
+    fn published(&self) -> Arc<Published<State>>;
+
+    /// Both clocks, now.
+    fn instants(&self) -> Instants;
+
+    /// The node's time, milliseconds since the epoch, and no earlier than what a view knows.
+    fn now_ms(&self, view: &State) -> u64;
+
+    /// 32 bytes that nobody can guess and that were never drawn before.
+    fn nonce(&self) -> [u8; 32];
+
+    /// Notes that the view holds all that a source had revoked before `noted`.
+    fn prove_source(&self, source: SourceId, noted: Instants);
+
+    /// Has the cluster decide; the view holds the decision then. An error says why it did not, or may not have.
+    fn decide(&self, action: Action) -> impl Future<Output = Result<Outcome, String>> + Send;
+
+    /// Asks a host, and reads no more than [`FEED_ANSWER_BYTES_MAX`](circlet_token::feed::FEED_ANSWER_BYTES_MAX) bytes within
+    /// `deadline`. An error says why nothing came.
+    fn ask(
+        &self,
+        host: &str,
+        asked: Asked<'_>,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Vec<u8>, String>> + Send;
+
+    /// Lets time pass.
+    fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// What a host is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Whose feed it is.
+    pub issuer: &'a ServiceId,
+    /// Drawn for this question.
+    pub nonce: [u8; 32],
+    /// What for.
+    pub place: Place<'a>,
+}
+
+/// A part of a feed.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// Where the chain goes on from here, waiting a little for something new. Whoever asks says with it, under our circle
+    /// key, that we have it up to here: a key of the issuer's may wait for that.
+    After {
+        /// What is known.
+        at: FeedPosition,
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// The page of the list behind a cursor.
+    Page {
+        /// The cursor; empty for the first page.
+        cursor: &'a [u8],
+    },
+}
+
 /// Why a question led nowhere.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
-    #[error(transparent)]
-    Unanswered(#[from] Unanswered),
     #[error("{0}")]
-    Undecided(#[from] Unavailable),
+    Unanswered(String),
+    #[error("{0}")]
+    Undecided(String),
     #[error("{0}")]
     Fault(FeedFault),
     #[error("its feed has more entries than circle.feed-entries-max allows")]
@@ -40,21 +101,12 @@ enum Trouble {
 }
 
 /// Follows a member until it is dismissed or approved anew.
-pub(super) async fn member(cluster: Cluster, approved: Approved, since_index: u64) {
-    let (issuer, name) = (&approved.issuer, &approved.name);
-    let http = match ask::client(&approved.ca_certificate_der) {
-        Ok(http) => http,
-        Err(error) => {
-            tracing::error!(%issuer, name, %error, "a member can't be asked");
-            return;
-        }
-    };
-    let mut follower =
-        Follower { cluster, approved: &approved, since_index, http, host: 0, read_list: false, well: true };
+pub async fn member<L: Leader>(leader: L, approved: &Approved, since_index: u64) {
+    let mut follower = Follower { leader, approved, since_index, host: 0, read_list: false, well: true };
     while let Some(published) = follower.present() {
-        let Some(member) = published.view.member(issuer).cloned() else { return };
+        let Some(member) = published.view.member(&approved.issuer).cloned() else { return };
         if matches!(member.progress, Progress::Broken { .. }) {
-            tokio::time::sleep(LONG_PAUSE).await;
+            follower.leader.pause(LONG_PAUSE).await;
             continue;
         }
         match follower.round(&published, &member).await {
@@ -64,11 +116,10 @@ pub(super) async fn member(cluster: Cluster, approved: Approved, since_index: u6
     }
 }
 
-struct Follower<'a> {
-    cluster: Cluster,
+struct Follower<'a, L> {
+    leader: L,
     approved: &'a Approved,
     since_index: u64,
-    http: reqwest::Client,
     /// Which host is asked next.
     host: usize,
     /// The chain leads on elsewhere: the list is asked for from its first page.
@@ -77,19 +128,18 @@ struct Follower<'a> {
     well: bool,
 }
 
-impl Follower<'_> {
+impl<L: Leader> Follower<'_, L> {
     /// The present view, as long as the member in it is the one that we follow.
     fn present(&self) -> Option<Arc<Published<State>>> {
-        let published = self.cluster.published();
+        let published = self.leader.published();
         let member = published.view.member(&self.approved.issuer)?;
         (member.since_index == self.since_index).then_some(published)
     }
 
     /// One question, and what follows from the answer.
     async fn round(&mut self, published: &Published<State>, member: &Member) -> Result<(), Trouble> {
-        let noted = self.cluster.instants();
-        let mut nonce = [0; 32];
-        rand::fill(&mut nonce);
+        let noted = self.leader.instants();
+        let nonce = self.leader.nonce();
         let (cursor, reading) = match &member.progress {
             Progress::Following { .. } if !self.read_list => (None, None),
             Progress::Reading { next, from, .. } if !self.read_list => (Some(next.clone()), Some(*from)),
@@ -110,7 +160,7 @@ impl Follower<'_> {
         self.believe(successions).await?;
         match step {
             FeedStep::Unchanged => {
-                self.cluster.prove_source(self.since_index, noted);
+                self.leader.prove_source(self.since_index, noted);
                 self.note_contact(published, member).await
             }
             FeedStep::Entries { entries, to, complete } => {
@@ -161,8 +211,8 @@ impl Follower<'_> {
     }
 
     fn faults(&self) -> Vec<String> {
-        let view = &self.cluster.published().view;
-        let member = view.member(&self.approved.issuer);
+        let published = self.leader.published();
+        let member = published.view.member(&self.approved.issuer);
         member
             .map(|member| member.faults.iter().map(|fault| fault.code.clone()).collect())
             .unwrap_or_default()
@@ -180,27 +230,13 @@ impl Follower<'_> {
         let staleness_ms = u64::try_from(published.view.config().circle_max_staleness_ms).unwrap_or(0);
         // Most of the time that an answer counts for is left when it comes.
         let wait = Duration::from_millis(staleness_ms / 4).min(ANSWER_TIMEOUT);
-        let nonce = hex(&nonce);
-        let url = match (cursor, at) {
-            (None, Some(at @ FeedPosition { generation, sequence, hash })) => format!(
-                "{host}/circlet/v1/feed?nonce={nonce}&generation={generation}&sequence={sequence}&hash={}&wait_ms={}{}",
-                hex(&hash),
-                wait.as_millis(),
-                self.taken(&published.view, at).unwrap_or_default()
-            ),
-            (cursor, _) => {
-                let cursor = hex(cursor.unwrap_or_default());
-                format!("{host}/circlet/v1/feed/list?nonce={nonce}&cursor={cursor}")
-            }
+        let place = match (cursor, at) {
+            (None, Some(at)) => Place::After { at, wait },
+            (cursor, _) => Place::Page { cursor: cursor.unwrap_or_default() },
         };
-        Ok(ask::read(self.http.get(url), FEED_ANSWER_BYTES_MAX, wait + ANSWER_TIMEOUT).await?)
-    }
-
-    /// What we have of its feed, under our circle key: a key of it may wait for that.
-    fn taken(&self, view: &State, at: FeedPosition) -> Option<String> {
-        let (member, key) = (view.service_id()?, self.cluster.keys().circle_key(view).ok()?);
-        let taken = Taken { issuer: &self.approved.issuer, member, at };
-        Some(format!("&member={member}&taken={}", hex(&taken.sign(&key))))
+        let asked = Asked { issuer: &self.approved.issuer, nonce, place };
+        let answer = self.leader.ask(host, asked, wait + ANSWER_TIMEOUT).await;
+        answer.map_err(Trouble::Unanswered)
     }
 
     /// What a member has more of than is kept is not even proposed again: it would fill the log.
@@ -216,8 +252,9 @@ impl Follower<'_> {
         let issuer = self.approved.issuer.clone();
         let keys = told::token_keys(&issuer, &self.approved.name, entries);
         let follow = FollowFeed { member: self.since_index, issuer, step, keys };
-        let decided = self.cluster.decide(Actor::System, Action::FollowFeed(Box::new(follow))).await?;
-        let refusal = decided.outcome.refusal();
+        let outcome = self.leader.decide(Action::FollowFeed(Box::new(follow))).await;
+        let outcome = outcome.map_err(Trouble::Undecided)?;
+        let refusal = outcome.refusal();
         if let Some(refusal) = refusal {
             tracing::debug!(%refusal, "a step along a feed was refused");
         }
@@ -226,14 +263,14 @@ impl Follower<'_> {
 
     /// Counts the instant of the question, if the view holds all that the answer led to.
     fn prove_at(&self, to: FeedPosition, noted: Instants) {
-        let view = self.cluster.published();
+        let view = self.leader.published();
         let held = view.view.member(&self.approved.issuer).is_some_and(|member| {
             member.since_index == self.since_index
                 && member.progress == (Progress::Following { at: to })
                 && !member.over_quota
         });
         if held {
-            self.cluster.prove_source(self.since_index, noted);
+            self.leader.prove_source(self.since_index, noted);
         }
     }
 
@@ -242,7 +279,7 @@ impl Follower<'_> {
         let view = &published.view;
         let isolation_ms =
             u64::try_from(view.config().circle_max_isolation).unwrap_or(0).saturating_mul(1_000);
-        let silent_ms = self.cluster.now_at(published).millis().saturating_sub(member.contact_ms);
+        let silent_ms = self.leader.now_ms(view).saturating_sub(member.contact_ms);
         if silent_ms > isolation_ms / CONTACTS {
             self.propose(FollowStep::Contact, &[]).await?;
         }
@@ -275,6 +312,6 @@ impl Follower<'_> {
         self.host = self.host.wrapping_add(1);
         let pause =
             if matches!(trouble, Trouble::OverQuota | Trouble::CircleKey(_)) { LONG_PAUSE } else { PAUSE };
-        tokio::time::sleep(pause).await;
+        self.leader.pause(pause).await;
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::answer;
 use super::body::Parameters;
 use super::call::Call;
+use crate::circle::serve;
 use crate::keys::KeyUnavailable;
 use crate::seal::hex_decode;
 use crate::usecase::failure::{Code, Failure};
@@ -43,10 +44,7 @@ pub(super) async fn entries(call: Call) -> Result<Response, Failure> {
         wait_for_news(&call, &at, wait).await;
     }
     let published = reading::fresh(&call.edge.cluster).await?;
-    let (content, position) = match published.view.feed_after(&at) {
-        Some((entries, to)) => (FeedContent::Entries { after: at.sequence, entries }, to),
-        None => (FeedContent::Elsewhere, published.view.feed_end()),
-    };
+    let (content, position) = serve::entries(&published.view, &at);
     sign(&call, &published.view, position, nonce, content)
 }
 
@@ -57,9 +55,8 @@ pub(super) async fn list(call: Call) -> Result<Response, Failure> {
     let nonce = bytes_of(&query, "nonce")?;
     let cursor = hex_decode(query.text("cursor")?.unwrap_or_default()).ok_or_else(|| bad("cursor"))?;
     let published = reading::fresh(&call.edge.cluster).await?;
-    let page = published.view.feed_page(&cursor).ok_or_else(|| bad("cursor"))?;
-    let content = FeedContent::Page { cursor, entries: page.entries, next: page.next };
-    sign(&call, &published.view, published.view.feed_end(), nonce, content)
+    let (content, position) = serve::page(&published.view, &cursor).ok_or_else(|| bad("cursor"))?;
+    sign(&call, &published.view, position, nonce, content)
 }
 
 /// `GET /circlet/v1/feed/head`: where the feed stands, signed with a date, for verifiers that are no members.

@@ -7,7 +7,7 @@ use crate::replica::Replica;
 use crate::snapshot_file::FileMachine;
 
 /// Between two attempts, in milliseconds: where every disk is bad, leading must not go round without end.
-const AGAIN_MS: u64 = 10_000;
+pub(super) const AGAIN_MS: u64 = 10_000;
 
 impl<M, R, S> Replica<M, R, S>
 where

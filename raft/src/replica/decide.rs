@@ -12,6 +12,7 @@ use crate::clock_watch::Circumstances;
 use crate::failure::ProposeError;
 use crate::machine::Machine;
 use crate::network::wire::{Ask, Said};
+use crate::replica::bad_disk::AGAIN_MS;
 use crate::replica::{Replica, lock};
 use crate::snapshot_file::FileMachine;
 use crate::trace::{Observed, Stage, TRACES_FROM_LEVEL, Trace};
@@ -86,7 +87,7 @@ where
         let stamp_ms = match stamped {
             Ok(stamp_ms) => stamp_ms,
             Err(reason) => {
-                self.hand_over().await;
+                self.leave_to_a_better_clock().await;
                 return Said::Unavailable(reason);
             }
         };
@@ -104,6 +105,29 @@ where
             observed.reached(Stage::Applied);
         }
         said
+    }
+
+    /// Hands over, since our clock may not stamp, to a voter whose clock may. Where nobody's may, as of two that disagree
+    /// while the third is silent, each would hand over to the other with every write, and nothing could be read for all the
+    /// elections: that is tried now and then only.
+    async fn leave_to_a_better_clock(&self) {
+        let (voters, now) = (self.voters(), self.clocks.now());
+        let bound_ms = self.settings.clock_offset_ms_max;
+        let better = lock(&self.offsets).agreeing(&voters, self.id, now, bound_ms);
+        if !better.is_empty() {
+            return self.hand_over_to_one_of(&better).await;
+        }
+        let due = {
+            let mut left = lock(&self.left_for_clock);
+            let due = left.is_none_or(|at_ms| now.boot_ms.saturating_sub(at_ms) >= AGAIN_MS);
+            if due {
+                *left = Some(now.boot_ms);
+            }
+            due
+        };
+        if due {
+            self.hand_over().await;
+        }
     }
 
     async fn write(&self, proposal: Proposal) -> Said<R> {

@@ -244,10 +244,15 @@ where
 
     /// If we lead, hands over to the voter that has most of the log. Does nothing if there is nobody.
     pub(super) async fn hand_over(&self) {
+        let voters = self.voters();
+        self.hand_over_to_one_of(&voters).await;
+    }
+
+    /// The same, to one of these.
+    pub(super) async fn hand_over_to_one_of(&self, voters: &BTreeSet<NodeId>) {
         if self.leader() != Some(self.id) {
             return;
         }
-        let voters = self.voters();
         let best = self.metrics(|metrics| {
             let replication = metrics.replication.as_ref()?;
             let others = replication.iter().filter(|(id, _)| **id != self.id && voters.contains(id));

@@ -10,6 +10,7 @@ use openraft_rt::AsyncRuntime;
 
 use crate::cluster::{Cluster, Computer, ask};
 use crate::dice::Dice;
+use crate::disk::Habits;
 use crate::fault::Fault;
 use crate::history::Event;
 use crate::runtime::{NodeRuntime, global_nanos};
@@ -76,6 +77,46 @@ impl Strike {
     fn drawn(number: u64) -> Self {
         Self::ALL.into_iter().find(|strike| *strike as u64 >= number).unwrap_or(Self::Lose)
     }
+
+    /// The one that makes this kind of fault, or makes it likely.
+    fn toward(fault: Fault) -> Self {
+        match fault {
+            Fault::Crash | Fault::TailKept | Fault::TailLost | Fault::TailPartlyLost | Fault::TailTorn => {
+                Self::Crash
+            }
+            Fault::LeaderBounced => Self::BounceLeader,
+            // What isn't made here comes by itself.
+            Fault::PowerCut
+            | Fault::Restored
+            | Fault::Recovered
+            | Fault::FeedCut
+            | Fault::FeedCutOneWay
+            | Fault::FeedLate
+            | Fault::FeedLost
+            | Fault::FeedReplayed
+            | Fault::FeedForged => Self::PowerCut,
+            Fault::SnapshotCut => Self::CutSnapshot,
+            Fault::LogDamaged => Self::DamageLog,
+            Fault::SnapshotDamaged => Self::DamageSnapshot,
+            Fault::DiskSetBack => Self::SetBack,
+            Fault::SlowDisk => Self::SlowDisk,
+            Fault::FailingSync => Self::FailingDisk,
+            Fault::FullDisk => Self::FullDisk,
+            Fault::Cut | Fault::CutOneWay | Fault::CutWithBridge | Fault::ConnectionHung => Self::Cut,
+            Fault::LagThenCut => Self::LagThenCut,
+            Fault::Storm | Fault::ConnectionBroken | Fault::FrameDoubled | Fault::FrameOvertaken => {
+                Self::Storm
+            }
+            Fault::Pause => Self::Pause,
+            Fault::Suspension => Self::Suspend,
+            Fault::ClockBySeconds | Fault::ClockByDays | Fault::ClockByYears => Self::SetClock,
+            Fault::Drift => Self::Drift,
+            Fault::Transfer => Self::HandOver,
+            Fault::Join => Self::Join,
+            Fault::Leave => Self::Leave,
+            Fault::Replacement | Fault::SnapshotInstalled => Self::Lose,
+        }
+    }
 }
 
 /// How long a change of the members may take once nothing is wrong any more.
@@ -98,12 +139,14 @@ pub struct Chaos {
     waits_for: Mutex<Option<&'static str>>,
     /// Whose wall clock is or was wrong, and since when it is right again.
     wrong_clock: Mutex<(Option<NodeId>, Option<u64>)>,
+    /// Only what has not happened in this run is sought.
+    seeks: bool,
 }
 
 impl Chaos {
-    /// Nothing is done yet.
+    /// Nothing is done yet. One that `seeks` does what makes a kind of fault that has not happened in this run.
     #[must_use]
-    pub fn new(cluster: Arc<Cluster>, dice: Dice) -> Arc<Self> {
+    pub fn new(cluster: Arc<Cluster>, dice: Dice, seeks: bool) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             dice,
@@ -114,7 +157,18 @@ impl Chaos {
             moving: AtomicBool::new(false),
             waits_for: Mutex::default(),
             wrong_clock: Mutex::default(),
+            seeks,
         })
+    }
+
+    /// What is done next.
+    fn next(&self) -> Strike {
+        if !self.seeks {
+            return Strike::drawn(self.dice.between(0, 99));
+        }
+        let mut absent = self.cluster.faults.absent();
+        absent.retain(|fault| fault.is_within());
+        self.dice.pick(&absent).map_or(Strike::Crash, |fault| Strike::toward(*fault))
     }
 
     fn note(&self, fault: Fault, what: String) {
@@ -133,12 +187,12 @@ impl Chaos {
     /// Does one thing after the other, several at a time, until told to stop.
     pub async fn rage(self: Arc<Self>) {
         while !self.over.load(Ordering::SeqCst) {
-            self.wait_ms(50, 900).await;
+            self.wait_ms(50, if self.seeks { 300 } else { 900 }).await;
             if self.quiet.load(Ordering::SeqCst) || self.over.load(Ordering::SeqCst) {
                 continue;
             }
             let Some(victim) = self.dice.pick(&self.cluster.computers()).cloned() else { return };
-            let (this, strike) = (Arc::clone(&self), Strike::drawn(self.dice.between(0, 99)));
+            let (this, strike) = (Arc::clone(&self), self.next());
             drop(NodeRuntime::spawn(async move {
                 let serial = this.strikes.fetch_add(1, Ordering::SeqCst);
                 lock(&this.under_way).insert(serial, (strike, victim.id));
@@ -207,10 +261,29 @@ impl Chaos {
     }
 
     async fn crash(&self, victim: Arc<Computer>) {
+        if self.seeks {
+            self.catch_writing(&victim).await;
+        }
         self.note(Fault::Crash, format!("crash of {}", victim.id));
         self.cluster.kill(&victim);
         self.wait_ms(20, 3_000).await;
         self.cluster.start(&victim).await;
+    }
+
+    /// Waits for a moment in which two writes aren't synced, so that a crash may keep the one and lose the other, for a
+    /// second at most.
+    async fn catch_writing(&self, victim: &Computer) {
+        victim.disk.set(|habits| (habits.sync_us_min, habits.sync_us_max) = (20_000, 40_000));
+        for _ in 0..200 {
+            if victim.disk.behind() > 1 {
+                break;
+            }
+            self.wait_ms(5, 5).await;
+        }
+        let usual = Habits::default();
+        victim.disk.set(|habits| {
+            (habits.sync_us_min, habits.sync_us_max) = (usual.sync_us_min, usual.sync_us_max);
+        });
     }
 
     async fn bounce_leader(&self) {

@@ -1,7 +1,7 @@
 //! The computers of a cluster, their starts and ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use circlet_authority::{Action, Actor, Command, Outcome};
@@ -12,9 +12,11 @@ use circlet_raft::replica::{Parts, Replica};
 use circlet_raft::snapshot::SnapshotStore;
 use circlet_raft::storage::Storage;
 use circlet_raft::{NodeId, Peer, Settings};
+use circlet_token::ServiceId;
 use futures::future::BoxFuture;
 use openraft_rt::AsyncRuntime;
 
+use crate::circle::{self, Neighbour};
 use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::disk::{Disk, DiskEngine, DiskFolder};
@@ -28,6 +30,7 @@ use crate::wires::{Plug, Wires};
 
 mod duties;
 mod membership;
+mod next_generation;
 
 /// How soon a node that stopped itself is started again.
 const RESTART: Duration = Duration::from_secs(1);
@@ -88,6 +91,8 @@ impl Computer {
 pub struct Cluster {
     /// Where everything is told.
     pub history: Arc<History>,
+    /// What it is called.
+    pub service: ServiceId,
     /// Between the computers.
     pub wires: Arc<Wires>,
     /// What went wrong so far.
@@ -95,21 +100,50 @@ pub struct Cluster {
     dice: Dice,
     settings: Settings,
     computers: Mutex<Vec<Arc<Computer>>>,
+    neighbour: OnceLock<Neighbour>,
 }
 
 impl Cluster {
-    /// A cluster without computers.
+    /// A cluster without computers; what goes wrong in it is counted in `faults`.
     #[must_use]
-    pub fn new(history: Arc<History>, dice: &Dice, settings: Settings) -> Arc<Self> {
-        let faults = Arc::new(Faults::default());
+    pub fn new(
+        service: &ServiceId,
+        history: Arc<History>,
+        dice: &Dice,
+        settings: Settings,
+        faults: Arc<Faults>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            service: service.clone(),
             history,
             wires: Wires::new(dice.split(), Arc::clone(&faults)),
             faults,
             dice: dice.split(),
             settings,
             computers: Mutex::default(),
+            neighbour: OnceLock::new(),
         })
+    }
+
+    /// The cluster that it is in a circle with, if it is in one.
+    pub fn neighbour(&self) -> Option<&Neighbour> {
+        self.neighbour.get()
+    }
+
+    /// Has the running nodes, and those that start later, follow a neighbour. Only the first stays.
+    pub fn meet(&self, neighbour: Neighbour) {
+        let neighbour = self.neighbour.get_or_init(|| neighbour);
+        for computer in self.running() {
+            if let Some((scope, member)) = computer.node() {
+                let following = circle::follow(member, neighbour.clone());
+                scope.enter(|| drop(NodeRuntime::spawn(following)));
+            }
+        }
+    }
+
+    /// What its nodes run with.
+    pub fn settings(&self) -> Settings {
+        self.settings.clone()
     }
 
     /// All computers, running or not.
@@ -129,9 +163,20 @@ impl Cluster {
         })
     }
 
-    fn add(&self, id: NodeId, peer: Peer, introduced: Vec<(NodeId, Peer)>) -> Arc<Computer> {
+    /// Clocks that are about right.
+    fn new_clock(&self) -> Arc<Mutex<Clock>> {
         let drift = self.dice.between(0, 400);
         let off_ms = i64::try_from(self.dice.between(0, 1_000)).unwrap_or(0) - 500;
+        Arc::new(Mutex::new(Clock::new(999_800 + drift, off_ms)))
+    }
+
+    fn add(
+        &self,
+        id: NodeId,
+        peer: Peer,
+        introduced: Vec<(NodeId, Peer)>,
+        clock: Arc<Mutex<Clock>>,
+    ) -> Arc<Computer> {
         let disk = Arc::new(Disk::default());
         let early = self.history.plant() == Plant::EarlyAcknowledgement;
         disk.set(|habits| habits.acknowledges_early = early);
@@ -139,7 +184,7 @@ impl Cluster {
             id,
             peer,
             disk,
-            clock: Arc::new(Mutex::new(Clock::new(999_800 + drift, off_ms))),
+            clock,
             introduced,
             running: Mutex::default(),
             leaving: AtomicBool::new(false),
@@ -175,6 +220,10 @@ impl Cluster {
                 let number = self.dice.word();
                 scope.enter(|| drop(NodeRuntime::spawn(duties::turn_keys(Arc::clone(&of_node), number))));
                 scope.enter(|| drop(NodeRuntime::spawn(duties::purge(of_node))));
+                if let Some(neighbour) = self.neighbour.get() {
+                    let following = circle::follow(Arc::clone(&member), neighbour.clone());
+                    scope.enter(|| drop(NodeRuntime::spawn(following)));
+                }
                 lock(&computer.running).node = Some((Arc::clone(&scope), member));
                 let (this, computer) = (Arc::clone(self), Arc::clone(computer));
                 let watching = async move {

@@ -146,6 +146,12 @@ impl Disk {
         (count - kept, tail)
     }
 
+    /// How many writes a crash could lose now.
+    #[must_use]
+    pub fn behind(&self) -> usize {
+        lock(&self.unsynced).len()
+    }
+
     /// Everything on it, as it is.
     #[must_use]
     pub fn image(&self) -> Image {

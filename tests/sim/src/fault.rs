@@ -95,6 +95,46 @@ faults! {
     Replacement = "node replaced",
     /// A node that lags behind is sent a snapshot.
     SnapshotInstalled = "snapshot installed",
+    /// Another cluster can't be asked, and doesn't answer.
+    FeedCut = "circle cut",
+    /// Another cluster can't be asked, or its answers don't arrive.
+    FeedCutOneWay = "circle cut one way",
+    /// Questions to another cluster and its answers take long.
+    FeedLate = "circle slow",
+    /// Questions to another cluster and its answers are lost.
+    FeedLost = "circle lossy",
+    /// Somebody repeats what another cluster has answered before.
+    FeedReplayed = "feed repeated",
+    /// Somebody makes up what another cluster answers, changes it or cuts it off.
+    FeedForged = "feed forged",
+    /// The cluster is lost, and begins anew from a backup that was made some time before.
+    Restored = "restored from a backup",
+    /// All nodes but one are lost, and the cluster begins anew from what that one holds.
+    Recovered = "recovered from one node",
+}
+
+impl Fault {
+    /// Those that concern the way between two clusters.
+    pub const BETWEEN: [Self; 6] = [
+        Self::FeedCut,
+        Self::FeedCutOneWay,
+        Self::FeedLate,
+        Self::FeedLost,
+        Self::FeedReplayed,
+        Self::FeedForged,
+    ];
+
+    /// Whether a cluster ends with it, and another one begins.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Restored | Self::Recovered)
+    }
+
+    /// Whether it happens to a single cluster, and that goes on.
+    #[must_use]
+    pub fn is_within(self) -> bool {
+        !self.is_final() && !Self::BETWEEN.contains(&self)
+    }
 }
 
 /// How often each kind happened in one run.
@@ -105,6 +145,13 @@ impl Faults {
     /// One more.
     pub fn count(&self, fault: Fault) {
         *lock(&self.0).entry(fault).or_default() += 1;
+    }
+
+    /// The kinds that haven't happened yet.
+    #[must_use]
+    pub fn absent(&self) -> Vec<Fault> {
+        let counts = lock(&self.0);
+        Fault::ALL.iter().copied().filter(|fault| !counts.contains_key(fault)).collect()
     }
 
     /// How often each happened.

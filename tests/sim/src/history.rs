@@ -76,6 +76,14 @@ pub enum Event {
         proved: bool,
         revocable: bool,
     },
+    /// How old what is known of the neighbours' revocations may be, where that is; said once.
+    CircleBound { ms: u64 },
+    /// The neighbours acknowledged that they revoked a token of theirs.
+    RevokedAbroad { id: TokenId },
+    /// The neighbours acknowledged that every token of a subject of theirs below `index` was revoked.
+    WatermarkAbroad { subject: u64, index: u64 },
+    /// A node judged a token of the neighbours; `index` is the token's own.
+    VerifiedAbroad { node: NodeId, id: TokenId, subject: u64, index: u64, sent: u64, accepted: bool },
     /// How long a node that is cut off issues plain tokens, and how long it verifies; said once.
     Bounds { issue_ms: u64, verify_ms: u64 },
     /// A node has applied what became of a key.
@@ -94,6 +102,10 @@ pub enum Event {
     Overreached { what: &'static str, done: bool, index: u64 },
     /// A node took over who belongs to the cluster: ids, and the beginning of each one's key.
     Members { node: NodeId, index: u64, keys: Vec<(NodeId, u64)> },
+    /// A cluster begins anew from what is left of the one before; every index of before is lower.
+    Begun { index: u64 },
+    /// A node judged a token of another cluster.
+    Shown { node: NodeId, id: TokenId, accepted: bool },
     /// A node gave a view that it had proved fresh.
     Fresh { node: NodeId, index: u64, sent: u64 },
 }
@@ -210,6 +222,24 @@ impl History {
             let what = invariant.finish().err()?;
             Some(Violation { invariant: invariant.name(), step, at_ms, what })
         });
+    }
+
+    /// Counts what happened in another history as well.
+    pub fn add_steps(&self, steps: u64) {
+        lock(&self.inner).steps += steps;
+    }
+
+    /// Adds the readable log of another history.
+    pub fn add_lines(&self, lines: Vec<String>) {
+        if let Some(all) = &mut lock(&self.inner).lines {
+            all.extend(lines);
+        }
+    }
+
+    /// Takes over that something was broken elsewhere.
+    pub fn adopt(&self, violation: Option<Violation>) {
+        let mut inner = lock(&self.inner);
+        inner.violation = inner.violation.take().or(violation);
     }
 
     /// Something that must hold doesn't, seen by the run itself.

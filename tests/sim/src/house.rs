@@ -21,11 +21,15 @@ pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
 pub const GROUPS: [&str; 2] = ["readers", "writers"];
 
 /// The fingerprint of the master key that there would be.
-const MASTER_KEY: [u8; 32] = [9; 32];
+pub const MASTER_KEY: [u8; 32] = [9; 32];
 
 /// What the cluster is called.
 pub static SERVICE: LazyLock<ServiceId> =
     LazyLock::new(|| ServiceId::parse("jfrt@01hq0000000000000000000001").expect("it is written as one"));
+
+/// What the cluster is called that it is in a circle with.
+pub static NEIGHBOURS: LazyLock<ServiceId> =
+    LazyLock::new(|| ServiceId::parse("jfrt@01hq0000000000000000000003").expect("it is written as one"));
 
 /// What another cluster is called, which is trusted at times.
 pub static OTHERS: LazyLock<ServiceId> =
@@ -51,10 +55,16 @@ impl Pair {
         }
     }
 
-    /// The one that the cluster is founded with.
+    /// The one that a cluster is founded with.
     #[must_use]
-    pub fn first() -> Self {
-        Self::named("the first key")
+    pub fn first(service: &ServiceId) -> Self {
+        Self::named(&format!("the first key of {service}"))
+    }
+
+    /// The private half as the log takes it.
+    #[must_use]
+    pub fn private_half(&self) -> Sealed {
+        Sealed { under: MASTER_KEY, nonce: [0; 24], ciphertext: self.seed.to_vec() }
     }
 
     /// The private half.
@@ -71,7 +81,7 @@ impl Pair {
             algorithm: Algorithm::EdDsa,
             certificate_der: self.certificate.clone(),
             spki_der: self.signer().spki_der(),
-            private_key: Sealed { under: MASTER_KEY, nonce: [0; 24], ciphertext: self.seed.to_vec() },
+            private_key: self.private_half(),
             origin: KeyOrigin::Made,
         }
     }
@@ -108,19 +118,20 @@ pub fn name(text: &str) -> UserName {
 
 /// A user's subject.
 #[must_use]
-pub fn subject(user: &str) -> Subject {
-    Subject::user(&SERVICE, &name(user))
+pub fn subject(service: &ServiceId, user: &str) -> Subject {
+    Subject::user(service, &name(user))
 }
 
 /// The configuration of a cluster. In most runs what takes minutes or hours by default takes seconds, so that tokens
 /// expire, nodes are cut off for longer than they may be, and keys retire while somebody looks.
 #[must_use]
 pub fn config(dice: &Dice) -> Config {
-    let mut config = Config::default();
+    let secs = |low, high| i64::try_from(dice.between(low, high)).unwrap_or(1);
+    let circle_max_staleness_ms = secs(2_000, 3_500);
+    let mut config = Config { circle_max_staleness_ms, ..Config::default() };
     if dice.percent(30) {
         return config;
     }
-    let secs = |low, high| i64::try_from(dice.between(low, high)).unwrap_or(1);
     config.verify_max_isolation = secs(2, 4);
     config.issue_max_isolation = secs(2, 3);
     config.persistent_expiry_threshold = secs(3, 9);
@@ -133,16 +144,19 @@ pub fn config(dice: &Dice) -> Config {
     config
 }
 
-fn sealed() -> Sealed {
+/// Some secret, sealed; nobody opens it.
+#[must_use]
+pub fn sealed() -> Sealed {
     Sealed { under: MASTER_KEY, nonce: [0; 24], ciphertext: b"sealed".to_vec() }
 }
 
 /// The first entry.
 #[must_use]
-pub fn bootstrap(founder: &Peer, config: Config) -> Action {
-    let NewKey { kid, algorithm, certificate_der, spki_der, private_key, origin } = Pair::first().as_ours();
+pub fn bootstrap(founder: &Peer, service: &ServiceId, config: Config) -> Action {
+    let NewKey { kid, algorithm, certificate_der, spki_der, private_key, origin } =
+        Pair::first(service).as_ours();
     Action::Bootstrap(Box::new(Bootstrap {
-        service_id: SERVICE.clone(),
+        service_id: service.clone(),
         generation: 1,
         kid,
         algorithm,

@@ -16,6 +16,8 @@ mod one_successor;
 mod policy;
 mod published_keys;
 mod purge;
+mod restored;
+mod revoked_abroad;
 mod revoked_actor;
 mod revoked_bound;
 mod revoked_family;
@@ -43,9 +45,11 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<agreement::Agreement>::default(),
         Box::<acknowledged::Acknowledged>::default(),
         Box::<issued_once::IssuedOnce>::default(),
+        Box::<restored::Restored>::default(),
         Box::<one_successor::OneSuccessor>::default(),
         Box::<revoked_family::RevokedFamily>::default(),
         Box::<revoked_bound::RevokedBound>::default(),
+        Box::<revoked_abroad::RevokedAbroad>::default(),
         Box::<revoked_actor::RevokedActor>::default(),
         Box::<fresh_after_start::FreshAfterStart>::default(),
         Box::<policy::Policy>::default(),

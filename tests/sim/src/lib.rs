@@ -4,6 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`run`] | one run: faults for a while, then none |
+//! | [`afterlife`] | the end of a cluster, and another one that begins from what is left |
 //! | [`workload`] | what clients do meanwhile |
 //! | [`chaos`] | what is done to them |
 //! | [`fault`] | what can go wrong, by kind |
@@ -11,6 +12,7 @@
 //! | [`invariant`] | what must hold, one file each |
 //! | [`linear`] | whether a history is linearizable, and what each object would have said |
 //! | [`plant`] | bugs that can be planted, to prove that they would be caught |
+//! | [`circle`] | two clusters that follow each other, and the way between them |
 //! | [`cluster`] | computers and the nodes on them |
 //! | [`house`] | what a cluster begins with |
 //! | [`machine`] | the product's machine, watched |
@@ -18,10 +20,12 @@
 //! | [`disk`] | the disks |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
-//! | [`authority`], [`feature_level`], [`judge`], [`vouch`], [`duty`], [`round`] | the product's own: the machine, what versions know, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging |
+//! | [`authority`], [`feature_level`], [`judge`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`] | the product's own: the machine, what versions know, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one |
 //! | [`dice`] | where chance comes from |
 
+pub mod afterlife;
 pub mod chaos;
+pub mod circle;
 pub mod clock;
 pub mod cluster;
 pub mod dice;
@@ -39,15 +43,23 @@ pub mod scope;
 pub mod wires;
 pub mod workload;
 
+#[path = "../../../src/audit/calendar.rs"]
+pub mod audit;
 #[path = "../../../src/machine.rs"]
 pub mod authority;
 #[path = "../../../src/rotation/duty.rs"]
 pub mod duty;
 #[path = "../../../src/feature_level.rs"]
 pub mod feature_level;
+#[path = "../../../src/circle/follow.rs"]
+pub mod follow;
 #[path = "../../../src/authenticate/judge.rs"]
 pub mod judge;
 #[path = "../../../src/node/purge/round.rs"]
 pub mod round;
+#[path = "../../../src/circle/serve.rs"]
+pub mod serve;
+#[path = "../../../src/circle/told.rs"]
+pub mod told;
 #[path = "../../../src/authenticate/vouch.rs"]
 pub mod vouch;

@@ -63,6 +63,22 @@ pub enum Plant {
     StaleLists,
     /// Whoever has a token may do what its user may, whatever became of the token.
     AnyActor,
+    /// A cluster that begins anew goes on with the keys of before, and forgets that it began.
+    RestoreKeepsKeys,
+    /// A cluster that begins anew forgets when it did: what others issued before is good again.
+    RestoreForgetsWhen,
+    /// What a neighbour answered late counts from its arrival.
+    LateFeedCredit,
+    /// Neighbours are asked with the same nonce each time.
+    SameNonce,
+    /// Watermarks of neighbours are ignored.
+    DeafToMarks,
+    /// A node tells neighbours where the feed stands in its view, however old that is.
+    UnprovedHeads,
+    /// Whoever begins to lead takes for fresh what it knows of neighbours.
+    FeedFreshAtOnce,
+    /// How old what is known of neighbours is isn't asked.
+    AnyFeedAge,
 }
 
 impl Plant {
@@ -91,6 +107,14 @@ impl Plant {
         (Self::PurgeByLocalClock, "purge-by-local-clock"),
         (Self::StaleLists, "stale-lists"),
         (Self::AnyActor, "any-actor"),
+        (Self::RestoreKeepsKeys, "restore-keeps-keys"),
+        (Self::RestoreForgetsWhen, "restore-forgets-when"),
+        (Self::LateFeedCredit, "late-feed-credit"),
+        (Self::SameNonce, "same-nonce"),
+        (Self::DeafToMarks, "deaf-to-marks"),
+        (Self::UnprovedHeads, "unproved-heads"),
+        (Self::FeedFreshAtOnce, "feed-fresh-at-once"),
+        (Self::AnyFeedAge, "any-feed-age"),
     ];
 
     /// The bug of this name.
@@ -198,24 +222,62 @@ pub(crate) fn in_snapshot(state: Vec<u8>) -> Vec<u8> {
 
 /// The bytes of a state without some of its records.
 fn without(state: &[u8], drops: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    let (head, mut rest) = state.split_at_checked(HEAD_BYTES)?;
-    let mut kept = head.to_vec();
+    let mut records = records(state)?;
+    records.retain(|record| !drops(record));
+    joined(state, &records)
+}
+
+/// The records of a state: tag and content of each.
+fn records(state: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut rest = state.get(HEAD_BYTES..)?;
+    let mut records = Vec::new();
     loop {
         let (length, after) = rest.split_first_chunk::<4>()?;
         let bytes = usize::try_from(u32::from_le_bytes(*length)).ok()?;
         if bytes == 0 {
-            kept.extend_from_slice(length);
-            break;
+            return Some(records);
         }
         // The length counts the tag, which comes first.
         let (record, next) = after.split_at_checked(bytes)?;
-        if !drops(record) {
-            kept.extend_from_slice(length);
-            kept.extend_from_slice(record);
-        }
+        records.push(record);
         rest = next;
     }
+}
+
+/// A state of these records, with the beginning that `state` has.
+fn joined(state: &[u8], records: &[&[u8]]) -> Option<Vec<u8>> {
+    let mut kept = state.get(..HEAD_BYTES)?.to_vec();
+    for record in records {
+        kept.extend_from_slice(&u32::try_from(record.len()).ok()?.to_le_bytes());
+        kept.extend_from_slice(record);
+    }
+    kept.extend_from_slice(&[0; 4]);
     let sum = Sha256::digest(&kept);
     kept.extend_from_slice(&sum);
     Some(kept)
+}
+
+/// The tag of a key among the records of a state.
+const KEY: u8 = 2;
+/// The tag of where the present generation began.
+const BEGUN: u8 = 61;
+
+/// A bug in beginning anew, where one is planted: what the next generation begins with. `as_it_was` is the state of before,
+/// whole.
+pub(crate) fn in_next_generation(plant: Plant, next: State, as_it_was: &[u8]) -> Result<State, String> {
+    if !matches!(plant, Plant::RestoreKeepsKeys | Plant::RestoreForgetsWhen) {
+        return Ok(next);
+    }
+    let mut state = Vec::new();
+    next.encode_snapshot(&mut state).map_err(|error| error.to_string())?;
+    let torn = || "the state could not be taken apart".to_owned();
+    let mut records = records(&state).ok_or_else(torn)?;
+    records.retain(|record| record.first() != Some(&BEGUN));
+    if plant == Plant::RestoreKeepsKeys {
+        records.retain(|record| record.first() != Some(&KEY));
+        let before = self::records(as_it_was).ok_or_else(torn)?;
+        records.extend(before.into_iter().filter(|record| record.first() == Some(&KEY)));
+    }
+    let state = joined(&state, &records).ok_or_else(torn)?;
+    State::decode_snapshot(&mut state.as_slice()).map_err(|error| error.to_string())
 }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_raft::{NodeId, Settings};
+use futures::future::join;
 use openraft_rt::AsyncRuntime;
 
+use crate::afterlife::{End, Life, Safe};
 use crate::chaos::Chaos;
+use crate::circle;
 use crate::cluster::{Cluster, ask};
 use crate::dice::Dice;
 use crate::fault::Fault;
@@ -18,6 +21,10 @@ use crate::machine::tell_whole;
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::workload::Workload;
+
+mod neighbours;
+
+use neighbours::Neighbours;
 
 /// How long the cluster may take to recover once nothing is wrong any more.
 const RECOVERY_MS: u64 = 30_000;
@@ -47,6 +54,8 @@ pub enum Course {
     Random,
     /// At random, for three seconds.
     Brief,
+    /// Until each kind of fault has happened, or two minutes are over.
+    EachKind,
 }
 
 /// What a run is made from.
@@ -90,8 +99,9 @@ pub fn run(plan: Plan) -> Report {
     report
 }
 
-fn settings(dice: &Dice) -> Settings {
+fn settings(dice: &Dice, course: Course) -> Settings {
     let snapshot_log_bytes = match dice.between(0, 4) {
+        _ if course == Course::EachKind => 8 << 10,
         0 | 1 => 8 << 10,
         2 | 3 => 40 << 10,
         _ => 64 << 20,
@@ -101,49 +111,126 @@ fn settings(dice: &Dice) -> Settings {
 
 async fn play(plan: Plan, history: Arc<History>) -> Report {
     let dice = Dice::new(plan.seed);
-    let settings = settings(&dice);
+    let settings = settings(&dice, plan.course);
     let nodes = dice.pick(&[3, 3, 3, 4, 5, 5, 7]).copied().unwrap_or(3);
-    let cluster = Cluster::new(Arc::clone(&history), &dice, settings);
+    // Where each kind is sought, little else is to happen: a test waits for it.
+    let seeks = plan.course == Course::EachKind;
+    let nodes = if seeks { 3 } else { nodes };
+    let service = &house::SERVICE;
+    let cluster = Cluster::new(service, Arc::clone(&history), &dice, settings, Arc::default());
     let mut report = Report::default();
     let config = house::config(&dice);
     let ms = |secs: i64| u64::try_from(secs).unwrap_or(0) * 1_000;
     let (issue_ms, verify_ms) = (ms(config.issue_max_isolation), ms(config.verify_max_isolation));
     history.tell(&Event::Bounds { issue_ms, verify_ms });
-    if let Err(why) = cluster.found(nodes, config).await {
-        history.accuse("founding", why);
-        cluster.end();
-        return report;
-    }
+    let founded = async {
+        cluster.found(nodes, config.clone()).await?;
+        if !is_in_circle(plan, &dice) {
+            return Ok(None);
+        }
+        Neighbours::found(plan, &cluster, &config, &dice).await.map(Some)
+    };
+    let neighbours = match founded.await {
+        Ok(neighbours) => neighbours,
+        Err(why) => {
+            history.accuse("founding", why);
+            cluster.end();
+            return report;
+        }
+    };
     let workload = Workload::new(Arc::clone(&cluster), dice.split());
-    let chaos = Chaos::new(Arc::clone(&cluster), dice.split());
-    for _ in 0..dice.between(2, 6) {
+    let chaos = Chaos::new(Arc::clone(&cluster), dice.split(), seeks);
+    for _ in 0..if seeks { 3 } else { dice.between(2, 6) } {
         let pause_ms_max = dice.between(10, 120);
         drop(NodeRuntime::spawn(Arc::clone(&workload).client(pause_ms_max)));
     }
     drop(NodeRuntime::spawn(Arc::clone(&chaos).rage()));
+    neighbours.iter().for_each(Neighbours::begin);
     let faulty_ms = dice.between(5_000, 25_000);
-    match plan.course {
-        Course::Random => watch(&history, faulty_ms).await,
-        Course::Brief => watch(&history, 3_000).await,
-    }
+    let safe = Arc::new(Safe::default());
+    drop(NodeRuntime::spawn(make_backup(Arc::clone(&safe), Arc::clone(&cluster), dice.split(), faulty_ms)));
+    let most_ms = match plan.course {
+        Course::Random => faulty_ms,
+        Course::Brief => 3_000,
+        Course::EachKind => 120_000,
+    };
+    let suffices = || {
+        let broken = neighbours.iter().any(|neighbours| neighbours.is_broken(&history));
+        broken || (seeks && cluster.faults.absent().iter().all(|fault| fault.is_final()))
+    };
+    watch(&history, most_ms, suffices).await;
     if history.violation().is_none() {
-        chaos.calm().await;
-        recover(&cluster, &history).await;
+        settle(&chaos, &cluster, neighbours.as_ref(), &history).await;
     }
-    workload.stop();
+    if let Some(neighbours) = &neighbours {
+        neighbours.end(&history);
+    }
+    let life = live_on(plan, &dice, Life { cluster, workload }, &safe, &history).await;
+    life.workload.stop();
     history.finish();
     report.simulated_ms = global_nanos() / 1_000_000;
-    report.operations = workload.counts();
-    report.faults = cluster.faults.counts();
-    cluster.end();
+    report.operations = life.workload.counts();
+    report.faults = life.cluster.faults.counts();
+    life.cluster.end();
     report
 }
 
-/// Lets time pass until something is broken.
-async fn watch(history: &History, for_ms: u64) {
+/// Whether the cluster is in a circle with another one: in a few runs, and when each kind of fault is sought.
+fn is_in_circle(plan: Plan, dice: &Dice) -> bool {
+    dice.percent(25) || plan.course == Course::EachKind
+}
+
+/// Nothing goes wrong any more, and in a while everything must be well.
+async fn settle(chaos: &Chaos, cluster: &Arc<Cluster>, neighbours: Option<&Neighbours>, history: &History) {
+    match neighbours {
+        None => chaos.calm().await,
+        Some(neighbours) => drop(join(chaos.calm(), neighbours.calm()).await),
+    }
+    recover(cluster, history).await;
+    if let Some(neighbours) = neighbours {
+        neighbours.recover(history).await;
+    }
+}
+
+/// Makes a backup at some moment while things go wrong.
+async fn make_backup(safe: Arc<Safe>, cluster: Arc<Cluster>, dice: Dice, faulty_ms: u64) {
+    NodeRuntime::sleep(Duration::from_millis(dice.between(0, faulty_ms))).await;
+    safe.fill(&cluster, &dice).await;
+}
+
+/// How the cluster ends, if it does: in a few runs, and when each kind is sought in both ways.
+fn ends(plan: Plan, dice: &Dice) -> Vec<End> {
+    match (plan.course, dice.between(0, 99)) {
+        (Course::EachKind, _) => vec![End::Restored, End::Recovered],
+        (_, 0..=14) => vec![End::Restored],
+        (_, 15..=24) => vec![End::Recovered],
+        _ => Vec::new(),
+    }
+}
+
+/// The cluster may end, and another one go on; the last one comes back.
+async fn live_on(plan: Plan, dice: &Dice, mut life: Life, safe: &Safe, history: &Arc<History>) -> Life {
+    for end in ends(plan, dice) {
+        if history.violation().is_some() {
+            break;
+        }
+        match life.end(end, safe, history, dice).await {
+            Ok(Some(next)) => life = next,
+            Ok(None) => continue,
+            Err(why) => history.accuse("liveness", format!("no cluster can begin anew: {why}")),
+        }
+        if history.violation().is_none() {
+            recover(&life.cluster, history).await;
+        }
+    }
+    life
+}
+
+/// Lets time pass until something is broken, or enough has happened.
+async fn watch(history: &History, for_ms: u64, suffices: impl Fn() -> bool) {
     for _ in 0..for_ms / 50 {
         NodeRuntime::sleep(Duration::from_millis(50)).await;
-        if history.violation().is_some() {
+        if history.violation().is_some() || suffices() {
             return;
         }
     }
@@ -187,7 +274,7 @@ async fn healthy(cluster: &Arc<Cluster>, history: &History) -> Result<(), String
     }
     leaders.dedup();
     if leaders.len() == 1 && leaders.iter().all(Option::is_some) {
-        return Ok(());
+        return circle::follows_well(cluster);
     }
     Err(format!("they don't agree who leads: {leaders:?}"))
 }

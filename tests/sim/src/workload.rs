@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use circlet_authority::{Action, Actor, Command, IssueToken, Outcome, TokenRecord};
 use circlet_raft::ProposeError;
+use circlet_token::{KeyId, TokenId};
 use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
 
@@ -21,6 +22,7 @@ use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 
+mod abroad;
 mod keys;
 mod overreaching;
 mod people;
@@ -50,6 +52,16 @@ pub struct Held {
     plain: bool,
     /// When clients learnt of it.
     since: u64,
+}
+
+/// A token of another cluster.
+#[derive(Clone)]
+struct Foreign {
+    id: TokenId,
+    text: Arc<str>,
+    kid: KeyId,
+    /// When it was issued, in nanoseconds.
+    at: u64,
 }
 
 impl Held {
@@ -93,6 +105,10 @@ pub struct Workload {
     cluster: Arc<Cluster>,
     dice: Dice,
     held: Mutex<Vec<Held>>,
+    /// Tokens of another cluster that were shown.
+    shown: Mutex<Vec<Foreign>>,
+    /// Where the cluster began: tokens with a lower index are of the one before.
+    begun: u64,
     /// Names of key pairs that were drawn for our own keyring.
     drawn: Mutex<Vec<String>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
@@ -107,8 +123,30 @@ impl Workload {
             cluster,
             dice,
             held: Mutex::default(),
+            shown: Mutex::default(),
+            begun: 0,
             drawn: Mutex::default(),
             counts: Mutex::default(),
+            over: AtomicBool::new(false),
+        })
+    }
+
+    /// The clients of a cluster that begins anew at this index, with all that they had from the one before.
+    #[must_use]
+    pub fn anew(&self, cluster: Arc<Cluster>, dice: Dice, begun: u64) -> Arc<Self> {
+        let mut held = lock(&self.held).clone();
+        // Nobody asks the new cluster again for what was asked of the one before.
+        for held in &mut held {
+            held.order = None;
+        }
+        Arc::new(Self {
+            cluster,
+            dice,
+            held: Mutex::new(held),
+            shown: Mutex::new(lock(&self.shown).clone()),
+            begun,
+            drawn: Mutex::new(lock(&self.drawn).clone()),
+            counts: Mutex::new(self.counts()),
             over: AtomicBool::new(false),
         })
     }
@@ -145,6 +183,7 @@ impl Workload {
                 52..=55 => self.read_list(&computer).await,
                 56..=57 => self.administer(&computer).await,
                 58..=61 => self.show_strange(&computer).await,
+                62..=71 if self.cluster.neighbour().is_some() => self.show_abroad().await,
                 _ => self.verify(&computer).await,
             }
         }

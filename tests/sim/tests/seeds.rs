@@ -1,5 +1,8 @@
 //! A seed repeats itself to the letter; without that nothing else that the simulator says is worth anything.
 
+use std::collections::BTreeSet;
+
+use circlet_sim::fault::Fault;
 use circlet_sim::plant::Plant;
 use circlet_sim::run::{Course, Plan, Report, run};
 
@@ -39,4 +42,20 @@ fn a_planted_bug_is_caught() {
         run(plan).violation.is_some_and(|violation| violation.invariant == "acknowledged")
     });
     assert!(caught);
+}
+
+#[test]
+fn each_kind_of_fault_happens() {
+    // One seed may end before what is rare has happened.
+    let mut happened = BTreeSet::new();
+    for seed in 0..3 {
+        let report = run(Plan { seed, course: Course::EachKind, ..Plan::default() });
+        assert!(report.violation.is_none(), "seed {seed}: {:?}", report.violation);
+        happened.extend(report.faults.into_keys());
+        if happened.len() == Fault::ALL.len() {
+            return;
+        }
+    }
+    let absent: Vec<_> = Fault::ALL.iter().filter(|fault| !happened.contains(fault)).collect();
+    panic!("never happened: {absent:?}");
 }

@@ -25,19 +25,24 @@ const STEP: Duration = Duration::from_secs(4);
 impl Cluster {
     /// Founds the cluster and has `count` nodes join.
     pub async fn found(self: &Arc<Self>, count: u64, config: Config) -> Result<(), String> {
-        let founder = self.add(1, peer("n1", 0), Vec::new());
+        let founder = self.add(1, peer("n1", 0), Vec::new(), self.new_clock());
         self.start(&founder).await;
         let peer = founder.peer.clone();
         ask(&founder, |member| async move { member.initialize(peer).await.map_err(|e| e.to_string()) })
             .await
             .ok_or("the founder died")??;
-        decide(&founder, Actor::System, house::bootstrap(&founder.peer, config)).await?;
+        decide(&founder, Actor::System, house::bootstrap(&founder.peer, &self.service, config)).await?;
         for action in house::furniture() {
             decide(&founder, Actor::Operator, action).await?;
         }
+        self.gather(count, 0).await
+    }
+
+    /// Has nodes join until there are `count`. `attempt` makes their keys other than those of before.
+    pub(super) async fn gather(self: &Arc<Self>, count: u64, attempt: u64) -> Result<(), String> {
         for number in 2..=count {
             let name = format!("n{number}");
-            let joining = NodeRuntime::timeout(Duration::from_mins(1), self.join(&name, 0));
+            let joining = NodeRuntime::timeout(Duration::from_mins(1), self.join(&name, attempt));
             joining.await.map_err(|_| format!("{name} can't join"))?;
         }
         for _ in 0..600 {
@@ -83,7 +88,7 @@ impl Cluster {
         let peer = peer(name, attempt);
         let id = self.admit(&peer).await;
         let introduced = self.computers().iter().map(|known| (known.id, known.peer.clone())).collect();
-        let computer = self.add(id, peer, introduced);
+        let computer = self.add(id, peer, introduced, self.new_clock());
         self.bring_in(&computer).await;
         computer
     }
@@ -168,7 +173,7 @@ impl Cluster {
         let (name, attempt) = (lost.peer.name.clone(), lost.id);
         if self.history.plant() == Plant::ReusedId {
             let introduced = self.computers().iter().map(|known| (known.id, known.peer.clone())).collect();
-            let computer = self.add(lost.id, peer(&name, attempt), introduced);
+            let computer = self.add(lost.id, peer(&name, attempt), introduced, self.new_clock());
             return self.bring_in(&computer).await;
         }
         self.remove(lost).await;
@@ -179,7 +184,7 @@ impl Cluster {
 }
 
 /// How the others know a node; each attempt has a key of its own.
-fn peer(name: &str, attempt: u64) -> Peer {
+pub(super) fn peer(name: &str, attempt: u64) -> Peer {
     Peer {
         name: name.to_owned(),
         peer_address: format!("{name}:7000"),

@@ -17,8 +17,11 @@ impl Invariant for Linearizable {
     }
 
     fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
-        if let Event::Operation(operation) = event {
-            self.operations.push(operation.clone());
+        match event {
+            Event::Operation(operation) => self.operations.push(operation.clone()),
+            // What is not in the backup never happened to the cluster that begins.
+            Event::Begun { .. } => return linear::check(&std::mem::take(&mut self.operations)),
+            _ => {}
         }
         Ok(())
     }

@@ -21,7 +21,15 @@ impl Invariant for Time {
     }
 
     fn see(&mut self, now: u64, event: &Event) -> Result<(), String> {
-        let Event::Applied { node, index, now_ms, .. } = event else { return Ok(()) };
+        let (node, index, now_ms) = match event {
+            Event::Applied { node, index, now_ms, .. } => (node, index, now_ms),
+            // What time the lost nodes had come to is lost with them.
+            Event::Begun { .. } => {
+                self.at.clear();
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         if let Some((before, earlier)) = self.at.range(..=*index).next_back()
             && earlier > now_ms
         {

@@ -6,7 +6,6 @@ use circlet_authority::{
 use circlet_token::{Algorithm, Audience, Claims, KeyId, Verified};
 
 use crate::history::{Event, Standing};
-use crate::house;
 use crate::scope::{self, Scope};
 
 /// Tells what applying a command has changed.
@@ -120,10 +119,8 @@ fn tell_forgotten(scope: &Scope, before: &State, after: &State) {
 
 /// Whether a view refuses a token as revoked, be it the token's id or a watermark.
 fn is_revoked(view: &State, record: &TokenRecord) -> bool {
-    let verified = Verified {
-        claims: record.claims(&house::SERVICE),
-        key: record.kid.clone(),
-        algorithm: Algorithm::EdDsa,
-    };
+    let Some(service) = view.service_id() else { return false };
+    let verified =
+        Verified { claims: record.claims(service), key: record.kid.clone(), algorithm: Algorithm::EdDsa };
     matches!(view.judge(&verified, record.issued_at), Judgement::Revoked(_))
 }

@@ -27,7 +27,7 @@ impl Workload {
                 ("a token of another user", Action::IssueToken(Box::new(order)))
             }
             2 => {
-                let whom = Whom::Subject(house::subject("alice"));
+                let whom = Whom::Subject(house::subject(&self.cluster.service, "alice"));
                 ("ending another user's tokens", Action::RevokeBefore(RevokeBefore::all_of(whom)))
             }
             3 => {
@@ -39,7 +39,10 @@ impl Workload {
             }
             4 => (
                 "tainting a key",
-                Action::RotateKey(Box::new(RotateKey::Taint { kid: house::Pair::first().kid, next: None })),
+                Action::RotateKey(Box::new(RotateKey::Taint {
+                    kid: house::Pair::first(&self.cluster.service).kid,
+                    next: None,
+                })),
             ),
             _ => {
                 let hash = [u8::try_from(self.dice.between(0, 255)).unwrap_or(0); 32];

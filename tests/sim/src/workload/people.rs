@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use circlet_authority::{Action, DeleteGroup, DeleteUser, Group, PutGroup, PutMode, PutUser, UserStatus};
 
 use super::Workload;
-use super::recording::number_of;
 use crate::cluster::Computer;
 use crate::history::Event;
 use crate::house;
@@ -66,11 +65,12 @@ impl Workload {
     /// Whoever has that name later does not inherit the tokens.
     async fn delete_user(&self, computer: &Computer, user: &'static str) {
         let delete = Action::DeleteUser(DeleteUser { name: house::name(user) });
-        let (subject, sent) = (number_of(user), global_nanos());
+        let (subject, sent) = (self.number_of(user), global_nanos());
         let told = (Object::User(user), value::Step::Write(ABSENT));
         let done = self.order_done(computer, "user deleted", delete, Some(told)).await;
         if let Some(index) = done {
             self.cluster.history.tell(&Event::Watermark { subject, index });
+            self.tell_abroad(&Event::WatermarkAbroad { subject, index });
         }
         // What was not there ended nothing; that it may have is always true.
         self.record_end_of(subject, sent, false);

@@ -51,7 +51,7 @@ impl Workload {
         let Some(held) = self.some_token() else { return };
         let Some(user) = held.record.subject.user_name() else { return };
         let order = self.order(user, user, Lifetime::from_secs(600));
-        let claims = held.record.claims(&house::SERVICE);
+        let claims = held.record.claims(&self.cluster.service);
         let verified = Verified { claims, key: held.record.kid.clone(), algorithm: Algorithm::EdDsa };
         let actor = Actor::Token(Box::new(TokenActor::of(&verified)));
         self.issue_by(computer, &actor, order, Some(held.record.id), true).await;
@@ -62,9 +62,13 @@ impl Workload {
         IssueToken {
             id,
             generation: Generation::Access,
-            subject: house::subject(user),
+            subject: house::subject(&self.cluster.service, user),
             scope: Scope::parse("applied-permissions/user").expect("the scope of a user"),
-            audience: Audience::service(&house::SERVICE),
+            // In a circle they are for everybody.
+            audience: match self.cluster.neighbour() {
+                Some(_) => Audience::any(),
+                None => Audience::service(&self.cluster.service),
+            },
             lifetime,
             force_revocable: self.dice.percent(70),
             description: None,
@@ -207,7 +211,7 @@ impl Workload {
         let record = &held.record;
         let target = match record.family {
             Some((family, sequence)) if self.dice.percent(40) => RevokeTarget::Family { family, sequence },
-            _ if held.plain || self.dice.percent(30) => RevokeTarget::Value(Box::new(presented(record))),
+            _ if held.plain || self.dice.percent(30) => RevokeTarget::Value(Box::new(self.presented(record))),
             _ => RevokeTarget::Id(record.id),
         };
         let by_id = !matches!(target, RevokeTarget::Family { .. });
@@ -232,7 +236,10 @@ impl Workload {
                 ids.for_each(|id| self.tell_revoked(Some(id), None, index));
                 self.tell_revoked(None, family, index);
                 if by_id && self.dice.percent(35) {
-                    drop(NodeRuntime::spawn(Arc::clone(self).hunt(held)));
+                    drop(NodeRuntime::spawn(Arc::clone(self).hunt(held.clone())));
+                }
+                if record.revocable && self.dice.percent(60) {
+                    drop(NodeRuntime::spawn(Arc::clone(self).hunt_abroad(held.clone())));
                 }
             }
             Reply::Decided { .. } => self.count("revoke refused"),
@@ -243,10 +250,27 @@ impl Workload {
 
     fn tell_revoked(&self, id: Option<TokenId>, family: Option<FamilyId>, index: u64) {
         self.cluster.history.tell(&Event::Revoked { id, family, index });
+        if let Some(id) = id.filter(|_| index != u64::MAX) {
+            self.tell_abroad(&Event::RevokedAbroad { id });
+        }
+    }
+
+    /// What the bearer of a token shows.
+    fn presented(&self, record: &TokenRecord) -> PresentedToken {
+        let claims = record.claims(&self.cluster.service);
+        PresentedToken {
+            id: record.id,
+            subject: claims.subject,
+            key: record.kid.clone(),
+            issued_at: claims.issued_at,
+            expires_at: claims.expires_at,
+            revocable: claims.revocable,
+            index: claims.index,
+        }
     }
 
     /// An administrator ends everything of a user that was issued before.
-    pub(super) async fn set_watermark(&self, computer: &Computer) {
+    pub(super) async fn set_watermark(self: &Arc<Self>, computer: &Computer) {
         let Some(held) = self.some_token() else { return };
         self.count("watermark");
         let record: &TokenRecord = &held.record;
@@ -255,25 +279,13 @@ impl Workload {
         match self.propose(computer, administrator(), action).await {
             Reply::Decided { outcome: Outcome::WatermarkSet { index }, .. } => {
                 self.cluster.history.tell(&Event::Watermark { subject, index });
+                self.tell_abroad(&Event::WatermarkAbroad { subject, index });
                 self.record_end_of(subject, sent, true);
+                drop(NodeRuntime::spawn(Arc::clone(self).hunt_abroad(held.clone())));
             }
             Reply::Unknown => self.record_end_of(subject, sent, false),
             _ => {}
         }
-    }
-}
-
-/// What the bearer of a token shows.
-fn presented(record: &TokenRecord) -> PresentedToken {
-    let claims = record.claims(&house::SERVICE);
-    PresentedToken {
-        id: record.id,
-        subject: claims.subject,
-        key: record.kid.clone(),
-        issued_at: claims.issued_at,
-        expires_at: claims.expires_at,
-        revocable: claims.revocable,
-        index: claims.index,
     }
 }
 

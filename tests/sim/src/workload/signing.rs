@@ -27,5 +27,5 @@ pub(super) fn sign(
     let key = house::unseal(view, kid)?;
     let (node, kid) = (scope.node(), kid.clone());
     scope.history().tell(&Event::Signed { node, kid, plain, view: published.index, sent });
-    Some(mint(&record.claims(&house::SERVICE), &record.kid, &key).into())
+    Some(mint(&record.claims(view.service_id()?), &record.kid, &key).into())
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use circlet_authority::{Action, DistrustIssuer};
 use circlet_token::{Audience, Claims, Scope, ServiceId, Subject, TokenId, mint};
 
-use super::Workload;
 use super::verifying::Verdict;
+use super::{Foreign, Held, Workload};
 use crate::clock::START_MS;
 use crate::cluster::Computer;
+use crate::history::Event;
 use crate::house::{self, Pair};
 use crate::linear::Object;
 use crate::linear::value::{self, ABSENT, GOOD};
@@ -17,6 +18,11 @@ use crate::scope::lock;
 
 /// The other cluster's keys.
 pub(super) const THEIRS: [&str; 2] = ["their key", "their other key"];
+
+/// Two seconds.
+const WHILE: u64 = 2_000_000_000;
+/// So many tokens of each kind are shown to a cluster that begins anew, the latest first.
+const TOKENS_SHOWN: usize = 80;
 
 impl Workload {
     /// An administrator trusts another cluster's key, or does so no more.
@@ -43,15 +49,47 @@ impl Workload {
                 ("foreign token", &*house::OTHERS, "dave", Pair::named(theirs))
             }
             7..=8 => match drawn {
-                Some(name) => ("token of a drawn key", &*house::SERVICE, "alice", Pair::named(&name)),
+                Some(name) => ("token of a drawn key", &self.cluster.service, "alice", Pair::named(&name)),
                 None => return,
             },
-            _ => ("forged token", &*house::SERVICE, "alice", Pair::named("a key of nobody's")),
+            _ => ("forged token", &self.cluster.service, "alice", Pair::named("a key of nobody's")),
         };
         self.count(what);
-        let text: Arc<str> = mint(&self.claims(issuer, user), &pair.kid, &pair.signer()).into();
-        if let Some(Verdict::Accepted { .. }) = self.present(computer, text, &pair.kid).await {
-            self.count("strange token accepted");
+        let claims = self.claims(issuer, user);
+        let text: Arc<str> = mint(&claims, &pair.kid, &pair.signer()).into();
+        let Some(id) = claims.id else { return };
+        let foreign = Foreign { id, text, kid: pair.kid, at: global_nanos() };
+        lock(&self.shown).push(foreign.clone());
+        self.show_foreign(computer, foreign).await;
+    }
+
+    async fn show_foreign(&self, computer: &Computer, foreign: Foreign) {
+        let (node, id) = (computer.id, foreign.id);
+        if let Some(verdict) = self.present(computer, Arc::clone(&foreign.text), &foreign.kid).await {
+            let accepted = matches!(verdict, Verdict::Accepted { .. });
+            if accepted {
+                self.count("strange token accepted");
+            }
+            self.cluster.history.tell(&Event::Shown { node, id, accepted });
+        }
+    }
+
+    /// Shows every node what clients had from the cluster before: tokens of its own, and of others from more than a
+    /// while before `begun`, the time at which this one began; clocks of good nodes differ by less.
+    pub async fn show_what_was(&self, begun: u64) {
+        let held: Vec<Held> = lock(&self.held).iter().rev().take(TOKENS_SHOWN).cloned().collect();
+        let of_before = |foreign: &&Foreign| foreign.at + WHILE < begun;
+        let foreign: Vec<Foreign> =
+            lock(&self.shown).iter().rev().filter(of_before).take(TOKENS_SHOWN).cloned().collect();
+        for computer in self.cluster.running() {
+            for held in &held {
+                self.count("token of before shown");
+                self.show(&computer, held.clone()).await;
+            }
+            for foreign in &foreign {
+                self.count("foreign token of before shown");
+                self.show_foreign(&computer, foreign.clone()).await;
+            }
         }
     }
 
@@ -62,13 +100,13 @@ impl Workload {
             revocable: None,
             subject: Subject::user(issuer, &house::name(user)),
             scope: Scope::parse("applied-permissions/user").expect("the scope of a user"),
-            audience: Audience::service(&house::SERVICE),
+            audience: Audience::service(&self.cluster.service),
             issuer: issuer.clone(),
             expires_at: Some(now + 60),
             issued_at: now,
             not_before: None,
             id: Some(TokenId(self.dice.bytes())),
-            index: (*issuer == *house::SERVICE).then_some(5),
+            index: (*issuer == self.cluster.service).then_some(5),
         }
     }
 }

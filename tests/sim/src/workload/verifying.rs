@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use circlet_authority::State;
 use circlet_raft::Published;
-use circlet_token::{KeyId, KeySet, Reject, Revocation, ServiceId};
+use circlet_token::{KeyId, KeySet, Parsed, Reject, Revocation, ServiceId};
 use openraft_rt::AsyncRuntime;
 
 use super::{Held, PATIENCE, Workload, subject_number, witness};
@@ -28,15 +28,18 @@ pub(super) enum Verdict {
     Stale,
 }
 
-async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
+pub(super) async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
     let Some(node) = witness::Node::here(member) else { return Verdict::Stale };
     let opinion = |published: &Arc<Published<State>>| {
         let now = node.now_secs(&published.view);
         let signed = |_: &ServiceId, keys: &Arc<KeySet>| check_signature(&text, keys).map(Arc::new);
         let found = published.index;
         match judge::judge(&published.view, now, Rules::HERE, signed) {
-            Ok(good) => Opinion::Good { found, needs_freshness: good.needs_freshness, feed: good.feed },
-            Err(why) if forgives(node.plant(), &why) => {
+            Ok(good) => {
+                let feed = good.feed.filter(|_| node.plant() != Plant::AnyFeedAge);
+                Opinion::Good { found, needs_freshness: good.needs_freshness, feed }
+            }
+            Err(why) if forgives(node.plant(), &why, || is_of_member(&text, &published.view)) => {
                 Opinion::Good { found, needs_freshness: false, feed: None }
             }
             Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why },
@@ -50,16 +53,23 @@ async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
 }
 
 /// Whether a planted bug overlooks what is wrong with a token.
-fn forgives(plant: Plant, why: &Reject) -> bool {
+fn forgives(plant: Plant, why: &Reject, is_of_member: impl FnOnce() -> bool) -> bool {
     match why {
         Reject::Revoked { why: Revocation::KeyTainted { .. } } => plant == Plant::AcceptTainted,
+        Reject::Revoked { why: Revocation::Watermark } => plant == Plant::DeafToMarks && is_of_member(),
         Reject::UnknownKey { .. } => plant == Plant::AnyKey,
         _ => false,
     }
 }
 
+/// Whether a token is a neighbour's, as it says itself.
+fn is_of_member(text: &str, view: &State) -> bool {
+    let issuer = Parsed::parse(text).map(|parsed| parsed.into_claims().issuer);
+    issuer.is_ok_and(|issuer| view.member(&issuer).is_some())
+}
+
 /// After a revoke its token is shown again this much later than the bound, in milliseconds.
-const LATER_MS: [u64; 6] = [3, 60, 150, 300, 600, 1_200];
+pub(super) const LATER_MS: [u64; 6] = [3, 60, 150, 300, 600, 1_200];
 
 impl Workload {
     /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it.
@@ -99,7 +109,7 @@ impl Workload {
         Some(verdict)
     }
 
-    async fn show(&self, computer: &Computer, held: Held) {
+    pub(super) async fn show(&self, computer: &Computer, held: Held) {
         let (node, sent) = (computer.id, global_nanos());
         let Some(verdict) = self.present(computer, Arc::clone(&held.text), &held.record.kid).await else {
             return;

@@ -45,12 +45,13 @@ impl Witness for Node {
 
     fn published(&self) -> Arc<Published<State>> {
         let published = self.member.published();
-        if self.plant() == Plant::NoProofAfterStart && published.fresh_as_of.is_none() {
-            let (view, index) = (Arc::clone(&published.view), published.index);
-            let fresh_as_of = Some(self.scope.now());
-            return Arc::new(Published { view, index, fresh_as_of, sources: Arc::default() });
+        if self.plant() != Plant::NoProofAfterStart || published.fresh_as_of.is_some() {
+            return published;
         }
-        published
+        let told = self.scope.now();
+        let (view, index) = (Arc::clone(&published.view), published.index);
+        let sources = Arc::clone(&published.sources);
+        Arc::new(Published { view, index, fresh_as_of: Some(told), sources })
     }
 
     fn instants(&self) -> Instants {

@@ -1,0 +1,136 @@
+//! The end of a cluster, and another one that begins from what is left of it: a backup that was made some time before, or
+//! what one node holds that was cut off meanwhile. Its clients come again with all that they had.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use circlet_authority::State;
+use openraft_rt::AsyncRuntime;
+
+use crate::cluster::{Cluster, ask};
+use crate::dice::Dice;
+use crate::fault::Fault;
+use crate::history::History;
+use crate::runtime::{NodeRuntime, global_nanos};
+use crate::scope::lock;
+use crate::workload::Workload;
+
+/// How a cluster ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All of it is lost, but for a backup.
+    Restored,
+    /// All nodes are lost but one.
+    Recovered,
+}
+
+/// The nodes of the cluster that begins.
+const NODES: u64 = 3;
+
+/// A backup, if one has been made.
+#[derive(Default)]
+pub struct Safe(Mutex<Option<Kept>>);
+
+#[derive(Clone)]
+struct Kept {
+    /// What a backup holds.
+    archived: Vec<u8>,
+    /// The whole of the state at that moment: no backup holds that, a planted bug might.
+    whole: Vec<u8>,
+}
+
+impl Safe {
+    /// Makes a backup of a view that is fresh, through one node or another.
+    pub async fn fill(&self, cluster: &Cluster, dice: &Dice) {
+        loop {
+            NodeRuntime::sleep(Duration::from_millis(100)).await;
+            let Some(computer) = dice.pick(&cluster.running()).cloned() else { continue };
+            let fresh = ask(&computer, |member| async move { member.fresh(None).await.ok() });
+            let Ok(Some(Some(fresh))) = NodeRuntime::timeout(Duration::from_secs(2), fresh).await else {
+                continue;
+            };
+            *lock(&self.0) = Kept::of(&fresh.view).ok();
+            return;
+        }
+    }
+}
+
+impl Kept {
+    fn of(state: &State) -> Result<Self, String> {
+        Ok(Self { archived: bytes_of(&state.archived())?, whole: bytes_of(state)? })
+    }
+}
+
+fn bytes_of(state: &State) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    state.encode_snapshot(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+/// One cluster with its clients.
+pub struct Life {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// Its clients.
+    pub workload: Arc<Workload>,
+}
+
+impl Life {
+    /// Ends this cluster and begins another from what is left. Nothing comes back if there was no backup.
+    ///
+    /// # Errors
+    /// No other cluster could begin.
+    pub async fn end(
+        &self,
+        end: End,
+        safe: &Safe,
+        history: &Arc<History>,
+        dice: &Dice,
+    ) -> Result<Option<Self>, String> {
+        let (before, whole, fault) = match end {
+            End::Restored => {
+                let Some(kept) = lock(&safe.0).clone() else { return Ok(None) };
+                self.stop();
+                let archived = State::decode_snapshot(&mut kept.archived.as_slice());
+                (archived.map_err(|error| error.to_string())?, kept.whole, Fault::Restored)
+            }
+            End::Recovered => {
+                let left = self.lose_all_but_one(dice).await?;
+                let whole = bytes_of(&left)?;
+                (left, whole, Fault::Recovered)
+            }
+        };
+        self.cluster.faults.count(fault);
+        let (service, faults) = (&self.cluster.service, Arc::clone(&self.cluster.faults));
+        let cluster = Cluster::new(service, Arc::clone(history), dice, self.cluster.settings(), faults);
+        let begun = global_nanos();
+        cluster.begin_anew(&before, &whole, NODES).await?;
+        let first = cluster.computers().first().map_or(0, |founder| founder.id);
+        let workload = self.workload.anew(Arc::clone(&cluster), dice.split(), first);
+        for _ in 0..2 {
+            drop(NodeRuntime::spawn(Arc::clone(&workload).client(60)));
+        }
+        workload.show_what_was(begun).await;
+        NodeRuntime::sleep(Duration::from_secs(2)).await;
+        Ok(Some(Self { cluster, workload }))
+    }
+
+    fn stop(&self) {
+        self.workload.stop();
+        self.cluster.end();
+    }
+
+    /// One node is cut off and lags behind; then it is all that is left.
+    async fn lose_all_but_one(&self, dice: &Dice) -> Result<State, String> {
+        let computers = self.cluster.computers();
+        let left = dice.pick(&computers).cloned().ok_or("there are no computers")?;
+        for other in computers.iter().filter(|other| other.id != left.id) {
+            self.cluster.wires.cut(other.id, left.id);
+            self.cluster.wires.cut(left.id, other.id);
+        }
+        NodeRuntime::sleep(Duration::from_millis(dice.between(100, 1_500))).await;
+        self.cluster.kill(&left);
+        self.stop();
+        self.cluster.left_on(&left).await
+    }
+}

@@ -1,0 +1,142 @@
+//! The way to the other cluster and back, and who speaks at its end.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use circlet_token::ServiceId;
+use circlet_token::feed::{FeedAnswer, FeedContent, FeedPosition};
+use openraft_rt::AsyncRuntime;
+
+use crate::dice::Dice;
+use crate::house::Pair;
+use crate::runtime::NodeRuntime;
+use crate::scope::lock;
+
+/// How long something is under way, in microseconds, where nothing is wrong.
+const DELAY_US: (u64, u64) = (200, 20_000);
+/// So many answers are remembered by whoever repeats them.
+const HEARD_MAX: usize = 4;
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    /// A node of the other cluster.
+    Honest,
+    /// Somebody who has heard answers and repeats them.
+    Replays,
+    /// Somebody who makes answers up.
+    Forges,
+}
+
+/// How the way behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Habits {
+    pub(super) asks_cut: bool,
+    pub(super) answers_cut: bool,
+    /// What is under way takes so long at most, in microseconds.
+    pub(super) delay_us_max: u64,
+    /// So many questions and answers of a thousand are lost.
+    pub(super) lost_per_mille: u64,
+    pub(super) host: Host,
+}
+
+impl Habits {
+    const GOOD: Self = Self {
+        asks_cut: false,
+        answers_cut: false,
+        delay_us_max: DELAY_US.1,
+        lost_per_mille: 0,
+        host: Host::Honest,
+    };
+}
+
+/// The way from one cluster to another, and back.
+pub struct Way {
+    habits: Mutex<Habits>,
+    /// The last answers that honest hosts gave.
+    heard: Mutex<VecDeque<Vec<u8>>>,
+    dice: Dice,
+}
+
+impl Way {
+    pub(super) fn new(dice: Dice) -> Self {
+        Self { habits: Mutex::new(Habits::GOOD), heard: Mutex::default(), dice }
+    }
+
+    pub(super) fn set(&self, change: impl FnOnce(&mut Habits)) {
+        change(&mut lock(&self.habits));
+    }
+
+    /// It is as it should be.
+    pub(super) fn end_faults(&self) {
+        *lock(&self.habits) = Habits::GOOD;
+    }
+
+    pub(super) fn dice(&self) -> &Dice {
+        &self.dice
+    }
+
+    /// Who answers now.
+    pub(super) fn host(&self) -> Host {
+        lock(&self.habits).host
+    }
+
+    /// A question goes there; it may never arrive.
+    pub(super) async fn ask(&self) {
+        self.travel(|habits| habits.asks_cut).await;
+    }
+
+    /// An answer comes back; it may never arrive.
+    pub(super) async fn answer(&self) {
+        self.travel(|habits| habits.answers_cut).await;
+    }
+
+    async fn travel(&self, is_cut: impl Fn(Habits) -> bool) {
+        let habits = *lock(&self.habits);
+        let delay_us = self.dice.between(DELAY_US.0, habits.delay_us_max);
+        let lost = self.dice.between(0, 999) < habits.lost_per_mille;
+        NodeRuntime::sleep(Duration::from_micros(delay_us)).await;
+        if lost || is_cut(*lock(&self.habits)) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// An honest answer is overheard.
+    pub(super) fn overhear(&self, answer: &[u8]) {
+        let mut heard = lock(&self.heard);
+        heard.push_front(answer.to_vec());
+        heard.truncate(HEARD_MAX);
+    }
+
+    /// An answer of before, rather the last one.
+    pub(super) fn repeated(&self) -> Option<Vec<u8>> {
+        let heard = lock(&self.heard);
+        let last = if self.dice.percent(60) { heard.front() } else { heard.back() };
+        last.cloned()
+    }
+
+    /// What somebody says who has not got the circle key: that nothing was revoked, or something changed on its way, or cut
+    /// off.
+    pub(super) fn made_up(&self, issuer: &ServiceId, nonce: [u8; 32], at: FeedPosition) -> Vec<u8> {
+        let mut heard = self.repeated().unwrap_or_default();
+        match self.dice.between(0, 3) {
+            0 if !heard.is_empty() => {
+                let end = self.dice.between(0, heard.len() as u64 - 1);
+                heard.truncate(usize::try_from(end).unwrap_or(0));
+                heard
+            }
+            1 if !heard.is_empty() => {
+                let at = usize::try_from(self.dice.between(0, heard.len() as u64 - 1)).unwrap_or(0);
+                heard.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1);
+                heard
+            }
+            _ => {
+                let nothing = FeedContent::Entries { after: at.sequence, entries: Vec::new() };
+                let thief = Pair::named("a key of nobody's").signer();
+                let signed = FeedAnswer::sign(&thief, issuer, at, at.sequence, nonce, Vec::new(), nothing);
+                signed.map(|answer| answer.to_bytes()).unwrap_or_default()
+            }
+        }
+    }
+}

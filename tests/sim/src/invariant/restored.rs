@@ -1,0 +1,78 @@
+//! A cluster that begins anew, from a backup or from what one node holds, accepts nothing that was issued before, and so
+//! nothing that was revoked before: no token of its own or of others, no refresh token, no key.
+
+use std::collections::BTreeSet;
+
+use circlet_authority::FamilyId;
+use circlet_token::{KeyId, TokenId};
+
+use super::Invariant;
+use crate::history::Event;
+use crate::linear::{Object, Operation};
+
+/// What was there at some time.
+#[derive(Debug, Default)]
+struct Seen {
+    tokens: BTreeSet<TokenId>,
+    families: BTreeSet<FamilyId>,
+    keys: BTreeSet<KeyId>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    /// Before the present cluster began.
+    before: Seen,
+    /// Since.
+    since: Seen,
+    /// Where it began.
+    begun: u64,
+}
+
+impl Invariant for Restored {
+    fn name(&self) -> &'static str {
+        "restored"
+    }
+
+    fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Begun { index } => {
+                self.begun = *index;
+                self.before.tokens.append(&mut self.since.tokens);
+                self.before.families.append(&mut self.since.families);
+                self.before.keys.append(&mut self.since.keys);
+            }
+            Event::Operation(Operation { object: Object::Family(family), .. }) => {
+                self.since.families.insert(*family);
+            }
+            Event::Verified { node, id, index, accepted: true, .. } if *index < self.begun => {
+                return Err(format!(
+                    "node {node} accepted token {id} of {index}, from before {}",
+                    self.begun
+                ));
+            }
+            Event::Shown { node, id, accepted } => {
+                if *accepted && self.before.tokens.contains(id) {
+                    return Err(format!("node {node} accepted token {id} of another cluster, from before"));
+                }
+                self.since.tokens.insert(*id);
+            }
+            Event::Issued { id, by, .. } => {
+                if let Some(by) = by.filter(|by| self.before.tokens.contains(by)) {
+                    return Err(format!("token {by}, which is from before, was given token {id}"));
+                }
+                self.since.tokens.insert(*id);
+            }
+            Event::Refreshed { family, .. } if self.before.families.contains(family) => {
+                return Err(format!("family {family}, which is from before, was refreshed"));
+            }
+            Event::Signed { node, kid, .. } => {
+                if self.before.keys.contains(kid) {
+                    return Err(format!("node {node} signed with key {kid}, which is from before"));
+                }
+                self.since.keys.insert(kid.clone());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
