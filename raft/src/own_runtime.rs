@@ -4,12 +4,16 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Replication waits far more than it works.
 const THREADS: usize = 2;
+
+/// What is under way when it ends is waited for, for so long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A runtime that ends with its owner, wherever that is dropped.
 pub(crate) struct OwnRuntime(Option<Runtime>);
@@ -29,8 +33,12 @@ impl OwnRuntime {
 
 impl Drop for OwnRuntime {
     fn drop(&mut self) {
-        // Waiting for the threads to end is not allowed on those of another runtime.
-        if let Some(runtime) = self.0.take() {
+        let Some(runtime) = self.0.take() else { return };
+        // Whoever opens the same folder next wants nobody left who writes into it. On the threads of another runtime nobody
+        // may wait for that.
+        if Handle::try_current().is_err() {
+            runtime.shutdown_timeout(PATIENCE);
+        } else {
             runtime.shutdown_background();
         }
     }
