@@ -1,4 +1,4 @@
-//! Two clusters whose links are cut one way and both ways, one of which is down meanwhile; and a verifier that belongs to
+//! Two clusters whose links are cut one way and both ways, where keys turn over and one is down meanwhile; and a verifier that belongs to
 //! neither.
 
 use std::path::Path;
@@ -25,6 +25,7 @@ const REFUSED_WITHIN: Duration = Duration::from_millis(STALENESS_MS + 10);
 const MANY: u32 = 300;
 /// So many requests at once.
 const CLIENTS: u32 = 50;
+const KEYS: &str = "/circlet/v1/keys";
 
 struct Circle {
     here: Cluster,
@@ -42,6 +43,12 @@ async fn recorded(cluster: &Cluster) -> (String, String) {
 
 async fn plain(cluster: &Cluster) -> String {
     create(cluster.endpoint(0), &cluster.admin_token, PLAIN_SECS, false).await.member("access_token")
+}
+
+/// The key that shall sign next, if there is one.
+async fn published_key(cluster: &Cluster) -> Option<Value> {
+    let listed = cluster.endpoint(0).get(KEYS, cluster.admin()).await.expect(200);
+    listed["keys"].as_array()?.iter().find(|key| key["state"] == "published").cloned()
 }
 
 impl Circle {
@@ -132,6 +139,33 @@ impl Circle {
         refused(&[here, there], &theirs, "revoked behind the cut").await;
         everywhere(&[here, there], &ours, 200, "the other direction is whole").await;
         outward.mend();
+    }
+
+    /// A new signing key waits for the member that can't hear of it, and signs once it has heard.
+    async fn rotation_behind_a_cut(&self) {
+        let Self { here, there, inward, outward } = self;
+        set(here, "circle.key-wait", 3_600).await;
+        let before = plain(here).await;
+        inward.cut();
+        outward.cut();
+        let made = here.endpoint(0).post(KEYS, here.admin(), Body::Json(json!({}))).await;
+        assert!(matches!(made.status, 200 | 201), "{}", made.text);
+        eventually(READY_WITHIN, "nobody but the member is waited for", || async {
+            let next = published_key(here).await?;
+            let members = next["unaware"].as_array().map_or(0, Vec::len);
+            (next["unconfirmed"] == json!([]) && members == 1).then_some(())
+        })
+        .await;
+        let meanwhile = plain(here).await;
+        inward.mend();
+        outward.mend();
+        eventually(READY_WITHIN, "the next key signs", || async {
+            published_key(here).await.is_none().then_some(())
+        })
+        .await;
+        for token in [&before, &meanwhile, &plain(here).await] {
+            everywhere(&[here, there], token, 200, "of the key before, and of the next one").await;
+        }
     }
 
     /// Both ways at once, and meanwhile each revokes and a key leaks; then one of them is down.
@@ -240,6 +274,8 @@ async fn circle_that_is_cut_one_way_or_both_or_for_long_accepts_nothing_that_was
     done("a verifier without a node");
     circle.one_way().await;
     done("one way");
+    circle.rotation_behind_a_cut().await;
+    done("a rotation behind a cut");
     circle.both_ways().await;
     done("both ways");
 }
