@@ -273,7 +273,7 @@ impl Node {
         self.keep_files(stop, tasks, &audit, &watched);
         let ready = ready::Ready {
             cluster: cluster.clone(),
-            certificate,
+            can_greet: Box::new(move || certificate.as_ref().is_none_or(|shown| shown.is_there())),
             file: self.serving.ready_file.clone(),
             id: self.identity.node_id,
             name: self.settings.name.clone(),

@@ -1,13 +1,11 @@
 //! Says when the node is ready: it has proved once that its view is fresh, and has a certificate to show to clients.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cluster::Cluster;
-use crate::http::tls::Shown;
 
 /// Before it is looked again for what was lacking.
 const RETRY: Duration = Duration::from_millis(100);
@@ -15,8 +13,8 @@ const RETRY: Duration = Duration::from_millis(100);
 /// What is said, and where.
 pub(super) struct Ready {
     pub(super) cluster: Cluster,
-    /// What clients are shown, with TLS.
-    pub(super) certificate: Option<Arc<Shown>>,
+    /// Whether there is a certificate to show, where clients are to be shown one.
+    pub(super) can_greet: Box<dyn Fn() -> bool + Send + Sync>,
     pub(super) file: Option<PathBuf>,
     pub(super) id: u64,
     pub(super) name: String,
@@ -41,7 +39,7 @@ impl Ready {
                 tokio::time::sleep(RETRY).await;
             }
         }
-        while self.certificate.as_ref().is_some_and(|certificate| !certificate.is_there()) {
+        while !(self.can_greet)() {
             tokio::time::sleep(RETRY).await;
         }
         tracing::info!(node = self.id, url = %self.url, "ready");
