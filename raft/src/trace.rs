@@ -22,7 +22,7 @@ pub struct Trace {
 /// The trace's id, in hexadecimal.
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.trace_id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{:032x}", u128::from_be_bytes(self.trace_id))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -130,7 +131,8 @@ pub(super) async fn answer(
     let mut response = if let Err(failure) = admitted {
         failure.into_response()
     } else {
-        let handled = router::handle(edge, routes, request, asked);
+        // Pinned here: it is large, and would be moved into each of those around it.
+        let handled = pin!(router::handle(edge, routes, request, asked));
         trace::within(trace, caught(&request_id, handled)).await
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {

@@ -3,23 +3,24 @@ use crate::base64url;
 use crate::malformed::Malformed;
 use crate::text::serde_as_text;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// The header's `kid`: base64url without padding of the SHA-256 of the root certificate's DER (contract 1.9), 43
-/// characters. It names a certificate, and through it one public key.
+/// characters. It names a certificate, and through it one public key. A copy shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(String);
+pub struct KeyId(Arc<str>);
 
 impl KeyId {
     /// The id of the key in the certificate whose DER bytes these are.
     #[must_use]
     pub fn of_certificate(der: &[u8]) -> Self {
-        Self(base64url::encode(&Sha256::digest(der)))
+        Self(base64url::encode(&Sha256::digest(der)).into())
     }
 
     /// Reads the 43 characters.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         match base64url::decode(text) {
-            Some(bytes) if bytes.len() == 32 => Ok(Self(text.to_owned())),
+            Some(bytes) if bytes.len() == 32 => Ok(Self(text.into())),
             _ => Err(Malformed::new(
                 "key id",
                 text,

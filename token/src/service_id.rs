@@ -2,6 +2,7 @@
 use crate::limits::{SERVICE_KIND_BYTES_MAX, SERVICE_UNIQUE_BYTES_MAX};
 use crate::malformed::Malformed;
 use crate::text::serde_as_text;
+use std::sync::Arc;
 
 /// Kinds that one installation goes by: its Access service, its Artifactory, and the latter's name before 5.5.2.
 const AUTHORITY_KINDS: [&str; 3] = ["jfac", "jfrt", "jf-artifactory"];
@@ -9,10 +10,10 @@ const AUTHORITY_KINDS: [&str; 3] = ["jfac", "jfrt", "jf-artifactory"];
 /// A service id: a kind, `@`, and a part that is unique in the world (a ULID in lower case; `000` for a front end).
 ///
 /// Two ids name the same service if their unique parts are equal, whatever their kind: see [`Self::same_service`].
-/// `Eq` and `Ord` compare the whole text.
+/// `Eq` and `Ord` compare the whole text. A copy shares it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId {
-    text: String,
+    text: Arc<str>,
     kind_bytes: usize,
 }
 
@@ -29,7 +30,7 @@ impl ServiceId {
         };
         let (kind, unique) = text.split_once('@').ok_or_else(malformed)?;
         if is_kind(kind) && is_unique(unique) {
-            Ok(Self { text: text.to_owned(), kind_bytes: kind.len() })
+            Ok(Self { text: text.into(), kind_bytes: kind.len() })
         } else {
             Err(malformed())
         }

@@ -4,14 +4,15 @@ use crate::malformed::Malformed;
 use crate::service_id::ServiceId;
 use crate::text::serde_as_text;
 use crate::user_name::UserName;
+use std::sync::Arc;
 
 const USERS: &str = "users/";
 
 /// The claim `sub`: `<service-id>/users/<name>` for a user, `<service-id>/<anything>` or the bare service id for what is
-/// not one. A name may contain `/`.
+/// not one. A name may contain `/`. A copy shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
-    text: String,
+    text: Arc<str>,
     service: ServiceId,
 }
 
@@ -19,7 +20,7 @@ impl Subject {
     /// The subject of a user of `service`.
     #[must_use]
     pub fn user(service: &ServiceId, name: &UserName) -> Self {
-        Self { text: format!("{service}/{USERS}{name}"), service: service.clone() }
+        Self { text: format!("{service}/{USERS}{name}").into(), service: service.clone() }
     }
 
     /// Reads a subject. The part after the service id may hold anything but control characters, because foreign
@@ -34,7 +35,7 @@ impl Subject {
         if nameless || text.len() > SUBJECT_BYTES_MAX || text.contains(char::is_control) {
             return Err(malformed());
         }
-        Ok(Self { text: text.to_owned(), service })
+        Ok(Self { text: text.into(), service })
     }
 
     /// The service that the subject belongs to.

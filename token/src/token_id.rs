@@ -38,13 +38,16 @@ impl TokenId {
 
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, byte) in self.0.iter().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        let id = u128::from_be_bytes(self.0);
+        let (first, second, third, fourth) = (id >> 96, id >> 80, id >> 64, id >> 48);
+        write!(
+            f,
+            "{first:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            second & 0xffff,
+            third & 0xffff,
+            fourth & 0xffff,
+            id & 0xffff_ffff_ffff
+        )
     }
 }
 

@@ -3,11 +3,13 @@ use crate::limits::USER_NAME_CHARS_MAX;
 use crate::malformed::Malformed;
 use crate::text::serde_as_text;
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 /// A user's name: 1 to 255 characters, none of them `:` (it would end the name in Basic authentication, RFC 7617) or a
-/// control character. Whoever takes a name from outside brings it to lower case first; here it is kept as given.
+/// control character. Whoever takes a name from outside brings it to lower case first; here it is kept as given. A copy
+/// shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserName(String);
+pub struct UserName(Arc<str>);
 
 impl UserName {
     /// Reads a name.
@@ -28,7 +30,7 @@ impl UserName {
                 ),
             ));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The name.
