@@ -122,7 +122,10 @@ impl Tokens {
     }
 
     pub(crate) fn insert(&mut self, record: TokenRecord) {
-        self.remove(&record.id);
+        // Looked for first: removing copies its way through a map even if nothing is there.
+        if self.records.contains_key(&record.id) {
+            self.remove(&record.id);
+        }
         for user in users_of(&record) {
             self.by_user.insert((user, record.id));
         }
@@ -145,7 +148,9 @@ impl Tokens {
 
     pub(crate) fn remove(&mut self, id: &TokenId) -> Option<Arc<TokenRecord>> {
         let record = self.records.remove(id)?;
-        self.used.remove(id);
+        if self.used.contains_key(id) {
+            self.used.remove(id);
+        }
         for user in users_of(&record) {
             self.by_user.remove(&(user, record.id));
         }
