@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,6 +13,9 @@ use super::node::{Environment, Node, circlet_with};
 use super::ports::Ports;
 use super::promises::{READY_WITHIN, WRITES_BACK_WITHIN};
 use super::tokens::TOKENS;
+
+/// Longer than any test before it may take.
+const TURN_WITHIN: Duration = Duration::from_secs(1_800);
 
 /// A running cluster; its processes and its folder end with it.
 pub(crate) struct Cluster {
@@ -25,18 +29,22 @@ pub(crate) struct Cluster {
     _turn: Turn,
 }
 
-/// Only one cluster at a time, whatever runs the tests, in threads or processes: two cores are not enough for the
-/// timeouts of several.
+/// Two tests' clusters at a time, whatever runs the tests, in threads or processes: they wait more than they work, and two
+/// cores are not enough for the timeouts of many.
 pub(crate) struct Turn {
     _lock: Option<File>,
 }
 
 impl Turn {
     pub(crate) async fn wait() -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("one-cluster-at-a-time");
-        let file = File::options().create(true).append(true).open(&path).expect("a lock file");
-        let lock = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
-        Self { _lock: Some(lock.expect("not cancelled").expect("a lock")) }
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let files = ["one-cluster", "another-cluster"]
+            .map(|name| File::options().create(true).append(true).open(folder.join(name)).expect("a lock file"));
+        let free = || async {
+            let free = files.iter().find(|file| file.try_lock().is_ok())?;
+            Some(free.try_clone().expect("another handle to the same lock"))
+        };
+        Self { _lock: Some(eventually(TURN_WITHIN, "another test's cluster ends", free).await) }
     }
 }
 
