@@ -1,4 +1,4 @@
-//! What the state knows of itself: tokens, users, keys, and when certificates end.
+//! What the state knows of itself: tokens, users, keys, feature levels, and when certificates end.
 
 use std::fmt;
 
@@ -23,6 +23,7 @@ pub(super) fn write(page: &mut Page<'_>, sources: &Sources, expiring: &Expiring)
         Some(number(view.revoked_count() as u64)),
     )?;
     page.gauge("circlet_users", "Users", Some(number(view.users().count() as u64)))?;
+    write_feature_levels(page, view)?;
     let now = sources.cluster.now_at(&published).secs();
     let owners = expiring.by_owner(view, now, clock::boot_ms());
     page.gauges(
@@ -36,6 +37,21 @@ pub(super) fn write(page: &mut Page<'_>, sources: &Sources, expiring: &Expiring)
         "When a certificate ends, in seconds since 1970",
         "certificate",
         certificates(view, &sources.paths),
+    )
+}
+
+/// Which formats are written, and who reads how many: an upgrade is over once all are the same.
+fn write_feature_levels(page: &mut Page<'_>, view: &State) -> fmt::Result {
+    page.gauge(
+        "circlet_feature_level",
+        "The feature level in force: what the cluster writes",
+        Some(number(view.feature_level().into())),
+    )?;
+    page.gauges(
+        "circlet_feature_level_supported",
+        "The feature level up to which a node reads and writes, as it told the cluster",
+        "node",
+        view.nodes().map(|node| (node.record.name.clone().into(), number(node.supports.into()))),
     )
 }
 
