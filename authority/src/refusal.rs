@@ -35,7 +35,7 @@ pub enum Refusal {
     LastAdministrator { name: UserName } = 12,
     #[error("without group {name} nobody would be administrator; make a user administrator first")]
     LastAdministratorGroup { name: String } = 13,
-    #[error("{limit} allows {max}; raise the setting or remove something")]
+    #[error("{}", reached(limit, *max))]
     LimitReached { limit: String, max: u64 } = 14,
     #[error("{what} has {found} bytes; {limit} allows {max}")]
     TooLong { what: String, found: u64, limit: String, max: u64 } = 15,
@@ -182,6 +182,16 @@ pub enum Refusal {
     )]
     MemberMayNotRevoke { issuer: ServiceId } = 81,
 }
+
+/// Some limits are settings, and others nobody can raise.
+fn reached(limit: &str, max: u64) -> String {
+    if limit.starts_with("limits.") {
+        format!("{limit} allows {max}; raise the setting or remove something")
+    } else {
+        format!("{limit} are {max} at most")
+    }
+}
+
 wire_enum!(Refusal {
     1 => NotBootstrapped,
     2 => AlreadyBootstrapped { service_id },

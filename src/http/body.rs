@@ -61,13 +61,17 @@ pub(crate) enum BadBody {
         expected: &'static str,
     },
     /// An endpoint of our own was sent a parameter that it doesn't know.
-    #[error("unknown parameter {name:?}, expected one of: {known}")]
+    #[error("unknown parameter {name:?}, {}", one_of(known))]
     Unknown {
         /// The parameter.
         name: String,
         /// The names that it could have been.
         known: String,
     },
+}
+
+fn one_of(known: &str) -> String {
+    if known.is_empty() { "and none is taken here".to_owned() } else { format!("expected one of: {known}") }
 }
 
 /// The named values of one request.

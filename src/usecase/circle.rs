@@ -101,6 +101,14 @@ pub(crate) async fn accept(
     let name = order.name.unwrap_or_else(|| name_of(&theirs));
     let approved = theirs.to_approve(&name).map_err(malformed)?;
     let ours = introduce(session, order.hosts).await?;
+    // By its name a member is dismissed and limited: it has to mean one.
+    let of_another = |member: &Arc<Member>| {
+        member.approved.name == name && !member.approved.issuer.same_service(&approved.issuer)
+    };
+    if session.published().view.members_followed().any(of_another) {
+        let why = format!("another member of the circle has the name '{name}'; choose one with `--name`");
+        return Err(Failure::new(Code::Conflict, "name_taken", why));
+    }
     if !order.one_way {
         let said = ours.to_text();
         tell(&invitation, &said, &approved.hosts, &approved.ca_certificate_der).await?;

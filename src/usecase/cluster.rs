@@ -1,11 +1,11 @@
 //! Nodes of the cluster: status, join tokens, removal, transfer of leadership.
 
-use circlet_authority::{Action, MintJoinToken, Node, NodeRole, State};
+use circlet_authority::{Action, MintJoinToken, Node, NodeRole, Refusal, State};
 use circlet_raft::{MemberError, Role, Status};
 use serde_json::{Value, json};
 
 use super::failure::{Code, Failure};
-use super::{Session, reading};
+use super::{Session, reading, refusal};
 use crate::audit::{Change, Entity};
 use crate::certificates::{self, Validity};
 use crate::health::{Health, Missing};
@@ -70,7 +70,7 @@ pub(crate) async fn mint_join_token(session: &Session<'_>) -> Result<MintedJoinT
     let published = reading::current(session.cluster).await?;
     let view = &published.view;
     let refresh = session.cluster.keys().refresh_secret(view).map_err(|error| sealed(&error))?;
-    let ca = view.cluster_ca_certificate().ok_or_else(|| Failure::not_found("the cluster has no CA yet"))?;
+    let ca = view.cluster_ca_certificate().ok_or_else(|| refusal::failure(&Refusal::NotBootstrapped))?;
     let mut id = [0; 16];
     rand::fill(&mut id);
     let secret = refresh.join_secret(&id);

@@ -129,7 +129,7 @@ fn row(refusal: &Refusal) -> (Code, &'static str) {
         R::MemberUnknown { .. } => (Code::NotFound, "member_unknown"),
         R::FeedMoved { .. } | R::FeedBroken { .. } => (Code::Conflict, "feed_moved"),
         R::NoCircleKey => (Code::NotFound, "no_circle_key"),
-        R::InviteUnknown => (Code::NotFound, "invite_unknown"),
+        R::InviteUnknown => (Code::Forbidden, "invite_unknown"),
         R::InviteExpired { .. } => (Code::Forbidden, "invite_expired"),
         R::InviteUsed => (Code::Conflict, "invite_used"),
         R::InviteForAnother { .. } => (Code::Forbidden, "invite_for_another"),
