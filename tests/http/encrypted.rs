@@ -1,11 +1,9 @@
 //! Floods of garbage where clients speak TLS: in place of it, below it, and in HTTP/2, which is served there and, to who
 //! begins with it, also without TLS. Plain tokens are verified meanwhile, and memory stays bounded.
-//!
-//! `FLOOD_SECS` repeats the floods for so long; by default each comes once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
@@ -15,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::flooding::Flooding;
 use crate::server::{PASSWORD, Server};
 
 /// A node under these floods stays below this, in a debug build: it takes some 90 MiB at rest.
@@ -139,12 +138,11 @@ async fn floods_of_garbage_under_tls_and_in_http_2_take_little_memory_and_keep_n
     let client = Client::of(&server, &ca).await;
     let to: SocketAddr = server.url.strip_prefix("https://").unwrap().parse().unwrap();
     let tls = connector(&ca);
-    let wanted = std::env::var("FLOOD_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(0);
-    let begun = Instant::now();
+    let flooding = Flooding::begin();
     loop {
         assert_stands(&server, &client, to, None).await;
         assert_stands(&server, &client, to, Some(&tls)).await;
-        if begun.elapsed() >= Duration::from_secs(wanted) {
+        if flooding.is_over() {
             break;
         }
     }

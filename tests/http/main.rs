@@ -13,6 +13,7 @@ mod cluster;
 mod doctor;
 mod encrypted;
 mod entitled;
+mod flooding;
 mod heir;
 mod keys;
 mod legacy;
