@@ -75,11 +75,11 @@ impl Code {
 }
 
 impl Code {
-    /// The statuses that this kind may have in a shape: authentication comes before the legacy token endpoints' own
-    /// errors, and has its own there.
-    pub(crate) fn statuses(self, shape: Shape) -> Vec<StatusCode> {
+    /// The status that this kind has in a shape. Authentication comes before the legacy token endpoints' own errors, in
+    /// another shape, and with the same status in both.
+    pub(crate) fn status_in(self, shape: Shape) -> StatusCode {
         let row = self.row();
-        if shape == Shape::OAuth { vec![row.oauth.1, row.status] } else { vec![row.status] }
+        if shape == Shape::OAuth { row.oauth.1 } else { row.status }
     }
 
     /// The code on the Access API, and that of the legacy token endpoints.

@@ -21,6 +21,9 @@ use super::{path, router};
 use crate::metrics::CONTENT_TYPE;
 use crate::usecase::failure::Code;
 
+/// Of an answer that needs two requests at a time.
+const OVERTAKEN: &str = "Another request came in between; look, and ask again";
+
 /// What is said of a route.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
@@ -30,6 +33,8 @@ pub(super) struct Operation {
     body: Option<(Reads, &'static str)>,
     gives: Vec<(StatusCode, Content)>,
     refuses: Vec<Code>,
+    /// What it refuses only if another request has come between its reading and its deciding.
+    overtaken: Vec<Code>,
 }
 
 /// What an answer holds.
@@ -59,13 +64,21 @@ pub(super) struct Parameter {
 const ALWAYS: [Code; 3] = [Code::BadRequest, Code::Internal, Code::Unavailable];
 /// And any that shows a credential.
 const WITH_CREDENTIAL: [Code; 3] = [Code::Unauthorized, Code::Forbidden, Code::TooManyRequests];
-/// And any that has a body.
-const WITH_BODY: [Code; 3] = [Code::Timeout, Code::TooLarge, Code::UnsupportedMediaType];
+/// And any but GET: what comes with it is received, whether it is read or not.
+const WITH_BODY: [Code; 2] = [Code::Timeout, Code::TooLarge];
 
 /// An operation that takes a credential; `id` is unique, `summary` one line.
 pub(super) fn does(id: &'static str, summary: &'static str) -> Operation {
     let refuses = ALWAYS.into_iter().chain(WITH_CREDENTIAL).collect();
-    Operation { id, summary, query: Vec::new(), body: None, gives: Vec::new(), refuses }
+    Operation {
+        id,
+        summary,
+        query: Vec::new(),
+        body: None,
+        gives: Vec::new(),
+        refuses,
+        overtaken: Vec::new(),
+    }
 }
 
 /// An operation for everybody.
@@ -77,7 +90,7 @@ impl Operation {
     /// It reads a body of this schema.
     pub(super) fn reads(mut self, reads: Reads, schema: &'static str) -> Self {
         self.body = Some((reads, schema));
-        self.may(&WITH_BODY)
+        self.may(&[Code::UnsupportedMediaType])
     }
 
     /// It reads this from the query.
@@ -124,6 +137,12 @@ impl Operation {
     /// It may also refuse for these reasons.
     pub(super) fn may(mut self, codes: &[Code]) -> Self {
         self.refuses.extend(codes);
+        self
+    }
+
+    /// It may refuse for these reasons if another request overtakes it, and for no other cause.
+    pub(super) fn overtaken(mut self, codes: &[Code]) -> Self {
+        self.overtaken.extend(codes);
         self
     }
 
@@ -191,7 +210,7 @@ fn describe(route: &Route) -> Value {
         "summary": operation.summary,
         "tags": [tag(shape)],
         "parameters": parameters,
-        "responses": responses(operation, shape),
+        "responses": responses(route, shape),
     });
     if let (Some((reads, schema)), Some(object)) = (operation.body, described.as_object_mut()) {
         object.insert("requestBody".to_owned(), request_body(reads, schema));
@@ -219,10 +238,12 @@ fn request_body(reads: Reads, schema: &str) -> Value {
     json!({ "content": content })
 }
 
-fn responses(operation: &Operation, shape: Shape) -> Value {
+fn responses(route: &Route, shape: Shape) -> Value {
+    let operation = &route.operation;
     let mut responses = Map::new();
+    let received = WITH_BODY.iter().filter(|_| route.method != "get");
     let failures: BTreeSet<StatusCode> =
-        operation.refuses.iter().flat_map(|code| code.statuses(shape)).collect();
+        operation.refuses.iter().chain(received).map(|code| code.status_in(shape)).collect();
     for status in failures {
         let mut schemas: Vec<Value> = error_schemas(shape).iter().map(|name| reference(name)).collect();
         let own = operation.gives.iter().filter(|(given, _)| *given == status);
@@ -230,8 +251,17 @@ fn responses(operation: &Operation, shape: Shape) -> Value {
             Content::Json(name) => Some(reference(name)),
             Content::Nothing | Content::Text | Content::Bytes | Content::Metrics => None,
         }));
-        let schema = if schemas.len() == 1 { schemas.remove(0) } else { json!({ "anyOf": schemas }) };
-        insert(&mut responses, status, json!({"application/json": {"schema": schema}}));
+        insert(&mut responses, status, any_of(schemas));
+    }
+    for status in operation.overtaken.iter().map(|code| code.status_in(shape)) {
+        if !responses.contains_key(status.as_str()) {
+            insert(
+                &mut responses,
+                status,
+                any_of(error_schemas(shape).iter().map(|name| reference(name)).collect()),
+            );
+            responses[status.as_str()]["description"] = OVERTAKEN.into();
+        }
     }
     for (status, content) in &operation.gives {
         match content {
@@ -252,6 +282,11 @@ fn responses(operation: &Operation, shape: Shape) -> Value {
         }
     }
     responses.into()
+}
+
+fn any_of(mut schemas: Vec<Value>) -> Value {
+    let schema = if schemas.len() == 1 { schemas.remove(0) } else { json!({ "anyOf": schemas }) };
+    json!({"application/json": {"schema": schema}})
 }
 
 fn insert(responses: &mut Map<String, Value>, status: StatusCode, content: Value) {

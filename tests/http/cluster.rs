@@ -5,8 +5,11 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::server::Server;
 use crate::transcript::{As, Body, Transcript};
 use crate::transcript_test;
+
+const NODES: &str = "/circlet/v1/cluster/nodes";
 
 transcript_test!(cluster_endpoints, async |t: &mut Transcript<'_>| {
     until_all_is_told(t).await;
@@ -42,6 +45,48 @@ transcript_test!(secrets_turned_over, async |t: &mut Transcript<'_>| {
     t.ask(Method::POST, "/circlet/v1/cluster/nodes/node1/lost", As::Admin, Body::Empty).await;
     t.ask(Method::POST, "/circlet/v1/cluster/nodes/nobody/lost", As::Admin, Body::Empty).await;
 });
+
+transcript_test!(nodes_that_go, async |t: &mut Transcript<'_>| {
+    let user = json!({"username": "ann", "email": "", "password": "secret word"});
+    t.quietly(Method::POST, "/access/api/v2/users", As::Admin, Body::Json(user)).await;
+    let ann = As::Password("ann", "secret word");
+    let node = joined(t, "node-2").await;
+    t.note("a node is removed, by an administrator, and once");
+    let named = format!("{NODES}/node-2");
+    t.ask(Method::DELETE, &named, As::Nobody, Body::Empty).await;
+    t.ask(Method::DELETE, &named, ann.clone(), Body::Empty).await;
+    t.ask(Method::DELETE, &named, As::Admin, Body::Empty).await;
+    t.ask(Method::DELETE, &named, As::Admin, Body::Empty).await;
+    drop(node);
+    t.note("one whose disk somebody may have");
+    let node = joined(t, "node-3").await;
+    let named = format!("{NODES}/node-3/lost");
+    t.ask(Method::POST, &named, As::Nobody, Body::Empty).await;
+    t.ask(Method::POST, &named, ann, Body::Empty).await;
+    let lost = t.ask(Method::POST, &named, As::Admin, Body::Empty).await;
+    t.note("asked again, it is what it was");
+    let again = t.ask(Method::POST, &named, As::Admin, Body::Empty).await;
+    assert_eq!(lost.json(), again.json());
+    drop(node);
+});
+
+/// Another node of the cluster, once it votes.
+async fn joined(t: &Transcript<'_>, name: &str) -> Server {
+    let minted = t.quietly(Method::POST, "/circlet/v1/cluster/tokens", As::Admin, Body::Empty).await;
+    let node = Server::join(&minted.field("token"), name);
+    let votes = async {
+        loop {
+            let status = t.quietly(Method::GET, "/circlet/v1/cluster", As::Admin, Body::Empty).await.json();
+            let mut nodes = status["nodes"].as_array().unwrap().iter();
+            if nodes.any(|node| node["name"] == name && node["role"] == "voter") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), votes).await.unwrap();
+    node
+}
 
 /// What a node tells of itself lags behind what it does.
 async fn until_all_is_told(t: &Transcript<'_>) {

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::json;
 
+use crate::decoded;
 use crate::server::{Server, free_address};
 use crate::transcript::{As, Body, Transcript};
+use crate::transcript_test;
 
 const TOKENS: &str = "/access/api/v1/tokens";
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -86,6 +88,8 @@ async fn what_happens_is_counted_and_what_is_known_is_shown() {
         ("circlet_raft_applied_index", 4.0),
         ("circlet_certificate_expiry_timestamp_seconds{certificate=\"node\"}", 1.0e9),
         ("circlet_disk_free_bytes", 1.0),
+        ("circlet_feature_level", 1.0),
+        ("circlet_feature_level_supported{node=\"node1\"}", 1.0),
         ("process_resident_memory_bytes", 1.0e6),
     ] {
         until_at_least(&address, series, least).await;
@@ -109,6 +113,14 @@ async fn what_happens_is_counted_and_what_is_known_is_shown() {
     }
     assert_all_speak_of_the_same(&names(&last));
 }
+
+transcript_test!(page_of_metrics, async |t: &mut Transcript<'_>| {
+    let user = json!({"username": "ann", "email": "", "password": "secret word"});
+    t.quietly(Method::POST, "/access/api/v2/users", As::Admin, Body::Json(user)).await;
+    t.ask(Method::GET, "/metrics", As::Nobody, Body::Empty).await;
+    t.ask(Method::GET, "/metrics", As::Password("ann", "secret word"), Body::Empty).await;
+    t.ask_read(Method::GET, "/metrics", As::Admin, Body::Empty, decoded::metrics).await;
+});
 
 /// The names of all metrics on a page.
 fn names(page: &str) -> BTreeSet<String> {

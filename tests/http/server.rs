@@ -44,7 +44,25 @@ impl Server {
         Self::serve(home)
     }
 
-    /// The same, with these lines in the settings of the node.
+    /// Starts a further node of the cluster that made this join token.
+    pub(crate) fn join(token: &str, name: &str) -> Self {
+        Self::serve(Self::admitted(token, name))
+    }
+
+    /// The home of a further node, which has not come yet.
+    pub(crate) fn admitted(token: &str, name: &str) -> TempDir {
+        let home = tempfile::tempdir().unwrap();
+        let joined = circlet()
+            .args(["join", "--name", name, "--token", token, "--home"])
+            .arg(home.path().join("home"))
+            .args(["--http-listen", &free_address(), "--peer-listen", &free_address()])
+            .output()
+            .unwrap();
+        assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+        home
+    }
+
+    /// Starts a node with these lines in its settings.
     pub(crate) fn start_with(settings: &str) -> Self {
         use std::io::Write as _;
         Self::start_after(|home| {

@@ -12,9 +12,11 @@ use crate::server::{PASSWORD, Server};
 /// Who was told "not now" asks again after this, and so on for so long.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_mins(2);
-/// What a 503 says that a test has brought about: an index that is far away, a full disk under the audit log.
-const WANTED: [&str; 5] = [
-    "index_not_reached",
+/// What a 503 says that a test has brought about: an index that is far away, a cluster that is not there, a full disk under
+/// the audit log.
+const WANTED: [&str; 6] = [
+    "this node has applied",
+    "member_unreachable",
     "the audit log of this node",
     "this node is short of",
     "\"condition\":\"disk_full\"",
@@ -22,8 +24,9 @@ const WANTED: [&str; 5] = [
 ];
 
 /// Fields whose values differ between runs.
-const VARYING: [&str; 40] = [
+const VARYING: [&str; 41] = [
     "master_key",
+    "signing_key",
     "fingerprint",
     "former",
     "expires",
@@ -103,6 +106,8 @@ pub(crate) enum Body {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) text: String,
+    /// What the text was made from, for answers that are none.
+    pub(crate) bytes: Vec<u8>,
     pub(crate) headers: reqwest::header::HeaderMap,
 }
 
@@ -171,31 +176,58 @@ impl<'a> Transcript<'a> {
         body: Body,
         headers: &[(&str, &str)],
     ) -> Answer {
-        let mut line = format!("> {method} {path} as {}", describe(&who));
-        for (name, value) in headers {
-            let _ = write!(line, " [{name}: {value}]");
-        }
-        match &body {
-            Body::Empty => {}
-            Body::Json(value) => {
-                let _ = write!(line, " {value}");
-            }
-            Body::Form(text) => {
-                let _ = write!(line, " {text}");
-            }
-            Body::Raw(content_type, bytes) => {
-                let shown: String = String::from_utf8_lossy(bytes).chars().take(60).collect();
-                let _ = write!(line, " ({content_type}, {} bytes) {shown}", bytes.len());
-            }
-        }
+        let asked = asked(&method, path, &who, &body, headers);
         let answer = self.with_headers(method, path, who, body, headers).await;
-        let line = self.redact(&line);
-        let shown = self.render(&answer);
-        let _ = writeln!(self.text, "{line}\n{shown}");
+        let shown = body_of(&answer);
+        self.write(&asked, &answer, "", &shown);
         answer
     }
 
-    async fn with_headers(
+    /// Asks for what is not for eyes, and writes down what a reader makes of it, with the type that it was sent as. A refusal
+    /// is written down as it is.
+    pub(crate) async fn ask_read(
+        &mut self,
+        method: Method,
+        path: &str,
+        who: As,
+        body: Body,
+        read: impl Fn(&Answer) -> String,
+    ) -> Answer {
+        let asked = asked(&method, path, &who, &body, &[]);
+        let answer = self.quietly(method, path, who, body).await;
+        let sent_as = answer.headers["content-type"].to_str().unwrap().to_owned();
+        if answer.status.is_success() {
+            self.write(&asked, &answer, &format!(" [content-type: {sent_as}]"), &read(&answer));
+        } else {
+            self.write(&asked, &answer, "", &body_of(&answer));
+        }
+        answer
+    }
+
+    /// Writes down that something was answered with this status, and no more of it.
+    pub(crate) fn tell(&mut self, asked: &str, status: StatusCode) {
+        let _ = writeln!(self.text, "> {asked}\n< {}\n", status.as_u16());
+    }
+
+    fn write(&mut self, asked: &str, answer: &Answer, further: &str, body: &str) {
+        let mut shown = format!("{asked}\n< {}", answer.status.as_u16());
+        for name in HEADERS {
+            if let Some(value) = answer.headers.get(name) {
+                let value = if name == "x-circlet-index" { "<index>" } else { value.to_str().unwrap() };
+                let _ = write!(shown, " [{name}: {value}]");
+            }
+        }
+        shown.push_str(further);
+        // Lines of their own only after names have taken the place of what has lines.
+        for line in self.redact(body).lines() {
+            let _ = write!(shown, "\n< {line}");
+        }
+        let shown = self.redact(&shown);
+        let _ = writeln!(self.text, "{shown}\n");
+    }
+
+    /// Asks with more headers, without writing it down.
+    pub(crate) async fn with_headers(
         &self,
         method: Method,
         path: &str,
@@ -228,37 +260,16 @@ impl<'a> Transcript<'a> {
             let response = request.try_clone().unwrap().send().await.unwrap();
             let (status, headers) = (response.status(), response.headers().clone());
             assert!(headers.contains_key("x-request-id"), "every answer has an id");
-            let text = response.text().await.unwrap();
+            let bytes = response.bytes().await.unwrap().to_vec();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
             // On a busy machine even a lone node can't decide now and then, or not prove that it is fresh.
             let wanted = WANTED.iter().any(|reason| text.contains(reason));
             let not_now = status == StatusCode::SERVICE_UNAVAILABLE && !wanted;
             if !not_now || begun.elapsed() > PATIENCE {
-                return Answer { status, text, headers };
+                return Answer { status, text, bytes, headers };
             }
             tokio::time::sleep(RETRY_AFTER).await;
         }
-    }
-
-    fn render(&self, answer: &Answer) -> String {
-        let mut shown = format!("< {}", answer.status.as_u16());
-        for name in HEADERS {
-            if let Some(value) = answer.headers.get(name) {
-                let value = if name == "x-circlet-index" { "<index>" } else { value.to_str().unwrap() };
-                let _ = write!(shown, " [{name}: {value}]");
-            }
-        }
-        let body = match serde_json::from_str::<Value>(&answer.text) {
-            Ok(mut value) if value.is_object() || value.is_array() => {
-                mask(&mut value);
-                value.to_string()
-            }
-            _ => answer.text.clone(),
-        };
-        if !body.is_empty() {
-            let _ = write!(shown, "\n< {body}");
-        }
-        shown.push('\n');
-        self.redact(&shown)
     }
 
     /// The text with the names of what differs between runs.
@@ -296,7 +307,9 @@ fn mask(value: &mut Value) {
         Value::Object(object) => {
             for (name, value) in object.iter_mut() {
                 let sometimes_null = matches!(name.as_str(), "clock_offset_ms" | "matched" | "age_ms");
-                if VARYING.contains(&name.as_str()) && (sometimes_null || !value.is_null()) {
+                // The first node's id is 1, that of a later one the log entry that admitted it.
+                let later_node = name == "id" && value.as_u64().is_some_and(|id| id > 1);
+                if later_node || VARYING.contains(&name.as_str()) && (sometimes_null || !value.is_null()) {
                     *value = format!("<{name}>").into();
                 } else {
                     mask(value);
@@ -305,6 +318,39 @@ fn mask(value: &mut Value) {
         }
         Value::Array(list) => list.iter_mut().for_each(mask),
         _ => {}
+    }
+}
+
+/// The line that says what is asked.
+fn asked(method: &Method, path: &str, who: &As, body: &Body, headers: &[(&str, &str)]) -> String {
+    let mut line = format!("> {method} {path} as {}", describe(who));
+    for (name, value) in headers {
+        let _ = write!(line, " [{name}: {value}]");
+    }
+    match body {
+        Body::Empty => {}
+        Body::Json(value) => {
+            let _ = write!(line, " {value}");
+        }
+        Body::Form(text) => {
+            let _ = write!(line, " {text}");
+        }
+        Body::Raw(content_type, bytes) => {
+            let shown: String = String::from_utf8_lossy(bytes).chars().take(60).collect();
+            let _ = write!(line, " ({content_type}, {} bytes) {shown}", bytes.len());
+        }
+    }
+    line
+}
+
+/// The body as it is written down.
+fn body_of(answer: &Answer) -> String {
+    match serde_json::from_str::<Value>(&answer.text) {
+        Ok(mut value) if value.is_object() || value.is_array() => {
+            mask(&mut value);
+            value.to_string()
+        }
+        _ => answer.text.clone(),
     }
 }
 
