@@ -92,3 +92,45 @@ async fn a_node_that_was_sent_no_state_yet_says_so() {
     cluster.restart(0);
     assert_lacks(&endpoint, "?for=writes", 200, &[]).await;
 }
+
+#[tokio::test]
+async fn a_node_that_cannot_unseal_the_keys_says_so_until_another_gives_it_the_master_key() {
+    let mut cluster = Cluster::start("three-node").await;
+    let leader = cluster.leader(&cluster.all()).await;
+    let sealed = cluster.others(leader)[0];
+    let security = cluster.home(sealed).join("etc/security");
+    let file = || std::fs::read_to_string(security.join("master.key")).expect("a key");
+    let former = file();
+    let path = "/circlet/v1/cluster/master-key";
+    let turned = cluster.endpoint(leader).post(path, cluster.admin(), Body::Empty).await;
+    assert_eq!(turned.status, 200, "{}", turned.text);
+    eventually(READY_WITHIN, "the next key takes its place on the other disk", || async {
+        (file() != former && !security.join("next-master.key").exists()).then_some(())
+    })
+    .await;
+    // Its disk learns with the next entries that those before are decided.
+    for secs in [61, 62, 63] {
+        let set = json!({ "value": secs });
+        let path = "/circlet/v1/config/verify.clock-leeway";
+        let set = cluster.endpoint(leader).put(path, cluster.admin(), Body::Json(set)).await;
+        assert_eq!(set.status, 200, "{}", set.text);
+        eventually(READY_WITHIN, "it is applied there", || async {
+            let (here, there) = (cluster.status(leader).await?, cluster.status(sealed).await?);
+            (here["applied"] == there["applied"]).then_some(())
+        })
+        .await;
+    }
+    for number in cluster.all() {
+        cluster.kill(number);
+    }
+    std::fs::write(security.join("master.key"), &former).expect("a key file");
+    cluster.restart(sealed);
+    let alone = cluster.endpoint(sealed);
+    let serves = assert_lacks(alone, "", 503, &["keys_sealed", "stale", "no_leader"]).await;
+    assert_eq!(serves, json!({"everything": false, "plain_tokens": false}));
+    for number in cluster.others(sealed) {
+        cluster.restart(number);
+    }
+    assert_lacks(cluster.endpoint(sealed), "?for=writes", 200, &[]).await;
+    assert_ne!(file(), former, "it holds the cluster's again");
+}

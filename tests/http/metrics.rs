@@ -88,8 +88,6 @@ async fn what_happens_is_counted_and_what_is_known_is_shown() {
         ("circlet_raft_applied_index", 4.0),
         ("circlet_certificate_expiry_timestamp_seconds{certificate=\"node\"}", 1.0e9),
         ("circlet_disk_free_bytes", 1.0),
-        ("circlet_feature_level", 1.0),
-        ("circlet_feature_level_supported{node=\"node1\"}", 1.0),
         ("process_resident_memory_bytes", 1.0e6),
     ] {
         until_at_least(&address, series, least).await;
@@ -105,6 +103,10 @@ async fn what_happens_is_counted_and_what_is_known_is_shown() {
     let last = page(&address).await;
     assert_eq!(value(&last, "circlet_tokens_expiring{owner=\"admin\"}"), Some(1.0), "{last}");
 
+    let known = t.quietly(Method::GET, "/circlet/v1/cluster", As::Admin, Body::Empty).await.json();
+    assert_eq!(value(&last, "circlet_feature_level"), known["feature_level"].as_f64());
+    let supports = known["nodes"][0]["supports"].as_f64();
+    assert_eq!(value(&last, "circlet_feature_level_supported{node=\"node1\"}"), supports);
     let own = t.quietly(Method::GET, "/metrics", As::Admin, Body::Empty).await;
     assert_eq!(names(&own.text), names(&last), "administrators see the same");
     for who in [As::Nobody, As::Bearer(plain.field("access_token"))] {
