@@ -116,6 +116,11 @@ impl Server {
         self.process.wait().unwrap();
     }
 
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("log")).unwrap()
+    }
+
     /// The audit log so far.
     pub(crate) fn audit_log(&self) -> String {
         std::fs::read_to_string(self.audit_path()).unwrap()

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::transcript::{As, Body, Transcript};
 use crate::transcript_test;
@@ -95,4 +95,25 @@ async fn the_root_certificate_is_base64_of_der_or_pem() {
         t.quietly(Method::POST, "/access/api/v1/tokens", As::Admin, Body::Empty).await.field("access_token");
     let facts = circlet_token::read_certificate(pem.as_bytes()).unwrap();
     assert_eq!(circlet_token::Parsed::parse(&token).unwrap().kid(), Some(facts.key_id.as_str()));
+}
+
+/// With `log.format: json` each line of the log is an object; one about a request that failed has the id that the answer has.
+#[tokio::test]
+async fn log_lines_are_objects_where_the_settings_say_so_and_name_the_request() {
+    let server = crate::server::Server::start_with("log.format: json\n");
+    let t = Transcript::of(&server);
+    let far = [("x-circlet-index", "9999999999"), ("x-request-id", "trace-17")];
+    let failed = t.with_headers(Method::GET, "/circlet/v1/verify", As::Admin, Body::Empty, &far).await;
+    assert_eq!(failed.status, 503, "{}", failed.text);
+    let log = server.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
+    }
+    let about = lines.iter().find(|line| line["fields"]["request_id"] == "trace-17");
+    let about = about.unwrap_or_else(|| panic!("no line is about the request: {log}"));
+    assert_eq!(
+        (&about["fields"]["message"], &about["fields"]["status"]),
+        (&json!("request failed"), &json!(503))
+    );
 }
