@@ -83,7 +83,7 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
         overrides,
     };
     let actor = session.caller.actor().unwrap_or(Actor::RefreshPair);
-    let decided = session.decide_as(actor, Action::RefreshToken(Box::new(action))).await?;
+    let decided = session.decide_as(actor, Action::RefreshToken(Box::new(action))).await.map_err(of_nobody)?;
     let Outcome::Refreshed { record, sequence: _, replay } = decided.outcome else {
         return Err(Failure::new(Code::Internal, "internal", "Internal error"));
     };
@@ -102,6 +102,15 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
     }});
     session.record(Change::Updated, Entity::Token, record.subject.as_str(), data)?;
     Ok(handout)
+}
+
+/// Whoever is gone has no rights of the own to refresh, though the realm would let others be refreshed: to a client that is
+/// an owner who is gone (contract section 1.4).
+fn of_nobody(failure: Failure) -> Failure {
+    if failure.reason() != "unknown_user" {
+        return failure;
+    }
+    Failure::new(Code::InvalidGrant, "owner_unknown", "Cannot refresh token, token owner does not exist")
 }
 
 /// Whether this access token's id is the one that the refresh token can be used with, or was used with last. A view
