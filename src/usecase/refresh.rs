@@ -83,7 +83,8 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
         overrides,
     };
     let actor = session.caller.actor().unwrap_or(Actor::RefreshPair);
-    let decided = session.decide_as(actor, Action::RefreshToken(Box::new(action))).await.map_err(of_nobody)?;
+    let decided =
+        session.decide_as(actor, Action::RefreshToken(Box::new(action))).await.map_err(of_nobody)?;
     let Outcome::Refreshed { record, sequence: _, replay } = decided.outcome else {
         return Err(Failure::new(Code::Internal, "internal", "Internal error"));
     };
