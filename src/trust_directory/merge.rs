@@ -92,6 +92,8 @@ pub(super) fn plan(scan: &Scan, manifest: Option<&Manifest>, seen: &Seen, view: 
         };
         steps.push(step);
     }
+    // Two certificates may go by one name in the circle; under one name here, either would look like the end of the other.
+    let mut taken: BTreeSet<String> = scan.certificates.keys().chain(&scan.unreadable).cloned().collect();
     for issuer in view.circle().filter(|issuer| !present.contains_key(&issuer.kid)) {
         let remembered = manifest.and_then(|manifest| manifest.file_of(&issuer.kid));
         let step = match remembered {
@@ -99,7 +101,9 @@ pub(super) fn plan(scan: &Scan, manifest: Option<&Manifest>, seen: &Seen, view: 
             Some(_) if was_seen_to_go(&issuer.kid, scan, seen) => Step::Distrust { kid: issuer.kid.clone() },
             _ if !scan.is_writable => continue,
             _ => {
-                Step::Show { kid: issuer.kid.clone(), file: free_name(&issuer.file_name, &issuer.kid, scan) }
+                let file = free_name(&issuer.file_name, &issuer.kid, &taken);
+                taken.insert(file.clone());
+                Step::Show { kid: issuer.kid.clone(), file }
             }
         };
         steps.push(step);
@@ -120,8 +124,8 @@ fn was_seen_to_go(kid: &KeyId, scan: &Scan, seen: &Seen) -> bool {
     seen.kids.contains(kid) && seen.directory == Some(scan.directory) && scan.is_writable && !emptied
 }
 
-/// The name under which the circle knows a certificate, unless another file has it here.
-fn free_name(wanted: &str, kid: &KeyId, scan: &Scan) -> String {
+/// The name under which the circle knows a certificate, unless another file has it here or is about to.
+fn free_name(wanted: &str, kid: &KeyId, taken: &BTreeSet<String>) -> String {
     let stem = wanted.strip_suffix(".crt").unwrap_or(wanted);
     let is_plain = |c: char| c.is_alphanumeric() || "-_.@ ".contains(c);
     let stem = if stem.is_empty() || stem.starts_with('.') || !stem.chars().all(is_plain) {
@@ -130,8 +134,7 @@ fn free_name(wanted: &str, kid: &KeyId, scan: &Scan) -> String {
         stem
     };
     let name = format!("{stem}.crt");
-    let is_taken = scan.certificates.contains_key(&name) || scan.unreadable.contains(&name);
-    if is_taken { format!("{stem}-{}.crt", kid.as_str()) } else { name }
+    if taken.contains(&name) { format!("{stem}-{}.crt", kid.as_str()) } else { name }
 }
 
 /// What tokens under a certificate from a file may do: no more than the other certificates of its issuer let them, so that

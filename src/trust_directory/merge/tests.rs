@@ -141,6 +141,7 @@ impl Case {
                         let der = self.state.trusted(&kid).unwrap().certificate_der.clone();
                         self.files.insert(file.clone(), read_certificate(&der).unwrap());
                         manifest.put(&kid, &file);
+                        self.seen.shown(&kid);
                     }
                     Step::MoveAside { file, kid } => {
                         self.files.remove(&file);
@@ -312,6 +313,20 @@ fn a_shown_file_takes_no_name_that_is_in_use() {
     case.trust("../../x.crt", &escaping);
     let file = format!("{}.crt", escaping.key_id.as_str());
     assert!(case.plan().contains(&Step::Show { kid: escaping.key_id, file }));
+}
+
+#[test]
+fn two_certificates_of_one_name_are_shown_side_by_side_and_neither_ends_the_other() {
+    let mut case = Case::new();
+    let both = [certificate("0000000000000000000000000y"), certificate("0000000000000000000000000z")];
+    for facts in &both {
+        case.trust("theirs.crt", facts);
+    }
+    // As a node sees it that joins, or was away: both are new to it at once.
+    case.settle();
+    assert_eq!(case.files.len(), 2);
+    case.settle();
+    assert!(both.iter().all(|facts| case.trusts(facts)));
 }
 
 #[test]
