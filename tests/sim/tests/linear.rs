@@ -84,6 +84,20 @@ fn a_node_that_asks_twice_for_a_first_use_is_told_of_a_repeat() {
 }
 
 #[test]
+fn who_does_not_know_whether_it_was_the_first_use_is_believed_either() {
+    let told = |successor, next| token::Step::UseOrRepeat { sequence: 1, digest: 5, successor, next };
+    let first = of_family(told(SECOND, 2), 30, 40);
+    assert!(holds(&[issued(), first.clone(), of_family(told(SECOND, 2), 50, 60)]));
+    assert!(!holds(&[issued(), first.clone(), of_family(told(OTHER, 2), 50, 60)]), "it gave two successors");
+    // A third refresh token: the key of the successor that came with the second leaked.
+    let replaced = of_family(told(OTHER, 3), 50, 60);
+    assert!(holds(&[issued(), first.clone(), replaced.clone(), of_family(Dead { id: SECOND }, 70, 80)]));
+    assert!(!holds(&[issued(), first.clone(), replaced.clone(), of_family(Live { id: SECOND }, 70, 80)]));
+    assert!(!holds(&[issued(), replaced, first, of_family(Live { id: SECOND }, 70, 80)]));
+    assert!(!holds(&[issued(), of_family(End, 20, 25), of_family(told(SECOND, 2), 30, 40)]), "it had ended");
+}
+
+#[test]
 fn what_was_not_answered_may_happen_late_or_never() {
     let unanswered = of_family(MaybeEnd, 30, 0);
     let (live, dead) = (of_family(Live { id: FIRST }, 500, 510), of_family(Dead { id: FIRST }, 600, 610));

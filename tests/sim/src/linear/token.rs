@@ -17,6 +17,9 @@ pub enum Step {
     Use { sequence: u32, digest: u64, successor: TokenId },
     /// A use was repeated; `own` is the successor that the repeat would have drawn itself.
     Repeat { sequence: u32, digest: u64, successor: TokenId, own: TokenId },
+    /// A use, or a repeat of one: whoever was answered doesn't know which. `next` is the number of the refresh token that
+    /// came with the successor; it tells whether another successor has had to give way, since its key leaked.
+    UseOrRepeat { sequence: u32, digest: u64, successor: TokenId, next: u32 },
     /// A use whose answer never came.
     MaybeUse { sequence: u32, digest: u64, successor: TokenId },
     /// A use whose answer never came may have been a repeat that put another successor in the place of one whose key leaked.
@@ -74,6 +77,18 @@ impl State {
         })
     }
 
+    /// With the successor that a use has given, this one or an earlier one.
+    fn used_or_repeated(&self, sequence: u32, digest: u64, successor: TokenId, next: u32) -> Option<Self> {
+        let is_use = self.sequence == sequence && sequence > 0 && next > sequence;
+        let replaces = self.used == Some((sequence, digest)) && self.sequence < next;
+        if is_use || replaces {
+            let (current, used) = (Some(successor), Some((sequence, digest)));
+            return (!self.ended).then_some(Self { sequence: next, current, used, ended: false });
+        }
+        let repeats = self.used == Some((sequence, digest)) && self.sequence == next;
+        (repeats && self.is_live(successor)).then(|| self.clone())
+    }
+
     fn ended(&self) -> Self {
         Self { ended: self.ended || self.sequence > 0, ..self.clone() }
     }
@@ -94,6 +109,9 @@ impl State {
                 self.used(sequence, digest, successor).or_else(|| self.replaced(sequence, digest, successor))
             }
             Step::Repeat { .. } => None,
+            Step::UseOrRepeat { sequence, digest, successor, next } => {
+                self.used_or_repeated(sequence, digest, successor, next)
+            }
             Step::MaybeUse { sequence, digest, successor } => {
                 Some(self.used(sequence, digest, successor).unwrap_or_else(|| self.clone()))
             }
