@@ -7,20 +7,21 @@ use std::time::Duration;
 
 use circlet_sim::dice::Dice;
 use circlet_sim::history::Event;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
+use crate::deck::Deck;
 use crate::judge::Judge;
 use crate::lab::{CLOCK_REMEMBERED, Lab, Node};
 use crate::workload::Workload;
 
-mod deck;
 mod disks;
+mod fault;
 mod members;
 mod network;
 mod processes;
 
-pub(crate) use deck::{Deck, Fault};
+pub(crate) use fault::Fault;
 
 /// All faults of one run.
 pub(crate) struct Chaos {
@@ -33,9 +34,14 @@ pub(crate) struct Chaos {
     network: Mutex<()>,
     /// Whose clock is or was wrong. The promise is about one.
     clock: Mutex<Option<u64>>,
-    /// One node at a time is replaced: until it votes, its loss would be one too many.
+    /// One node at a time comes, goes or is replaced: until it votes, its loss would be one too many.
     moving: Mutex<()>,
+    /// With so many nodes the cluster began; it never has fewer.
+    nodes_min: usize,
 }
+
+/// So many more nodes than at first the cluster has at most.
+const NODES_MORE: usize = 2;
 
 impl Chaos {
     /// Nothing is done yet.
@@ -49,13 +55,14 @@ impl Chaos {
             network: Mutex::default(),
             clock: Mutex::default(),
             moving: Mutex::default(),
+            nodes_min: workload.lab.nodes().len(),
         })
     }
 
     /// Does one thing after the other, up to two at a time, until told to stop; then waits until all have ended.
-    pub(crate) async fn rage(self: Arc<Self>, mut deck: Deck) {
+    pub(crate) async fn rage(self: Arc<Self>, mut deck: Deck<Fault>) {
         let mut under_way: Vec<JoinHandle<()>> = Vec::new();
-        while !self.is_over() {
+        while !self.is_over() && !deck.is_empty() {
             self.wait_ms(200, 900).await;
             under_way.retain(|task| !task.is_finished());
             if under_way.len() < 2 {
@@ -80,12 +87,13 @@ impl Chaos {
     }
 
     async fn make(&self, fault: Fault) {
-        let Some(victim) = self.dice.pick(&self.lab.nodes).cloned() else { return };
+        let Some(victim) = self.dice.pick(&self.lab.nodes()).cloned() else { return };
         match fault {
             Fault::Kill => self.kill(&victim).await,
             Fault::BounceLeader => self.bounce_leader().await,
             Fault::Pause => self.pause(&victim).await,
             Fault::Cut => self.cut(&victim).await,
+            Fault::Isolation => self.isolate(&victim).await,
             Fault::OneWay => self.one_way(&victim).await,
             Fault::Bridge => self.bridge(&victim).await,
             Fault::StartAlone => self.start_alone(&victim).await,
@@ -93,8 +101,10 @@ impl Chaos {
             Fault::FullDisk => self.full_disk(&victim).await,
             Fault::FailingDisk => self.failing_disk(&victim).await,
             Fault::PowerCut => self.power_cut(std::slice::from_ref(&victim)).await,
-            Fault::PowerCutOfAll => self.power_cut(&self.lab.nodes).await,
+            Fault::PowerCutOfAll => self.power_cut(&self.lab.nodes()).await,
             Fault::Replacement => self.replace(&victim).await,
+            Fault::Join => self.let_join().await,
+            Fault::Leave => self.let_leave(&victim).await,
         }
     }
 
@@ -102,8 +112,8 @@ impl Chaos {
     pub(crate) async fn supervise(self: Arc<Self>) {
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            for node in &self.lab.nodes {
-                let Ok(_breaking) = node.breaking.try_lock() else { continue };
+            for node in &self.lab.nodes() {
+                let Some(_breaking) = self.take(node) else { continue };
                 let known = node.condition();
                 if known.runs && !self.lab.is_alive(node) {
                     let why = self.lab.last_words(node);
@@ -116,6 +126,11 @@ impl Chaos {
                 }
             }
         }
+    }
+
+    /// Takes the right to break a node, unless somebody has it or the node is gone.
+    fn take<'a>(&self, node: &'a Node) -> Option<MutexGuard<'a, ()>> {
+        node.breaking.try_lock().ok().filter(|_| self.lab.has(node))
     }
 
     /// Starts a node.
@@ -135,13 +150,14 @@ impl Chaos {
     /// The node that leads, if one says so.
     async fn leader(&self) -> Option<Arc<Node>> {
         let number: u64 = self.lab.run(&["leader"]).await.ok()?.trim().parse().ok()?;
-        self.lab.nodes.iter().find(|node| node.number == number).cloned()
+        self.lab.nodes().into_iter().find(|node| node.number == number)
     }
 
     /// Sets one wall clock wrong for a while.
     async fn set_clock(&self, victim: &Arc<Node>) {
         let Ok(mut wrong) = self.clock.try_lock() else { return };
-        let last = wrong.and_then(|number| self.lab.nodes.iter().find(|node| node.number == number));
+        let nodes = self.lab.nodes();
+        let last = wrong.and_then(|number| nodes.iter().find(|node| node.number == number));
         let victim = match last {
             Some(last) if !last.tells_time(self.judge.now()) => last,
             _ => victim,

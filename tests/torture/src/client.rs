@@ -24,6 +24,11 @@ impl Answer {
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.body[key].as_str()
     }
+
+    /// The stable word for why something was refused, where the endpoint says it.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.body["errors"][0]["reason"].as_str()
+    }
 }
 
 /// What is shown with a request.
@@ -33,6 +38,8 @@ pub(crate) enum Shown<'a> {
     Nothing,
     /// A token.
     Token(&'a str),
+    /// A name and its password.
+    Password(&'a str, &'a str),
 }
 
 /// Somebody who asks nodes.
@@ -72,9 +79,11 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Option<Answer> {
         let mut request: RequestBuilder = self.http.request(method, url);
-        if let Shown::Token(token) = shown {
-            request = request.bearer_auth(token);
-        }
+        request = match shown {
+            Shown::Nothing => request,
+            Shown::Token(token) => request.bearer_auth(token),
+            Shown::Password(name, password) => request.basic_auth(name, Some(password)),
+        };
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
         }

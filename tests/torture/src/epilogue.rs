@@ -1,6 +1,7 @@
 //! Afterwards nothing is wrong any more: then there is one leader, all nodes know the same, writes work everywhere, and
 //! everything that was acknowledged is there.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,8 +38,10 @@ pub(crate) async fn look(workload: &Arc<Workload>) {
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
-    for node in &workload.lab.nodes {
+    workload.let_all_in().await;
+    for node in &workload.lab.nodes() {
         workload.read_fresh(node).await;
+        workload.read_state(node).await;
         workload.issue(node).await;
     }
     same_lists(workload).await;
@@ -47,10 +50,12 @@ pub(crate) async fn look(workload: &Arc<Workload>) {
     right_time(workload);
 }
 
-/// One leader that all nodes name, the same index on all of them, each fresh.
+/// One leader that all nodes name, the same index on all of them, each fresh; and those that are there vote, and no others.
 async fn healthy(workload: &Workload) -> Result<(), String> {
+    let there: BTreeSet<String> =
+        workload.lab.nodes().iter().map(|node| format!("node-{}", node.number)).collect();
     let mut seen: Vec<(Value, Value)> = Vec::new();
-    for node in &workload.lab.nodes {
+    for node in &workload.lab.nodes() {
         let url = format!("{}/readyz?consistency=strong", node.url);
         let answer = workload.client.send(Method::GET, url, Shown::Nothing, None).await;
         let answer = answer.ok_or_else(|| {
@@ -60,6 +65,18 @@ async fn healthy(workload: &Workload) -> Result<(), String> {
             return Err(format!("node {} is not ready: {}", node.number, answer.body));
         }
         seen.push((answer.body["leader"].clone(), answer.body["applied_index"].clone()));
+        let status = workload.read(node, "/circlet/v1/cluster/status").await;
+        let status = status.ok_or_else(|| format!("node {} does not tell who belongs", node.number))?;
+        let members = status.body["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let voters = members.iter().filter(|member| member["role"] == "voter");
+        let voters: BTreeSet<String> =
+            voters.filter_map(|voter| voter["name"].as_str().map(str::to_owned)).collect();
+        if voters != there || members.len() != there.len() {
+            return Err(format!(
+                "node {} has {} as members, and there are {there:?}",
+                node.number, status.body["nodes"]
+            ));
+        }
     }
     seen.dedup();
     match seen.as_slice() {
@@ -72,17 +89,15 @@ async fn healthy(workload: &Workload) -> Result<(), String> {
 async fn same_lists(workload: &Workload) {
     let mut tokens = Vec::new();
     let mut users = Vec::new();
-    for node in &workload.lab.nodes {
+    for node in &workload.lab.nodes() {
         tokens.push(workload.listed(node, "").await);
-        let url = format!("{}/access/api/v2/users?consistency=strong", node.url);
-        let answer = workload.client.send(Method::GET, url, Shown::Token(&workload.admin), None).await;
+        let answer = workload.read(node, "/access/api/v2/users?consistency=strong").await;
         users.push(answer.map(|answer| answer.body["users"].clone()));
     }
     tokens.dedup();
     users.dedup();
     if tokens.len() > 1 || tokens.iter().any(Option::is_none) {
-        let counts: Vec<_> =
-            tokens.iter().map(|list| list.as_ref().map(std::collections::BTreeSet::len)).collect();
+        let counts: Vec<_> = tokens.iter().map(|list| list.as_ref().map(BTreeSet::len)).collect();
         workload.judge.accuse("agreement", format!("the nodes list different tokens: {counts:?}"));
     }
     if users.len() > 1 {
@@ -103,7 +118,7 @@ async fn living_and_ended(workload: &Workload) {
     };
     let living = newest(&|held| workload.is_untouched(held));
     let ended = newest(&|held| workload.is_ended(held));
-    for node in &workload.lab.nodes {
+    for node in &workload.lab.nodes() {
         for token in &living {
             if workload.judge_by(node, token).await == Some(false) {
                 let said =
@@ -124,8 +139,7 @@ async fn living_and_ended(workload: &Workload) {
 fn right_time(workload: &Workload) {
     let held = workload.held();
     let Some(newest) = held.last() else { return };
-    let Some(issued_at) = newest.issued_at() else { return };
-    let now = wall_secs();
+    let (issued_at, now) = (newest.issued_at, wall_secs());
     if issued_at.abs_diff(now) > TIME_OFF_SECS_MAX + RECOVERY.as_secs() {
         let said = format!("the newest token was issued at {issued_at}, and it is {now}");
         workload.judge.accuse("time", said);

@@ -8,8 +8,8 @@ use std::time::Instant;
 use circlet_sim::history::Event;
 use circlet_sim::invariant::{self, Invariant};
 
-/// More violations than this say nothing new.
-const VIOLATIONS_MAX: usize = 50;
+/// More violations of one invariant than this say nothing new.
+const VIOLATIONS_MAX: usize = 20;
 
 /// An invariant that was broken.
 #[derive(Clone, Debug)]
@@ -66,10 +66,25 @@ impl Judge {
         let mut inner = self.lock();
         let now = self.now();
         inner.steps += 1;
-        inner.write(now, &event.to_string());
+        inner.write(now, event);
         for at in 0..inner.invariants.len() {
             let broken = inner.invariants.get_mut(at).and_then(|invariant| {
                 let what = invariant.see(now, event).err()?;
+                Some((invariant.name(), what))
+            });
+            if let Some((invariant, what)) = broken {
+                inner.accuse(now, invariant, what);
+            }
+        }
+    }
+
+    /// The run is over: what can be judged only as a whole is judged now.
+    pub(crate) fn finish(&self) {
+        let now = self.now();
+        let mut inner = self.lock();
+        for at in 0..inner.invariants.len() {
+            let broken = inner.invariants.get_mut(at).and_then(|invariant| {
+                let what = invariant.finish().err()?;
                 Some((invariant.name(), what))
             });
             if let Some((invariant, what)) = broken {
@@ -100,6 +115,13 @@ impl Judge {
         *self.lock().operations.entry(what).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
     }
 
+    /// Whether each of these invariants was broken; of none, whether any was.
+    pub(crate) fn has_seen(&self, invariants: &[&str]) -> bool {
+        let violations = &self.lock().violations;
+        let is_broken = |name: &&str| violations.iter().any(|violation| violation.invariant == *name);
+        !violations.is_empty() && invariants.iter().all(is_broken)
+    }
+
     /// Everything that was broken.
     pub(crate) fn violations(&self) -> Vec<Violation> {
         self.lock().violations.clone()
@@ -113,7 +135,7 @@ impl Judge {
 }
 
 impl Inner {
-    fn write(&mut self, now: u64, line: &str) {
+    fn write(&mut self, now: u64, line: &impl std::fmt::Display) {
         if let Some(trace) = &mut self.trace {
             // The trace is for people; a full disk must not end the run.
             let _ = writeln!(trace, "{:>8}.{:03} {line}", now / 1_000_000, now / 1_000 % 1_000);
@@ -121,8 +143,9 @@ impl Inner {
     }
 
     fn accuse(&mut self, now: u64, invariant: &'static str, what: String) {
-        self.write(now, &format!("VIOLATION of {invariant}: {what}"));
-        if self.violations.len() < VIOLATIONS_MAX {
+        self.write(now, &format_args!("VIOLATION of {invariant}: {what}"));
+        let of_it = self.violations.iter().filter(|violation| violation.invariant == invariant);
+        if of_it.count() < VIOLATIONS_MAX {
             self.violations.push(Violation { invariant, at_ms: now / 1_000_000, what });
         }
     }

@@ -1,6 +1,7 @@
 //! The nodes, and what can be done to them: `scripts/lab` does it, this knows what was done.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::process::Command;
@@ -39,9 +40,34 @@ pub(crate) struct Node {
     condition: Mutex<Condition>,
     /// Held by whoever breaks it.
     pub(crate) breaking: tokio::sync::Mutex<()>,
+    /// Held by whoever reads from it what must be heard in order.
+    pub(crate) reading: tokio::sync::Mutex<()>,
+    /// When the last question was asked that it answered from a view proved fresh for it, in nanoseconds.
+    fresh_since: AtomicU64,
 }
 
 impl Node {
+    fn new(number: u64, url: &str) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            url: url.trim().to_owned(),
+            condition: Mutex::default(),
+            breaking: tokio::sync::Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            fresh_since: AtomicU64::new(0),
+        })
+    }
+
+    /// It has proved freshness for a question that was asked then.
+    pub(crate) fn was_fresh(&self, asked: u64) {
+        self.fresh_since.fetch_max(asked, Ordering::SeqCst);
+    }
+
+    /// Since when nothing shows that it has proved freshness.
+    pub(crate) fn fresh_since(&self) -> u64 {
+        self.fresh_since.load(Ordering::SeqCst)
+    }
+
     /// What is known of it.
     pub(crate) fn condition(&self) -> Condition {
         *self.lock()
@@ -71,9 +97,11 @@ impl Node {
 /// All nodes, and the script that breaks them.
 pub(crate) struct Lab {
     script: PathBuf,
-    folder: PathBuf,
-    /// The nodes, by number.
-    pub(crate) nodes: Vec<Arc<Node>>,
+    /// Where everything of it is.
+    pub(crate) folder: PathBuf,
+    nodes: Mutex<Vec<Arc<Node>>>,
+    /// No number comes twice, but for a node that takes the place of another.
+    numbers: AtomicU64,
 }
 
 impl Lab {
@@ -81,18 +109,45 @@ impl Lab {
     pub(crate) async fn here(script: PathBuf) -> Result<Self, String> {
         let folder = std::env::var_os("LAB")
             .ok_or("there is no lab here\n\nhint: scripts/torture makes one and runs this program in it")?;
-        let mut lab = Self { script, folder: folder.into(), nodes: Vec::new() };
+        let lab = Self { script, folder: folder.into(), nodes: Mutex::default(), numbers: AtomicU64::new(0) };
         for number in lab.run(&["nodes"]).await?.split_whitespace() {
-            let url = lab.run(&["url", number]).await?;
-            let condition = Condition { runs: true, ready: true, life: 1, ..Condition::default() };
-            lab.nodes.push(Arc::new(Node {
-                number: number.parse().map_err(|error| format!("{number}: {error}"))?,
-                url: url.trim().to_owned(),
-                condition: Mutex::new(condition),
-                breaking: tokio::sync::Mutex::default(),
-            }));
+            let number = number.parse().map_err(|error| format!("{number}: {error}"))?;
+            let node = lab.add(number).await?;
+            node.note(|known| (known.runs, known.ready, known.life) = (true, true, 1));
         }
         Ok(lab)
+    }
+
+    /// A node that the script has made.
+    pub(crate) async fn add(&self, number: u64) -> Result<Arc<Node>, String> {
+        let node = Node::new(number, &self.run(&["url", &number.to_string()]).await?);
+        self.numbers.fetch_max(number, Ordering::SeqCst);
+        self.lock().push(Arc::clone(&node));
+        Ok(node)
+    }
+
+    /// A node that left.
+    pub(crate) fn forget(&self, node: &Node) {
+        self.lock().retain(|known| known.number != node.number);
+    }
+
+    /// The nodes that there are at present.
+    pub(crate) fn nodes(&self) -> Vec<Arc<Node>> {
+        self.lock().clone()
+    }
+
+    /// Whether a node hasn't left.
+    pub(crate) fn has(&self, node: &Node) -> bool {
+        self.lock().iter().any(|known| known.number == node.number)
+    }
+
+    /// Of a node that was never there.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Node>>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the script do something; gives what it printed.
@@ -115,7 +170,7 @@ impl Lab {
 
     /// Nodes that run, as far as is known.
     pub(crate) fn running(&self) -> Vec<Arc<Node>> {
-        self.nodes.iter().filter(|node| node.condition().runs).cloned().collect()
+        self.lock().iter().filter(|node| node.condition().runs).cloned().collect()
     }
 
     /// Whether the process of a node is there.
@@ -139,7 +194,7 @@ impl Lab {
     /// Copies the nodes' logs somewhere that outlives the lab.
     pub(crate) fn keep_logs(&self, to: &std::path::Path) -> std::io::Result<()> {
         std::fs::create_dir_all(to)?;
-        for node in &self.nodes {
+        for node in self.nodes() {
             let name = format!("node-{}", node.number);
             std::fs::copy(self.folder.join(&name).join("serve.log"), to.join(format!("{name}.log")))?;
         }

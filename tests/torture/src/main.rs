@@ -5,10 +5,12 @@
 
 mod chaos;
 mod client;
+mod deck;
 mod epilogue;
 mod gaps;
 mod judge;
 mod lab;
+mod plant;
 mod report;
 mod workload;
 
@@ -20,17 +22,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_sim::dice::Dice;
-use clap::{Parser, ValueEnum};
-use reqwest::Method;
+use circlet_sim::history::Event;
+use clap::Parser;
 use serde_json::json;
 
-use chaos::{Chaos, Deck, Fault};
-use client::{Client, Shown};
+use chaos::{Chaos, Fault};
+use client::Client;
+use deck::Deck;
 use judge::Judge;
 use lab::Lab;
+use plant::Plant;
 use report::Report;
-use workload::Workload;
-use workload::issuing::USERS;
+use workload::issuing::{ISSUE_MAX_ISOLATION_MS, PLAIN_GROUP, USERS, VERIFY_MAX_ISOLATION_MS};
+use workload::{MARKED_GROUP, Workload};
 
 /// How long each client rests at most between two requests, in milliseconds. Many wait for a node that is cut off.
 const CLIENTS_REST_MS: [u64; 12] = [20, 40, 40, 60, 60, 80, 80, 100, 100, 120, 120, 150];
@@ -61,25 +65,6 @@ struct Arguments {
     logs: Option<PathBuf>,
 }
 
-/// Something wrong with the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Plant {
-    /// The nodes run with a library that makes fdatasync do nothing; the power is cut
-    LostSync,
-    /// The nodes accept what they haven't compared with the others for an hour; they are cut off
-    LaxFreshness,
-}
-
-impl Plant {
-    /// The faults that show it.
-    fn faults(self) -> &'static [Fault] {
-        match self {
-            Self::LostSync => &[Fault::PowerCutOfAll],
-            Self::LaxFreshness => &[Fault::Cut],
-        }
-    }
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(&Arguments::parse()).await {
@@ -103,14 +88,12 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let dice = Dice::new(seed);
     let lab = Arc::new(Lab::here(arguments.lab.clone()).await?);
     let judge = Arc::new(Judge::new(trace));
-    let admin =
-        std::env::var("CIRCLET_ACCESS_TOKEN").map_err(|error| format!("CIRCLET_ACCESS_TOKEN: {error}"))?;
-    let nodes = lab.nodes.len();
-    let workload = Workload::new(lab, Arc::clone(&judge), Client::new()?, dice.split(), admin);
+    let workload = Workload::new(lab, Arc::clone(&judge), Client::new()?, dice.split())?;
     prepare(&workload, arguments.plant).await?;
 
     let chaos = Chaos::new(&workload, dice.split());
     let supervisor = tokio::spawn(Arc::clone(&chaos).supervise());
+    let administrator = tokio::spawn(Arc::clone(&workload).keep_admin());
     let clients = CLIENTS_REST_MS.map(|rest_ms| tokio::spawn(Arc::clone(&workload).run(rest_ms)));
     let deck = Deck::of(arguments.plant.map_or(&Fault::ALL[..], Plant::faults));
     let raging = tokio::spawn(Arc::clone(&chaos).rage(deck));
@@ -124,40 +107,54 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         epilogue::look(&workload).await;
     }
     supervisor.abort();
+    administrator.abort();
+    workload.record_rest();
+    judge.finish();
 
-    let report = Report::of(&judge, seed, nodes, workload.gaps.longest_ms());
+    let report = Report::of(&judge, seed, workload.lab.nodes().len(), workload.gaps.longest_ms());
     say(arguments, &workload, &report)
         .map_err(|error| format!("the report could not be written: {error}"))?;
-    Ok(report.violations.is_empty())
+    let is_seen =
+        |plant: Plant| judge.has_seen(plant.seen_by()) && judge.has_seen(plant.seen_in_the_end_by());
+    Ok(arguments.plant.map_or(report.violations.is_empty(), |plant| !is_seen(plant)))
 }
 
 /// Lets time pass; where something must be seen, until it is.
 async fn watch(judge: &Judge, arguments: &Arguments) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(arguments.seconds);
-    while tokio::time::Instant::now() < deadline
-        && (arguments.plant.is_none() || judge.violations().is_empty())
-    {
+    let is_seen = |plant: Plant| judge.has_seen(plant.seen_by());
+    while tokio::time::Instant::now() < deadline && !arguments.plant.is_some_and(is_seen) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// The cluster has users; with a plant it has something else as well.
+/// The cluster has users and groups, and bounds that a run reaches; with a plant it has something else as well.
 async fn prepare(workload: &Arc<Workload>, plant: Option<Plant>) -> Result<(), String> {
-    let first = workload.lab.nodes.first().ok_or("a lab without nodes")?;
+    let nodes = workload.lab.nodes();
+    let first = nodes.first().ok_or("a lab without nodes")?;
     for user in USERS {
         if !workload.add_user(first, user).await {
             return Err(format!("the cluster can't make user {user}"));
         }
     }
-    if plant == Some(Plant::LaxFreshness) {
-        let body = json!({ "verify.max-staleness-ms": 3_600_000 });
-        let url = format!("{}/circlet/v1/config", first.url);
-        let answer =
-            workload.client.send(Method::PATCH, url, Shown::Token(&workload.admin), Some(&body)).await;
-        if answer.as_ref().is_none_or(|answer| answer.status != 200) {
-            return Err(format!("the defect could not be planted: {answer:?}"));
+    for group in [MARKED_GROUP, PLAIN_GROUP] {
+        if !workload.add_group(first, group).await {
+            return Err(format!("the cluster can't make group {group}"));
         }
     }
+    let (issue_ms, verify_ms) = (ISSUE_MAX_ISOLATION_MS, VERIFY_MAX_ISOLATION_MS);
+    let bounds =
+        json!({ "issue.max-isolation": issue_ms / 1_000, "verify.max-isolation": verify_ms / 1_000 });
+    plant::set(workload, &bounds).await?;
+    if let Some(plant) = plant {
+        if let Some(settings) = plant.settings() {
+            plant::set(workload, &settings).await?;
+        }
+        plant.begin(workload);
+    }
+    // Whoever has heard of the write before has heard of the bounds.
+    workload.until_all_know().await?;
+    workload.judge.tell(&Event::Bounds { issue_ms, verify_ms });
     Ok(())
 }
 

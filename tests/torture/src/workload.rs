@@ -1,32 +1,48 @@
-//! What clients do: issue, refresh, revoke, verify, list, through whichever node they meet, and again when nobody
-//! answers. The same mix as the simulator's, over HTTP.
+//! What clients and administrators do: issue, refresh, revoke, verify, list, turn keys over, change users, trust and the
+//! configuration, through whichever node they meet, and again when nobody answers. The same mix as the simulator's, over
+//! HTTP.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use circlet_authority::FamilyId;
 use circlet_sim::dice::Dice;
 use circlet_sim::history::Event;
-use circlet_token::{Parsed, TokenId};
-use sha2::{Digest, Sha256};
+use circlet_token::{KeyId, TokenId};
 
 use crate::client::{Answer, Client, Shown};
+use crate::deck::Deck;
 use crate::gaps::Gaps;
 use crate::judge::Judge;
 use crate::lab::{Lab, Node};
 
+mod administrator;
+mod held;
 pub(crate) mod issuing;
+mod ledger;
+mod marks;
+mod outside;
+mod overreaching;
+mod people;
 mod reading;
+mod recording;
 mod refreshing;
 mod revoking;
+mod settings;
+mod signing;
+mod strangers;
 mod touched;
-mod users;
 pub(crate) mod verifying;
 
+use administrator::Administrator;
+pub(crate) use held::Held;
+use ledger::Ledger;
+pub(crate) use marks::MARKED_GROUP;
+use marks::{KINDS, Kind, Mark, Whom};
+use refreshing::Unheard;
+use strangers::Strangers;
 use touched::Touched;
 
 /// Where tokens are made.
@@ -38,66 +54,59 @@ const ATTEMPTS: usize = 3;
 /// Statuses that say nothing about whether a write was carried out.
 const UNDECIDED: [u16; 2] = [429, 503];
 
-/// A token that clients know.
-#[derive(Clone, Debug)]
-pub(crate) struct Held {
-    pub(crate) id: TokenId,
-    pub(crate) user: String,
-    pub(crate) subject: u64,
-    pub(crate) index: u64,
-    pub(crate) revocable: bool,
-    pub(crate) text: Arc<str>,
-    /// Family and sequence of the refresh token, and its text.
-    pub(crate) refresh: Option<(FamilyId, u32, Arc<str>)>,
+/// What administrators do now and then, the frequent things more than once.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    PublishKey,
+    GiveUpKey,
+    TaintKey,
+    RemoveUser,
+    DisableUser,
+    ChangeGroup,
+    ChangeTrust,
+    ChangeSetting,
 }
 
-impl Held {
-    /// Reads the answer to a create or a refresh.
-    pub(crate) fn of(answer: &Answer) -> Option<Self> {
-        let text: Arc<str> = answer.text("access_token")?.into();
-        let parsed = Parsed::parse(&text).ok()?;
-        let claims = parsed.claims();
-        let (id, subject) = (claims.id?, claims.subject.clone());
-        let (index, revocable) = (claims.index?, claims.revocable == Some(true));
-        let refresh = answer.text("refresh_token").and_then(family);
-        let user = subject.user_name()?.to_owned();
-        Some(Self { id, user, subject: number(subject.as_str()), index, revocable, text, refresh })
-    }
-
-    /// When it says that it was issued, in seconds since 1970.
-    pub(crate) fn issued_at(&self) -> Option<u64> {
-        Some(Parsed::parse(&self.text).ok()?.claims().issued_at)
-    }
-
-    /// Equal for equal bytes.
-    pub(crate) fn sum(&self) -> u64 {
-        number(&self.text)
-    }
-}
-
-/// Family, sequence and text of a refresh token.
-fn family(text: &str) -> Option<(FamilyId, u32, Arc<str>)> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let (family, rest) = bytes.split_first_chunk::<16>()?;
-    let (sequence, _) = rest.split_first_chunk::<4>()?;
-    Some((FamilyId(*family), u32::from_be_bytes(*sequence), text.into()))
-}
-
-/// The first bits of a text's hash.
-pub(crate) fn number(text: &str) -> u64 {
-    let hash = Sha256::digest(text.as_bytes());
-    hash.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
-}
+const DEEDS: [Deed; 24] = [
+    Deed::PublishKey,
+    Deed::PublishKey,
+    Deed::PublishKey,
+    Deed::PublishKey,
+    Deed::GiveUpKey,
+    Deed::GiveUpKey,
+    Deed::GiveUpKey,
+    Deed::TaintKey,
+    Deed::RemoveUser,
+    Deed::DisableUser,
+    Deed::DisableUser,
+    Deed::ChangeGroup,
+    Deed::ChangeGroup,
+    Deed::ChangeGroup,
+    Deed::ChangeTrust,
+    Deed::ChangeTrust,
+    Deed::ChangeTrust,
+    Deed::ChangeTrust,
+    Deed::ChangeTrust,
+    Deed::ChangeTrust,
+    Deed::ChangeSetting,
+    Deed::ChangeSetting,
+    Deed::ChangeSetting,
+    Deed::ChangeSetting,
+];
 
 /// What became of a write.
 pub(crate) enum Reply {
     /// The cluster decided and did it.
     Done(Answer, u64),
-    /// The cluster decided not to.
-    Refused,
+    /// The cluster decided not to, and said why.
+    Refused(Answer),
     /// It may have been done.
     Unknown,
 }
+
+/// By family, number of the refresh token that was used, and number of the one that came of it: the successor, and the key
+/// that signed it.
+type Successors = BTreeMap<(FamilyId, u32, u32), (TokenId, KeyId)>;
 
 /// All clients of one run.
 pub(crate) struct Workload {
@@ -106,13 +115,27 @@ pub(crate) struct Workload {
     pub(crate) gaps: Gaps,
     pub(crate) client: Client,
     pub(crate) dice: Dice,
-    /// The administrator's token; it isn't revocable.
-    pub(crate) admin: String,
+    administrator: Administrator,
+    strangers: Strangers,
+    ledger: Ledger,
     held: Mutex<Vec<Held>>,
     touched: Touched,
     /// Tokens whose end was acknowledged.
     ended: Mutex<BTreeSet<TokenId>>,
+    marks: Mutex<Vec<Mark>>,
+    /// Marks of which nobody knows whether they were set, and when each was asked for.
+    maybe_marks: Mutex<Vec<(Whom, u64)>>,
+    successors: Mutex<Successors>,
+    unheard: Mutex<Vec<Unheard>>,
+    marking: Mutex<Deck<Kind>>,
+    administering: Mutex<Deck<Deed>>,
+    /// What ends many tokens is acknowledged, and not done.
+    is_hollow: AtomicBool,
     over: AtomicBool,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Workload {
@@ -122,20 +145,30 @@ impl Workload {
         judge: Arc<Judge>,
         client: Client,
         dice: Dice,
-        admin: String,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> Result<Arc<Self>, String> {
+        let administrator = Administrator::of_lab(&lab.folder)?;
+        let strangers = Strangers::new(&administrator.service)?;
+        Ok(Arc::new(Self {
             lab,
             judge,
             gaps: Gaps::default(),
             client,
             dice,
-            admin,
+            administrator,
+            strangers,
+            ledger: Ledger::default(),
             held: Mutex::default(),
             touched: Touched::default(),
             ended: Mutex::default(),
+            marks: Mutex::default(),
+            maybe_marks: Mutex::default(),
+            successors: Mutex::default(),
+            unheard: Mutex::default(),
+            marking: Mutex::new(Deck::of(&KINDS)),
+            administering: Mutex::new(Deck::of(&DEEDS)),
+            is_hollow: AtomicBool::new(false),
             over: AtomicBool::new(false),
-        })
+        }))
     }
 
     /// No client begins anything from now on.
@@ -153,18 +186,48 @@ impl Workload {
         while !self.is_over() {
             tokio::time::sleep(Duration::from_millis(self.dice.between(1, pause_ms_max))).await;
             let Some(node) = self.dice.pick(&self.lab.running()).cloned() else { continue };
-            match self.dice.between(0, 99) {
-                0..=7 => self.issue(&node).await,
-                8..=12 => self.issue_with_token(&node).await,
-                13..=22 => self.issue_plain(&node).await,
-                23..=36 => self.refresh(&node).await,
-                37..=45 => self.revoke(&node).await,
-                46 => self.remove_user(&node).await,
-                47..=53 => self.read_fresh(&node).await,
-                54..=56 => self.list(&node).await,
+            match self.dice.between(0, 199) {
+                0..=17 => self.issue(&node).await,
+                18..=27 => self.issue_with_token(&node).await,
+                28..=45 => self.issue_plain(&node).await,
+                46..=71 => self.refresh(&node).await,
+                72..=87 => self.revoke(&node).await,
+                88 => self.mark(&node).await,
+                89..=92 => self.administer(&node).await,
+                93..=94 => self.overreach(&node).await,
+                95..=98 => self.show_strange(&node).await,
+                99..=111 => self.read_fresh(&node).await,
+                112..=115 => self.list(&node).await,
+                116..=121 => self.read_pages(&node).await,
+                122..=123 => self.read_people(&node).await,
+                124..=125 => self.read_trust(&node).await,
+                126 => drop(self.read_settings(&node).await),
                 _ => self.verify(&node).await,
             }
         }
+    }
+
+    async fn administer(self: &Arc<Self>, node: &Arc<Node>) {
+        let deed = lock(&self.administering).draw(&self.dice);
+        match deed {
+            Deed::PublishKey => self.publish_key(node).await,
+            Deed::GiveUpKey => self.give_up_key(node).await,
+            Deed::TaintKey => self.taint_key(node).await,
+            Deed::RemoveUser => self.remove_user(node).await,
+            Deed::DisableUser => self.disable_user(node).await,
+            Deed::ChangeGroup => self.change_group(node).await,
+            Deed::ChangeTrust => self.change_trust(node).await,
+            Deed::ChangeSetting => self.change_setting(node).await,
+        }
+    }
+
+    /// Reads from a node who is there, who is trusted, and which keys and settings there are.
+    pub(crate) async fn read_state(&self, node: &Arc<Node>) {
+        self.read_people(node).await;
+        self.read_trust(node).await;
+        drop(self.read_settings(node).await);
+        drop(self.read_keys(node).await);
+        self.read_pages(node).await;
     }
 
     /// Some token that is known, rather a recent one.
@@ -176,12 +239,13 @@ impl Workload {
 
     /// Every token that is known.
     pub(crate) fn held(&self) -> MutexGuard<'_, Vec<Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 
     fn keep(&self, held: Held) {
         let mut all = self.held();
         if all.iter().all(|known| known.id != held.id) {
+            self.see_marks(&held);
             all.push(held);
         }
     }
@@ -193,12 +257,12 @@ impl Workload {
 
     /// Whether its end was acknowledged.
     pub(crate) fn is_ended(&self, held: &Held) -> bool {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains(&held.id)
+        lock(&self.ended).contains(&held.id)
     }
 
     fn note_end(&self, id: TokenId, index: u64) {
         self.judge.tell(&Event::Revoked { id: Some(id), family: None, index });
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        lock(&self.ended).insert(id);
     }
 
     /// Has a write decided through a node; `refusals` are the statuses that say no.
@@ -230,16 +294,20 @@ impl Workload {
                 self.gaps.success("write", self.judge.now());
                 return Reply::Done(answer, index);
             }
+            Some(answer) if answer.status == 401 && self.explains_refusal(request.shown) => {
+                self.judge.count("write refused");
+                return Reply::Refused(answer);
+            }
             Some(answer)
                 if refusals.contains(&answer.status) || !node.tells_time(sent) && answer.status < 500 =>
             {
                 self.judge.count("write refused");
-                return Reply::Refused;
+                return Reply::Refused(answer);
             }
             Some(answer) => {
                 let said = format!("{what} at node {}: {} {}", node.number, answer.status, answer.body);
                 self.judge.accuse("answers", said);
-                return Reply::Refused;
+                return Reply::Refused(answer);
             }
         }
         self.judge.count("write undecided");

@@ -8,7 +8,7 @@ use crate::lab::Node;
 impl Chaos {
     /// A disk is full for a while. The node may stop itself; it must not acknowledge what it can't keep.
     pub(super) async fn full_disk(&self, victim: &Arc<Node>) {
-        let Ok(_breaking) = victim.breaking.try_lock() else { return };
+        let Some(_breaking) = self.take(victim) else { return };
         let number = victim.number.to_string();
         self.judge.fault("full disk", format!("the disk of node {number} is full"));
         victim.note(|known| known.bad_disk = true);
@@ -23,7 +23,7 @@ impl Chaos {
 
     /// Every write and sync of a node fails for a while; what it had synced is there when it starts again.
     pub(super) async fn failing_disk(&self, victim: &Arc<Node>) {
-        let Ok(_breaking) = victim.breaking.try_lock() else { return };
+        let Some(_breaking) = self.take(victim) else { return };
         let number = victim.number.to_string();
         self.judge.fault("failing disk", format!("the disk of node {number} fails"));
         victim.note(|known| known.bad_disk = true);

@@ -1,12 +1,13 @@
-//! Nodes that are lost for good, and others that take their places.
+//! Nodes that come and go, or are lost for good and replaced by others; one at a time.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_sim::history::Event;
 use reqwest::Method;
 
-use super::Chaos;
+use super::{Chaos, NODES_MORE};
 use crate::client::Shown;
 use crate::lab::Node;
 
@@ -20,30 +21,75 @@ impl Chaos {
     /// A machine is lost with its disk. It is removed, and another joins under its name and at its address.
     pub(super) async fn replace(&self, victim: &Arc<Node>) {
         let Ok(_moving) = self.moving.try_lock() else { return };
-        let Ok(_breaking) = victim.breaking.try_lock() else { return };
+        let Some(_breaking) = self.take(victim) else { return };
         let number = victim.number.to_string();
         self.judge
             .fault("replacement", format!("node {number} is lost with its disk, another takes its place"));
         victim.note(|known| (known.runs, known.ready) = (false, false));
-        let replaced = tokio::time::timeout(PATIENCE, self.lose_and_join(&number)).await;
-        if replaced.is_err() {
-            self.judge.accuse("liveness", format!("node {number} could not be replaced"));
-        }
+        self.judge.tell(&Event::Killed { node: victim.number, lost: 0 });
+        self.in_time(self.join_anew(&number), format!("node {number} could not be replaced")).await;
         self.start(victim).await;
-        let votes = tokio::time::timeout(PATIENCE, self.until_it_votes(&number)).await;
-        if votes.is_err() {
-            self.judge.accuse("liveness", format!("the new node {number} got no vote"));
+        self.in_time(self.until_it_votes(&number), format!("the new node {number} got no vote")).await;
+    }
+
+    /// Another node joins.
+    pub(super) async fn let_join(&self) {
+        let _moving = self.moving.lock().await;
+        if !self.is_over() && self.lab.nodes().len() < self.nodes_min + NODES_MORE {
+            self.join_another().await;
         }
     }
 
-    /// A join that is broken off half way has used up its name: then all of it is done once more.
-    async fn lose_and_join(&self, number: &str) {
+    /// A node is taken from the clients and removed, and stops by itself. If there would be too few, another joins first.
+    pub(super) async fn let_leave(&self, victim: &Arc<Node>) {
+        let _moving = self.moving.lock().await;
+        if self.is_over() {
+            return;
+        }
+        if self.lab.nodes().len() <= self.nodes_min {
+            self.join_another().await;
+        }
+        let leader = if self.dice.percent(40) { self.leader().await } else { None };
+        let victim = leader.as_ref().unwrap_or(victim);
+        let _breaking = victim.breaking.lock().await;
+        if !self.lab.has(victim) || self.lab.nodes().len() <= self.nodes_min {
+            return;
+        }
+        let number = victim.number.to_string();
+        self.judge.fault("leave", format!("node {number} leaves"));
+        victim.note(|known| (known.runs, known.ready) = (false, false));
+        self.in_time(self.until_removed(&number), format!("node {number} could not be removed")).await;
+        let stopped = format!("node {number} was removed and runs on");
+        self.in_time(self.until_it_stops(victim), stopped).await;
+        self.judge.tell(&Event::Killed { node: victim.number, lost: 0 });
+        self.lab.forget(victim);
+        self.lab.must(&self.judge, &["wipe", &number]).await;
+    }
+
+    async fn join_another(&self) {
+        let number = self.lab.next_number();
+        self.judge.fault("join", format!("node {number} joins"));
+        let text = number.to_string();
+        self.in_time(self.join_anew(&text), format!("node {text} could not join")).await;
+        match self.lab.add(number).await {
+            Ok(node) => self.start(&node).await,
+            Err(why) => return self.judge.accuse("lab", why),
+        }
+        self.in_time(self.until_it_votes(&text), format!("the new node {text} got no vote")).await;
+    }
+
+    async fn in_time(&self, what: impl Future<Output = ()>, otherwise: String) {
+        if tokio::time::timeout(PATIENCE, what).await.is_err() {
+            self.judge.accuse("liveness", otherwise);
+        }
+    }
+
+    /// Makes a node of this number on an empty disk. A join that is broken off half way has used up its name: then all of it
+    /// is done once more.
+    async fn join_anew(&self, number: &str) {
         loop {
             self.lab.must(&self.judge, &["wipe", number]).await;
-            self.judge.tell(&Event::Killed { node: number.parse().unwrap_or_default(), lost: 0 });
-            while !self.is_removed(number).await {
-                tokio::time::sleep(RETRY).await;
-            }
+            self.until_removed(number).await;
             match self.lab.run(&["make", number]).await {
                 Ok(_) => return,
                 Err(why) => {
@@ -54,10 +100,23 @@ impl Chaos {
         }
     }
 
+    async fn until_removed(&self, number: &str) {
+        while !self.is_removed(number).await {
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn until_it_stops(&self, node: &Node) {
+        while self.lab.is_alive(node) {
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
     async fn is_removed(&self, number: &str) -> bool {
         let Some(through) = self.dice.pick(&self.lab.running()).cloned() else { return false };
         let url = format!("{}/circlet/v1/cluster/nodes/node-{number}", through.url);
-        let shown = Shown::Token(&self.workload.admin);
+        let admin = self.workload.admin();
+        let shown = Shown::Token(&admin.text);
         let answer = self.workload.client.send(Method::DELETE, url, shown, None).await;
         answer.is_some_and(|answer| matches!(answer.status, 204 | 404))
     }
@@ -74,9 +133,7 @@ impl Chaos {
     }
 
     async fn votes(&self, through: &Node, name: &str) -> bool {
-        let url = format!("{}/circlet/v1/cluster/status", through.url);
-        let shown = Shown::Token(&self.workload.admin);
-        let Some(answer) = self.workload.client.send(Method::GET, url, shown, None).await else {
+        let Some(answer) = self.workload.read(through, "/circlet/v1/cluster/status").await else {
             return false;
         };
         let nodes = answer.body["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use super::Chaos;
 use crate::lab::Node;
+use crate::workload::issuing::VERIFY_MAX_ISOLATION_MS;
+
+/// So much longer than its bounds a node is isolated, in milliseconds.
+const AND_MORE_MS: u64 = 2_000;
 
 impl Chaos {
     fn others(&self, than: &Node) -> Vec<Arc<Node>> {
-        self.lab.nodes.iter().filter(|node| node.number != than.number).cloned().collect()
+        self.lab.nodes().into_iter().filter(|node| node.number != than.number).collect()
     }
 
     async fn between(&self, what: &str, from: &Node, to: &Node) {
@@ -28,6 +32,22 @@ impl Chaos {
             self.between("cut", victim, &other).await;
         }
         self.wait_ms(1_000, 5_000).await;
+        self.mend().await;
+    }
+
+    /// A node is cut off for longer than it may issue and verify on its own, while clients go on asking it.
+    pub(super) async fn isolate(&self, victim: &Arc<Node>) {
+        let _network = self.network.lock().await;
+        self.judge.fault("isolation", format!("node {} is cut off for long", victim.number));
+        for other in self.others(victim) {
+            self.between("cut", victim, &other).await;
+        }
+        let until = self.judge.now() + (VERIFY_MAX_ISOLATION_MS + AND_MORE_MS) * 1_000_000;
+        while self.judge.now() < until {
+            self.wait_ms(50, 250).await;
+            self.workload.issue_plain(victim).await;
+            self.workload.verify(victim).await;
+        }
         self.mend().await;
     }
 
@@ -61,7 +81,7 @@ impl Chaos {
     /// A node dies, and when it is back it is alone: it vouches for nothing.
     pub(super) async fn start_alone(&self, victim: &Arc<Node>) {
         let _network = self.network.lock().await;
-        let Ok(_breaking) = victim.breaking.try_lock() else { return };
+        let Some(_breaking) = self.take(victim) else { return };
         self.judge.fault("start alone", format!("node {} starts while it is cut off", victim.number));
         self.end(victim).await;
         for other in self.others(victim) {

@@ -10,7 +10,7 @@ use crate::lab::Node;
 impl Chaos {
     /// A process is killed, and started again later.
     pub(super) async fn kill(&self, victim: &Arc<Node>) {
-        let Ok(_breaking) = victim.breaking.try_lock() else { return };
+        let Some(_breaking) = self.take(victim) else { return };
         self.judge.fault("kill", format!("node {} is killed", victim.number));
         self.end(victim).await;
         self.wait_ms(20, 3_000).await;
@@ -20,7 +20,7 @@ impl Chaos {
     /// The leader is killed and is back at once.
     pub(super) async fn bounce_leader(&self) {
         let Some(leader) = self.leader().await else { return };
-        let Ok(_breaking) = leader.breaking.try_lock() else { return };
+        let Some(_breaking) = self.take(&leader) else { return };
         self.judge.fault("leader bounced", format!("leader {} dies and comes back at once", leader.number));
         self.end(&leader).await;
         self.start(&leader).await;
@@ -30,7 +30,7 @@ impl Chaos {
     pub(super) async fn pause(&self, victim: &Arc<Node>) {
         let leader = if self.dice.percent(50) { self.leader().await } else { None };
         let victim = leader.as_ref().unwrap_or(victim);
-        let Ok(_breaking) = victim.breaking.try_lock() else { return };
+        let Some(_breaking) = self.take(victim) else { return };
         if !victim.condition().runs {
             return;
         }
@@ -52,9 +52,14 @@ impl Chaos {
         for victim in victims {
             breaking.push(victim.breaking.lock().await);
         }
+        // One may have left while another was waited for.
+        let victims: Vec<&Arc<Node>> = victims.iter().filter(|victim| self.lab.has(victim)).collect();
+        if victims.is_empty() {
+            return;
+        }
         let numbers: Vec<String> = victims.iter().map(|victim| victim.number.to_string()).collect();
         self.judge.fault(kind, format!("power cut at {}", numbers.join(", ")));
-        for victim in victims {
+        for victim in &victims {
             victim.note(|known| (known.runs, known.ready) = (false, false));
         }
         let arguments: Vec<&str> =

@@ -1,15 +1,23 @@
-//! Reads that insist on being fresh.
+//! Reads that insist on being fresh: of the view as such, and of lists, page by page.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use circlet_sim::history::Event;
+use circlet_sim::linear::token::Step;
 use circlet_token::TokenId;
 use reqwest::Method;
+use serde_json::Value;
 
 use super::{Held, TOKENS, Workload};
-use crate::client::Shown;
+use crate::client::{Answer, Shown};
 use crate::lab::Node;
+
+/// A cluster in which nothing is wrong yet is waited for so long, in nanoseconds.
+const PATIENCE: u64 = 30_000_000_000;
+
+/// Pages are small, so that there are several.
+const PAGE: usize = 8;
 
 impl Workload {
     /// Asks a node how far a fresh view of it is; whether it could say.
@@ -23,6 +31,7 @@ impl Workload {
             .and_then(|answer| answer.body["applied_index"].as_u64())
         {
             Some(index) => {
+                node.was_fresh(sent);
                 self.judge.tell(&Event::Fresh { node: node.number, index, sent });
                 self.gaps.success("fresh read", self.judge.now());
             }
@@ -30,11 +39,93 @@ impl Workload {
         }
     }
 
+    /// Waits until every node has proved that it knows what was decided before.
+    pub(crate) async fn until_all_know(&self) -> Result<(), String> {
+        for node in self.lab.nodes() {
+            let begun = self.judge.now();
+            while node.fresh_since() < begun {
+                self.read_fresh(&node).await;
+                if self.judge.now() > begun + PATIENCE {
+                    return Err(format!("node {} does not prove that its view is fresh", node.number));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a node says that it serves.
     pub(crate) async fn is_ready(&self, node: &Node) -> bool {
         let url = format!("{}/readyz", node.url);
         let answer = self.client.send(Method::GET, url, Shown::Nothing, None).await;
         answer.is_some_and(|answer| answer.status == 200)
+    }
+
+    /// Asks a node as the administrator; whatever it says it says, if it answers at all.
+    pub(crate) async fn read(&self, node: &Node, path: &str) -> Option<Answer> {
+        let (admin, sent) = (self.admin(), self.judge.now());
+        let url = format!("{}{path}", node.url);
+        let answer = self.client.send(Method::GET, url, Shown::Token(&admin.text), None).await?;
+        match answer.status {
+            200 => {
+                if path.contains("consistency=strong") {
+                    node.was_fresh(sent);
+                }
+                return Some(answer);
+            }
+            401 if self.explains_refusal(Shown::Token(&admin.text)) => {}
+            503 | 429 => {}
+            _ if !node.tells_time(sent) => {}
+            status => {
+                let said = format!("{path} at node {}: {status} {}", node.number, answer.body);
+                self.judge.accuse("answers", said);
+            }
+        }
+        None
+    }
+
+    /// Reads the latest tokens page by page, each page from a view that is fresh.
+    pub(super) async fn read_pages(&self, node: &Arc<Node>) {
+        self.judge.count("pages read");
+        let mut from = None;
+        for _ in 0..self.dice.between(1, 3) {
+            let sent = self.judge.now();
+            let behind = from.take().map(|cursor: String| format!("&cursor={cursor}")).unwrap_or_default();
+            let path = format!(
+                "{TOKENS}?consistency=strong&order_by=created&descending_order=true&limit={PAGE}{behind}"
+            );
+            let had_time = node.tells_time(sent);
+            let Some(answer) = self.read(node, &path).await else {
+                self.judge.count("page without success");
+                return;
+            };
+            let Some(tokens) = answer.body["tokens"].as_array() else { return };
+            let page = Page {
+                tokens: tokens.iter().filter_map(id_of).collect(),
+                above: place(behind.strip_prefix("&cursor=")).unwrap_or(u64::MAX),
+                below: place(answer.text("cursor")).unwrap_or(0),
+                // Who has the time wrong leaves out what has not expired.
+                is_whole: had_time && node.tells_time(self.judge.now()),
+            };
+            self.record_page(&page, sent);
+            from = answer.text("cursor").map(str::to_owned);
+            if from.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Keeps of every token that it is on the page, or that it is not though it should be.
+    fn record_page(&self, page: &Page, sent: u64) {
+        let counts = |held: &&Held| held.revocable && held.since < sent;
+        let known: Vec<Held> = self.held().iter().filter(counts).cloned().collect();
+        for held in known {
+            let id = held.id;
+            if page.tokens.contains(&id) {
+                self.record_token(&held, Step::Live { id }, sent, true);
+            } else if page.is_whole && page.below < held.index && held.index < page.above {
+                self.record_token(&held, Step::Dead { id }, sent, true);
+            }
+        }
     }
 
     /// Lists what a node knows of a user's tokens: everything that was acknowledged and that nobody tried to end.
@@ -67,17 +158,34 @@ impl Workload {
         let mut listed = BTreeSet::new();
         let mut cursor = String::new();
         loop {
-            let url = format!("{}{TOKENS}?consistency=strong{filter}{cursor}", node.url);
-            let answer = self.client.send(Method::GET, url, Shown::Token(&self.admin), None).await?;
-            if answer.status != 200 {
-                return None;
-            }
+            let path = format!("{TOKENS}?consistency=strong{filter}{cursor}");
+            let answer = self.read(node, &path).await?;
             let tokens = answer.body["tokens"].as_array()?;
-            listed.extend(tokens.iter().filter_map(|token| TokenId::parse(token["token_id"].as_str()?).ok()));
+            listed.extend(tokens.iter().filter_map(id_of));
             match answer.text("cursor") {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return Some(listed),
             }
         }
     }
+}
+
+/// A page of the list of tokens, by the time of issue.
+struct Page {
+    tokens: BTreeSet<TokenId>,
+    /// What was issued at or above this index is on a page before.
+    above: u64,
+    /// What was issued below this index is on a page behind.
+    below: u64,
+    /// Whether everything in between is on it.
+    is_whole: bool,
+}
+
+/// The log index at which a page ends.
+fn place(cursor: Option<&str>) -> Option<u64> {
+    cursor?.split_once('.')?.1.parse().ok()
+}
+
+fn id_of(token: &Value) -> Option<TokenId> {
+    TokenId::parse(token["token_id"].as_str()?).ok()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use circlet_sim::history::Event;
+use circlet_sim::linear::token::Step;
 use circlet_token::TokenId;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -33,17 +34,22 @@ impl Workload {
                 }
                 _ => ("revoke by id", format!("{TOKENS}/{}", held.id), None, true),
             };
+        let admin = self.admin();
         let write = Write {
             method: Method::DELETE,
             path,
-            shown: Shown::Token(&self.admin),
+            shown: Shown::Token(&admin.text),
             body: body.as_ref(),
             idempotency_key: None,
         };
+        let sent = self.judge.now();
         // What can't be revoked is refused; what nobody knows any more is not found.
-        let Reply::Done(answer, index) = self.write(node, what, write, &[400, 404, 409]).await else {
-            return;
+        let (answer, index) = match self.write(node, what, write, &[400, 404, 409]).await {
+            Reply::Done(answer, index) => (answer, index),
+            Reply::Unknown => return self.record_token(&held, Step::MaybeEnd, sent, false),
+            Reply::Refused(_) => return,
         };
+        self.record_token(&held, Step::End, sent, true);
         self.judge.tell(&Event::Revoked { id: None, family, index });
         let named = answer.text("revoked_token_id").and_then(|text| TokenId::parse(text).ok());
         for id in named.into_iter().chain(is_access.then_some(held.id)) {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use circlet_authority::FamilyId;
-use circlet_token::TokenId;
+use circlet_token::{KeyId, TokenId};
 
 use super::Held;
 
-/// A removal of which nobody knows whether it was done may still be done for so long, in nanoseconds.
-const LATE: u64 = 30_000_000_000;
+/// What nobody knows to be done or not done may still be done for so long, in nanoseconds.
+pub(crate) const LATE: u64 = 30_000_000_000;
 
 /// Tokens, families, and users.
 #[derive(Debug, Default)]
@@ -21,6 +21,11 @@ struct Inner {
     families: BTreeSet<FamilyId>,
     /// For each user: how many removals began, and until when one may be under way.
     removals: BTreeMap<String, (u64, u64)>,
+    /// For each key: below which index somebody tried to end what it signed.
+    keys: BTreeMap<KeyId, u64>,
+    /// Until when a taint may be under way.
+    taint: u64,
+    groups: BTreeSet<String>,
 }
 
 impl Touched {
@@ -32,7 +37,47 @@ impl Touched {
     pub(crate) fn holds(&self, held: &Held) -> bool {
         let inner = self.lock();
         let family = held.refresh.as_ref().map(|(family, ..)| family);
-        inner.ids.contains(&held.id) || family.is_some_and(|family| inner.families.contains(family))
+        inner.ids.contains(&held.id)
+            || family.is_some_and(|family| inner.families.contains(family))
+            || inner.keys.get(&held.kid).is_some_and(|below| held.index < *below)
+            || held.groups.iter().any(|group| inner.groups.contains(group))
+    }
+
+    /// Whether somebody tried to end what this key signed with this index.
+    pub(crate) fn ends_key(&self, kid: &KeyId, index: u64) -> bool {
+        self.lock().keys.get(kid).is_some_and(|below| index < *below)
+    }
+
+    /// Somebody is about to end what a key has signed so far.
+    pub(crate) fn ending_key(&self, kid: &KeyId) {
+        self.lock().keys.insert(kid.clone(), u64::MAX);
+    }
+
+    /// What a key had signed below this index was ended, and nothing else that it signs. Nobody ever says that of a key
+    /// that leaked.
+    pub(crate) fn key_ended(&self, kid: &KeyId, below: u64) {
+        self.lock().keys.insert(kid.clone(), below);
+    }
+
+    /// Somebody is about to say that a key has leaked.
+    pub(crate) fn leaking(&self, kid: &KeyId) {
+        self.ending_key(kid);
+        self.lock().taint = u64::MAX;
+    }
+
+    /// The taint was decided, or nobody knows.
+    pub(crate) fn leaked(&self, decided: bool, now: u64) {
+        self.lock().taint = if decided { now } else { now.saturating_add(LATE) };
+    }
+
+    /// Until when another key may have begun to sign without waiting for anybody, since the one before leaked.
+    pub(crate) fn last_leak(&self) -> u64 {
+        self.lock().taint
+    }
+
+    /// Somebody is about to end what claims this group.
+    pub(crate) fn group(&self, group: &str) {
+        self.lock().groups.insert(group.to_owned());
     }
 
     /// Somebody is about to end these tokens.
@@ -80,7 +125,23 @@ impl Touched {
 
 #[cfg(test)]
 mod tests {
+    use circlet_token::KeyId;
+
     use super::{LATE, Touched};
+
+    #[test]
+    fn a_key_whose_tokens_were_ended_signs_others_that_live() {
+        let (touched, kid) = (Touched::default(), KeyId::of_certificate(b"one"));
+        assert!(!touched.ends_key(&kid, 9));
+        touched.ending_key(&kid);
+        assert!(touched.ends_key(&kid, 9) && touched.ends_key(&kid, 10));
+        touched.key_ended(&kid, 10);
+        assert!(touched.ends_key(&kid, 9) && !touched.ends_key(&kid, 10));
+        touched.leaking(&kid);
+        touched.leaked(false, 5);
+        assert!(touched.ends_key(&kid, 10));
+        assert_eq!(touched.last_leak(), LATE + 5);
+    }
 
     #[test]
     fn a_token_issued_while_its_user_may_be_removed_is_not_spared() {

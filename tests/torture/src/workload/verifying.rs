@@ -41,18 +41,19 @@ impl Workload {
         let (before, sent) = (node.condition(), self.judge.now());
         let answer = self.show(node, &held.text).await;
         let after = node.condition();
-        let accepted = match answer.as_ref().map(|answer| answer.status) {
-            Some(200) => true,
-            Some(401) => false,
-            None | Some(503 | 429) => {
-                self.judge.count("verify unanswered");
-                return None;
-            }
-            Some(status) => {
+        let Some(answer) = answer.filter(|answer| !matches!(answer.status, 503 | 429)) else {
+            self.judge.count("verify unanswered");
+            return None;
+        };
+        let accepted = match answer.status {
+            200 => true,
+            401 => false,
+            status => {
                 self.judge.accuse("answers", format!("verify at node {}: {status}", node.number));
                 return None;
             }
         };
+        self.record_verdict(held, (!accepted).then(|| answer.reason().unwrap_or_default()), sent);
         self.judge.count(if accepted { "verify accepted" } else { "verify refused" });
         // Alone since before it started, all the while: it can't have proved freshness.
         let alone = before.alone_since_start && after.alone_since_start && before.life == after.life;
@@ -68,10 +69,12 @@ impl Workload {
         });
         if accepted {
             self.gaps.success("verify", self.judge.now());
+            self.vouched(node, &held.kid, answer.body["index"].as_u64().unwrap_or(0), sent).await;
         }
         Some(accepted)
     }
 
+    /// What a node says of a token.
     pub(super) async fn show(&self, node: &Node, token: &str) -> Option<Answer> {
         let url = format!("{}/circlet/v1/verify", node.url);
         self.client.send(Method::GET, url, Shown::Token(token), None).await

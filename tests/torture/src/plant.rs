@@ -1,0 +1,86 @@
+//! Something wrong with the nodes, or with what they answer, so that the judge must see it.
+
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::chaos::Fault;
+use crate::client::Shown;
+use crate::workload::Workload;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Plant {
+    /// The nodes run with a library that makes fdatasync do nothing; the power is cut
+    LostSync,
+    /// The nodes accept what they haven't compared with the others for an hour; they are cut off
+    LaxFreshness,
+    /// The nodes go on issuing and verifying for an hour after they are cut off
+    LaxIsolation,
+    /// Taints and watermarks are acknowledged, and nothing comes of them
+    HollowAnswers,
+    /// Tokens vanish, and keys are trusted that nobody has asked to trust
+    SecondMaster,
+}
+
+impl Plant {
+    /// The faults that show it.
+    pub(crate) fn faults(self) -> &'static [Fault] {
+        match self {
+            Self::LostSync => &[Fault::PowerCutOfAll],
+            Self::LaxFreshness => &[Fault::Cut],
+            Self::LaxIsolation => &[Fault::Isolation],
+            Self::HollowAnswers | Self::SecondMaster => &[],
+        }
+    }
+
+    /// Who must see it; if nobody is named, anybody.
+    pub(crate) fn seen_by(self) -> &'static [&'static str] {
+        match self {
+            Self::LostSync => &[],
+            Self::LaxFreshness => &["revoked-bound"],
+            Self::LaxIsolation => &["isolation"],
+            Self::HollowAnswers => &["keys", "revoked-bound"],
+            Self::SecondMaster => &["listed", "published-keys"],
+        }
+    }
+
+    /// Who must see it as well, looking back at the end.
+    pub(crate) fn seen_in_the_end_by(self) -> &'static [&'static str] {
+        if self == Self::SecondMaster { &["linearizable"] } else { &[] }
+    }
+
+    /// The settings that bring it about.
+    pub(crate) fn settings(self) -> Option<Value> {
+        match self {
+            Self::LaxFreshness => Some(json!({ "verify.max-staleness-ms": 3_600_000 })),
+            Self::LaxIsolation => {
+                Some(json!({ "issue.max-isolation": 3_600, "verify.max-isolation": 3_600 }))
+            }
+            Self::LostSync | Self::HollowAnswers | Self::SecondMaster => None,
+        }
+    }
+
+    /// Whatever else brings it about, while the clients are at work.
+    pub(crate) fn begin(self, workload: &Arc<Workload>) {
+        match self {
+            Self::HollowAnswers => workload.hollow(),
+            Self::SecondMaster => drop(tokio::spawn(Arc::clone(workload).undermine())),
+            Self::LostSync | Self::LaxFreshness | Self::LaxIsolation => {}
+        }
+    }
+}
+
+/// Changes settings of the cluster, through its first node.
+pub(crate) async fn set(workload: &Workload, settings: &Value) -> Result<(), String> {
+    let nodes = workload.lab.nodes();
+    let first = nodes.first().ok_or("a lab without nodes")?;
+    let (url, admin) = (format!("{}/circlet/v1/config", first.url), workload.admin());
+    let answer = workload.client.send(Method::PATCH, url, Shown::Token(&admin.text), Some(settings)).await;
+    match answer {
+        Some(answer) if answer.status == 200 => Ok(()),
+        answer => Err(format!("the settings could not be changed: {answer:?}")),
+    }
+}
