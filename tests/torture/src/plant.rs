@@ -19,6 +19,8 @@ pub(crate) enum Plant {
     LaxFreshness,
     /// The nodes go on issuing and verifying for an hour after they are cut off
     LaxIsolation,
+    /// The nodes stop issuing and verifying a second after they are cut off
+    ShyNodes,
     /// Taints and watermarks are acknowledged, and nothing comes of them
     HollowAnswers,
     /// Tokens vanish, and keys are trusted that nobody has asked to trust
@@ -30,18 +32,19 @@ impl Plant {
     pub(crate) fn faults(self) -> &'static [Fault] {
         match self {
             Self::LostSync => &[Fault::PowerCutOfAll],
-            Self::LaxFreshness => &[Fault::Cut],
+            Self::LaxFreshness | Self::ShyNodes => &[Fault::Cut],
             Self::LaxIsolation => &[Fault::Isolation],
             Self::HollowAnswers | Self::SecondMaster => &[],
         }
     }
 
-    /// Who must see it; if nobody is named, anybody.
+    /// Who must see it.
     pub(crate) fn seen_by(self) -> &'static [&'static str] {
         match self {
-            Self::LostSync => &[],
+            Self::LostSync => &["acknowledged"],
             Self::LaxFreshness => &["revoked-bound"],
             Self::LaxIsolation => &["isolation"],
+            Self::ShyNodes => &["plain-without-leader"],
             Self::HollowAnswers => &["keys", "revoked-bound"],
             Self::SecondMaster => &["listed", "published-keys"],
         }
@@ -59,6 +62,7 @@ impl Plant {
             Self::LaxIsolation => {
                 Some(json!({ "issue.max-isolation": 3_600, "verify.max-isolation": 3_600 }))
             }
+            Self::ShyNodes => Some(json!({ "issue.max-isolation": 1, "verify.max-isolation": 1 })),
             Self::LostSync | Self::HollowAnswers | Self::SecondMaster => None,
         }
     }
@@ -68,7 +72,7 @@ impl Plant {
         match self {
             Self::HollowAnswers => workload.hollow(),
             Self::SecondMaster => drop(tokio::spawn(Arc::clone(workload).undermine())),
-            Self::LostSync | Self::LaxFreshness | Self::LaxIsolation => {}
+            Self::LostSync | Self::LaxFreshness | Self::LaxIsolation | Self::ShyNodes => {}
         }
     }
 }

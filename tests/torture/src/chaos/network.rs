@@ -43,7 +43,7 @@ impl Chaos {
             self.between("cut", victim, &other).await;
         }
         let until = self.judge.now() + (VERIFY_MAX_ISOLATION_MS + AND_MORE_MS) * 1_000_000;
-        while self.judge.now() < until {
+        while self.judge.now() < until && !self.is_over() {
             self.wait_ms(50, 250).await;
             self.workload.issue_plain(victim).await;
             self.workload.verify(victim).await;

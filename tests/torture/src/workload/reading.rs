@@ -106,11 +106,21 @@ impl Workload {
                 // Who has the time wrong leaves out what has not expired.
                 is_whole: had_time && node.tells_time(self.judge.now()),
             };
+            self.check_end(node, &page, answer.text("cursor"));
             self.record_page(&page, sent);
             from = answer.text("cursor").map(str::to_owned);
             if from.is_none() {
                 return;
             }
+        }
+    }
+
+    /// A page ends with what is on it: otherwise something is between two pages.
+    fn check_end(&self, node: &Node, page: &Page, cursor: Option<&str>) {
+        let last = cursor.and_then(|cursor| TokenId::parse(cursor.split_once('.')?.0).ok());
+        if let Some(last) = last.filter(|last| !page.tokens.contains(last)) {
+            let said = format!("a page of node {} ends with token {last}, which is not on it", node.number);
+            self.judge.accuse("listed", said);
         }
     }
 
