@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use circlet_token::TokenId;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -17,6 +18,9 @@ const RECOVERY: Duration = Duration::from_secs(90);
 
 /// So many tokens of each kind are looked at in the end, the newest.
 const LOOKED_AT_MAX: usize = 150;
+
+/// Lists that differ are read so often.
+const LISTED_MAX: usize = 4;
 
 /// How far a new token's time may be from ours, in seconds: what a leader's clock may be off, twice, and a little.
 const TIME_OFF_SECS_MAX: u64 = 15;
@@ -85,28 +89,44 @@ async fn healthy(workload: &Workload) -> Result<(), String> {
     }
 }
 
-/// Every node lists the same tokens, and the same users.
-async fn same_lists(workload: &Workload) {
-    let mut tokens = Vec::new();
-    let mut users = Vec::new();
+/// Every node lists the same tokens, and the same users; at the latest when whatever was under way has arrived.
+async fn same_lists(workload: &Arc<Workload>) {
+    let mut differ = Err("nobody was asked".to_owned());
+    for _ in 0..LISTED_MAX {
+        differ = compare_lists(workload).await;
+        if differ.is_ok() {
+            break;
+        }
+        tokio::time::sleep(CLOCKS_SETTLE).await;
+    }
+    match differ {
+        Err(why) => workload.judge.accuse("agreement", why),
+        Ok(listed) => {
+            let held = workload.held().clone();
+            for lost in held.iter().filter(|held| workload.is_untouched(held) && !listed.contains(&held.id)) {
+                workload.judge.accuse("listed", format!("token {} was acknowledged and is gone", lost.id));
+            }
+        }
+    }
+}
+
+async fn compare_lists(workload: &Arc<Workload>) -> Result<BTreeSet<TokenId>, String> {
+    let mut lists = Vec::new();
     for node in &workload.lab.nodes() {
-        tokens.push(workload.listed(node, "").await);
-        let answer = workload.read(node, "/access/api/v2/users?consistency=strong").await;
-        users.push(answer.map(|answer| answer.body["users"].clone()));
+        let tokens = workload.listed(node, "").await;
+        let users = workload.read(node, "/access/api/v2/users?consistency=strong").await;
+        match (tokens, users) {
+            (Some(tokens), Some(users)) => lists.push((tokens, users.body["users"].clone())),
+            _ => return Err(format!("node {} does not list what it knows", node.number)),
+        }
     }
-    tokens.dedup();
-    users.dedup();
-    if tokens.len() > 1 || tokens.iter().any(Option::is_none) {
-        let counts: Vec<_> = tokens.iter().map(|list| list.as_ref().map(BTreeSet::len)).collect();
-        workload.judge.accuse("agreement", format!("the nodes list different tokens: {counts:?}"));
-    }
-    if users.len() > 1 {
-        workload.judge.accuse("agreement", format!("the nodes list different users: {users:?}"));
-    }
-    let Some(Some(listed)) = tokens.first() else { return };
-    let held = workload.held().clone();
-    for lost in held.iter().filter(|held| workload.is_untouched(held) && !listed.contains(&held.id)) {
-        workload.judge.accuse("listed", format!("token {} was acknowledged and is gone", lost.id));
+    lists.dedup();
+    match lists.as_slice() {
+        [(tokens, _)] => Ok(tokens.clone()),
+        _ => {
+            let counts: Vec<_> = lists.iter().map(|(tokens, users)| (tokens.len(), users)).collect();
+            Err(format!("the nodes list different tokens or users: {counts:?}"))
+        }
     }
 }
 

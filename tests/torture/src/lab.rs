@@ -100,8 +100,6 @@ pub(crate) struct Lab {
     /// Where everything of it is.
     pub(crate) folder: PathBuf,
     nodes: Mutex<Vec<Arc<Node>>>,
-    /// No number comes twice, but for a node that takes the place of another.
-    numbers: AtomicU64,
 }
 
 impl Lab {
@@ -109,7 +107,7 @@ impl Lab {
     pub(crate) async fn here(script: PathBuf) -> Result<Self, String> {
         let folder = std::env::var_os("LAB")
             .ok_or("there is no lab here\n\nhint: scripts/torture makes one and runs this program in it")?;
-        let lab = Self { script, folder: folder.into(), nodes: Mutex::default(), numbers: AtomicU64::new(0) };
+        let lab = Self { script, folder: folder.into(), nodes: Mutex::default() };
         for number in lab.run(&["nodes"]).await?.split_whitespace() {
             let number = number.parse().map_err(|error| format!("{number}: {error}"))?;
             let node = lab.add(number).await?;
@@ -121,14 +119,13 @@ impl Lab {
     /// A node that the script has made.
     pub(crate) async fn add(&self, number: u64) -> Result<Arc<Node>, String> {
         let node = Node::new(number, &self.run(&["url", &number.to_string()]).await?);
-        self.numbers.fetch_max(number, Ordering::SeqCst);
         self.lock().push(Arc::clone(&node));
         Ok(node)
     }
 
     /// A node that left.
     pub(crate) fn forget(&self, node: &Node) {
-        self.lock().retain(|known| known.number != node.number);
+        self.lock().retain(|known| !std::ptr::eq(&raw const **known, node));
     }
 
     /// The nodes that there are at present.
@@ -138,12 +135,13 @@ impl Lab {
 
     /// Whether a node hasn't left.
     pub(crate) fn has(&self, node: &Node) -> bool {
-        self.lock().iter().any(|known| known.number == node.number)
+        self.lock().iter().any(|known| std::ptr::eq(&raw const **known, node))
     }
 
-    /// Of a node that was never there.
-    pub(crate) fn next_number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::SeqCst) + 1
+    /// The lowest number that no node has.
+    pub(crate) fn free_number(&self) -> u64 {
+        let nodes = self.lock();
+        (1..).find(|number| nodes.iter().all(|node| node.number != *number)).unwrap_or(u64::MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Node>>> {

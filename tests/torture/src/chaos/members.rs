@@ -67,7 +67,7 @@ impl Chaos {
     }
 
     async fn join_another(&self) {
-        let number = self.lab.next_number();
+        let number = self.lab.free_number();
         self.judge.fault("join", format!("node {number} joins"));
         let text = number.to_string();
         self.in_time(self.join_anew(&text), format!("node {text} could not join")).await;

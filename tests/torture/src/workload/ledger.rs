@@ -18,6 +18,8 @@ struct Inner {
     standings: BTreeMap<(u64, KeyId), (u64, Standing)>,
     known: BTreeSet<KeyId>,
     tainted: BTreeSet<KeyId>,
+    /// Nodes that are told of other clusters' keys. One that left may have given its number to another.
+    told_of_theirs: BTreeSet<u64>,
     /// How often something was told. What is told later has a higher number, as later log entries have.
     told: u64,
 }
@@ -69,9 +71,20 @@ impl Ledger {
         }
     }
 
-    /// The same of another cluster's key, which may be trusted again.
-    pub(crate) fn tell_of_theirs(&self, judge: &Judge, node: u64, kid: &KeyId, standing: Standing) {
-        self.lock().pass_on(judge, node, kid, standing);
+    /// Any of these nodes may accept another cluster's key from now on, and any that has accepted it no more.
+    pub(crate) fn tell_trusted(&self, judge: &Judge, nodes: impl Iterator<Item = u64>, kid: &KeyId) {
+        let mut inner = self.lock();
+        inner.told_of_theirs.extend(nodes);
+        for node in inner.told_of_theirs.clone() {
+            inner.pass_on(judge, node, kid, Standing::Trusted);
+        }
+    }
+
+    /// A node has applied that another cluster's key is trusted no more.
+    pub(crate) fn tell_distrusted(&self, judge: &Judge, node: u64, kid: &KeyId) {
+        let mut inner = self.lock();
+        inner.told_of_theirs.insert(node);
+        inner.pass_on(judge, node, kid, Standing::Distrusted);
     }
 }
 

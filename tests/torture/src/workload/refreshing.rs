@@ -91,33 +91,40 @@ impl Workload {
             self.judge.accuse("answers", format!("token {} was refreshed for the last time", held.id));
             return;
         };
-        if *next > sequence + 1 {
-            self.explain_replacement(node, this, *next, index).await;
-        }
         let (successor, sum) = (new.id, new.sum());
         lock(&self.successors).insert((family, sequence, *next), (successor, new.kid.clone()));
-        self.judge.tell(&Event::Refreshed { family, sequence, successor, sum, index, sent });
         let step = Step::UseOrRepeat { sequence, digest, successor, next: *next };
         self.record_token(held, step, begun, true);
+        if *next == sequence + 1 || self.explain_replacement(node, this, *next, index).await {
+            self.judge.tell(&Event::Refreshed { family, sequence, successor, sum, index, sent });
+        }
         self.signed(node, new, false, sent).await;
     }
 
-    /// A repeat gave another successor than the use. That is right if the key that signed the one before has leaked.
-    async fn explain_replacement(&self, node: &Arc<Node>, this: &Use<'_>, next: u32, index: u64) {
+    /// A repeat gave another successor than the use. That is right if the key that signed the one before has leaked. False
+    /// if nobody can say whether it has.
+    async fn explain_replacement(&self, node: &Arc<Node>, this: &Use<'_>, next: u32, index: u64) -> bool {
         let (family, sequence) = (this.family, this.sequence);
         let before = lock(&self.successors).get(&(family, sequence, next - 1)).cloned();
         let before = before.map(|(_, kid)| kid);
-        if self.ledger.tainted(before.as_ref()).is_none() {
+        let mut leaked = self.ledger.tainted(before.as_ref());
+        if leaked.is_none() {
             // Whoever said so may not have been answered.
-            drop(self.read_keys(node).await);
+            let is_read = self.read_keys(node).await.is_some();
+            leaked = self.ledger.tainted(before.as_ref());
+            if leaked.is_none() && !is_read {
+                self.judge.count("replacement not judged");
+                return false;
+            }
         }
-        if let Some(kid) = self.ledger.tainted(before.as_ref()) {
+        if let Some(kid) = leaked {
             self.judge.count("refresh gave a replacement");
             self.judge.tell(&Event::Replaced { family, sequence, kid, index });
         } else {
             let said = format!("refresh token {sequence} of family {family} was used twice");
             self.judge.accuse("one-successor", said);
         }
+        true
     }
 
     fn record_refused(&self, this: &Use<'_>, answer: &Answer, sent: u64) {

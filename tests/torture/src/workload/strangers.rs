@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use circlet_sim::history::{Event, Standing};
+use circlet_sim::history::Event;
 use circlet_sim::house;
 use circlet_sim::linear::value::{self, ABSENT, GOOD};
 use circlet_sim::linear::{Object, Step};
@@ -76,10 +76,8 @@ impl Workload {
         let admin = self.admin();
         let shown = Shown::Token(&admin.text);
         let (what, method, path, body, value) = if trusts {
-            // Any node may accept what they sign from now on.
-            for node in self.lab.nodes() {
-                self.ledger.tell_of_theirs(&self.judge, node.number, &pair.kid, Standing::Trusted);
-            }
+            let nodes = self.lab.nodes();
+            self.ledger.tell_trusted(&self.judge, nodes.iter().map(|node| node.number), &pair.kid);
             ("issuer trusted", Method::POST, TRUST.to_owned(), Some(&body), GOOD)
         } else {
             ("issuer distrusted", Method::DELETE, format!("{TRUST}/{}", pair.kid.as_str()), None, ABSENT)
@@ -93,8 +91,7 @@ impl Workload {
                 self.record_now(object, step, sent);
                 // What was asked for earlier may still come after it.
                 if !trusts && self.judge.now() > *unheard_until {
-                    let standing = Standing::Distrusted;
-                    self.ledger.tell_of_theirs(&self.judge, node.number, &pair.kid, standing);
+                    self.ledger.tell_distrusted(&self.judge, node.number, &pair.kid);
                 }
             }
             Reply::Unknown => {

@@ -23,8 +23,10 @@ struct Inner {
     removals: BTreeMap<String, (u64, u64)>,
     /// For each key: below which index somebody tried to end what it signed.
     keys: BTreeMap<KeyId, u64>,
-    /// Until when a taint may be under way.
-    taint: u64,
+    /// Keys that somebody tried to taint.
+    leaked: BTreeSet<KeyId>,
+    /// How many taints are under way, and until when another one may be, of which nobody was told.
+    taints: (u32, u64),
     groups: BTreeSet<String>,
 }
 
@@ -53,26 +55,33 @@ impl Touched {
         self.lock().keys.insert(kid.clone(), u64::MAX);
     }
 
-    /// What a key had signed below this index was ended, and nothing else that it signs. Nobody ever says that of a key
-    /// that leaked.
+    /// What a key had signed below this index was ended, and nothing else that it signs, unless it leaked.
     pub(crate) fn key_ended(&self, kid: &KeyId, below: u64) {
-        self.lock().keys.insert(kid.clone(), below);
+        let mut inner = self.lock();
+        if !inner.leaked.contains(kid) {
+            inner.keys.insert(kid.clone(), below);
+        }
     }
 
     /// Somebody is about to say that a key has leaked.
     pub(crate) fn leaking(&self, kid: &KeyId) {
-        self.ending_key(kid);
-        self.lock().taint = u64::MAX;
+        let mut inner = self.lock();
+        inner.keys.insert(kid.clone(), u64::MAX);
+        inner.leaked.insert(kid.clone());
+        inner.taints.0 += 1;
     }
 
     /// The taint was decided, or nobody knows.
     pub(crate) fn leaked(&self, decided: bool, now: u64) {
-        self.lock().taint = if decided { now } else { now.saturating_add(LATE) };
+        let mut inner = self.lock();
+        let until = if decided { now } else { now.saturating_add(LATE) };
+        inner.taints = (inner.taints.0.saturating_sub(1), inner.taints.1.max(until));
     }
 
     /// Until when another key may have begun to sign without waiting for anybody, since the one before leaked.
     pub(crate) fn last_leak(&self) -> u64 {
-        self.lock().taint
+        let (under_way, until) = self.lock().taints;
+        if under_way > 0 { u64::MAX } else { until }
     }
 
     /// Somebody is about to end what claims this group.
@@ -138,8 +147,10 @@ mod tests {
         touched.key_ended(&kid, 10);
         assert!(touched.ends_key(&kid, 9) && !touched.ends_key(&kid, 10));
         touched.leaking(&kid);
+        touched.key_ended(&kid, 12);
+        assert!(touched.ends_key(&kid, 12));
+        assert_eq!(touched.last_leak(), u64::MAX);
         touched.leaked(false, 5);
-        assert!(touched.ends_key(&kid, 10));
         assert_eq!(touched.last_leak(), LATE + 5);
     }
 
