@@ -15,10 +15,8 @@ use crate::workload::Workload;
 pub(crate) enum Plant {
     /// The nodes run with a library that makes fdatasync do nothing; the power is cut
     LostSync,
-    /// The nodes accept what they haven't compared with the others for an hour; they are cut off
+    /// The nodes accept what they haven't compared with the others for an hour, and go on issuing; they are cut off
     LaxFreshness,
-    /// The nodes go on issuing and verifying for an hour after they are cut off
-    LaxIsolation,
     /// The nodes stop issuing and verifying a second after they are cut off
     ShyNodes,
     /// Taints and watermarks are acknowledged, and nothing comes of them
@@ -32,8 +30,8 @@ impl Plant {
     pub(crate) fn faults(self) -> &'static [Fault] {
         match self {
             Self::LostSync => &[Fault::PowerCutOfAll],
-            Self::LaxFreshness | Self::ShyNodes => &[Fault::Cut],
-            Self::LaxIsolation => &[Fault::Isolation],
+            Self::LaxFreshness => &[Fault::Isolation],
+            Self::ShyNodes => &[Fault::Cut],
             Self::HollowAnswers | Self::SecondMaster => &[],
         }
     }
@@ -42,8 +40,7 @@ impl Plant {
     pub(crate) fn seen_by(self) -> &'static [&'static str] {
         match self {
             Self::LostSync => &["acknowledged"],
-            Self::LaxFreshness => &["revoked-bound"],
-            Self::LaxIsolation => &["isolation"],
+            Self::LaxFreshness => &["isolation", "revoked-bound"],
             Self::ShyNodes => &["plain-without-leader"],
             Self::HollowAnswers => &["keys", "revoked-bound"],
             Self::SecondMaster => &["listed", "published-keys"],
@@ -58,10 +55,11 @@ impl Plant {
     /// The settings that bring it about.
     pub(crate) fn settings(self) -> Option<Value> {
         match self {
-            Self::LaxFreshness => Some(json!({ "verify.max-staleness-ms": 3_600_000 })),
-            Self::LaxIsolation => {
-                Some(json!({ "issue.max-isolation": 3_600, "verify.max-isolation": 3_600 }))
-            }
+            Self::LaxFreshness => Some(json!({
+                "verify.max-staleness-ms": 3_600_000,
+                "issue.max-isolation": 3_600,
+                "verify.max-isolation": 3_600,
+            })),
             Self::ShyNodes => Some(json!({ "issue.max-isolation": 1, "verify.max-isolation": 1 })),
             Self::LostSync | Self::HollowAnswers | Self::SecondMaster => None,
         }
@@ -72,7 +70,7 @@ impl Plant {
         match self {
             Self::HollowAnswers => workload.hollow(),
             Self::SecondMaster => drop(tokio::spawn(Arc::clone(workload).undermine())),
-            Self::LostSync | Self::LaxFreshness | Self::LaxIsolation | Self::ShyNodes => {}
+            Self::LostSync | Self::LaxFreshness | Self::ShyNodes => {}
         }
     }
 }
