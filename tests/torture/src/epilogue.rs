@@ -121,13 +121,11 @@ async fn compare_lists(workload: &Arc<Workload>) -> Result<BTreeSet<TokenId>, St
         }
     }
     lists.dedup();
-    match lists.as_slice() {
-        [(tokens, _)] => Ok(tokens.clone()),
-        _ => {
-            let counts: Vec<_> = lists.iter().map(|(tokens, users)| (tokens.len(), users)).collect();
-            Err(format!("the nodes list different tokens or users: {counts:?}"))
-        }
+    if let [(tokens, _)] = lists.as_slice() {
+        return Ok(tokens.clone());
     }
+    let counts: Vec<_> = lists.iter().map(|(tokens, users)| (tokens.len(), users)).collect();
+    Err(format!("the nodes list different tokens or users: {counts:?}"))
 }
 
 /// What nobody tried to end is accepted by every node, and what was ended by none.

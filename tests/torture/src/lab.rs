@@ -1,5 +1,6 @@
 //! The nodes, and what can be done to them: `scripts/lab` does it, this knows what was done.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -140,8 +141,7 @@ impl Lab {
 
     /// The lowest number that no node has.
     pub(crate) fn free_number(&self) -> u64 {
-        let nodes = self.lock();
-        (1..).find(|number| nodes.iter().all(|node| node.number != *number)).unwrap_or(u64::MAX)
+        lowest_free(&self.lock().iter().map(|node| node.number).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Node>>> {
@@ -197,5 +197,23 @@ impl Lab {
             std::fs::copy(self.folder.join(&name).join("serve.log"), to.join(format!("{name}.log")))?;
         }
         Ok(())
+    }
+}
+
+/// The lowest number from 1 on that is not among these.
+fn lowest_free(taken: &BTreeSet<u64>) -> u64 {
+    let first_gap = taken.iter().zip(1..).find(|(taken, number)| *taken != number);
+    first_gap.map_or_else(|| taken.last().map_or(1, |last| last + 1), |(_, number)| number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lowest_free;
+
+    #[test]
+    fn a_number_that_was_left_is_given_away_before_a_new_one() {
+        for (taken, free) in [(vec![], 1), (vec![1, 2, 3], 4), (vec![2, 3], 1), (vec![1, 3, 4], 2)] {
+            assert_eq!(lowest_free(&taken.into_iter().collect()), free);
+        }
     }
 }
