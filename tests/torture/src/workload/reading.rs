@@ -126,15 +126,19 @@ impl Workload {
 
     /// Keeps of every token that it is on the page, or that it is not though it should be.
     fn record_page(&self, page: &Page, sent: u64) {
-        let counts = |held: &&Held| held.revocable && held.since < sent;
-        let known: Vec<Held> = self.held().iter().filter(counts).cloned().collect();
-        for held in known {
+        let told = |held: &Held| {
             let id = held.id;
-            if page.tokens.contains(&id) {
-                self.record_token(&held, Step::Live { id }, sent, true);
-            } else if page.is_whole && page.below < held.index && held.index < page.above {
-                self.record_token(&held, Step::Dead { id }, sent, true);
-            }
+            let should_be = page.is_whole && page.below < held.index && held.index < page.above;
+            let is_there = page.tokens.contains(&id);
+            (is_there || should_be).then_some(if is_there { Step::Live { id } } else { Step::Dead { id } })
+        };
+        let known: Vec<(Held, Step)> = {
+            let all = self.held();
+            let counting = all.iter().filter(|held| held.revocable && held.since < sent);
+            counting.filter_map(|held| Some((held.clone(), told(held)?))).collect()
+        };
+        for (held, step) in known {
+            self.record_token(&held, step, sent, true);
         }
     }
 
