@@ -47,7 +47,7 @@ pub mod key_directory;
 pub mod renewal;
 pub mod rotation;
 pub mod trust_directory;
-pub(crate) mod turnover;
+pub mod turnover;
 pub mod watched;
 
 // What others may throw bytes at.

@@ -66,7 +66,7 @@ impl Gate for JoinGate {
         let gate = self.clone();
         async move {
             let cluster = gate.cluster.get().ok_or("this node is still starting")?;
-            turnover::give(cluster, from, &question).await
+            turnover::give(cluster, &gate.paths, from, &question).await
         }
         .boxed()
     }

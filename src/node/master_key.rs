@@ -1,10 +1,11 @@
 //! A home whose master key is not the cluster's.
 
-use circlet_authority::{NodeRole, State};
+use circlet_authority::State;
 
 use super::{Node, REMOVED_LOOK};
 use crate::home::HomeError;
 use crate::seal::hex;
+use crate::turnover::keeping;
 
 impl Node {
     /// Until it is certain that nobody gives this node the master key of the cluster: its own was never the cluster's, or
@@ -20,9 +21,8 @@ impl Node {
                 && let Some(expected) = lacks(&fresh.view)
             {
                 let (view, own) = (&fresh.view, self.own_key);
-                let members = view.nodes().filter(|node| node.role != NodeRole::Admitted);
-                let older = view.is_former_master_key(&own);
-                if !older || members.count() <= 1 {
+                if keeping::is_left_alone(view, &own) {
+                    let older = view.is_former_master_key(&own);
                     let file = self.home.paths.master_key();
                     let (found, expected) = (hex(&own), hex(&expected));
                     return HomeError::OtherMasterKey { file, found, expected, older };

@@ -7,10 +7,7 @@ use std::time::Duration;
 use circlet_authority::NodeRole;
 use circlet_raft::NodeId;
 
-use super::NotTurned;
-use crate::cluster::Cluster;
-use crate::seal::{MasterKey, hex};
-use crate::secret::Secret;
+use super::custodian::{Custodian, Master, shown};
 
 /// What stands before the fingerprint in a question.
 const QUESTION: &[u8] = b"circlet master key 1:";
@@ -18,38 +15,36 @@ const QUESTION: &[u8] = b"circlet master key 1:";
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks these nodes, one after the other, for the master key with this fingerprint.
-pub(super) async fn ask_any(
-    cluster: &Cluster,
-    nodes: impl Iterator<Item = NodeId>,
+pub(super) async fn ask_any<C: Custodian>(
+    node: &C,
+    members: impl Iterator<Item = NodeId> + Send,
     fingerprint: &[u8; 32],
-) -> Result<MasterKey, NotTurned> {
+) -> Result<C::Key, C::Failure> {
     let mut failures = Vec::new();
-    for node in nodes {
+    for member in members {
         let question = [QUESTION, fingerprint].concat();
-        match cluster.ask_member(node, question, ASK_TIMEOUT).await {
+        match node.ask(member, question, ASK_TIMEOUT).await {
             Ok(material) => {
-                let key = MasterKey::from_material(Secret::new(material));
+                let key = C::Key::of_material(material);
                 if key.fingerprint() == *fingerprint {
                     return Ok(key);
                 }
-                failures.push(format!("node {node} gave another key"));
+                failures.push(format!("node {member} gave another key"));
             }
-            Err(why) => failures.push(format!("node {node}: {why}")),
+            Err(why) => failures.push(format!("node {member}: {why}")),
         }
     }
     let asked = if failures.is_empty() { "there is no other node".to_owned() } else { failures.join("; ") };
-    Err(NotTurned::Other(format!(
-        "no node gives this one the master key with the fingerprint {}: {asked}",
-        hex(fingerprint)
-    )))
+    let fingerprint = shown(fingerprint);
+    let why = format!("no node gives this one the master key with the fingerprint {fingerprint}: {asked}");
+    Err(why.into())
 }
 
 /// Answers a member that asks for the present master key, or for the next.
-pub(crate) async fn give(cluster: &Cluster, from: NodeId, question: &[u8]) -> Result<Vec<u8>, String> {
+pub async fn give<C: Custodian>(node: &C, from: NodeId, question: &[u8]) -> Result<Vec<u8>, String> {
     let fingerprint = question.strip_prefix(QUESTION).and_then(|rest| <[u8; 32]>::try_from(rest).ok());
     let fingerprint = fingerprint.ok_or("this is not a question that this version understands")?;
-    let published = cluster.fresh().await.map_err(|error| error.to_string())?;
-    let view = &published.view;
+    let view = node.fresh().await?;
     if view.node(from).is_none_or(|node| node.role == NodeRole::Admitted) {
         return Err(format!("node {from} is not a member"));
     }
@@ -57,7 +52,7 @@ pub(crate) async fn give(cluster: &Cluster, from: NodeId, question: &[u8]) -> Re
     if view.master_key_fingerprint() != Some(fingerprint) && next != Some(fingerprint) {
         return Err("that master key is neither the present one nor the next".to_owned());
     }
-    let key = cluster.keys().master_of(&fingerprint).map_err(|error| error.to_string())?;
-    tracing::info!(to = from, fingerprint = hex(&fingerprint), "gave a member the master key");
-    Ok(key.material().expose().to_vec())
+    let key = node.held(&fingerprint).ok_or("this node does not hold that master key itself")?;
+    tracing::info!(to = from, fingerprint = shown(&fingerprint), "gave a member the master key");
+    Ok(key.to_material())
 }

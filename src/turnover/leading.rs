@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use circlet_authority::{
-    Action, Actor, ClusterCa, KeyState, NextMasterKey, ReplaceSecrets, SealedKind, State, TurnMasterKey,
+    Action, Actor, ClusterCa, KeyState, NextMasterKey, ReplaceSecrets, SealedKind, State,
 };
 use serde_json::{Value, json};
 
-use super::{NotTurned, Turnover, announce};
+use super::driving;
+use super::keeping::announce;
+use super::{NotTurned, Turnover};
 use crate::audit::{Change, Entity, Line};
 use crate::certificates;
 use crate::clock;
@@ -18,8 +20,6 @@ use crate::secret::Secret;
 
 /// So long a silent node is waited for when somebody else may have the present master key, in seconds.
 const LOST_PATIENCE_SECS: u64 = 10;
-/// Resealed secrets in one command, in bytes: well below what the log takes.
-const RESEAL_BYTES_MAX: usize = 32 << 10;
 const REFRESH_SECRET_BYTES: usize = 32;
 
 /// Takes the next step, if there is one.
@@ -40,8 +40,7 @@ pub(super) async fn lead(turnover: &Turnover, view: &State) -> Result<(), NotTur
         return Ok(());
     }
     if lost.iter().any(|lost| lost.master_key == *present) {
-        let Turnover { cluster, paths, .. } = turnover;
-        let announced = announce(cluster, paths, Actor::System, *present, LOST_PATIENCE_SECS).await?;
+        let announced = announce(&turnover.custody(), Actor::System, *present, LOST_PATIENCE_SECS).await?;
         let data = json!({"added": {"fingerprint": hex(&announced.0), "replaces": hex(present)}});
         record(turnover, Change::Created, "master-key", data);
         return Ok(());
@@ -55,32 +54,10 @@ async fn drive(
     next: &NextMasterKey,
     present: &[u8; 32],
 ) -> Result<(), NotTurned> {
-    let cluster = &turnover.cluster;
-    if view.master_key_waits(next, cluster.now().millis()).is_some() {
-        return Ok(());
-    }
-    let fingerprint = next.fingerprint;
-    let left = view.not_resealed();
-    if left.is_empty() {
-        let switch = TurnMasterKey::Switch { fingerprint };
-        let index = turnover.decide(Action::TurnMasterKey(Box::new(switch))).await?;
-        tracing::info!(fingerprint = hex(&fingerprint), index, "the cluster has another master key");
-        let data = json!({"changed": {"fingerprint": hex(&fingerprint), "former": hex(present)}});
+    if driving::drive(&turnover.custody(), view, next).await?.is_some() {
+        let data = json!({"changed": {"fingerprint": hex(&next.fingerprint), "former": hex(present)}});
         record(turnover, Change::Updated, "master-key", data);
-        return Ok(());
     }
-    let under = cluster.keys().master_of(&fingerprint)?;
-    let (mut secrets, mut bytes) = (Vec::new(), 0);
-    for which in left {
-        let resealed = cluster.keys().reseal(view, &which, &under)?;
-        bytes += resealed.sealed.ciphertext.len() + 256;
-        if bytes > RESEAL_BYTES_MAX && !secrets.is_empty() {
-            break;
-        }
-        secrets.push((which, resealed));
-    }
-    let reseal = TurnMasterKey::Reseal { fingerprint, secrets };
-    turnover.decide(Action::TurnMasterKey(Box::new(reseal))).await?;
     Ok(())
 }
 

@@ -55,7 +55,7 @@ pub(crate) async fn rotate_master_key(
         session.admit_write()?;
         let patience = u64::try_from(view.config().verify_max_isolation).unwrap_or(0);
         let announced = turnover::announce(session.cluster, paths, session.actor()?, former, patience).await;
-        let (fingerprint, _) = announced.map_err(not_turned)?;
+        let fingerprint = announced.map_err(not_turned)?;
         let data = json!({"added": {"fingerprint": hex(&fingerprint), "replaces": hex(&former)}});
         session.record(Change::Created, Entity::Key, "master-key", data)?;
         fingerprint
