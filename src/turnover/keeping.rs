@@ -1,6 +1,6 @@
 //! What the state says of master keys, each node's files show.
 
-use circlet_authority::{Action, Actor, NextMasterKey, NodeRole, State, TurnMasterKey};
+use circlet_authority::{Action, Actor, NextMasterKey, NodeRole, Refusal, State, TurnMasterKey};
 
 use super::asking::ask_any;
 use super::custodian::{Custodian, Master, Place, others, shown};
@@ -112,6 +112,15 @@ pub async fn announce<C: Custodian>(
     patience_secs: u64,
 ) -> Result<([u8; 32], u64), C::Failure> {
     let _held = node.filing().lock().await;
+    // The file beside may hold the present key: the switch has been decided, and this node has not got to renaming it.
+    let view = node.view();
+    if view.master_key_fingerprint() != Some(replaces) {
+        return Err(Refusal::MasterKeyReplaced.into());
+    }
+    keep_present(node, &view, &replaces).await?;
+    if !node.read(Place::Present).is_ok_and(|key| key.fingerprint() == replaces) {
+        return Err("the file of this node doesn't hold the present master key".to_owned().into());
+    }
     let key = node.generate();
     let fingerprint = key.fingerprint();
     node.write(Place::Next, &key)?;
