@@ -103,6 +103,7 @@ impl State {
             revocations: _,
             watermarks: _,
             cascades: _,
+            cascade_step: _,
             idempotency: _,
             nodes,
             removed_nodes,

@@ -30,7 +30,7 @@ use crate::{
     codec::wire_struct,
     command::ClusterCa,
     config::{Config, ConfigChange},
-    limits::FIRST_FEATURE_LEVEL,
+    limits::{CASCADE_STEP_ENTRIES_MAX, FIRST_FEATURE_LEVEL},
     next_generation::Begun,
     record::{
         CircleKey, FormerSecrets, Group, Invite, JoinToken, Key, KeyState, LostNode, Member, NextMasterKey,
@@ -60,6 +60,8 @@ pub struct State {
     pub(crate) watermarks: Watermarks,
     /// Where ending the descendants of revoked tokens has got to: the last one that was looked at.
     pub(crate) cascades: OrdMap<Origin, Option<TokenId>>,
+    /// How many tokens one command looks at for that. No part of what is replicated: see [`State::with_cascade_step`].
+    pub(crate) cascade_step: usize,
     pub(crate) idempotency: OrdMap<[u8; 32], Idempotent>,
     pub(crate) nodes: OrdMap<u64, Arc<Node>>,
     /// Those that were members, as many as are remembered.
@@ -143,6 +145,7 @@ impl State {
             revocations: Revocations::default(),
             watermarks: Watermarks::default(),
             cascades: OrdMap::new(),
+            cascade_step: CASCADE_STEP_ENTRIES_MAX,
             idempotency: OrdMap::new(),
             nodes: OrdMap::new(),
             removed_nodes: OrdMap::new(),
@@ -160,6 +163,14 @@ impl State {
             active: None,
             key_set: Arc::new(KeySet::new()),
         }
+    }
+
+    /// The same state, of which one command ends fewer descendants of a revoked token than
+    /// [`CASCADE_STEP_ENTRIES_MAX`](crate::limits::CASCADE_STEP_ENTRIES_MAX). For a simulator, whose tokens are too few to
+    /// leave anything for a second command otherwise: nodes with different steps come to different states.
+    #[must_use]
+    pub fn with_cascade_step(self, entries: usize) -> Self {
+        Self { cascade_step: entries, ..self }
     }
 
     /// Recompute what hangs on the keyring and the circle.

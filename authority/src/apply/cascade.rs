@@ -5,7 +5,7 @@
 
 use circlet_token::TokenId;
 
-use crate::{limits::CASCADE_STEP_ENTRIES_MAX, outcome::Descendants, record::Origin, state::State};
+use crate::{outcome::Descendants, record::Origin, state::State};
 
 impl State {
     /// What tokens that are created with this one come from; of a revoked one, as far back as that is remembered.
@@ -26,7 +26,7 @@ impl State {
     /// A token that is not revocable lives on, and what was created with it ends.
     pub(super) fn go_on_ending_descendants(&mut self) -> Descendants {
         let mut found = Descendants::default();
-        let mut room = CASCADE_STEP_ENTRIES_MAX;
+        let mut room = self.cascade_step;
         while let Some((origin, after)) = self.cascades.get_min().copied() {
             let children: Vec<TokenId> = self.tokens.created_with(origin, after).take(room).collect();
             let Some(last) = children.last().copied() else {

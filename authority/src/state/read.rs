@@ -189,6 +189,13 @@ impl State {
         self.revocations.len()
     }
 
+    /// Whether a revoke has left descendants to end: the same revoke proposed again goes on with them, and so does the next
+    /// purge.
+    #[must_use]
+    pub fn has_cascades(&self) -> bool {
+        !self.cascades.is_empty()
+    }
+
     /// What was revoked together, and is refused. Those of one target do not overlap.
     pub fn watermarks(&self) -> impl Iterator<Item = (Whom, Watermark)> {
         self.watermarks.iter()
