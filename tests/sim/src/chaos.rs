@@ -30,6 +30,7 @@ enum Strike {
     Cut = 38,
     LagThenCut = 43,
     Storm = 50,
+    CutKeyFile = 52,
     Pause = 58,
     Suspend = 65,
     SlowDisk = 69,
@@ -49,12 +50,13 @@ enum Strike {
 }
 
 impl Strike {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Crash,
         Self::BounceLeader,
         Self::Cut,
         Self::LagThenCut,
         Self::Storm,
+        Self::CutKeyFile,
         Self::Pause,
         Self::Suspend,
         Self::SlowDisk,
@@ -96,6 +98,7 @@ impl Strike {
             | Fault::FeedReplayed
             | Fault::FeedForged => Self::PowerCut,
             Fault::SnapshotCut => Self::CutSnapshot,
+            Fault::KeyFileCut => Self::CutKeyFile,
             Fault::LogDamaged => Self::DamageLog,
             Fault::SnapshotDamaged => Self::DamageSnapshot,
             Fault::DiskSetBack => Self::SetBack,
@@ -215,6 +218,7 @@ impl Chaos {
             Strike::FailingDisk => self.failing_disk(victim).await,
             Strike::FullDisk => self.full_disk(victim).await,
             Strike::CutSnapshot => self.cut_snapshot(victim).await,
+            Strike::CutKeyFile => self.cut_key_file(victim).await,
             Strike::DamageLog => self.damage_log(victim).await,
             Strike::DamageSnapshot => self.damage_snapshot(victim).await,
             Strike::SetBack => self.set_back(victim).await,
@@ -238,6 +242,7 @@ impl Chaos {
         self.cluster.wires.set_weather(Weather::CALM);
         for computer in self.cluster.computers() {
             computer.disk.arm(None);
+            computer.disk.arm_keys(None);
             computer.disk.set(|habits| (habits.fails, habits.full) = (false, false));
             lock(&computer.clock).set_right(global_nanos());
             // A node that stopped itself is restarted by its supervisor.
@@ -266,7 +271,9 @@ impl Chaos {
         }
         self.note(Fault::Crash, format!("crash of {}", victim.id));
         self.cluster.kill(&victim);
-        self.wait_ms(20, 3_000).await;
+        // Some are down for longer than a master key waits for them.
+        let most_ms = if self.dice.percent(15) { 9_000 } else { 3_000 };
+        self.wait_ms(20, most_ms).await;
         self.cluster.start(&victim).await;
     }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use circlet_authority::{
-    Action, Actor, ApproveMember, Approved, CircleKey, IssuerLimits, Key, Progress, SetCircleKey, TrustIssuer,
+    Action, Actor, ApproveMember, Approved, CircleKey, IssuerLimits, Key, Progress, SealedKind, SetCircleKey,
+    TrustIssuer,
 };
 use circlet_token::ServiceId;
 use openraft_rt::AsyncRuntime;
@@ -15,7 +16,7 @@ use crate::cluster::{Cluster, Computer, decide};
 use crate::dice::Dice;
 use crate::fault::{Fault, Faults};
 use crate::history::{Event, History};
-use crate::house::Pair;
+use crate::house::{self, Pair};
 use crate::runtime::NodeRuntime;
 
 mod following;
@@ -64,7 +65,7 @@ pub async fn pair(clusters: [&Arc<Cluster>; 2], dice: &Dice) -> Result<(), Strin
         let key = circle_key(&ours.service);
         let key = CircleKey {
             spki_der: key.signer().spki_der(),
-            private_key: key.private_half(),
+            private_key: key.private_half(&SealedKind::CircleKey, &house::first_master_key(&ours.service)),
             successions: Vec::new(),
         };
         through_leader(ours, Actor::System, Action::SetCircleKey(Box::new(SetCircleKey { key }))).await?;

@@ -26,6 +26,8 @@ use crate::machine::Member;
 use crate::plant::Plant;
 use crate::runtime::NodeRuntime;
 use crate::scope::{self, Scope, lock};
+use crate::sealing::MasterKey;
+use crate::turnover::{self, Keeper};
 use crate::wires::{Plug, Wires};
 
 mod duties;
@@ -212,7 +214,7 @@ impl Cluster {
         lock(&computer.running).opens = false;
         match opened {
             Ok(Ok(_)) if computer.gone.load(Ordering::SeqCst) => scope.kill(),
-            Ok(Ok(member)) => {
+            Ok(Ok((member, own))) => {
                 let key = computer.peer.public_key;
                 self.wires.plug(computer.id, Arc::clone(&scope), Arc::clone(&member), key);
                 let stopped = member.stopped();
@@ -220,6 +222,14 @@ impl Cluster {
                 let number = self.dice.word();
                 scope.enter(|| drop(NodeRuntime::spawn(duties::turn_keys(Arc::clone(&of_node), number))));
                 scope.enter(|| drop(NodeRuntime::spawn(duties::purge(of_node))));
+                let keeper = Keeper {
+                    member: Arc::clone(&member),
+                    scope: Arc::clone(&scope),
+                    disk: Arc::clone(&computer.disk),
+                    dice: self.dice.split(),
+                };
+                member.tell_by(Arc::new(keeper.clone()));
+                scope.enter(|| drop(NodeRuntime::spawn(keeper.run(own))));
                 if let Some(neighbour) = self.neighbour.get() {
                     let following = circle::follow(Arc::clone(&member), neighbour.clone());
                     scope.enter(|| drop(NodeRuntime::spawn(following)));
@@ -261,14 +271,15 @@ impl Cluster {
         computer: Arc<Computer>,
         scope: Arc<Scope>,
         life: u64,
-    ) -> impl Future<Output = Result<Arc<Member>, String>> + Send + 'static {
+    ) -> impl Future<Output = Result<(Arc<Member>, MasterKey), String>> + Send + 'static {
         let (wires, settings, dice) = (Arc::clone(&self.wires), self.settings.clone(), self.dice.split());
         let (defects, faults) = (self.history.plant().defects(), Arc::clone(&self.faults));
         async move {
             let failed = |error: std::io::Error| error.to_string();
+            let own = turnover::take_up(&computer.disk, &scope)?;
             let bound = PurgeBound::none();
             let engine = DiskEngine::open(Arc::clone(&computer.disk), dice);
-            let folder: Arc<dyn Folder> = Arc::new(DiskFolder(Arc::clone(&computer.disk)));
+            let folder: Arc<dyn Folder> = Arc::new(DiskFolder::of_snapshots(Arc::clone(&computer.disk)));
             let snapshots = SnapshotStore::open_in(Arc::clone(&folder), bound.clone()).map_err(failed)?;
             let blocking: Arc<dyn Blocking> = Arc::new(OnTheSpot(faults));
             let storage = Storage::assemble(Arc::new(engine), snapshots, bound, Arc::clone(&blocking))
@@ -289,7 +300,8 @@ impl Cluster {
                 salt: (computer.id << 32) + (life << 20),
                 defects,
             };
-            Replica::start(parts).await.map_err(|error| error.to_string())
+            let member = Replica::start(parts).await.map_err(|error| error.to_string())?;
+            Ok((member, own))
         }
     }
 

@@ -23,13 +23,14 @@ const LAZY_FLUSH: Duration = Duration::from_millis(100);
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What survives a crash: the log's records, and the files of snapshots.
+/// What survives a crash: the log's records, the files of snapshots, and those with keys.
 #[derive(Debug, Default)]
 pub struct Disk {
     synced: Mutex<Records>,
     /// Written in this order since the last sync; a crash keeps a prefix of them.
     unsynced: Mutex<Vec<Vec<Change>>>,
     files: Mutex<Files>,
+    keys: Mutex<Files>,
     habits: Mutex<Habits>,
 }
 
@@ -38,6 +39,7 @@ pub struct Disk {
 pub struct Image {
     synced: Records,
     files: Files,
+    keys: Files,
 }
 
 /// How the disk behaves.
@@ -113,6 +115,7 @@ impl Disk {
     /// lost, and what happened if anything wasn't synced.
     pub fn crash(&self, dice: &Dice) -> (usize, Option<Fault>) {
         lock(&self.files).crash(dice);
+        lock(&self.keys).crash(dice);
         let unsynced = std::mem::take(&mut *lock(&self.unsynced));
         let sizes: Vec<u64> = unsynced.iter().map(|batch| bytes_of(batch)).collect();
         let all: u64 = sizes.iter().sum();
@@ -155,13 +158,18 @@ impl Disk {
     /// Everything on it, as it is.
     #[must_use]
     pub fn image(&self) -> Image {
-        Image { synced: lock(&self.synced).clone(), files: lock(&self.files).clone() }
+        Image {
+            synced: lock(&self.synced).clone(),
+            files: lock(&self.files).clone(),
+            keys: lock(&self.keys).clone(),
+        }
     }
 
     /// Goes back to what it held. The node must be down.
     pub fn set_back(&self, to: &Image) {
         lock(&self.synced).clone_from(&to.synced);
         lock(&self.files).clone_from(&to.files);
+        lock(&self.keys).clone_from(&to.keys);
     }
 
     /// How many records it holds.
@@ -190,10 +198,27 @@ impl Disk {
         lock(&self.files).arm(operations);
     }
 
+    /// The same, at an operation on a key file.
+    pub fn arm_keys(&self, operations: Option<u64>) {
+        lock(&self.keys).arm(operations);
+    }
+
     /// Whether the power went where it had been armed.
     #[must_use]
     pub fn is_halted(&self) -> bool {
-        lock(&self.files).is_halted()
+        lock(&self.files).is_halted() || self.is_halted_at_keys()
+    }
+
+    /// Whether it went at a key file.
+    #[must_use]
+    pub fn is_halted_at_keys(&self) -> bool {
+        lock(&self.keys).is_halted()
+    }
+
+    /// What the key files would hold after a crash that loses all that it can.
+    #[must_use]
+    pub fn durable_keys(&self) -> Vec<Vec<u8>> {
+        lock(&self.keys).durable()
     }
 
     fn write(&self, batches: &[Vec<Change>]) {

@@ -43,6 +43,8 @@ faults! {
     TailTorn = "unsynced tail torn",
     /// A crash in the middle of writing, naming or removing a snapshot.
     SnapshotCut = "crash while a snapshot is written",
+    /// A crash in the middle of writing, naming or removing a key file.
+    KeyFileCut = "crash while a key file is written",
     /// A bit of the log flips.
     LogDamaged = "log damaged",
     /// A bit of a snapshot flips.

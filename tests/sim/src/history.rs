@@ -1,6 +1,6 @@
 //! What happened, in one order: each event is shown to every invariant, and kept as text if somebody wants to read it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -10,9 +10,12 @@ use circlet_token::{KeyId, TokenId};
 
 use crate::invariant::{self, Invariant};
 use crate::linear::Operation;
+use crate::mark::{Facts, Mark};
 use crate::plant::Plant;
 use crate::runtime::global_nanos;
 use crate::scope::lock;
+use crate::sealing::MasterKey;
+use crate::turnover::custodian::Master;
 
 /// What a node knows of a key, ours or another cluster's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,17 @@ pub enum Standing {
     Trusted,
     /// Another cluster's, which is trusted no more.
     Distrusted,
+}
+
+/// What comes from a revoked token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descendant {
+    /// A token that can be revoked.
+    pub id: Option<TokenId>,
+    /// A family.
+    pub family: Option<FamilyId>,
+    /// The tokens in between.
+    pub through: Vec<TokenId>,
 }
 
 /// Something that the invariants look at. Times are the simulator's, in nanoseconds.
@@ -65,6 +79,10 @@ pub enum Event {
     Revoked { id: Option<TokenId>, family: Option<FamilyId>, index: u64 },
     /// Every token of a subject that was issued below `index` was revoked.
     Watermark { subject: u64, index: u64 },
+    /// Clients learnt of a token; these are what watermarks go by.
+    Known { id: TokenId, facts: Arc<Facts> },
+    /// A watermark was acknowledged that is not just on one subject, for all time.
+    Marked(Arc<Mark>),
     /// A token was judged; `index` is its own.
     Verified {
         node: NodeId,
@@ -106,6 +124,16 @@ pub enum Event {
     Begun { index: u64 },
     /// A node judged a token of another cluster.
     Shown { node: NodeId, id: TokenId, accepted: bool },
+    /// A node has applied that the secrets are sealed under this master key; those who had a vote then.
+    MasterKey { node: NodeId, index: u64, key: u64, voters: Vec<NodeId> },
+    /// It was decided that this node said that it has a master key on its disk.
+    KeyPromised { node: NodeId, key: u64 },
+    /// The master keys that a power cut would leave on a node's disk.
+    KeysKept { node: NodeId, kept: Vec<u64> },
+    /// A secret in a node's state doesn't open under the master key of that state.
+    Shut { node: NodeId, index: u64, what: String },
+    /// A node's disk went back to an older state.
+    SetBack { node: NodeId },
     /// A node gave a view that it had proved fresh.
     Fresh { node: NodeId, index: u64, sent: u64 },
 }
@@ -142,6 +170,17 @@ pub struct History {
     inner: Mutex<Inner>,
     /// Every token that the log has issued, whoever was told.
     issued: Mutex<BTreeMap<TokenId, Arc<TokenRecord>>>,
+    /// What has to end with tokens that were revoked with all that was created with them, by the index of the revoke; what
+    /// somebody was told of is told once.
+    descendants: Mutex<BTreeMap<u64, Vec<Descendant>>>,
+    /// Tokens that went otherwise.
+    gone: Mutex<BTreeSet<TokenId>>,
+    /// Entries that one node has applied, for which it spoke for all.
+    spoken_for: Mutex<BTreeSet<u64>>,
+    /// Who was in a group when a watermark was set on it, by the index of that.
+    members: Mutex<BTreeMap<u64, BTreeSet<String>>>,
+    /// Every master key that was made, by fingerprint, whoever has it.
+    masters: Mutex<BTreeMap<[u8; 32], MasterKey>>,
 }
 
 #[derive(Debug)]
@@ -167,7 +206,17 @@ impl History {
             invariants,
             violation: None,
         };
-        Self { plant, by, inner: Mutex::new(inner), issued: Mutex::default() }
+        Self {
+            plant,
+            by,
+            inner: Mutex::new(inner),
+            issued: Mutex::default(),
+            descendants: Mutex::default(),
+            gone: Mutex::default(),
+            spoken_for: Mutex::default(),
+            members: Mutex::default(),
+            masters: Mutex::default(),
+        }
     }
 
     /// The log issued a token.
@@ -179,6 +228,54 @@ impl History {
     #[must_use]
     pub fn issued(&self) -> Vec<Arc<TokenRecord>> {
         lock(&self.issued).values().cloned().collect()
+    }
+
+    /// Whether nobody has spoken for the entry at this index.
+    pub fn is_first_at(&self, index: u64) -> bool {
+        lock(&self.spoken_for).insert(index)
+    }
+
+    /// This has to end once a revoke is done.
+    pub fn note_descendants(&self, index: u64, found: Vec<Descendant>) {
+        lock(&self.descendants).insert(index, found);
+    }
+
+    /// A token went in another way than with what it was created with.
+    pub fn note_gone(&self, id: TokenId) {
+        lock(&self.gone).insert(id);
+    }
+
+    /// What has to have ended, since all revokes up to an index are done. Each is given once.
+    #[must_use]
+    pub fn take_descendants(&self, index: u64) -> Vec<Descendant> {
+        let mut all = lock(&self.descendants);
+        let later = all.split_off(&index.saturating_add(1));
+        let done = std::mem::replace(&mut *all, later);
+        let gone = lock(&self.gone);
+        let is_reached = |found: &Descendant| found.through.iter().all(|id| !gone.contains(id));
+        done.into_values().flatten().filter(is_reached).collect()
+    }
+
+    /// These were in the group on which a watermark was set.
+    pub fn note_members(&self, index: u64, members: BTreeSet<String>) {
+        lock(&self.members).insert(index, members);
+    }
+
+    /// Who was in the group on which a watermark was set.
+    #[must_use]
+    pub fn members_at(&self, index: u64) -> BTreeSet<String> {
+        lock(&self.members).get(&index).cloned().unwrap_or_default()
+    }
+
+    /// A master key was made.
+    pub fn note_master_key(&self, key: &MasterKey) {
+        lock(&self.masters).insert(key.fingerprint(), key.clone());
+    }
+
+    /// The master key with this fingerprint.
+    #[must_use]
+    pub fn master_key(&self, fingerprint: &[u8; 32]) -> Option<MasterKey> {
+        lock(&self.masters).get(fingerprint).cloned()
     }
 
     /// What was planted.

@@ -13,15 +13,14 @@ use circlet_token::{Algorithm, KeyId, ServiceId, SigningKey, Subject, UserName};
 use sha2::{Digest, Sha256};
 
 use crate::dice::Dice;
+use crate::sealing::{MasterKey, Ring};
+use crate::turnover::custodian::Master;
 
 /// Users beside the administrator.
 pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
 /// Groups that come and go.
 pub const GROUPS: [&str; 2] = ["readers", "writers"];
-
-/// The fingerprint of the master key that there would be.
-pub const MASTER_KEY: [u8; 32] = [9; 32];
 
 /// What the cluster is called.
 pub static SERVICE: LazyLock<ServiceId> =
@@ -61,10 +60,10 @@ impl Pair {
         Self::named(&format!("the first key of {service}"))
     }
 
-    /// The private half as the log takes it.
+    /// The private half as the log takes it, sealed under this key.
     #[must_use]
-    pub fn private_half(&self) -> Sealed {
-        Sealed { under: MASTER_KEY, nonce: [0; 24], ciphertext: self.seed.to_vec() }
+    pub fn private_half(&self, which: &SealedKind, under: &MasterKey) -> Sealed {
+        under.seal(which, &self.seed)
     }
 
     /// The private half.
@@ -73,15 +72,15 @@ impl Pair {
         SigningKey::from_ed25519_seed(&self.seed)
     }
 
-    /// As the log takes a key of our own.
+    /// As the log takes a key of our own, sealed under this key.
     #[must_use]
-    pub fn as_ours(&self) -> NewKey {
+    pub fn as_ours(&self, under: &MasterKey) -> NewKey {
         NewKey {
             kid: self.kid.clone(),
             algorithm: Algorithm::EdDsa,
             certificate_der: self.certificate.clone(),
             spki_der: self.signer().spki_der(),
-            private_key: self.private_half(),
+            private_key: self.private_half(&SealedKind::TokenKey(self.kid.clone()), under),
             origin: KeyOrigin::Made,
         }
     }
@@ -103,11 +102,24 @@ impl Pair {
     }
 }
 
-/// A signing key of this view, as every node can unseal it: nothing is really sealed here.
+/// A signing key of this view, if the node has the master key that opens it.
 #[must_use]
-pub fn unseal(view: &State, kid: &KeyId) -> Option<SigningKey> {
-    let sealed = view.sealed(&SealedKind::TokenKey(kid.clone()))?;
-    Some(SigningKey::from_ed25519_seed(sealed.ciphertext.first_chunk()?))
+pub fn unseal(ring: &Ring, view: &State, which: &SealedKind) -> Option<SigningKey> {
+    let sealed = view.sealed(which)?;
+    let secret = ring.of(&sealed.under)?.open(which, sealed)?;
+    Some(SigningKey::from_ed25519_seed(secret.first_chunk()?))
+}
+
+/// The master key of this view, if the node has it.
+#[must_use]
+pub fn master_key(ring: &Ring, view: &State) -> Option<MasterKey> {
+    ring.of(&view.master_key_fingerprint()?)
+}
+
+/// The master key that a cluster is founded with.
+#[must_use]
+pub fn first_master_key(service: &ServiceId) -> MasterKey {
+    MasterKey::named(&format!("the first of {service}"))
 }
 
 /// A user's name.
@@ -144,17 +156,21 @@ pub fn config(dice: &Dice) -> Config {
     config
 }
 
-/// Some secret, sealed; nobody opens it.
+/// The secrets that a cluster has beside its signing keys, sealed under this key: its CA and its refresh secret.
 #[must_use]
-pub fn sealed() -> Sealed {
-    Sealed { under: MASTER_KEY, nonce: [0; 24], ciphertext: b"sealed".to_vec() }
+pub fn secrets(under: &MasterKey) -> (ClusterCa, Sealed) {
+    let private_key = under.seal(&SealedKind::ClusterCa, b"the key of the CA");
+    let refresh_secret = under.seal(&SealedKind::RefreshSecret, b"the refresh secret");
+    (ClusterCa { certificate_der: b"ca".to_vec(), private_key }, refresh_secret)
 }
 
 /// The first entry.
 #[must_use]
 pub fn bootstrap(founder: &Peer, service: &ServiceId, config: Config) -> Action {
+    let master = first_master_key(service);
+    let (cluster_ca, refresh_secret) = secrets(&master);
     let NewKey { kid, algorithm, certificate_der, spki_der, private_key, origin } =
-        Pair::first(service).as_ours();
+        Pair::first(service).as_ours(&master);
     Action::Bootstrap(Box::new(Bootstrap {
         service_id: service.clone(),
         generation: 1,
@@ -164,9 +180,9 @@ pub fn bootstrap(founder: &Peer, service: &ServiceId, config: Config) -> Action 
         spki_der,
         private_key,
         origin,
-        cluster_ca: ClusterCa { certificate_der: b"ca".to_vec(), private_key: sealed() },
-        refresh_secret: sealed(),
-        master_key_fingerprint: MASTER_KEY,
+        cluster_ca,
+        refresh_secret,
+        master_key_fingerprint: master.fingerprint(),
         administrator: FirstAdministrator {
             name: name("admin"),
             email: "admin@example.org".to_owned(),

@@ -11,6 +11,7 @@ mod isolation;
 mod issued_once;
 mod keys;
 mod linearizable;
+mod master_key;
 mod node_ids;
 mod one_successor;
 mod policy;
@@ -21,6 +22,7 @@ mod revoked_abroad;
 mod revoked_actor;
 mod revoked_bound;
 mod revoked_family;
+mod sealed;
 mod sound_state;
 mod time;
 
@@ -54,6 +56,8 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<fresh_after_start::FreshAfterStart>::default(),
         Box::<policy::Policy>::default(),
         Box::<keys::Keys>::default(),
+        Box::<master_key::MasterKey>::default(),
+        Box::<sealed::Sealed>::default(),
         Box::<published_keys::PublishedKeys>::default(),
         Box::<isolation::Isolation>::default(),
         Box::<purge::Purge>::default(),

@@ -16,11 +16,14 @@
 //! | [`cluster`] | computers and the nodes on them |
 //! | [`house`] | what a cluster begins with |
 //! | [`machine`] | the product's machine, watched |
+//! | [`mark`] | watermarks, as those mean them who set them |
 //! | [`wires`] | the network |
 //! | [`disk`] | the disks |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
 //! | [`authority`], [`feature_level`], [`judge`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`] | the product's own: the machine, what versions know, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one |
+//! | [`turnover`] | the product's steps in turning the master key over, on a simulated node |
+//! | [`sealing`] | master keys, and what is sealed under them |
 //! | [`dice`] | where chance comes from |
 
 pub mod afterlife;
@@ -36,10 +39,13 @@ pub mod house;
 pub mod invariant;
 pub mod linear;
 pub mod machine;
+pub mod mark;
 pub mod plant;
 pub mod run;
 pub mod runtime;
 pub mod scope;
+pub mod sealing;
+pub mod turnover;
 pub mod wires;
 pub mod workload;
 

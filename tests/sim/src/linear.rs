@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use circlet_authority::FamilyId;
+use circlet_authority::{FamilyId, TokenRecord};
 use circlet_token::{KeyId, TokenId};
 use todc_utils::linearizability::WGLChecker;
 use todc_utils::linearizability::history::{Action, History};
@@ -33,6 +33,14 @@ pub enum Object {
     Issuer(KeyId),
     /// The version of the configuration.
     Configuration,
+}
+
+impl Object {
+    /// The object that a token belongs to.
+    #[must_use]
+    pub fn of_token(record: &TokenRecord) -> Self {
+        record.family.map_or(Self::Token(record.id), |(family, _)| Self::Family(family))
+    }
 }
 
 /// What was asked and answered.

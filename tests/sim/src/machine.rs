@@ -17,9 +17,14 @@ use crate::runtime::NodeRuntime;
 use crate::scope;
 
 mod changes;
+mod descendants;
+mod master_keys;
 
 /// A replica as the simulator runs it.
 pub type Member = Replica<Watched, NodeRuntime, StateMachine<NodeRuntime, Watched>>;
+
+/// Descendants of a revoked token that one command looks at.
+const CASCADE_STEP: usize = 1;
 
 /// States are compared as a whole at every index that this divides.
 const WHOLE_EVERY: u64 = 32;
@@ -28,6 +33,11 @@ const WHOLE_EVERY: u64 = 32;
 pub struct Watched(Authority);
 
 impl Watched {
+    /// A cascade takes several commands with the few tokens that there are.
+    fn of(machine: Authority) -> Self {
+        Self(Authority::of(machine.into_state().with_cascade_step(CASCADE_STEP)))
+    }
+
     fn tell(&self, index: u64, step: &[&[u8]]) {
         let Some(scope) = scope::current() else { return };
         let sum = step.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
@@ -60,14 +70,15 @@ impl Machine for Watched {
     type View = State;
 
     fn empty() -> Self {
-        Self(Authority::empty())
+        Self::of(Authority::empty())
     }
 
     fn restore(snapshot: &mut dyn Read) -> Result<Self, String> {
-        let restored = Self(Authority::restore(snapshot)?);
+        let restored = Self::of(Authority::restore(snapshot)?);
         if let Some(scope) = scope::current() {
             tell_whole(&scope, &restored.0.view());
             changes::tell_keys(&scope, None, &restored.0.view());
+            master_keys::tell(&scope, None, &restored.0.view());
         }
         Ok(restored)
     }
@@ -87,7 +98,7 @@ impl Machine for Watched {
         let (stamp_ms, command) = plant::before_apply(&before, stamp_ms, command);
         let outcome = self.0.apply(index, stamp_ms, &command)?;
         if let Some(lost) = plant::after_apply(&self.0, &command)? {
-            self.0 = lost;
+            *self = Self::of(lost);
         }
         changes::tell(&before, &self.0.view(), entry, &outcome);
         self.tell(index, &[&stamp_ms.to_be_bytes(), &command, &outcome]);

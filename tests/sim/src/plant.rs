@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 
-use circlet_authority::{Action, Actor, Command, Purge, State};
+use circlet_authority::{Action, Actor, Command, Purge, RotateKey, State};
 use circlet_raft::defects::Defects;
 use circlet_raft::{Clocks, Machine};
 use sha2::{Digest, Sha256};
 
 use crate::authority::Authority;
+use crate::history::History;
 use crate::house;
 use crate::scope;
+use crate::sealing::MasterKey;
 
 /// A bug that can be switched on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +81,26 @@ pub enum Plant {
     FeedFreshAtOnce,
     /// How old what is known of neighbours is isn't asked.
     AnyFeedAge,
+    /// Watermarks on keys are ignored.
+    DeafToKeyMarks,
+    /// Watermarks on groups of subjects, and on everybody, are ignored.
+    DeafToGroupMarks,
+    /// Watermarks on stretches of time are ignored.
+    DeafToStretches,
+    /// What a revoke has left to end of its descendants is forgotten.
+    HalfACascade,
+    /// A node that is cut off issues plain tokens for ever.
+    IssueWhenIsolated,
+    /// A node that is cut off verifies for ever what needs no fresh view.
+    VerifyWhenIsolated,
+    /// A node says that it has the next master key before that is on its disk.
+    UnsyncedKeys,
+    /// The next master key takes the place of the present one at once.
+    EarlyKeyFile,
+    /// A node that slept while the master key was turned over doesn't ask for it.
+    DeafSleeper,
+    /// What is sealed under a former master key is taken for sealed under the present one.
+    RelabelledSecrets,
 }
 
 impl Plant {
@@ -115,6 +137,16 @@ impl Plant {
         (Self::UnprovedHeads, "unproved-heads"),
         (Self::FeedFreshAtOnce, "feed-fresh-at-once"),
         (Self::AnyFeedAge, "any-feed-age"),
+        (Self::DeafToKeyMarks, "deaf-to-key-marks"),
+        (Self::DeafToGroupMarks, "deaf-to-group-marks"),
+        (Self::DeafToStretches, "deaf-to-stretches"),
+        (Self::HalfACascade, "half-a-cascade"),
+        (Self::IssueWhenIsolated, "issue-when-isolated"),
+        (Self::VerifyWhenIsolated, "verify-when-isolated"),
+        (Self::UnsyncedKeys, "unsynced-keys"),
+        (Self::EarlyKeyFile, "early-key-file"),
+        (Self::DeafSleeper, "deaf-sleeper"),
+        (Self::RelabelledSecrets, "relabelled-secrets"),
     ];
 
     /// The bug of this name.
@@ -151,6 +183,7 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         Plant::RefreshTwice => (stamp_ms, used_again(view, command).map_or(command.into(), Cow::Owned)),
         Plant::NoPolicy => (stamp_ms, by_administrator(command).map_or(command.into(), Cow::Owned)),
         Plant::AnyActor => (stamp_ms, by_user(command).map_or(command.into(), Cow::Owned)),
+        Plant::RelabelledSecrets => (stamp_ms, relabelled(view, command).map_or(command.into(), Cow::Owned)),
         _ => (stamp_ms, command.into()),
     }
 }
@@ -173,6 +206,17 @@ fn by_administrator(command: &[u8]) -> Option<Vec<u8>> {
     Some(command.encode())
 }
 
+/// The command as if the keys that it brings were sealed under the present master key.
+fn relabelled(view: &State, command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Action::RotateKey(rotate) = &mut command.action else { return None };
+    let (RotateKey::Publish { key, .. } | RotateKey::Taint { next: Some(key), .. }) = rotate.as_mut() else {
+        return None;
+    };
+    key.private_key.under = view.master_key_fingerprint()?;
+    Some(command.encode())
+}
+
 /// The command as if its refresh token were the family's present one.
 fn used_again(view: &State, command: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::decode(command).ok()?;
@@ -184,14 +228,27 @@ fn used_again(view: &State, command: &[u8]) -> Option<Vec<u8>> {
 
 /// A bug in forgetting, where one is planted: what the machine has become after a command.
 pub(crate) fn after_apply(machine: &Authority, command: &[u8]) -> Result<Option<Authority>, String> {
-    let planted = scope::current().filter(|scope| scope.history().plant() == Plant::PurgeByLocalClock);
-    let Some(scope) = planted else { return Ok(None) };
+    let Some(scope) = scope::current() else { return Ok(None) };
+    let plant = scope.history().plant();
+    if !matches!(plant, Plant::PurgeByLocalClock | Plant::HalfACascade) {
+        return Ok(None);
+    }
     let action = Command::decode(command).map(|command| command.action);
-    if !matches!(action, Ok(Action::Purge(Purge::Remove { .. }))) {
+    let forgets = match action {
+        Ok(Action::Purge(Purge::Remove { .. })) => plant == Plant::PurgeByLocalClock,
+        Ok(Action::RevokeToken(revoke)) => plant == Plant::HalfACascade && revoke.cascade,
+        _ => false,
+    };
+    if !forgets {
         return Ok(None);
     }
     let mut state = Vec::new();
     machine.capture()(&mut state).map_err(|error| error.to_string())?;
+    if plant == Plant::HalfACascade {
+        let kept = without(&state, |record| record.first() == Some(&CASCADE));
+        let kept = kept.ok_or("the state could not be taken apart")?;
+        return Authority::restore(&mut kept.as_slice()).map(Some);
+    }
     // Far enough for good clocks not to differ about it.
     let through = (scope.wall_ms() / 1_000).saturating_sub(30);
     let expired = |record: &[u8]| {
@@ -205,6 +262,8 @@ pub(crate) fn after_apply(machine: &Authority, command: &[u8]) -> Result<Option<
 
 /// The tag of a revoked id among the records of a state, and what says that four bytes of its expiry follow.
 const LISTED: [u8; 2] = [9, 252];
+/// The tag of what a revoke has left to end.
+const CASCADE: u8 = 20;
 /// The tag of a watermark among the records of a state.
 const WATERMARK: u8 = 60;
 /// What stands before the records: a word and a version.
@@ -261,6 +320,13 @@ fn joined(state: &[u8], records: &[&[u8]]) -> Option<Vec<u8>> {
 const KEY: u8 = 2;
 /// The tag of where the present generation began.
 const BEGUN: u8 = 61;
+
+/// The master key that a cluster must go on with which keeps the keys of before, where that is planted.
+pub(crate) fn master_key_of_before(history: &History, as_it_was: &[u8]) -> Option<MasterKey> {
+    let planted = history.plant() == Plant::RestoreKeepsKeys;
+    let before = planted.then(|| State::decode_snapshot(&mut &as_it_was[..]).ok()).flatten()?;
+    history.master_key(&before.master_key_fingerprint()?)
+}
 
 /// A bug in beginning anew, where one is planted: what the next generation begins with. `as_it_was` is the state of before,
 /// whole.

@@ -20,6 +20,7 @@ use crate::house;
 use crate::machine::tell_whole;
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
+use crate::turnover;
 use crate::workload::Workload;
 
 mod neighbours;
@@ -274,7 +275,7 @@ async fn healthy(cluster: &Arc<Cluster>, history: &History) -> Result<(), String
     }
     leaders.dedup();
     if leaders.len() == 1 && leaders.iter().all(Option::is_some) {
-        return circle::follows_well(cluster);
+        return turnover::keeps_well(cluster).and_then(|()| circle::follows_well(cluster));
     }
     Err(format!("they don't agree who leads: {leaders:?}"))
 }

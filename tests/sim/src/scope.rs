@@ -12,6 +12,7 @@ use circlet_raft::{Clocks, NodeId};
 use crate::clock::Clock;
 use crate::history::History;
 use crate::runtime;
+use crate::sealing::Ring;
 
 thread_local! {
     static HERE: RefCell<Option<Arc<Scope>>> = const { RefCell::new(None) };
@@ -49,6 +50,7 @@ pub struct Scope {
     node: NodeId,
     clock: Arc<Mutex<Clock>>,
     history: Arc<History>,
+    ring: Ring,
     life: Mutex<Life>,
 }
 
@@ -74,13 +76,19 @@ impl Scope {
     /// A new life of `node`, whose clock goes on through its crashes.
     #[must_use]
     pub fn new(node: NodeId, clock: Arc<Mutex<Clock>>, history: Arc<History>) -> Arc<Self> {
-        Arc::new(Self { node, clock, history, life: Mutex::default() })
+        Arc::new(Self { node, clock, history, ring: Ring::default(), life: Mutex::default() })
     }
 
     /// What happens is told here.
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The master keys that the node has in memory.
+    #[must_use]
+    pub fn ring(&self) -> &Ring {
+        &self.ring
     }
 
     /// Whose life it is.

@@ -24,12 +24,14 @@ use crate::scope::lock;
 
 mod abroad;
 mod keys;
+mod marking;
 mod overreaching;
 mod people;
 mod plain;
 mod reading;
 mod recording;
 mod requests;
+mod revoking;
 mod settings;
 mod signing;
 mod strangers;
@@ -174,8 +176,8 @@ impl Workload {
                 0..=10 => self.issue(&computer).await,
                 11..=15 => self.issue_with_token(&computer).await,
                 16 => self.issue_again(&computer).await,
-                17..=22 => self.issue_plain(&computer).await,
-                23..=36 => self.refresh(&computer).await,
+                17..=25 => self.issue_plain(&computer).await,
+                26..=36 => self.refresh(&computer).await,
                 37..=45 => self.revoke(&computer).await,
                 46 => self.set_watermark(&computer).await,
                 47 => self.overreach(&computer).await,
@@ -192,7 +194,8 @@ impl Workload {
     /// What administrators do now and then.
     async fn administer(&self, computer: &Computer) {
         match self.dice.between(0, 9) {
-            0..=2 => self.turn_key(computer).await,
+            0..=1 => self.turn_key(computer).await,
+            2 => self.turn_master_key(computer).await,
             3..=5 => self.change_person(computer).await,
             6..=7 => self.change_trust(computer).await,
             _ => self.change_settings(computer).await,
@@ -209,6 +212,7 @@ impl Workload {
     fn keep(&self, held: Held) {
         let mut all = lock(&self.held);
         if all.iter().all(|known| known.record.id != held.record.id) {
+            self.tell_known(&held.record);
             all.push(held);
         }
     }

@@ -9,6 +9,7 @@ use openraft_rt::AsyncRuntime;
 use super::Chaos;
 use crate::cluster::Computer;
 use crate::fault::Fault;
+use crate::history::Event;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 use crate::wires::Weather;
@@ -57,12 +58,25 @@ impl Chaos {
         victim.disk.arm(Some(self.dice.between(0, 12)));
         for _ in 0..600 {
             NodeRuntime::sleep(Duration::from_millis(5)).await;
-            if victim.disk.is_halted() {
+            if victim.disk.is_halted() && !victim.disk.is_halted_at_keys() {
                 self.note(Fault::SnapshotCut, format!("{} crashes while it writes a snapshot", victim.id));
                 return self.restart(&victim).await;
             }
         }
         victim.disk.arm(None);
+    }
+
+    /// The power goes while a key file is written, named or removed: the next time that this happens, for a while.
+    pub(super) async fn cut_key_file(&self, victim: Arc<Computer>) {
+        victim.disk.arm_keys(Some(self.dice.between(0, 6)));
+        for _ in 0..400 {
+            NodeRuntime::sleep(Duration::from_millis(10)).await;
+            if victim.disk.is_halted_at_keys() {
+                self.note(Fault::KeyFileCut, format!("{} crashes while it writes a key file", victim.id));
+                return self.restart(&victim).await;
+            }
+        }
+        victim.disk.arm_keys(None);
     }
 
     /// A bit of a log flips. A node that finds it doesn't start, and is replaced.
@@ -146,6 +160,7 @@ impl Chaos {
         }
         self.cluster.kill(victim);
         victim.disk.set_back(&image);
+        self.cluster.history.tell(&Event::SetBack { node: victim.id });
         victim.disk.set(|habits| habits.hurt = true);
         self.note(Fault::DiskSetBack, format!("the disk of {} goes back to an older state", victim.id));
         self.cluster.start(victim).await;

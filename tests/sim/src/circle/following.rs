@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, Command, Outcome, State};
+use circlet_authority::{Action, Actor, Command, Outcome, SealedKind, State};
 use circlet_raft::{Clocks, Instants, Published, Role, SourceId};
-use circlet_token::SigningKey;
 use circlet_token::feed::{FeedAnswer, FeedPosition};
 use openraft_rt::AsyncRuntime;
 
@@ -13,6 +12,7 @@ use super::Neighbour;
 use super::way::Host;
 use crate::cluster::ask;
 use crate::follow::{self, Asked, Leader, Place};
+use crate::house;
 use crate::machine::Member;
 use crate::plant::Plant;
 use crate::runtime::NodeRuntime;
@@ -174,8 +174,9 @@ async fn answered(member: Arc<Member>, question: Question) -> Result<Vec<u8>, St
         Asking::Page { cursor } => serve::page(view, cursor).ok_or("that is no cursor")?,
     };
     let issuer = view.service_id().ok_or("there is no cluster")?;
-    let sealed = view.circle_key().map(|key| key.private_key.ciphertext.clone()).unwrap_or_default();
-    let key = SigningKey::from_ed25519_seed(sealed.first_chunk().ok_or("there is no circle key")?);
+    let scope = scope::current().ok_or("there is no node")?;
+    let key =
+        house::unseal(scope.ring(), view, &SealedKind::CircleKey).ok_or("the circle key can't be had")?;
     let latest = view.feed_end().sequence;
     let successions = view.circle_key().map(|key| key.successions.clone()).unwrap_or_default();
     let answer = FeedAnswer::sign(&key, issuer, position, latest, question.nonce, successions, content);

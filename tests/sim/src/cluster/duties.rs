@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, Command, Outcome, RotateKey};
+use circlet_authority::{Action, Actor, Command, Key, Outcome, RotateKey, SealedKind};
 use circlet_raft::{Clocks, Role};
 use openraft_rt::AsyncRuntime;
 
 use crate::duty::{self, Duty};
-use crate::house::Pair;
+use crate::house::{self, Pair};
 use crate::machine::Member;
 use crate::round::Round;
 use crate::runtime::NodeRuntime;
@@ -38,7 +38,9 @@ pub(super) async fn turn_keys(member: Arc<Member>, number: u64) {
         let view = &published.view;
         let now_ms = scope.wall_ms().max(view.now_ms());
         let leads = member.status().role == Role::Leader;
-        let due = match duty::unconfirmed(view, scope.node()) {
+        let unseals =
+            |key: &&Key| house::unseal(scope.ring(), view, &SealedKind::TokenKey(key.kid.clone())).is_some();
+        let due = match duty::unconfirmed(view, scope.node()).filter(unseals) {
             Some(key) => Some(Duty::Step(RotateKey::Confirm { kid: key.kid.clone(), node: scope.node() })),
             None if leads => duty::of_leader(view, now_ms),
             None => None,
@@ -47,7 +49,8 @@ pub(super) async fn turn_keys(member: Arc<Member>, number: u64) {
             (Some(Duty::Step(rotate)), _) => rotate,
             (Some(Duty::Renew), Some(active)) => {
                 drawn += 1;
-                let key = Box::new(Pair::named(&format!("key {number} {drawn}")).as_ours());
+                let Some(master) = house::master_key(scope.ring(), view) else { continue };
+                let key = Box::new(Pair::named(&format!("key {number} {drawn}")).as_ours(&master));
                 RotateKey::Publish { key, replaces: active.kid.clone(), overlap_secs: None }
             }
             _ => continue,

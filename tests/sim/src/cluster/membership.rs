@@ -15,6 +15,8 @@ use crate::house;
 use crate::plant::Plant;
 use crate::runtime::NodeRuntime;
 use crate::scope::lock;
+use crate::sealing::MasterKey;
+use crate::turnover;
 
 /// Between two attempts at the same step.
 const RETRY: Duration = Duration::from_millis(100);
@@ -26,6 +28,9 @@ impl Cluster {
     /// Founds the cluster and has `count` nodes join.
     pub async fn found(self: &Arc<Self>, count: u64, config: Config) -> Result<(), String> {
         let founder = self.add(1, peer("n1", 0), Vec::new(), self.new_clock());
+        let master = house::first_master_key(&self.service);
+        self.history.note_master_key(&master);
+        turnover::place(&founder.disk, &master)?;
         self.start(&founder).await;
         let peer = founder.peer.clone();
         ask(&founder, |member| async move { member.initialize(peer).await.map_err(|e| e.to_string()) })
@@ -86,9 +91,10 @@ impl Cluster {
     /// Lets one more node join. `attempt` counts those of this name that were there before.
     pub async fn join(self: &Arc<Self>, name: &str, attempt: u64) -> Arc<Computer> {
         let peer = peer(name, attempt);
-        let id = self.admit(&peer).await;
+        let (id, master) = self.admit(&peer).await;
         let introduced = self.computers().iter().map(|known| (known.id, known.peer.clone())).collect();
         let computer = self.add(id, peer, introduced, self.new_clock());
+        self.place(&computer, &master);
         self.bring_in(&computer).await;
         computer
     }
@@ -104,8 +110,15 @@ impl Cluster {
         }
     }
 
-    /// Redeems a join token for a node. Both steps may be repeated.
-    async fn admit(&self, peer: &Peer) -> NodeId {
+    /// Puts the master key on the disk of a new computer.
+    fn place(&self, computer: &Computer, master: &MasterKey) {
+        if let Err(why) = turnover::place(&computer.disk, master) {
+            self.history.accuse("liveness", format!("a new disk takes no key: {why}"));
+        }
+    }
+
+    /// Redeems a join token for a node, which is given the master key of the view that let it in. Both steps may be repeated.
+    async fn admit(&self, peer: &Peer) -> (NodeId, MasterKey) {
         let secret = digest(&[b"join ", &peer.public_key]);
         let admit = Action::AdmitNode(Box::new(AdmitNode {
             join_token: secret,
@@ -122,10 +135,13 @@ impl Cluster {
                 let mint = Action::MintJoinToken(MintJoinToken { hash: secret });
                 // Refused once it has been redeemed; then the redeeming is repeated.
                 let _ = decide(&through, Actor::Operator, mint).await;
-                match decide(&through, Actor::System, admit).await? {
-                    Outcome::Joined { node } => Ok(node),
-                    other => Err(format!("not admitted: {other:?}")),
-                }
+                let node = match decide(&through, Actor::System, admit).await? {
+                    Outcome::Joined { node } => node,
+                    other => return Err(format!("not admitted: {other:?}")),
+                };
+                let (scope, member) = through.node().ok_or("the helper died")?;
+                let master = house::master_key(scope.ring(), &member.published().view);
+                Ok((node, master.ok_or("the helper lacks the master key")?))
             }
         })
         .await
@@ -174,6 +190,7 @@ impl Cluster {
         if self.history.plant() == Plant::ReusedId {
             let introduced = self.computers().iter().map(|known| (known.id, known.peer.clone())).collect();
             let computer = self.add(lost.id, peer(&name, attempt), introduced, self.new_clock());
+            self.place(&computer, &house::first_master_key(&self.service));
             return self.bring_in(&computer).await;
         }
         self.remove(lost).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use circlet_authority::{ClusterCa, NextGeneration, NodeRecord, State};
+use circlet_authority::{NextGeneration, NodeRecord, State};
 use circlet_raft::engine::Engine;
 use circlet_raft::log_store::PurgeBound;
 use circlet_raft::snapshot::SnapshotStore;
@@ -19,6 +19,8 @@ use crate::house::{self, Pair};
 use crate::plant;
 use crate::runtime::NodeRuntime;
 use crate::scope::Scope;
+use crate::sealing::MasterKey;
+use crate::turnover::{self, custodian::Master};
 
 impl Cluster {
     /// The state that a computer would bring up, its node being down.
@@ -52,13 +54,17 @@ impl Cluster {
             client_url: peer.client_url.clone(),
             public_key: peer.public_key,
         };
+        let master = plant::master_key_of_before(&self.history, as_it_was)
+            .unwrap_or_else(|| MasterKey::named(&format!("the first after {attempt}")));
+        self.history.note_master_key(&master);
+        let (cluster_ca, refresh_secret) = house::secrets(&master);
         let next = NextGeneration {
             service_id: self.service.clone(),
             now_ms: wall_ms,
-            key: Pair::named(&format!("the first key after {attempt}")).as_ours(),
-            cluster_ca: ClusterCa { certificate_der: b"ca".to_vec(), private_key: house::sealed() },
-            refresh_secret: house::sealed(),
-            master_key_fingerprint: house::MASTER_KEY,
+            key: Pair::named(&format!("the first key after {attempt}")).as_ours(&master),
+            cluster_ca,
+            refresh_secret,
+            master_key_fingerprint: master.fingerprint(),
             founder,
         };
         let state = before.next_generation(&next).map_err(|error| error.to_string())?;
@@ -67,6 +73,7 @@ impl Cluster {
         let state = plant::in_next_generation(self.history.plant(), state, as_it_was)?;
         let founder = self.add(index, peer.clone(), Vec::new(), clock);
         let disk = Arc::clone(&founder.disk);
+        turnover::place(&disk, &master)?;
         let dice = self.dice.split();
         self.on_disk(&founder, async move {
             let capture = Authority::of(state).capture();
@@ -96,6 +103,6 @@ impl Cluster {
 }
 
 fn snapshots(disk: &Arc<Disk>) -> Result<SnapshotStore, String> {
-    let folder = Arc::new(DiskFolder(Arc::clone(disk)));
+    let folder = Arc::new(DiskFolder::of_snapshots(Arc::clone(disk)));
     SnapshotStore::open_in(folder, PurgeBound::none()).map_err(|error| error.to_string())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use circlet_raft::folder::Folder;
 
@@ -76,6 +76,12 @@ impl Files {
         }
     }
 
+    /// What each file that would be left holds for certain.
+    pub(super) fn durable(&self) -> Vec<Vec<u8>> {
+        let contents = self.synced_names.values().filter_map(|inode| self.inodes.get(inode));
+        contents.map(|content| content.bytes.get(..content.synced).unwrap_or_default().to_vec()).collect()
+    }
+
     pub(super) fn damage(&mut self, dice: &Dice) -> bool {
         let names: Vec<Inode> = self.names.values().copied().collect();
         let content = dice.pick(&names).and_then(|inode| self.inodes.get_mut(inode));
@@ -121,21 +127,54 @@ impl Files {
     }
 }
 
+/// Which files of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Snapshots,
+    Keys,
+}
+
 /// A [`Folder`] on a [`Disk`].
 #[derive(Clone)]
-pub struct DiskFolder(pub Arc<Disk>);
+pub struct DiskFolder {
+    disk: Arc<Disk>,
+    kind: Kind,
+}
 
 impl DiskFolder {
+    /// The folder with snapshots.
+    #[must_use]
+    pub fn of_snapshots(disk: Arc<Disk>) -> Self {
+        Self { disk, kind: Kind::Snapshots }
+    }
+
+    /// The folder with keys.
+    #[must_use]
+    pub fn of_keys(disk: Arc<Disk>) -> Self {
+        Self { disk, kind: Kind::Keys }
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        lock(match self.kind {
+            Kind::Snapshots => &self.disk.files,
+            Kind::Keys => &self.disk.keys,
+        })
+    }
+
     /// Whether syncing does nothing, because that was planted.
-    fn forgets_to_sync() -> bool {
-        scope::current().is_some_and(|scope| scope.history().plant() == Plant::UnsyncedSnapshots)
+    fn forgets_to_sync(&self) -> bool {
+        let planted = match self.kind {
+            Kind::Snapshots => Plant::UnsyncedSnapshots,
+            Kind::Keys => Plant::UnsyncedKeys,
+        };
+        scope::current().is_some_and(|scope| scope.history().plant() == planted)
     }
 
     /// Changes the files, if the disk takes changes now.
     fn change<T>(&self, change: impl FnOnce(&mut Files) -> io::Result<T>) -> io::Result<T> {
-        let mut files = lock(&self.0.files);
+        let mut files = self.files();
         files.begin()?;
-        match self.0.habits().failure() {
+        match self.disk.habits().failure() {
             Some(failure) => Err(failure),
             None => change(&mut files),
         }
@@ -144,7 +183,7 @@ impl DiskFolder {
 
 impl Folder for DiskFolder {
     fn names(&self) -> io::Result<Vec<String>> {
-        Ok(lock(&self.0.files).names.keys().cloned().collect())
+        Ok(self.files().names.keys().cloned().collect())
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Write + Send>> {
@@ -158,18 +197,18 @@ impl Folder for DiskFolder {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
-        let bytes = lock(&self.0.files).content(name)?.bytes.clone();
+        let bytes = self.files().content(name)?.bytes.clone();
         Ok(Box::new(io::Cursor::new(bytes)))
     }
 
     fn bytes(&self, name: &str) -> io::Result<u64> {
-        Ok(lock(&self.0.files).content(name)?.bytes.len() as u64)
+        Ok(self.files().content(name)?.bytes.len() as u64)
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
         self.change(|files| {
             let inode = files.inode(name)?;
-            if Self::forgets_to_sync() {
+            if self.forgets_to_sync() {
                 return Ok(());
             }
             if let Some(content) = files.inodes.get_mut(&inode) {
@@ -188,7 +227,7 @@ impl Folder for DiskFolder {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut files = lock(&self.0.files);
+        let mut files = self.files();
         files.begin()?;
         files.inode(name)?;
         files.rename(Renaming { comes: None, goes: Some(name.to_owned()) });
@@ -197,7 +236,7 @@ impl Folder for DiskFolder {
 
     fn sync_names(&self) -> io::Result<()> {
         self.change(|files| {
-            if Self::forgets_to_sync() {
+            if self.forgets_to_sync() {
                 return Ok(());
             }
             for renaming in std::mem::take(&mut files.unsynced_names) {

@@ -3,11 +3,13 @@
 //! stops (the price of working without a leader).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use circlet_token::TokenId;
 
 use super::Invariant;
 use crate::history::Event;
+use crate::mark::{Facts, Mark};
 
 /// `verify.max-staleness`, by default two seconds, and 200 ppm of drift; clocks show whole milliseconds.
 const BOUND: u64 = 2_000_000_000 + 400_000 + 2_000_000;
@@ -17,6 +19,24 @@ pub(super) struct RevokedBound {
     revoked: BTreeMap<TokenId, u64>,
     /// For each subject, watermarks: when acknowledged, and below which index they refuse.
     marks: BTreeMap<u64, Vec<(u64, u64)>>,
+    /// Watermarks of other kinds, and when each was acknowledged.
+    others: Vec<(u64, Arc<Mark>)>,
+    known: BTreeMap<TokenId, Arc<Facts>>,
+}
+
+impl RevokedBound {
+    /// When it was first acknowledged that this token had ended.
+    fn ended(&self, id: &TokenId, subject: u64, index: u64) -> Option<u64> {
+        let marks = self.marks.get(&subject).into_iter().flatten();
+        let marked = marks.filter(|(_, below)| index < *below).map(|(at, _)| *at);
+        let facts = self.known.get(id);
+        let others = self
+            .others
+            .iter()
+            .filter(|(_, mark)| facts.is_some_and(|facts| mark.ends(facts)))
+            .map(|(at, _)| *at);
+        self.revoked.get(id).copied().into_iter().chain(marked).chain(others).min()
+    }
 }
 
 impl Invariant for RevokedBound {
@@ -32,11 +52,12 @@ impl Invariant for RevokedBound {
             Event::Watermark { subject, index } => {
                 self.marks.entry(*subject).or_default().push((now, *index));
             }
+            Event::Marked(mark) => self.others.push((now, Arc::clone(mark))),
+            Event::Known { id, facts } => {
+                self.known.entry(*id).or_insert_with(|| Arc::clone(facts));
+            }
             Event::Verified { node, id, subject, index, sent, accepted: true, revocable: true, .. } => {
-                let marks = self.marks.get(subject).into_iter().flatten();
-                let marked = marks.filter(|(_, below)| index < below).map(|(at, _)| *at);
-                let first = self.revoked.get(id).copied().into_iter().chain(marked).min();
-                if let Some(at) = first
+                if let Some(at) = self.ended(id, *subject, *index)
                     && *sent > at + BOUND
                 {
                     let late_ms = (sent - at) / 1_000_000;

@@ -1,10 +1,12 @@
 //! What an entry changed that invariants look at: keys, tokens that were issued, and what was forgotten.
 
 use circlet_authority::{
-    Action, Actor, Command, Judgement, KeyState, Outcome, Purge, RotateKey, State, TokenActor, TokenRecord,
+    Action, Actor, Command, Judgement, KeyState, Outcome, Purge, RevokeBefore, RotateKey, State, TokenActor,
+    TokenRecord, Whom,
 };
-use circlet_token::{Algorithm, Audience, Claims, KeyId, Verified};
+use circlet_token::{Algorithm, Audience, Claims, KeyId, Subject, Verified};
 
+use super::{descendants, master_keys};
 use crate::history::{Event, Standing};
 use crate::scope::{self, Scope};
 
@@ -37,10 +39,31 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
             scope.history().note_issued(*record);
         }
         Action::RotateKey(rotate) if matches!(*rotate, RotateKey::Confirm { .. }) => {}
+        Action::TurnMasterKey(turn) if outcome.refusal().is_none() => {
+            master_keys::tell_promise(&scope, &turn);
+            master_keys::tell(&scope, Some(before), after);
+        }
+        Action::SetCircleKey(_) | Action::ReplaceCircleKey(_) => {
+            master_keys::tell(&scope, Some(before), after);
+        }
         Action::Bootstrap(_) | Action::RotateKey(_) | Action::TrustIssuer(_) | Action::DistrustIssuer(_) => {
             tell_keys(&scope, Some(before), after);
+            master_keys::tell(&scope, Some(before), after);
         }
-        Action::Purge(Purge::Remove { .. }) => tell_forgotten(&scope, before, after),
+        Action::RevokeToken(revoke) if revoke.cascade && outcome.refusal().is_none() => {
+            descendants::tell(&scope, before, after, Some(&revoke));
+        }
+        Action::RevokeBefore(RevokeBefore { whom: Whom::Group(name), .. }) if outcome.refusal().is_none() => {
+            let Some(service) = before.service_id() else { return };
+            let members = before.members(&name).map(|name| Subject::user(service, name).to_string());
+            scope.history().note_members(after.index(), members.collect());
+        }
+        Action::Purge(Purge::Mark) => descendants::tell(&scope, before, after, None),
+        Action::RevokeToken(_) | Action::DeleteUser(_) => descendants::tell_gone(&scope, before, after),
+        Action::Purge(Purge::Remove { .. }) => {
+            descendants::tell_gone(&scope, before, after);
+            tell_forgotten(&scope, before, after);
+        }
         _ => {}
     }
 }

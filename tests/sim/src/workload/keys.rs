@@ -1,22 +1,34 @@
-//! Administrators who turn keys over. That nodes confirm keys, activate them and let them retire, they do by themselves.
+//! Administrators who turn keys over. That nodes confirm keys, activate them and let them retire, they do by themselves, and
+//! so they do what comes after the announcement of a master key.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use circlet_authority::{Action, KeyState, RotateKey};
+use circlet_raft::Clocks;
+use openraft_rt::AsyncRuntime;
 
-use super::Workload;
-use crate::cluster::Computer;
-use crate::house::Pair;
-use crate::scope::lock;
+use super::{PATIENCE, Workload, administrator};
+use crate::cluster::{Computer, ask};
+use crate::house::{self, Pair};
+use crate::runtime::NodeRuntime;
+use crate::scope::{self, lock};
+use crate::turnover::{Keeper, keeping};
+
+/// A pair of keys takes so long to make at most.
+const MAKING_MS_MAX: u64 = 500;
 
 impl Workload {
     /// An administrator publishes a key, gives one up, or finds that one has leaked.
     pub(super) async fn turn_key(&self, computer: &Computer) {
-        let Some((_, member)) = computer.node() else { return };
-        let view = std::sync::Arc::clone(&member.published().view);
+        let Some((scope, member)) = computer.node() else { return };
+        let view = Arc::clone(&member.published().view);
         drop(member);
+        let Some(master) = house::master_key(scope.ring(), &view) else { return };
         let Some(active) = view.active_key().map(|key| key.kid.clone()) else { return };
         let (what, rotate) = match self.dice.between(0, 9) {
             0..=5 => {
-                let key = Box::new(self.draw_pair().as_ours());
+                let key = Box::new(self.draw_pair().as_ours(&master));
                 let overlap_secs = self.dice.percent(50).then_some(0);
                 ("key published", RotateKey::Publish { key, replaces: active, overlap_secs })
             }
@@ -30,14 +42,35 @@ impl Workload {
                 let kids: Vec<_> =
                     view.keyring().filter(|key| usable(key.state)).map(|key| key.kid.clone()).collect();
                 let kid = self.dice.pick(&kids).cloned().unwrap_or(active);
-                let next = Some(Box::new(self.draw_pair().as_ours()));
+                let next = Some(Box::new(self.draw_pair().as_ours(&master)));
                 ("key tainted", RotateKey::Taint { kid, next })
             }
         };
+        // Making a pair takes its time; it is sealed as the view said before.
+        NodeRuntime::sleep(Duration::from_millis(self.dice.between(0, MAKING_MS_MAX))).await;
         let action = Action::RotateKey(Box::new(rotate));
         if self.order_done(computer, what, action, None).await.is_none() {
             self.count("key unchanged");
         }
+    }
+
+    /// An administrator asks a node for another master key, unless one is on its way.
+    pub(super) async fn turn_master_key(&self, computer: &Computer) {
+        let (disk, dice) = (Arc::clone(&computer.disk), self.dice.clone());
+        let announcing = ask(computer, move |member| async move {
+            let scope = scope::current()?;
+            let view = Arc::clone(&member.fresh(None).await.ok()?.view);
+            let replaces = view.master_key_fingerprint()?;
+            let now_ms = scope.wall_ms().max(view.now_ms());
+            if view.next_master_key().is_some_and(|next| !view.is_master_key_given_up(next, now_ms)) {
+                return None;
+            }
+            let patience_secs = u64::try_from(view.config().verify_max_isolation).unwrap_or(0);
+            let keeper = Keeper { member, scope, disk, dice };
+            keeping::announce(&keeper, administrator(), replaces, patience_secs).await.ok()
+        });
+        let announced = matches!(NodeRuntime::timeout(PATIENCE, announcing).await, Ok(Some(Some(_))));
+        self.count(if announced { "master key announced" } else { "master key not announced" });
     }
 
     /// A pair for our keyring, which may never get there.

@@ -14,11 +14,6 @@ use crate::runtime::global_nanos;
 /// How far back a verification may look, in nanoseconds: the bound of the invariant `revoked-bound`.
 const LOOKS_BACK: u64 = 2_000_000_000 + 400_000 + 2_000_000;
 
-/// The object that a token belongs to.
-fn object_of(record: &TokenRecord) -> Object {
-    record.family.map_or(Object::Token(record.id), |(family, _)| Object::Family(family))
-}
-
 impl Workload {
     /// A user's number as a subject.
     pub(super) fn number_of(&self, user: &str) -> u64 {
@@ -40,7 +35,7 @@ impl Workload {
         // What is said of tokens of a cluster before this one is not what one copy of them would say.
         if record.index >= self.begun {
             let answered = is_answered.then(global_nanos);
-            self.record(object_of(record), Step::Token(step), sent, answered);
+            self.record(Object::of_token(record), Step::Token(step), sent, answered);
         }
     }
 

@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use circlet_authority::{
-    Action, Actor, FamilyId, Generation, IssueToken, Outcome, PresentedToken, RefreshOverrides, RefreshToken,
-    Refusal, RevokeBefore, RevokeNote, RevokeTarget, RevokeToken, Revoked, TokenActor, TokenRecord, Whom,
+    Action, Actor, FamilyId, Generation, IssueToken, Outcome, RefreshOverrides, RefreshToken, Refusal,
+    TokenActor, TokenRecord,
 };
 use circlet_token::{Algorithm, Audience, Lifetime, Scope, TokenId, Verified};
-use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
 
-use super::{Held, Reply, Workload, administrator, subject_number};
+use super::{Held, Reply, Workload, administrator};
 use crate::clock::START_MS;
 use crate::cluster::Computer;
 use crate::history::Event;
 use crate::house;
 use crate::linear::token;
 use crate::machine::first_word;
-use crate::runtime::{NodeRuntime, global_nanos};
+use crate::runtime::global_nanos;
 
 /// A request is tried so often at most.
 const ATTEMPTS: u32 = 3;
@@ -28,7 +27,13 @@ impl Workload {
         let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
         // Some expire while somebody looks.
         let lifetime = if self.dice.percent(30) { (3, 14) } else { (600, 30_000) };
-        let order = self.order(user, "admin", Lifetime::from_secs(self.dice.between(lifetime.0, lifetime.1)));
+        let mut order =
+            self.order(user, "admin", Lifetime::from_secs(self.dice.between(lifetime.0, lifetime.1)));
+        if self.dice.percent(15) {
+            let group = self.dice.pick(&house::GROUPS).copied().unwrap_or("readers");
+            let scope = Scope::parse(&format!("applied-permissions/groups:{group}"));
+            order.scope = scope.expect("the scope of a group");
+        }
         self.issue_by(computer, &administrator(), order, None, true).await;
     }
 
@@ -203,93 +208,4 @@ impl Workload {
         };
         self.record_token(old, step, sent, true);
     }
-
-    /// An administrator revokes a token by its id or its value, or its family.
-    pub(super) async fn revoke(self: &Arc<Self>, computer: &Computer) {
-        let Some(held) = self.some_token() else { return };
-        self.count("revoke");
-        let record = &held.record;
-        let target = match record.family {
-            Some((family, sequence)) if self.dice.percent(40) => RevokeTarget::Family { family, sequence },
-            _ if held.plain || self.dice.percent(30) => RevokeTarget::Value(Box::new(self.presented(record))),
-            _ => RevokeTarget::Id(record.id),
-        };
-        let by_id = !matches!(target, RevokeTarget::Family { .. });
-        let action = Action::RevokeToken(Box::new(RevokeToken { target, cascade: false }));
-        let sent = global_nanos();
-        let reply = self.propose(computer, administrator(), action).await;
-        if !held.plain {
-            match &reply {
-                Reply::Decided { outcome: Outcome::Revoked(revoked), .. } if !is_unseen(revoked) => {
-                    self.record_token(record, token::Step::End, sent, true);
-                }
-                Reply::Unknown => self.record_token(record, token::Step::MaybeEnd, sent, false),
-                _ => {}
-            }
-        }
-        match reply {
-            Reply::Decided { outcome: Outcome::Revoked(revoked), index, .. } => {
-                self.count("revoke done");
-                let family = record.family.filter(|_| !is_unseen(&revoked)).map(|(family, _)| family);
-                let named = by_id.then_some(record.id);
-                let ids = revoked.ids.iter().copied().chain(named);
-                ids.for_each(|id| self.tell_revoked(Some(id), None, index));
-                self.tell_revoked(None, family, index);
-                if by_id && self.dice.percent(35) {
-                    drop(NodeRuntime::spawn(Arc::clone(self).hunt(held.clone())));
-                }
-                if record.revocable && self.dice.percent(60) {
-                    drop(NodeRuntime::spawn(Arc::clone(self).hunt_abroad(held.clone())));
-                }
-            }
-            Reply::Decided { .. } => self.count("revoke refused"),
-            Reply::Unknown if self.believes_unknown() => self.tell_revoked(Some(record.id), None, u64::MAX),
-            Reply::Unknown | Reply::NotDone => self.count("revoke unknown"),
-        }
-    }
-
-    fn tell_revoked(&self, id: Option<TokenId>, family: Option<FamilyId>, index: u64) {
-        self.cluster.history.tell(&Event::Revoked { id, family, index });
-        if let Some(id) = id.filter(|_| index != u64::MAX) {
-            self.tell_abroad(&Event::RevokedAbroad { id });
-        }
-    }
-
-    /// What the bearer of a token shows.
-    fn presented(&self, record: &TokenRecord) -> PresentedToken {
-        let claims = record.claims(&self.cluster.service);
-        PresentedToken {
-            id: record.id,
-            subject: claims.subject,
-            key: record.kid.clone(),
-            issued_at: claims.issued_at,
-            expires_at: claims.expires_at,
-            revocable: claims.revocable,
-            index: claims.index,
-        }
-    }
-
-    /// An administrator ends everything of a user that was issued before.
-    pub(super) async fn set_watermark(self: &Arc<Self>, computer: &Computer) {
-        let Some(held) = self.some_token() else { return };
-        self.count("watermark");
-        let record: &TokenRecord = &held.record;
-        let action = Action::RevokeBefore(RevokeBefore::all_of(Whom::Subject(record.subject.clone())));
-        let (subject, sent) = (subject_number(record), global_nanos());
-        match self.propose(computer, administrator(), action).await {
-            Reply::Decided { outcome: Outcome::WatermarkSet { index }, .. } => {
-                self.cluster.history.tell(&Event::Watermark { subject, index });
-                self.tell_abroad(&Event::WatermarkAbroad { subject, index });
-                self.record_end_of(subject, sent, true);
-                drop(NodeRuntime::spawn(Arc::clone(self).hunt_abroad(held.clone())));
-            }
-            Reply::Unknown => self.record_end_of(subject, sent, false),
-            _ => {}
-        }
-    }
-}
-
-/// Whether the answer says that the id was not known, and is refused in case that it turns up: of a family it says nothing.
-fn is_unseen(revoked: &Revoked) -> bool {
-    matches!(revoked.note, RevokeNote::ListedUnseen { .. })
 }

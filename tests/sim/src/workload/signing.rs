@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use circlet_authority::{State, TokenRecord};
+use circlet_authority::{SealedKind, State, TokenRecord};
 use circlet_raft::Published;
 use circlet_token::mint;
 
@@ -24,7 +24,7 @@ pub(super) fn sign(
     if !view.may_sign(kid) && !planted {
         return None;
     }
-    let key = house::unseal(view, kid)?;
+    let key = house::unseal(scope.ring(), view, &SealedKind::TokenKey(kid.clone()))?;
     let (node, kid) = (scope.node(), kid.clone());
     scope.history().tell(&Event::Signed { node, kid, plain, view: published.index, sent });
     Some(mint(&record.claims(view.service_id()?), &record.kid, &key).into())

@@ -13,6 +13,7 @@ use crate::cluster::{Computer, ask};
 use crate::history::Event;
 use crate::judge::{self, Rules, check_signature};
 use crate::machine::Member;
+use crate::mark::{Facts, Mark, Target};
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::vouch::{Opinion, Unvouched, vouch};
@@ -39,7 +40,7 @@ pub(super) async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
                 let feed = good.feed.filter(|_| node.plant() != Plant::AnyFeedAge);
                 Opinion::Good { found, needs_freshness: good.needs_freshness, feed }
             }
-            Err(why) if forgives(node.plant(), &why, || is_of_member(&text, &published.view)) => {
+            Err(why) if forgives(node.plant(), &why, &text, &published.view) => {
                 Opinion::Good { found, needs_freshness: false, feed: None }
             }
             Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why },
@@ -53,13 +54,30 @@ pub(super) async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
 }
 
 /// Whether a planted bug overlooks what is wrong with a token.
-fn forgives(plant: Plant, why: &Reject, is_of_member: impl FnOnce() -> bool) -> bool {
+fn forgives(plant: Plant, why: &Reject, text: &str, view: &State) -> bool {
     match why {
         Reject::Revoked { why: Revocation::KeyTainted { .. } } => plant == Plant::AcceptTainted,
-        Reject::Revoked { why: Revocation::Watermark } => plant == Plant::DeafToMarks && is_of_member(),
+        Reject::Revoked { why: Revocation::Watermark } => {
+            (plant == Plant::DeafToMarks && is_of_member(text, view)) || overlooks(plant, text, view)
+        }
         Reject::UnknownKey { .. } => plant == Plant::AnyKey,
         _ => false,
     }
+}
+
+/// Whether all watermarks on a token are of a kind that a planted bug ignores.
+fn overlooks(plant: Plant, text: &str, view: &State) -> bool {
+    let ignored = |mark: &&Mark| match (plant, &mark.target) {
+        (Plant::DeafToStretches, _) => !mark.is_of_all_time(),
+        (Plant::DeafToKeyMarks, Target::Key(_)) => true,
+        (Plant::DeafToGroupMarks, Target::Start(_) | Target::Group { .. } | Target::Everyone) => true,
+        _ => false,
+    };
+    let Ok(verified) = check_signature(text, view.key_set()) else { return false };
+    let facts = Facts::of_claims(&verified.claims, &verified.key);
+    let marks: Vec<Mark> = view.watermarks().map(|(whom, mark)| Mark::held(&whom, &mark)).collect();
+    let mut ending = marks.iter().filter(|mark| mark.ends(&facts)).peekable();
+    ending.peek().is_some() && ending.all(|mark| ignored(&mark))
 }
 
 /// Whether a token is a neighbour's, as it says itself.

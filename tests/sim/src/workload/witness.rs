@@ -34,6 +34,13 @@ impl Node {
         self.scope.wall_ms().max(view.now_ms()) / 1_000
     }
 
+    /// Its clocks, by which plain tokens are issued.
+    pub(super) fn clocks(&self) -> Instants {
+        let planted = self.plant() == Plant::NoFreshnessCheck;
+        let noted = planted.then(|| self.member.published().fresh_as_of).flatten();
+        noted.unwrap_or_else(|| self.scope.now())
+    }
+
     /// Whether it has proved freshness since its start.
     pub(super) fn has_proved(&self) -> bool {
         self.member.published().fresh_as_of.is_some()
@@ -55,9 +62,15 @@ impl Witness for Node {
     }
 
     fn instants(&self) -> Instants {
-        let planted = self.plant() == Plant::NoFreshnessCheck;
-        let noted = planted.then(|| self.member.published().fresh_as_of).flatten();
-        noted.unwrap_or_else(|| self.scope.now())
+        let (published, now) = (self.member.published(), self.clocks());
+        let Some(noted) = published.fresh_as_of.filter(|_| self.plant() == Plant::VerifyWhenIsolated) else {
+            return now;
+        };
+        let bound_ms = u64::try_from(published.view.config().verify_max_isolation).unwrap_or(0) * 1_000;
+        Instants {
+            boot_ms: now.boot_ms.min(noted.boot_ms + bound_ms),
+            wall_ms: now.wall_ms.min(noted.wall_ms + bound_ms),
+        }
     }
 
     async fn fresh(&self) -> Result<Arc<Published<State>>, String> {

@@ -1,0 +1,312 @@
+//! A simulated node as a custodian of the master key: the product's own steps on its files, its memory and its log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use circlet_authority::{Action, Actor, Command, Outcome, Refusal, Resealed, SealedKind, State};
+use circlet_raft::folder::Folder;
+use circlet_raft::{Clocks, Gate, NodeId, Role};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use openraft_rt::AsyncRuntime;
+use tokio::sync::Mutex;
+
+use crate::cluster::Cluster;
+use crate::dice::Dice;
+use crate::disk::{Disk, DiskFolder};
+use crate::history::Event;
+use crate::machine::{Member, first_word};
+use crate::plant::Plant;
+use crate::runtime::NodeRuntime;
+use crate::scope::Scope;
+use crate::sealing::MasterKey;
+use crate::vouch;
+
+#[path = "../../../src/turnover/asking.rs"]
+pub mod asking;
+#[path = "../../../src/turnover/custodian.rs"]
+pub mod custodian;
+#[path = "../../../src/turnover/driving.rs"]
+pub mod driving;
+#[path = "../../../src/turnover/keeping.rs"]
+pub mod keeping;
+
+use custodian::{Custodian, Master, Place};
+
+/// How often a node looks for something to do.
+const LOOK: Duration = Duration::from_millis(250);
+/// After something could not be done, before the next try.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The file with the key that is in force.
+const PRESENT: &str = "master.key";
+/// The file with the one that is on its way.
+const NEXT: &str = "next-master.key";
+
+const fn name_of(place: Place) -> &'static str {
+    match place {
+        Place::Present => PRESENT,
+        Place::Next => NEXT,
+    }
+}
+
+/// Puts a key on the disk of a node that is down.
+pub fn place(disk: &Arc<Disk>, key: &MasterKey) -> Result<(), String> {
+    write(&DiskFolder::of_keys(Arc::clone(disk)), PRESENT, key)
+}
+
+/// What a node that starts finds on its disk: it holds that in memory, and tells it. Returns the key in force.
+pub fn take_up(disk: &Arc<Disk>, scope: &Scope) -> Result<MasterKey, String> {
+    tell_kept(disk, scope);
+    let folder = DiskFolder::of_keys(Arc::clone(disk));
+    let present = read(&folder, PRESENT)?;
+    scope.ring().hold(&present);
+    if let Ok(next) = read(&folder, NEXT) {
+        scope.ring().hold(&next);
+    }
+    Ok(present)
+}
+
+/// Tells which keys a power cut would leave on the disk.
+fn tell_kept(disk: &Disk, scope: &Scope) {
+    let keys = disk.durable_keys().into_iter().filter_map(|bytes| MasterKey::read(&bytes));
+    let kept = keys.map(|key| first_word(&key.fingerprint())).collect();
+    scope.history().tell(&Event::KeysKept { node: scope.node(), kept });
+}
+
+fn read(folder: &DiskFolder, name: &str) -> Result<MasterKey, String> {
+    let mut bytes = Vec::new();
+    let opened = folder.open(name).and_then(|mut file| file.read_to_end(&mut bytes));
+    opened.map_err(|error| format!("{name}: {error}"))?;
+    MasterKey::read(&bytes).ok_or_else(|| format!("{name} holds no key"))
+}
+
+/// As the product writes what must not be lost: aside, synced, and only then under its name.
+fn write(folder: &DiskFolder, name: &str, key: &MasterKey) -> Result<(), String> {
+    let aside = format!(".{name}");
+    let written = folder
+        .create(&aside)
+        .and_then(|mut file| file.write_all(key.as_bytes()))
+        .and_then(|()| folder.sync(&aside))
+        .and_then(|()| folder.rename(&aside, name))
+        .and_then(|()| folder.sync_names());
+    written.map_err(|error| format!("{name}: {error}"))
+}
+
+/// Why a step was not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotTurned(String);
+
+impl From<String> for NotTurned {
+    fn from(why: String) -> Self {
+        Self(why)
+    }
+}
+
+impl From<Refusal> for NotTurned {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal.to_string())
+    }
+}
+
+/// A running node, with the disk of its computer.
+#[derive(Clone)]
+pub struct Keeper {
+    /// The node.
+    pub member: Arc<Member>,
+    /// Its present life.
+    pub scope: Arc<Scope>,
+    /// Where its key files are.
+    pub disk: Arc<Disk>,
+    /// What its keys are drawn from.
+    pub dice: Dice,
+}
+
+impl Keeper {
+    fn has(&self, plant: Plant) -> bool {
+        self.scope.history().plant() == plant
+    }
+
+    fn folder(&self) -> DiskFolder {
+        DiskFolder::of_keys(Arc::clone(&self.disk))
+    }
+
+    /// A node's part in turning the master key over, as long as it runs. `own` is the key that it started with.
+    pub(crate) async fn run(self, own: MasterKey) {
+        loop {
+            NodeRuntime::sleep(LOOK).await;
+            if self.look().await.is_ok() {
+                continue;
+            }
+            self.tell_left_alone(&own).await;
+            NodeRuntime::sleep(RETRY).await;
+        }
+    }
+
+    async fn look(&self) -> Result<(), NotTurned> {
+        let kept = keeping::keep(self).await;
+        let view = self.view();
+        if self.member.status().role == Role::Leader
+            && let Some(next) = view.next_master_key()
+        {
+            driving::drive(self, &view, next).await?;
+        }
+        kept
+    }
+
+    /// The product's node ends itself when nobody gives it the key any more.
+    async fn tell_left_alone(&self, own: &MasterKey) {
+        let Ok(view) = self.fresh().await else { return };
+        let lacks = view.master_key_fingerprint().is_some_and(|present| self.held(&present).is_none());
+        if lacks && keeping::is_left_alone(&view, &own.fingerprint()) {
+            let why = "nobody gives it the master key".to_owned();
+            let node = self.scope.node();
+            self.scope.history().tell(&Event::Stopped { node, why, expected: false });
+        }
+    }
+}
+
+impl Custodian for Keeper {
+    type Key = MasterKey;
+    type Failure = NotTurned;
+
+    fn id(&self) -> NodeId {
+        self.scope.node()
+    }
+
+    fn view(&self) -> Arc<State> {
+        Arc::clone(&self.member.published().view)
+    }
+
+    fn is_fresh(&self) -> bool {
+        vouch::is_fresh(&self.member.published(), self.scope.now())
+    }
+
+    async fn fresh(&self) -> Result<Arc<State>, String> {
+        let published = self.member.fresh(None).await.map_err(|error| error.0)?;
+        Ok(Arc::clone(&published.view))
+    }
+
+    fn now_ms(&self, view: &State) -> u64 {
+        self.scope.wall_ms().max(view.now_ms())
+    }
+
+    async fn decide(&self, actor: Actor, action: Action) -> Result<u64, NotTurned> {
+        let command = Command { actor, action }.encode();
+        let committed = self.member.propose(command).await.map_err(|error| error.to_string())?;
+        let outcome = Outcome::decode(&committed.outcome).map_err(|error| error.to_string())?;
+        outcome.refusal().map_or(Ok(committed.index), |refusal| Err(refusal.clone().into()))
+    }
+
+    async fn ask(&self, member: NodeId, question: Vec<u8>, wait: Duration) -> Result<Vec<u8>, String> {
+        let present = self.view().master_key_fingerprint();
+        if self.has(Plant::DeafSleeper) && present.is_some_and(|present| question.ends_with(&present)) {
+            return Err("it isn't asked".to_owned());
+        }
+        self.member.ask_member(member, question, wait).await
+    }
+
+    fn generate(&self) -> MasterKey {
+        let key = MasterKey::named(&format!("{}", self.dice.word()));
+        self.scope.history().note_master_key(&key);
+        key
+    }
+
+    fn held(&self, fingerprint: &[u8; 32]) -> Option<MasterKey> {
+        self.scope.ring().of(fingerprint)
+    }
+
+    fn hold(&self, key: &MasterKey) {
+        self.scope.ring().hold(key);
+    }
+
+    fn reseal(&self, view: &State, which: &SealedKind, under: &MasterKey) -> Result<Resealed, NotTurned> {
+        let unusable = || format!("this node can't open {which:?}");
+        let sealed = view.sealed(which).ok_or_else(unusable)?;
+        let present = self.held(&sealed.under).ok_or_else(unusable)?;
+        let secret = present.open(which, sealed).ok_or_else(unusable)?;
+        Ok(Resealed { replaces: sealed.nonce, sealed: under.seal(which, &secret) })
+    }
+
+    fn filing(&self) -> &Mutex<()> {
+        &self.scope.ring().filing
+    }
+
+    fn read(&self, place: Place) -> Result<MasterKey, NotTurned> {
+        Ok(read(&self.folder(), name_of(place))?)
+    }
+
+    fn write(&self, place: Place, key: &MasterKey) -> Result<(), NotTurned> {
+        let place = if self.has(Plant::EarlyKeyFile) { Place::Present } else { place };
+        let written = write(&self.folder(), name_of(place), key);
+        tell_kept(&self.disk, &self.scope);
+        Ok(written?)
+    }
+
+    fn promote(&self) -> Result<(), NotTurned> {
+        let folder = self.folder();
+        let promoted = folder.rename(NEXT, PRESENT).and_then(|()| folder.sync_names());
+        tell_kept(&self.disk, &self.scope);
+        promoted.map_err(|error| error.to_string().into())
+    }
+
+    fn forget_next(&self) -> Result<bool, NotTurned> {
+        let folder = self.folder();
+        if folder.bytes(NEXT).is_err() {
+            return Ok(false);
+        }
+        let removed = folder.remove(NEXT).and_then(|()| folder.sync_names());
+        tell_kept(&self.disk, &self.scope);
+        removed.map(|()| true).map_err(|error| error.to_string().into())
+    }
+
+    fn tell_problem(&self, problem: Option<String>) {
+        if let Some(what) = problem {
+            self.scope
+                .history()
+                .tell(&Event::Fault { what: format!("the key file of {}: {what}", self.id()) });
+        }
+    }
+}
+
+impl Gate for Keeper {
+    fn admit(&self, _: [u8; 32], _: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+        async { Err("nodes join by another way here".to_owned()) }.boxed()
+    }
+
+    fn tell(&self, from: NodeId, question: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+        let this = self.clone();
+        async move { asking::give(&this, from, &question).await }.boxed()
+    }
+}
+
+/// What a cluster lacks of keeping its master key well: each node opens what its state seals, and would after a restart;
+/// no key is on its way that could come to something.
+///
+/// # Errors
+/// What is amiss.
+pub fn keeps_well(cluster: &Cluster) -> Result<(), String> {
+    for computer in cluster.computers() {
+        let id = computer.id;
+        let (scope, member) = computer.node().ok_or_else(|| format!("node {id} is down"))?;
+        let view = Arc::clone(&member.published().view);
+        let present = view.master_key_fingerprint().ok_or("there is no master key")?;
+        if scope.ring().of(&present).is_none() {
+            return Err(format!("node {id} can't open what its state seals"));
+        }
+        let filed = read(&DiskFolder::of_keys(Arc::clone(&computer.disk)), PRESENT)?;
+        if filed.fingerprint() != present {
+            return Err(format!("node {id} could not open what its state seals after a restart"));
+        }
+        let now_ms = scope.wall_ms().max(view.now_ms());
+        let comes = view.next_master_key().filter(|next| !view.is_master_key_given_up(next, now_ms));
+        if let Some(why) = comes.and_then(|next| view.master_key_waits(next, now_ms)) {
+            return Err(format!("a master key is on its way for ever: {why}"));
+        }
+        if comes.is_some() {
+            return Err("a master key is on its way, and nothing is waited for".to_owned());
+        }
+    }
+    Ok(())
+}

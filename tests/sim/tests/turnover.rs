@@ -1,0 +1,62 @@
+//! The master key of one node alone: nobody else has what it loses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use circlet_authority::{Actor, Config, State};
+use circlet_raft::Settings;
+use circlet_sim::cluster::{Cluster, Computer, ask};
+use circlet_sim::dice::Dice;
+use circlet_sim::history::History;
+use circlet_sim::plant::Plant;
+use circlet_sim::runtime::NodeRuntime;
+use circlet_sim::turnover::{Keeper, keeping};
+use circlet_sim::{house, scope};
+use openraft_rt::AsyncRuntime;
+
+/// How long the node may take for one turn.
+const TURN_MS: u64 = 10_000;
+
+fn view_of(computer: &Computer) -> Arc<State> {
+    let (_, member) = computer.node().expect("the node runs");
+    Arc::clone(&member.published().view)
+}
+
+/// Has the node announce another master key, and waits until the view has it: not until its file does.
+async fn turn(computer: &Computer, dice: &Dice) -> Result<(), String> {
+    let replaces = view_of(computer).master_key_fingerprint().ok_or("there is no master key")?;
+    let (disk, dice) = (Arc::clone(&computer.disk), dice.clone());
+    let announcing = ask(computer, move |member| async move {
+        let scope = scope::current().ok_or("there is no node")?;
+        let keeper = Keeper { member, scope, disk, dice };
+        let announced = keeping::announce(&keeper, Actor::Operator, replaces, 10).await;
+        announced.map_err(|error| error.to_string())
+    });
+    let (fingerprint, _) = announcing.await.ok_or("the node died")??;
+    for _ in 0..TURN_MS {
+        if view_of(computer).master_key_fingerprint() == Some(fingerprint) {
+            return Ok(());
+        }
+        NodeRuntime::sleep(Duration::from_millis(1)).await;
+    }
+    Err("the key never took its place".to_owned())
+}
+
+#[test]
+fn a_master_key_is_announced_right_after_another_took_its_place() {
+    let history = Arc::new(History::new(Plant::None, None, false));
+    let told = Arc::clone(&history);
+    let ended = NodeRuntime::with_seed(1).block_on(async {
+        let dice = Dice::new(1);
+        let cluster = Cluster::new(&house::SERVICE, told, &dice, Settings::default(), Arc::default());
+        cluster.found(1, Config::default()).await?;
+        let alone = cluster.computers().first().cloned().ok_or("there is no computer")?;
+        for _ in 0..5 {
+            turn(&alone, &dice).await?;
+        }
+        cluster.end();
+        Ok::<(), String>(())
+    });
+    assert_eq!(ended, Ok(()));
+    assert!(history.violation().is_none(), "{:?}", history.violation());
+}
