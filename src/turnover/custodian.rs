@@ -104,5 +104,5 @@ pub fn others(view: &State, own: NodeId) -> impl Iterator<Item = NodeId> + '_ {
 
 /// A fingerprint as it is shown.
 pub(super) fn shown(fingerprint: &[u8; 32]) -> String {
-    fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
+    fingerprint.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

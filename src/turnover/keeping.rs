@@ -75,12 +75,11 @@ async fn keep_next<C: Custodian>(node: &C, view: &State, next: &NextMasterKey) -
     if let Some(key) = filed.filter(|key| key.fingerprint() == next.fingerprint) {
         node.hold(&key);
     } else {
-        let key = match node.held(&next.fingerprint) {
-            Some(key) => key,
-            None => {
-                let holders = others(view, node.id()).filter(|id| next.holders.contains(id));
-                ask_any(node, holders, &next.fingerprint).await?
-            }
+        let key = if let Some(key) = node.held(&next.fingerprint) {
+            key
+        } else {
+            let holders = others(view, node.id()).filter(|id| next.holders.contains(id));
+            ask_any(node, holders, &next.fingerprint).await?
         };
         node.write(Place::Next, &key)?;
         node.hold(&key);

@@ -5,7 +5,11 @@
 
 use circlet_token::TokenId;
 
-use crate::{outcome::Descendants, record::Origin, state::State};
+use crate::{
+    outcome::Descendants,
+    record::{Origin, TokenRecord},
+    state::State,
+};
 
 impl State {
     /// What tokens that are created with this one come from; of a revoked one, as far back as that is remembered.
@@ -44,6 +48,14 @@ impl State {
             }
         }
         found
+    }
+
+    /// A token that comes of a revoked one while its descendants are being ended may stand, in the order of ids, before those
+    /// that were looked at: the successor of one that was not. They are looked through anew.
+    pub(super) fn notice_descendant(&mut self, record: &TokenRecord) {
+        if let Some(after) = record.origin.and_then(|origin| self.cascades.get_mut(&origin)) {
+            *after = None;
+        }
     }
 
     fn end_child(&mut self, id: TokenId, found: &mut Descendants) {

@@ -130,6 +130,7 @@ impl State {
             };
             self.families.insert(family, begun);
         }
+        self.notice_descendant(record);
         self.tokens.insert(record.clone());
     }
 }

@@ -230,6 +230,7 @@ impl State {
             ended_at: None,
         };
         self.families.insert(id, family);
+        self.notice_descendant(&successor);
         self.tokens.insert(successor.clone());
         Outcome::Refreshed { record: Box::new(successor), sequence, replay: again }
     }

@@ -3,19 +3,23 @@
 use std::collections::BTreeSet;
 
 use circlet_authority::{
-    Action, Actor, Generation, IssueToken, Outcome, Purge, RevokeTarget, RevokeToken, Revoked, State,
-    TokenFilter, TokenOrder,
+    Action, Actor, FamilyId, Generation, IssueToken, Outcome, Purge, RefreshOverrides, RefreshToken,
+    RevokeTarget, RevokeToken, Revoked, State, TokenFilter, TokenOrder,
     limits::{CASCADE_STEP_ENTRIES_MAX, FEED_WINDOW_ENTRIES_MAX},
 };
 use circlet_token::{Audience, Lifetime, Scope, Subject, TokenId, feed::FeedEntry};
 
-use crate::house::{House, OURS, hash, name, service, token_id};
+use crate::house::{House, OURS, family_id, hash, name, service, token_id};
 
 fn admin() -> Actor {
     Actor::User { name: name("admin") }
 }
 
 fn issue(house: &mut House, actor: Actor, id: TokenId, secs: u64) {
+    issue_in(house, actor, id, secs, None);
+}
+
+fn issue_in(house: &mut House, actor: Actor, id: TokenId, secs: u64, family: Option<FamilyId>) {
     let issue = IssueToken {
         id,
         generation: Generation::Access,
@@ -26,7 +30,7 @@ fn issue(house: &mut House, actor: Actor, id: TokenId, secs: u64) {
         force_revocable: false,
         description: None,
         reference: None,
-        family: None,
+        family,
         owner: Some(name("admin")),
         idempotency: None,
         request_digest: hash("request"),
@@ -84,6 +88,33 @@ fn what_a_revoke_has_left_to_do_is_done_by_and_by() {
     let mut house = with_descendants(CASCADE_STEP_ENTRIES_MAX + 50);
     assert!(revoke_root(&mut house).descendants.more);
     house.apply(Actor::System, Action::Purge(Purge::Mark));
+    assert_eq!(house.state.token_count(), 0);
+}
+
+/// Its successor may stand before those that the revoke has looked at.
+#[test]
+fn a_descendant_that_is_refreshed_while_descendants_end_ends_as_well() {
+    let mut house = with_descendants(0);
+    for (number, family) in [(5, None), (9, Some(family_id("late")))] {
+        let actor = house.held["root"].actor();
+        issue_in(&mut house, actor, numbered(number), 20_000, family);
+    }
+    house.state = house.state.clone().with_cascade_step(1);
+    assert!(revoke_root(&mut house).descendants.more);
+    assert!(house.state.token(&numbered(9)).is_some(), "there is something left to end");
+    let refresh = RefreshToken {
+        family: family_id("late"),
+        sequence: 1,
+        access: Some(numbered(9)),
+        request_digest: hash("refresh"),
+        successor_id: numbered(2),
+        reference: None,
+        overrides: RefreshOverrides::default(),
+    };
+    let refreshed = house.apply(Actor::RefreshPair, Action::RefreshToken(Box::new(refresh)));
+    assert!(matches!(refreshed, Outcome::Refreshed { .. }), "{refreshed:?}");
+    while revoke_root(&mut house).descendants.more {}
+    assert!(house.state.token(&numbered(2)).is_none());
     assert_eq!(house.state.token_count(), 0);
 }
 

@@ -1,6 +1,7 @@
 //! Administrators who end all that was issued before: to somebody, under a key, to a group, to everybody, in a stretch of
 //! time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use circlet_authority::{Action, Outcome, RevokeBefore, TokenRecord, Whom};
@@ -78,7 +79,7 @@ impl Workload {
             }
             8 => {
                 let name = self.dice.pick(&house::GROUPS).copied().unwrap_or("readers").to_owned();
-                let target = Target::Group { name: name.clone(), members: Default::default() };
+                let target = Target::Group { name: name.clone(), members: BTreeSet::new() };
                 ("watermark on a group", Whom::Group(name), target)
             }
             _ => ("watermark on everyone", Whom::Everyone, Target::Everyone),

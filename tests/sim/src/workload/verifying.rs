@@ -67,17 +67,17 @@ fn forgives(plant: Plant, why: &Reject, text: &str, view: &State) -> bool {
 
 /// Whether all watermarks on a token are of a kind that a planted bug ignores.
 fn overlooks(plant: Plant, text: &str, view: &State) -> bool {
-    let ignored = |mark: &&Mark| match (plant, &mark.target) {
-        (Plant::DeafToStretches, _) => !mark.is_of_all_time(),
-        (Plant::DeafToKeyMarks, Target::Key(_)) => true,
-        (Plant::DeafToGroupMarks, Target::Start(_) | Target::Group { .. } | Target::Everyone) => true,
+    let ignored = |mark: &Mark| match plant {
+        Plant::DeafToStretches => !mark.is_of_all_time(),
+        Plant::DeafToKeyMarks => matches!(mark.target, Target::Key(_)),
+        Plant::DeafToGroupMarks => !matches!(mark.target, Target::Key(_) | Target::Subject(_)),
         _ => false,
     };
     let Ok(verified) = check_signature(text, view.key_set()) else { return false };
     let facts = Facts::of_claims(&verified.claims, &verified.key);
     let marks: Vec<Mark> = view.watermarks().map(|(whom, mark)| Mark::held(&whom, &mark)).collect();
     let mut ending = marks.iter().filter(|mark| mark.ends(&facts)).peekable();
-    ending.peek().is_some() && ending.all(|mark| ignored(&mark))
+    ending.peek().is_some() && ending.all(ignored)
 }
 
 /// Whether a token is a neighbour's, as it says itself.
