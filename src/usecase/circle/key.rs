@@ -1,13 +1,14 @@
 //! Our circle key on its way to the next one, and what members say under theirs.
 
-use circlet_authority::{Action, Actor, NoteTaken, Outcome, ReplaceCircleKey, Sealed, SealedKind, State};
-use circlet_token::feed::{CirclePublicKey, FeedPosition, Succession, Taken};
+use circlet_authority::{Action, Actor, Outcome, ReplaceCircleKey, Sealed, SealedKind, State};
+use circlet_token::feed::{CirclePublicKey, FeedPosition, Succession};
 use circlet_token::{ServiceId, SigningKey};
 use serde_json::json;
 
 use super::super::failure::{Code, Failure};
 use super::super::{Session, reading};
 use crate::audit::{Change, Entity};
+use crate::circle::serve;
 use crate::cluster::Cluster;
 use crate::invitation;
 use crate::secret::Secret;
@@ -57,17 +58,7 @@ pub(super) fn new_key(session: &Session<'_>, view: &State) -> Result<(SigningKey
 /// Has the cluster note that a member has taken over our feed up to a point, if a key waits for that and the member's
 /// circle key signed it. Whoever says so is answered in any case: nothing depends on it but how long the key waits.
 pub(crate) async fn note_taken(cluster: &Cluster, member: &ServiceId, at: FeedPosition, signature: &[u8]) {
-    let published = cluster.published();
-    let view = &published.view;
-    let (Some(known), Some(issuer)) = (view.member(member), view.service_id()) else { return };
-    if view.news_of(known, &at).is_none() {
-        return;
-    }
-    let taken = Taken { issuer, member, at };
-    if !known.circle_key().is_some_and(|key| taken.is_signed_by(key, signature)) {
-        return;
-    }
-    let note = NoteTaken { issuer: member.clone(), member: known.since_index, at };
+    let Some(note) = serve::note(&cluster.published().view, member, at, signature) else { return };
     match cluster.decide(Actor::System, Action::NoteTaken(note)).await.map(|decided| decided.outcome) {
         Ok(Outcome::Done) => {
             tracing::info!(%member, "a member of the circle has taken over the key that shall sign next");
