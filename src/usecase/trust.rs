@@ -1,7 +1,9 @@
 //! The circle of trust: root certificates of other clusters.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use circlet_authority::limits::MEMBER_KEYS_MAX;
 use circlet_authority::{
     Action, DistrustIssuer, IssuerLimits, LimitIssuer, Outcome, State, TrustIssuer, TrustedIssuer,
 };
@@ -87,11 +89,9 @@ pub(crate) async fn limit(
     change: impl Fn(&IssuerLimits) -> Result<IssuerLimits, Failure>,
 ) -> Result<(Arc<Published<State>>, u64), Failure> {
     session.require_admin("change the circle of trust").await?;
-    let published = reading::holding(session.cluster, |view| matching(view, named).next().is_some()).await?;
-    let issuers: Vec<Arc<TrustedIssuer>> =
-        published.iter().flat_map(|published| matching(&published.view, named).cloned()).collect();
+    let mut left = Left::of(session, named).await?;
     let mut index = None;
-    for issuer in issuers {
+    while let Some(issuer) = left.next(matching(&session.published().view, named)) {
         let kid = issuer.kid.clone();
         let limits = change(&issuer.limits)?;
         let data = json!({"limited": {"kid": kid.as_str(), "serviceId": issuer.issuer.as_str(),
@@ -108,11 +108,9 @@ pub(crate) async fn limit(
 /// Distrusts by key id, name or service id; all certificates that it names.
 pub(crate) async fn remove(session: &Session<'_>, named: &str) -> Result<u64, Failure> {
     session.require_admin("change the circle of trust").await?;
-    let published = reading::holding(session.cluster, |view| matching(view, named).next().is_some()).await?;
-    let issuers: Vec<Arc<TrustedIssuer>> =
-        published.iter().flat_map(|published| matching(&published.view, named).cloned()).collect();
+    let mut left = Left::of(session, named).await?;
     let mut index = None;
-    for issuer in issuers {
+    while let Some(issuer) = left.next(matching(&session.published().view, named)) {
         let kid = issuer.kid.clone();
         let decided = session.decide(Action::DistrustIssuer(DistrustIssuer { kid: kid.clone() })).await?;
         if matches!(decided.outcome, Outcome::NotFound { .. }) {
@@ -124,6 +122,39 @@ pub(crate) async fn remove(session: &Session<'_>, named: &str) -> Result<u64, Fa
         tracing::info!(%kid, issuer = %issuer.issuer, "issuer distrusted");
     }
     index.ok_or_else(|| unknown(named))
+}
+
+/// Which of the certificates that are meant are next: those that are there, and then those that a feed has told meanwhile. A
+/// key that comes in the middle of a change comes as those are that have not been changed yet.
+struct Left {
+    done: BTreeSet<KeyId>,
+    /// So many at most: no member keeps an administrator busy for ever.
+    most: usize,
+}
+
+impl Left {
+    async fn of(session: &Session<'_>, named: &str) -> Result<Self, Failure> {
+        let some = |view: &State| matching(view, named).next().is_some();
+        let published = reading::holding(session.cluster, some).await?;
+        Ok(Self::at_least(published.map_or(0, |published| matching(&published.view, named).count())))
+    }
+
+    fn at_least(count: usize) -> Self {
+        Self { done: BTreeSet::new(), most: count.saturating_add(MEMBER_KEYS_MAX) }
+    }
+
+    /// One that was not next before, of those that are meant once the one before has been decided.
+    fn next<'a>(
+        &mut self,
+        mut meant: impl Iterator<Item = &'a Arc<TrustedIssuer>>,
+    ) -> Option<Arc<TrustedIssuer>> {
+        let next = meant.find(|issuer| !self.done.contains(&issuer.kid)).cloned()?;
+        let may = self.done.len() < self.most;
+        may.then(|| {
+            self.done.insert(next.kid.clone());
+            next
+        })
+    }
 }
 
 /// A view with the circle, for administrators.
@@ -164,4 +195,48 @@ fn file_name(name: &str) -> Result<String, Failure> {
             "a name has 1 to {NAME_BYTES_MAX} bytes of letters, digits, space and -_.@ and does not start with a dot"
         ),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use circlet_token::Algorithm;
+
+    use super::*;
+
+    fn certificate(number: usize) -> Arc<TrustedIssuer> {
+        Arc::new(TrustedIssuer {
+            kid: KeyId::of_certificate(&number.to_be_bytes()),
+            algorithm: Algorithm::EdDsa,
+            spki_der: Vec::new(),
+            certificate_der: Vec::new(),
+            issuer: ServiceId::parse("jfrt@01them").expect("it is one"),
+            common_name: String::new(),
+            not_after: String::new(),
+            limits: IssuerLimits::default(),
+            file_name: "them.crt".to_owned(),
+            since_index: 1,
+            by_feed: true,
+        })
+    }
+
+    #[test]
+    fn a_key_that_a_feed_tells_in_the_middle_of_a_change_is_changed_too() {
+        let mut left = Left::at_least(2);
+        let (mut known, mut changed) = (vec![certificate(1), certificate(2)], Vec::new());
+        while let Some(next) = left.next(known.iter()) {
+            changed.push(next.kid.clone());
+            if changed.len() == 1 {
+                known = vec![certificate(3), certificate(2)];
+            }
+        }
+        assert_eq!(changed.len(), 3);
+        assert!(changed.contains(&certificate(3).kid));
+    }
+
+    #[test]
+    fn a_member_that_tells_keys_without_end_keeps_nobody_busy() {
+        let mut left = Left::at_least(1);
+        let changed = (0..1_000).map_while(|number| left.next([certificate(number)].iter())).count();
+        assert_eq!(changed, 1 + MEMBER_KEYS_MAX);
+    }
 }
