@@ -104,10 +104,16 @@ impl State {
         Ok(revoked(vec![record.id], note))
     }
 
-    /// A token that was rotated out is revoked already; revoking it by hand still ends what came from it.
+    /// A token that was rotated out is revoked already; revoking it by hand still ends what came from it. Of an id that was
+    /// listed without being known nobody can say more than the first time.
     fn revoked_already(&mut self, id: TokenId) -> Outcome {
-        let family = self.revocations.lately(&id).and_then(|lately| lately.family);
-        match family.and_then(|family| self.end_family(family)) {
+        let lately = self.revocations.lately(&id);
+        let unseen = self.revocations.unseen_until(&id).filter(|_| lately.is_none());
+        if let Some(until) = unseen {
+            let note = RevokeNote::ListedUnseen { until };
+            return Outcome::Revoked(Box::new(Revoked::of(vec![id], true, note)));
+        }
+        match lately.and_then(|lately| lately.family).and_then(|family| self.end_family(family)) {
             Some(ended) => revoked(ended.ids, RevokeNote::FamilyEnded),
             None => Outcome::Revoked(Box::new(Revoked::of(vec![id], true, RevokeNote::None))),
         }
