@@ -38,8 +38,9 @@ pub(crate) struct Turn {
 impl Turn {
     pub(crate) async fn wait() -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let files = ["one-cluster", "another-cluster"]
-            .map(|name| File::options().create(true).append(true).open(folder.join(name)).expect("a lock file"));
+        let files = ["one-cluster", "another-cluster"].map(|name| {
+            File::options().create(true).append(true).open(folder.join(name)).expect("a lock file")
+        });
         let free = || async {
             let free = files.iter().find(|file| file.try_lock().is_ok())?;
             Some(free.try_clone().expect("another handle to the same lock"))

@@ -1,10 +1,10 @@
 //! The computers of a cluster, their starts and ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, Command, Outcome};
+use circlet_authority::{Action, Actor, Command, Outcome, SealedKind, State};
 use circlet_raft::blocking::Blocking;
 use circlet_raft::folder::Folder;
 use circlet_raft::log_store::PurgeBound;
@@ -12,7 +12,7 @@ use circlet_raft::replica::{Parts, Replica};
 use circlet_raft::snapshot::SnapshotStore;
 use circlet_raft::storage::Storage;
 use circlet_raft::{NodeId, Peer, Settings};
-use circlet_token::ServiceId;
+use circlet_token::{ServiceId, SigningKey};
 use futures::future::BoxFuture;
 use openraft_rt::AsyncRuntime;
 
@@ -22,6 +22,7 @@ use crate::dice::Dice;
 use crate::disk::{Disk, DiskEngine, DiskFolder};
 use crate::fault::{Fault, Faults};
 use crate::history::{Event, History};
+use crate::house;
 use crate::machine::Member;
 use crate::plant::Plant;
 use crate::runtime::NodeRuntime;
@@ -102,7 +103,7 @@ pub struct Cluster {
     dice: Dice,
     settings: Settings,
     computers: Mutex<Vec<Arc<Computer>>>,
-    neighbour: OnceLock<Neighbour>,
+    neighbours: Mutex<Vec<Neighbour>>,
 }
 
 impl Cluster {
@@ -123,18 +124,18 @@ impl Cluster {
             dice: dice.split(),
             settings,
             computers: Mutex::default(),
-            neighbour: OnceLock::new(),
+            neighbours: Mutex::default(),
         })
     }
 
-    /// The cluster that it is in a circle with, if it is in one.
-    pub fn neighbour(&self) -> Option<&Neighbour> {
-        self.neighbour.get()
+    /// The clusters that it is in a circle with.
+    pub fn neighbours(&self) -> Vec<Neighbour> {
+        lock(&self.neighbours).clone()
     }
 
-    /// Has the running nodes, and those that start later, follow a neighbour. Only the first stays.
-    pub fn meet(&self, neighbour: Neighbour) {
-        let neighbour = self.neighbour.get_or_init(|| neighbour);
+    /// Has the running nodes, and those that start later, follow a neighbour.
+    pub fn meet(&self, neighbour: &Neighbour) {
+        lock(&self.neighbours).push(neighbour.clone());
         for computer in self.running() {
             if let Some((scope, member)) = computer.node() {
                 let following = circle::follow(member, neighbour.clone());
@@ -163,6 +164,18 @@ impl Cluster {
         self.running().into_iter().find(|computer| {
             computer.node().is_some_and(|(_, member)| member.status().leader == Some(computer.id))
         })
+    }
+
+    /// The view of whoever leads, or of another node.
+    pub fn view(&self) -> Option<Arc<State>> {
+        let computer = self.leader().or_else(|| self.running().into_iter().next())?;
+        Some(Arc::clone(&computer.node()?.1.published().view))
+    }
+
+    /// A signing key of this view, as a running node can unseal it.
+    pub fn unseal(&self, view: &State, which: &SealedKind) -> Option<SigningKey> {
+        let nodes = self.computers().into_iter().filter_map(|computer| computer.node());
+        nodes.into_iter().find_map(|(scope, _)| house::unseal(scope.ring(), view, which))
     }
 
     /// Clocks that are about right.
@@ -230,8 +243,8 @@ impl Cluster {
                 };
                 member.tell_by(Arc::new(keeper.clone()));
                 scope.enter(|| drop(NodeRuntime::spawn(keeper.run(own))));
-                if let Some(neighbour) = self.neighbour.get() {
-                    let following = circle::follow(Arc::clone(&member), neighbour.clone());
+                for neighbour in self.neighbours() {
+                    let following = circle::follow(Arc::clone(&member), neighbour);
                     scope.enter(|| drop(NodeRuntime::spawn(following)));
                 }
                 lock(&computer.running).node = Some((Arc::clone(&scope), member));

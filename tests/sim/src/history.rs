@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
-use circlet_authority::{FamilyId, TokenRecord};
+use circlet_authority::{FamilyId, IssuerLimits, TokenRecord};
 use circlet_raft::NodeId;
-use circlet_token::{KeyId, TokenId};
+use circlet_token::feed::CirclePublicKey;
+use circlet_token::{KeyId, ServiceId, TokenId};
 
 use crate::invariant::{self, Invariant};
 use crate::linear::Operation;
@@ -45,6 +46,25 @@ pub struct Descendant {
     pub family: Option<FamilyId>,
     /// The tokens in between.
     pub through: Vec<TokenId>,
+}
+
+/// What a token of another cluster says, and what it may do here.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Who issued it.
+    pub issuer: ServiceId,
+    /// From its issue to its end, in seconds; `None` if it never ends.
+    pub lifetime: Option<u64>,
+    /// When it ends, in seconds.
+    pub expires_at: Option<u64>,
+    /// Whom it is meant for.
+    pub audience: String,
+    /// The groups that it claims.
+    pub claimed: Vec<String>,
+    /// The groups of ours that it is in.
+    pub groups: BTreeSet<String>,
+    /// Whether it administers this cluster.
+    pub admin: bool,
 }
 
 /// Something that the invariants look at. Times are the simulator's, in nanoseconds.
@@ -100,8 +120,44 @@ pub enum Event {
     RevokedAbroad { id: TokenId },
     /// The neighbours acknowledged that every token of a subject of theirs below `index` was revoked.
     WatermarkAbroad { subject: u64, index: u64 },
-    /// A node judged a token of the neighbours; `index` is the token's own.
-    VerifiedAbroad { node: NodeId, id: TokenId, subject: u64, index: u64, sent: u64, accepted: bool },
+    /// The neighbours acknowledged that this key of theirs leaked.
+    TaintedAbroad { kid: KeyId },
+    /// A node of the neighbours' has applied that a key is in their keyring.
+    KeyAbroad { kid: KeyId },
+    /// A node of the neighbours' has applied that a published key signs, so long after it was published; a member that does
+    /// not have it is waited for for `patience_ms`.
+    ActivatedAbroad { kid: KeyId, waited_ms: u64, patience_ms: u64 },
+    /// A node of the neighbours' has applied which circle key is theirs.
+    CircleKeyAbroad { key: CirclePublicKey },
+    /// A node has applied which circle key it believes of a neighbour.
+    CircleKey { node: NodeId, index: u64, key: CirclePublicKey },
+    /// A node has applied that a neighbour's feed told it a key; `refused` if it is not trusted though nobody has ended it.
+    Told { node: NodeId, index: u64, kid: KeyId, refused: bool },
+    /// A node judged a token of the neighbours by its view at `view`; `index` is the token's own. `unknown`: refused for its
+    /// key alone, which that view didn't have.
+    VerifiedAbroad {
+        node: NodeId,
+        id: TokenId,
+        issuer: ServiceId,
+        subject: u64,
+        index: u64,
+        kid: KeyId,
+        revocable: bool,
+        view: u64,
+        sent: u64,
+        accepted: bool,
+        unknown: bool,
+    },
+    /// An administrator begins to limit what tokens of this issuer may do; `change` numbers it.
+    Limiting { change: u64, issuer: ServiceId, limits: IssuerLimits },
+    /// An administrator was told that it is done, as of `index`.
+    Limited { change: u64, index: u64 },
+    /// A node accepted a token of the neighbours by its view at `view`, and grants this.
+    Granted { node: NodeId, view: u64, sent: u64, grant: Grant },
+    /// How many entries of each neighbour's feed are kept, from this index on.
+    Quota { index: u64, most: u64 },
+    /// A node has applied what is kept of a neighbour's feed; `over`: not all of it, for want of room.
+    Kept { node: NodeId, index: u64, issuer: ServiceId, entries: u64, grew: bool, over: bool },
     /// How long a node that is cut off issues plain tokens, and how long it verifies; said once.
     Bounds { issue_ms: u64, verify_ms: u64 },
     /// A node has applied what became of a key.
@@ -181,6 +237,8 @@ pub struct History {
     members: Mutex<BTreeMap<u64, BTreeSet<String>>>,
     /// Every master key that was made, by fingerprint, whoever has it.
     masters: Mutex<BTreeMap<[u8; 32], MasterKey>>,
+    /// Those of the clusters that follow this one.
+    abroad: Mutex<Vec<Weak<Self>>>,
 }
 
 #[derive(Debug)]
@@ -216,6 +274,7 @@ impl History {
             spoken_for: Mutex::default(),
             members: Mutex::default(),
             masters: Mutex::default(),
+            abroad: Mutex::default(),
         }
     }
 
@@ -276,6 +335,25 @@ impl History {
     #[must_use]
     pub fn master_key(&self, fingerprint: &[u8; 32]) -> Option<MasterKey> {
         lock(&self.masters).get(fingerprint).cloned()
+    }
+
+    /// Another cluster follows this one: its history is told what happens here and matters there.
+    pub fn is_followed_by(&self, other: &Arc<Self>) {
+        lock(&self.abroad).push(Arc::downgrade(other));
+    }
+
+    /// How many clusters follow this one.
+    #[must_use]
+    pub fn followers(&self) -> usize {
+        lock(&self.abroad).len()
+    }
+
+    /// Something happened that matters to the clusters that follow this one.
+    pub fn tell_abroad(&self, event: &Event) {
+        let abroad: Vec<Arc<Self>> = lock(&self.abroad).iter().filter_map(Weak::upgrade).collect();
+        for other in abroad {
+            other.tell(event);
+        }
     }
 
     /// What was planted.

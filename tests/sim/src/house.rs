@@ -16,6 +16,8 @@ use crate::dice::Dice;
 use crate::sealing::{MasterKey, Ring};
 use crate::turnover::custodian::Master;
 
+mod certificate;
+
 /// Users beside the administrator.
 pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
@@ -26,18 +28,25 @@ pub const GROUPS: [&str; 2] = ["readers", "writers"];
 pub static SERVICE: LazyLock<ServiceId> =
     LazyLock::new(|| ServiceId::parse("jfrt@01hq0000000000000000000001").expect("it is written as one"));
 
-/// What the cluster is called that it is in a circle with.
-pub static NEIGHBOURS: LazyLock<ServiceId> =
-    LazyLock::new(|| ServiceId::parse("jfrt@01hq0000000000000000000003").expect("it is written as one"));
+/// What the clusters are called that it is in a circle with.
+pub static NEIGHBOURS: LazyLock<[ServiceId; 2]> = LazyLock::new(|| {
+    ["jfrt@01hq0000000000000000000003", "jfrt@01hq0000000000000000000004"]
+        .map(|id| ServiceId::parse(id).expect("it is written as one"))
+});
 
 /// What another cluster is called, which is trusted at times.
 pub static OTHERS: LazyLock<ServiceId> =
     LazyLock::new(|| ServiceId::parse("jfrt@01hq0000000000000000000002").expect("it is written as one"));
 
-/// A pair of keys with its certificate. The certificate is never looked at; it gives the key its id.
+/// The other cluster's keys.
+pub static THEIRS: LazyLock<[Pair; 2]> =
+    LazyLock::new(|| ["their key", "their other key"].map(|name| Pair::named(&OTHERS, name)));
+
+/// A pair of keys with its certificate, for the tokens of one issuer.
 pub struct Pair {
     /// Its id.
     pub kid: KeyId,
+    issuer: ServiceId,
     certificate: Vec<u8>,
     seed: [u8; 32],
 }
@@ -45,19 +54,16 @@ pub struct Pair {
 impl Pair {
     /// The pair of this name: the same in every run.
     #[must_use]
-    pub fn named(name: &str) -> Self {
-        let certificate = format!("the root certificate of {name}").into_bytes();
-        Self {
-            kid: KeyId::of_certificate(&certificate),
-            certificate,
-            seed: Sha256::digest(name.as_bytes()).into(),
-        }
+    pub fn named(issuer: &ServiceId, name: &str) -> Self {
+        let seed = seed(name);
+        let certificate = certificate::of(issuer, &SigningKey::from_ed25519_seed(&seed));
+        Self { kid: KeyId::of_certificate(&certificate), issuer: issuer.clone(), certificate, seed }
     }
 
     /// The one that a cluster is founded with.
     #[must_use]
     pub fn first(service: &ServiceId) -> Self {
-        Self::named(&format!("the first key of {service}"))
+        Self::named(service, &format!("the first key of {service}"))
     }
 
     /// The private half as the log takes it, sealed under this key.
@@ -70,6 +76,12 @@ impl Pair {
     #[must_use]
     pub fn signer(&self) -> SigningKey {
         SigningKey::from_ed25519_seed(&self.seed)
+    }
+
+    /// The certificate, DER.
+    #[must_use]
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
     }
 
     /// As the log takes a key of our own, sealed under this key.
@@ -85,7 +97,7 @@ impl Pair {
         }
     }
 
-    /// As the log takes a key of the other cluster's.
+    /// As the log takes a key of another cluster's.
     #[must_use]
     pub fn as_theirs(&self) -> TrustIssuer {
         TrustIssuer {
@@ -93,13 +105,19 @@ impl Pair {
             algorithm: Algorithm::EdDsa,
             spki_der: self.signer().spki_der(),
             certificate_der: self.certificate.clone(),
-            issuer: OTHERS.clone(),
-            common_name: OTHERS.to_string(),
+            issuer: self.issuer.clone(),
+            common_name: self.issuer.to_string(),
             not_after: "2099-12-31".to_owned(),
             limits: IssuerLimits::default(),
             file_name: "theirs.crt".to_owned(),
         }
     }
+}
+
+/// The secret bytes of the key of this name.
+#[must_use]
+pub fn seed(name: &str) -> [u8; 32] {
+    Sha256::digest(name.as_bytes()).into()
 }
 
 /// A signing key of this view, if the node has the master key that opens it.
@@ -153,6 +171,7 @@ pub fn config(dice: &Dice) -> Config {
     config.refresh_expiry = secs(2, 6);
     config.key_overlap = secs(0, 1);
     config.key_rotation_interval = secs(0, 1) * secs(3, 8);
+    config.circle_key_wait = secs(0, 8);
     config
 }
 

@@ -6,10 +6,12 @@ use crate::history::Event;
 
 mod acknowledged;
 mod agreement;
+mod circle_keys;
 mod fresh_after_start;
 mod isolation;
 mod issued_once;
 mod keys;
+mod limits;
 mod linearizable;
 mod master_key;
 mod node_ids;
@@ -17,6 +19,7 @@ mod one_successor;
 mod policy;
 mod published_keys;
 mod purge;
+mod quota;
 mod restored;
 mod revoked_abroad;
 mod revoked_actor;
@@ -25,6 +28,7 @@ mod revoked_family;
 mod sealed;
 mod sound_state;
 mod time;
+mod told_keys;
 
 /// Something that must hold at every step.
 pub trait Invariant: Debug + Send {
@@ -59,6 +63,10 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<master_key::MasterKey>::default(),
         Box::<sealed::Sealed>::default(),
         Box::<published_keys::PublishedKeys>::default(),
+        Box::<told_keys::ToldKeys>::default(),
+        Box::<circle_keys::CircleKeys>::default(),
+        Box::<limits::Limits>::default(),
+        Box::<quota::Quota>::default(),
         Box::<isolation::Isolation>::default(),
         Box::<purge::Purge>::default(),
         Box::<linearizable::Linearizable>::default(),

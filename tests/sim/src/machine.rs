@@ -17,7 +17,9 @@ use crate::runtime::NodeRuntime;
 use crate::scope;
 
 mod changes;
+mod circle;
 mod descendants;
+mod keys;
 mod master_keys;
 
 /// A replica as the simulator runs it.
@@ -77,8 +79,9 @@ impl Machine for Watched {
         let restored = Self::of(Authority::restore(snapshot)?);
         if let Some(scope) = scope::current() {
             tell_whole(&scope, &restored.0.view());
-            changes::tell_keys(&scope, None, &restored.0.view());
+            keys::tell(&scope, None, &restored.0.view());
             master_keys::tell(&scope, None, &restored.0.view());
+            circle::tell_whole(&scope, &restored.0.view());
         }
         Ok(restored)
     }

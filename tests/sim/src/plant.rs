@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use circlet_authority::{Action, Actor, Command, Purge, RotateKey, State};
+use circlet_authority::{Action, Actor, Command, Config, Purge, RotateKey, State};
 use circlet_raft::defects::Defects;
 use circlet_raft::{Clocks, Machine};
 use sha2::{Digest, Sha256};
@@ -101,6 +101,24 @@ pub enum Plant {
     DeafSleeper,
     /// What is sealed under a former master key is taken for sealed under the present one.
     RelabelledSecrets,
+    /// What a token key of a neighbour's signs is taken for the word of its circle key.
+    TokenKeyVouches,
+    /// A circle key is believed that the one before didn't name.
+    AnySuccession,
+    /// Whoever says that a member has taken over a feed is believed.
+    AnyWord,
+    /// That a neighbour's key has ended is overlooked.
+    DeafToTaints,
+    /// No key that a neighbour's feed tells is taken over.
+    DeafToKeys,
+    /// A neighbour's limits are overlooked.
+    Unlimited,
+    /// Who limits a neighbour leaves out the keys that come meanwhile.
+    HastyLimits,
+    /// All of a neighbour's feed is kept, however much that is.
+    NoQuota,
+    /// What is kept of a neighbour's feed suffices, though it is not all.
+    OverQuota,
 }
 
 impl Plant {
@@ -147,6 +165,15 @@ impl Plant {
         (Self::EarlyKeyFile, "early-key-file"),
         (Self::DeafSleeper, "deaf-sleeper"),
         (Self::RelabelledSecrets, "relabelled-secrets"),
+        (Self::TokenKeyVouches, "token-key-vouches"),
+        (Self::AnySuccession, "any-succession"),
+        (Self::AnyWord, "any-word"),
+        (Self::DeafToTaints, "deaf-to-taints"),
+        (Self::DeafToKeys, "deaf-to-keys"),
+        (Self::Unlimited, "unlimited"),
+        (Self::HastyLimits, "hasty-limits"),
+        (Self::NoQuota, "no-quota"),
+        (Self::OverQuota, "over-quota"),
     ];
 
     /// The bug of this name.
@@ -184,6 +211,8 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         Plant::NoPolicy => (stamp_ms, by_administrator(command).map_or(command.into(), Cow::Owned)),
         Plant::AnyActor => (stamp_ms, by_user(command).map_or(command.into(), Cow::Owned)),
         Plant::RelabelledSecrets => (stamp_ms, relabelled(view, command).map_or(command.into(), Cow::Owned)),
+        Plant::NoQuota => (stamp_ms, with_room(command).map_or(command.into(), Cow::Owned)),
+        Plant::DeafToKeys => (stamp_ms, without_keys(command).map_or(command.into(), Cow::Owned)),
         _ => (stamp_ms, command.into()),
     }
 }
@@ -193,6 +222,22 @@ fn by_user(command: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::decode(command).ok()?;
     let Actor::Token(token) = &command.actor else { return None };
     command.actor = Actor::User { name: house::name(token.subject.user_name()?) };
+    Some(command.encode())
+}
+
+/// The command as if it allowed for all of every feed.
+fn with_room(command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Action::SetConfig(set) = &mut command.action else { return None };
+    set.config.circle_feed_entries_max = Config::default().circle_feed_entries_max;
+    Some(command.encode())
+}
+
+/// The command as if no key in a feed could be used.
+fn without_keys(command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Action::FollowFeed(follow) = &mut command.action else { return None };
+    follow.keys.clear();
     Some(command.encode())
 }
 

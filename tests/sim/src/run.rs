@@ -5,30 +5,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_raft::{NodeId, Settings};
+use circlet_raft::Settings;
 use futures::future::join;
 use openraft_rt::AsyncRuntime;
 
 use crate::afterlife::{End, Life, Safe};
 use crate::chaos::Chaos;
-use crate::circle;
-use crate::cluster::{Cluster, ask};
+use crate::cluster::Cluster;
 use crate::dice::Dice;
 use crate::fault::Fault;
 use crate::history::{Event, History, Violation};
 use crate::house;
-use crate::machine::tell_whole;
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
-use crate::turnover;
 use crate::workload::Workload;
 
+mod health;
 mod neighbours;
 
-use neighbours::Neighbours;
-
-/// How long the cluster may take to recover once nothing is wrong any more.
-const RECOVERY_MS: u64 = 30_000;
+use health::recover;
+use neighbours::Circle;
 
 /// What a run was like.
 #[derive(Debug, Default)]
@@ -126,13 +122,13 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     history.tell(&Event::Bounds { issue_ms, verify_ms });
     let founded = async {
         cluster.found(nodes, config.clone()).await?;
-        if !is_in_circle(plan, &dice) {
-            return Ok(None);
+        match neighbours(plan, &dice) {
+            0 => Ok(None),
+            count => Circle::found(plan, count, &cluster, &config, &dice).await.map(Some),
         }
-        Neighbours::found(plan, &cluster, &config, &dice).await.map(Some)
     };
-    let neighbours = match founded.await {
-        Ok(neighbours) => neighbours,
+    let circle = match founded.await {
+        Ok(circle) => circle,
         Err(why) => {
             history.accuse("founding", why);
             cluster.end();
@@ -146,7 +142,7 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
         drop(NodeRuntime::spawn(Arc::clone(&workload).client(pause_ms_max)));
     }
     drop(NodeRuntime::spawn(Arc::clone(&chaos).rage()));
-    neighbours.iter().for_each(Neighbours::begin);
+    circle.iter().for_each(Circle::begin);
     let faulty_ms = dice.between(5_000, 25_000);
     let safe = Arc::new(Safe::default());
     drop(NodeRuntime::spawn(make_backup(Arc::clone(&safe), Arc::clone(&cluster), dice.split(), faulty_ms)));
@@ -156,15 +152,15 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
         Course::EachKind => 120_000,
     };
     let suffices = || {
-        let broken = neighbours.iter().any(|neighbours| neighbours.is_broken(&history));
+        let broken = circle.iter().any(|circle| circle.is_broken(&history));
         broken || (seeks && cluster.faults.absent().iter().all(|fault| fault.is_final()))
     };
     watch(&history, most_ms, suffices).await;
     if history.violation().is_none() {
-        settle(&chaos, &cluster, neighbours.as_ref(), &history).await;
+        settle(&chaos, &cluster, circle.as_ref().map(|circle| (circle, &*workload)), &history).await;
     }
-    if let Some(neighbours) = &neighbours {
-        neighbours.end(&history);
+    if let Some(circle) = &circle {
+        circle.end(&history);
     }
     let life = live_on(plan, &dice, Life { cluster, workload }, &safe, &history).await;
     life.workload.stop();
@@ -176,20 +172,31 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     report
 }
 
-/// Whether the cluster is in a circle with another one: in a few runs, and when each kind of fault is sought.
-fn is_in_circle(plan: Plan, dice: &Dice) -> bool {
-    dice.percent(25) || plan.course == Course::EachKind
+/// With how many others the cluster is in a circle: with one in a few runs, and when each kind of fault is sought; with two
+/// in still fewer.
+fn neighbours(plan: Plan, dice: &Dice) -> usize {
+    match dice.between(0, 99) {
+        _ if plan.course == Course::EachKind => 1,
+        0..=4 => 2,
+        5..=27 => 1,
+        _ => 0,
+    }
 }
 
 /// Nothing goes wrong any more, and in a while everything must be well.
-async fn settle(chaos: &Chaos, cluster: &Arc<Cluster>, neighbours: Option<&Neighbours>, history: &History) {
-    match neighbours {
+async fn settle(
+    chaos: &Chaos,
+    cluster: &Arc<Cluster>,
+    circle: Option<(&Circle, &Workload)>,
+    history: &History,
+) {
+    match circle {
         None => chaos.calm().await,
-        Some(neighbours) => drop(join(chaos.calm(), neighbours.calm()).await),
+        Some((circle, ours)) => drop(join(chaos.calm(), circle.calm(ours)).await),
     }
     recover(cluster, history).await;
-    if let Some(neighbours) = neighbours {
-        neighbours.recover(history).await;
+    if let Some((circle, _)) = circle {
+        circle.recover(history).await;
     }
 }
 
@@ -235,47 +242,4 @@ async fn watch(history: &History, for_ms: u64, suffices: impl Fn() -> bool) {
             return;
         }
     }
-}
-
-/// Liveness: in a while there is one leader, everyone is in the same state, and every node takes fresh reads.
-async fn recover(cluster: &Arc<Cluster>, history: &History) {
-    let mut why = "nothing was tried".to_owned();
-    let deadline = global_nanos() + RECOVERY_MS * 1_000_000;
-    while global_nanos() < deadline && history.violation().is_none() {
-        NodeRuntime::sleep(Duration::from_millis(250)).await;
-        match healthy(cluster, history).await {
-            Ok(()) => return,
-            Err(reason) => why = reason,
-        }
-    }
-    if history.violation().is_none() {
-        history.accuse("liveness", format!("after {RECOVERY_MS} ms without faults: {why}"));
-    }
-}
-
-async fn healthy(cluster: &Arc<Cluster>, history: &History) -> Result<(), String> {
-    let mut leaders: Vec<Option<NodeId>> = Vec::new();
-    for computer in cluster.computers() {
-        let id = computer.id;
-        let (scope, member) = computer.node().ok_or_else(|| format!("node {id} is down"))?;
-        let status = member.status();
-        if let Some(stopped) = status.stopped {
-            return Err(format!("node {id} has stopped itself: {stopped}"));
-        }
-        if !cluster.knows_all(&computer) {
-            return Err(format!("node {id} knows other voters than there are: {:?}", status.members.keys()));
-        }
-        leaders.push(status.leader);
-        let sent = global_nanos();
-        let fresh = ask(&computer, |member| async move { member.fresh(None).await }).await;
-        let fresh = fresh.ok_or_else(|| format!("node {id} died"))?;
-        let seen = fresh.map_err(|error| format!("node {id} can't prove freshness: {}", error.0))?;
-        history.tell(&Event::Fresh { node: id, index: seen.index, sent });
-        tell_whole(&scope, &seen.view);
-    }
-    leaders.dedup();
-    if leaders.len() == 1 && leaders.iter().all(Option::is_some) {
-        return turnover::keeps_well(cluster).and_then(|()| circle::follows_well(cluster));
-    }
-    Err(format!("they don't agree who leads: {leaders:?}"))
 }

@@ -2,7 +2,7 @@
 //! configuration, through whichever node they meet, and again when nobody answers.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::scope::lock;
 
 mod abroad;
 mod keys;
+mod limiting;
 mod marking;
 mod overreaching;
 mod people;
@@ -37,6 +38,8 @@ mod signing;
 mod strangers;
 mod verifying;
 mod witness;
+
+pub use verifying::{Verdict, judged};
 
 /// A client waits so long at most.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -113,7 +116,13 @@ pub struct Workload {
     begun: u64,
     /// Names of key pairs that were drawn for our own keyring.
     drawn: Mutex<Vec<String>>,
+    /// An administrator is limiting a neighbour.
+    limiting: AtomicBool,
+    /// How often one has.
+    changes: AtomicU64,
     counts: Mutex<BTreeMap<&'static str, u64>>,
+    /// Nobody takes from the neighbours what they need.
+    spares: AtomicBool,
     over: AtomicBool,
 }
 
@@ -128,7 +137,10 @@ impl Workload {
             shown: Mutex::default(),
             begun: 0,
             drawn: Mutex::default(),
+            limiting: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
             counts: Mutex::default(),
+            spares: AtomicBool::new(false),
             over: AtomicBool::new(false),
         })
     }
@@ -148,7 +160,10 @@ impl Workload {
             shown: Mutex::new(lock(&self.shown).clone()),
             begun,
             drawn: Mutex::new(lock(&self.drawn).clone()),
+            limiting: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
             counts: Mutex::new(self.counts()),
+            spares: AtomicBool::new(false),
             over: AtomicBool::new(false),
         })
     }
@@ -185,15 +200,17 @@ impl Workload {
                 52..=55 => self.read_list(&computer).await,
                 56..=57 => self.administer(&computer).await,
                 58..=61 => self.show_strange(&computer).await,
-                62..=71 if self.cluster.neighbour().is_some() => self.show_abroad().await,
+                62..=71 if self.has_neighbours() => self.show_abroad().await,
                 _ => self.verify(&computer).await,
             }
         }
     }
 
     /// What administrators do now and then.
-    async fn administer(&self, computer: &Computer) {
-        match self.dice.between(0, 9) {
+    async fn administer(self: &Arc<Self>, computer: &Computer) {
+        match self.dice.between(0, if self.has_neighbours() { 13 } else { 9 }) {
+            10 => self.replace_circle_key(computer).await,
+            11..=13 => self.limit_neighbour(computer).await,
             0..=1 => self.turn_key(computer).await,
             2 => self.turn_master_key(computer).await,
             3..=5 => self.change_person(computer).await,

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, Command, Outcome, SealedKind, State};
+use circlet_authority::{Action, Actor, Command, NoteTaken, Outcome, SealedKind, State};
 use circlet_raft::{Clocks, Instants, Published, Role, SourceId};
-use circlet_token::feed::{FeedAnswer, FeedPosition};
+use circlet_token::feed::{CirclePublicKey, FeedAnswer, FeedPosition, Taken};
+use circlet_token::{ServiceId, SigningKey};
 use openraft_rt::AsyncRuntime;
 
 use super::Neighbour;
-use super::way::Host;
-use crate::cluster::ask;
+use super::way::{Host, Lie};
+use crate::cluster::{Cluster, Computer, ask};
 use crate::follow::{self, Asked, Leader, Place};
 use crate::house;
 use crate::machine::Member;
@@ -32,7 +33,7 @@ pub(crate) async fn follow(member: Arc<Member>, neighbour: Neighbour) {
             continue;
         }
         let Some(scope) = scope::current() else { return };
-        let Some(followed) = member.published().view.members_followed().next().cloned() else { continue };
+        let Some(followed) = member.published().view.member(&neighbour.service).cloned() else { continue };
         let (approved, since_index) = (&followed.approved, followed.since_index);
         if scope.history().plant() == Plant::FeedFreshAtOnce {
             member.prove_source(since_index, scope.now());
@@ -75,16 +76,57 @@ impl Here {
             }
             Host::Replays => way.repeated().ok_or("nothing was heard yet")?,
             Host::Forges => {
-                let at = match question.place {
-                    Asking::After { at, .. } => at,
-                    Asking::Page { .. } => FeedPosition::default(),
-                };
-                way.made_up(&theirs.service, question.nonce, at)
+                let view = theirs.view().ok_or("nobody is there")?;
+                if let Some(host) = way.dice().pick(&theirs.running()).filter(|_| way.dice().percent(50)) {
+                    self.lie_to(host, &view).await;
+                }
+                way.made_up(&self.lie(&theirs, &view, &question))
             }
         };
         drop(theirs);
         way.answer().await;
         Ok(answer)
+    }
+
+    /// What a liar has to go by: the question, and a token key of the issuer's, which was stolen. Where that is planted, what
+    /// it signs is taken for the circle key's word.
+    fn lie(&self, theirs: &Cluster, view: &State, question: &Question) -> Lie {
+        let at = match question.place {
+            Asking::After { at, .. } => at,
+            Asking::Page { .. } => FeedPosition::default(),
+        };
+        let token_key = || theirs.unseal(view, &SealedKind::TokenKey(view.active_key()?.kid.clone()));
+        let circle_key = || theirs.unseal(view, &SealedKind::CircleKey);
+        let as_circle = |planted| circle_key().filter(|_| self.has(planted)).or_else(token_key);
+        Lie {
+            issuer: theirs.service.clone(),
+            nonce: question.nonce,
+            at,
+            signer: as_circle(Plant::TokenKeyVouches),
+            circle_key: view.circle_key().and_then(|key| CirclePublicKey::of_spki(&key.spki_der)),
+            names_next: as_circle(Plant::AnySuccession),
+        }
+    }
+
+    /// A liar tells the issuer in our name that we have all that it told, with a token key of ours that was stolen.
+    async fn lie_to(&self, host: &Computer, theirs: &State) {
+        let view = &self.member.published().view;
+        let signer = view.active_key().and_then(|key| own(view, &SealedKind::TokenKey(key.kid.clone())));
+        let (Some(issuer), Some(member), Some(signer)) = (theirs.service_id(), view.service_id(), signer)
+        else {
+            return;
+        };
+        let at = theirs.feed_end();
+        let taken = Word { member: member.clone(), signature: Taken { issuer, member, at }.sign(&signer) };
+        // Whatever it answers.
+        let _ = ask(host, move |member| heard(member, at, taken)).await;
+    }
+
+    /// What we have of a feed, under our circle key.
+    fn taken(&self, issuer: &ServiceId, at: FeedPosition) -> Option<Word> {
+        let view = &self.member.published().view;
+        let (member, key) = (view.service_id()?, own(view, &SealedKind::CircleKey)?);
+        Some(Word { member: member.clone(), signature: Taken { issuer, member, at }.sign(&key) })
     }
 }
 
@@ -124,7 +166,11 @@ impl Leader for Here {
     }
 
     async fn ask(&self, host: &str, asked: Asked<'_>, deadline: Duration) -> Result<Vec<u8>, String> {
-        let question = Question { nonce: asked.nonce, place: Asking::of(asked.place) };
+        let taken = match asked.place {
+            Place::After { at, .. } => self.taken(asked.issuer, at),
+            Place::Page { .. } => None,
+        };
+        let question = Question { nonce: asked.nonce, place: Asking::of(asked.place), taken };
         let carried = NodeRuntime::timeout(deadline, self.carry(host, question)).await;
         carried.unwrap_or_else(|_| Err("no answer in time".to_owned()))
     }
@@ -138,6 +184,13 @@ impl Leader for Here {
 struct Question {
     nonce: [u8; 32],
     place: Asking,
+    taken: Option<Word>,
+}
+
+/// A member's word that it has a feed up to the place that it asks about.
+struct Word {
+    member: ServiceId,
+    signature: Vec<u8>,
 }
 
 enum Asking {
@@ -154,9 +207,32 @@ impl Asking {
     }
 }
 
+/// A signing key of ours, as the node that is being polled can unseal it.
+fn own(view: &State, which: &SealedKind) -> Option<SigningKey> {
+    house::unseal(scope::current()?.ring(), view, which)
+}
+
+/// A node hears what a member says that it has taken over.
+async fn heard(member: Arc<Member>, at: FeedPosition, word: Word) {
+    let view = Arc::clone(&member.published().view);
+    let planted = scope::current().is_some_and(|scope| scope.history().plant() == Plant::AnyWord);
+    let believed = || {
+        let known = view.member(&word.member)?;
+        Some(NoteTaken { issuer: word.member.clone(), member: known.since_index, at })
+    };
+    let noted = serve::note(&view, &word.member, at, &word.signature);
+    let Some(note) = noted.or_else(|| planted.then(believed).flatten()) else { return };
+    let command = Command { actor: Actor::System, action: Action::NoteTaken(note) }.encode();
+    // Said again with the next question.
+    let _ = member.propose(command).await;
+}
+
 /// What a node answers, by a view that was proved fresh after the question came.
 async fn answered(member: Arc<Member>, question: Question) -> Result<Vec<u8>, String> {
     if let Asking::After { at, wait } = question.place {
+        if let Some(word) = question.taken {
+            heard(Arc::clone(&member), at, word).await;
+        }
         let news = async {
             while member.published().view.feed_end() == at {
                 NodeRuntime::sleep(NEWS_LOOK).await;
@@ -174,9 +250,7 @@ async fn answered(member: Arc<Member>, question: Question) -> Result<Vec<u8>, St
         Asking::Page { cursor } => serve::page(view, cursor).ok_or("that is no cursor")?,
     };
     let issuer = view.service_id().ok_or("there is no cluster")?;
-    let scope = scope::current().ok_or("there is no node")?;
-    let key =
-        house::unseal(scope.ring(), view, &SealedKind::CircleKey).ok_or("the circle key can't be had")?;
+    let key = own(view, &SealedKind::CircleKey).ok_or("the circle key can't be had")?;
     let latest = view.feed_end().sequence;
     let successions = view.circle_key().map(|key| key.successions.clone()).unwrap_or_default();
     let answer = FeedAnswer::sign(&key, issuer, position, latest, question.nonce, successions, content);

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use circlet_token::ServiceId;
-use circlet_token::feed::{FeedAnswer, FeedContent, FeedPosition};
+use circlet_token::feed::{CirclePublicKey, FeedAnswer, FeedContent, FeedEntry, FeedPosition, Succession};
+use circlet_token::{ServiceId, SigningKey};
 use openraft_rt::AsyncRuntime;
 
 use crate::dice::Dice;
-use crate::house::Pair;
+use crate::house::{self, Pair};
 use crate::runtime::NodeRuntime;
 use crate::scope::lock;
 
@@ -17,6 +17,9 @@ use crate::scope::lock;
 const DELAY_US: (u64, u64) = (200, 20_000);
 /// So many answers are remembered by whoever repeats them.
 const HEARD_MAX: usize = 4;
+
+/// What the keys of whoever lies are called.
+const THIEVES: &str = "a key of nobody's";
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,27 +119,74 @@ impl Way {
         last.cloned()
     }
 
-    /// What somebody says who has not got the circle key: that nothing was revoked, or something changed on its way, or cut
-    /// off.
-    pub(super) fn made_up(&self, issuer: &ServiceId, nonce: [u8; 32], at: FeedPosition) -> Vec<u8> {
+    /// What somebody says who has not got the circle key: that nothing was revoked, that there is another key, token key or
+    /// circle key, or something changed on its way, or cut off.
+    pub(super) fn made_up(&self, lie: &Lie) -> Vec<u8> {
         let mut heard = self.repeated().unwrap_or_default();
-        match self.dice.between(0, 3) {
+        let said = match self.dice.between(0, 5) {
             0 if !heard.is_empty() => {
                 let end = self.dice.between(0, heard.len() as u64 - 1);
                 heard.truncate(usize::try_from(end).unwrap_or(0));
-                heard
+                return heard;
             }
             1 if !heard.is_empty() => {
                 let at = usize::try_from(self.dice.between(0, heard.len() as u64 - 1)).unwrap_or(0);
                 heard.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1);
-                heard
+                return heard;
             }
-            _ => {
-                let nothing = FeedContent::Entries { after: at.sequence, entries: Vec::new() };
-                let thief = Pair::named("a key of nobody's").signer();
-                let signed = FeedAnswer::sign(&thief, issuer, at, at.sequence, nonce, Vec::new(), nothing);
-                signed.map(|answer| answer.to_bytes()).unwrap_or_default()
-            }
-        }
+            2..=3 => lie.another_key(),
+            4 => lie.another_circle_key(),
+            _ => lie.nothing_new(),
+        };
+        said.map(|answer| answer.to_bytes()).unwrap_or_default()
+    }
+}
+
+/// What somebody can make a lie of.
+pub(super) struct Lie {
+    /// In whose place it is said.
+    pub(super) issuer: ServiceId,
+    /// What was asked with.
+    pub(super) nonce: [u8; 32],
+    /// Where whoever asked stands.
+    pub(super) at: FeedPosition,
+    /// Signs what is said; a token key of the issuer's.
+    pub(super) signer: Option<SigningKey>,
+    /// The issuer's circle key.
+    pub(super) circle_key: Option<CirclePublicKey>,
+    /// Signs which circle key is next; a token key of the issuer's.
+    pub(super) names_next: Option<SigningKey>,
+}
+
+impl Lie {
+    fn nothing_new(&self) -> Option<FeedAnswer> {
+        self.signed(self.signer.as_ref()?, Vec::new(), &[])
+    }
+
+    /// The issuer has published a key, which is the liar's.
+    fn another_key(&self) -> Option<FeedAnswer> {
+        let certificate = Pair::named(&self.issuer, THIEVES).certificate().to_vec();
+        self.signed(self.signer.as_ref()?, Vec::new(), &[FeedEntry::KeyShown { certificate }])
+    }
+
+    /// The issuer has another circle key, which is the liar's and signs that.
+    fn another_circle_key(&self) -> Option<FeedAnswer> {
+        let thief = SigningKey::from_ed25519_seed(&house::seed(THIEVES));
+        let (previous, next) = (self.circle_key?, CirclePublicKey::of(&thief)?);
+        let named = Succession::sign(self.names_next.as_ref()?, &self.issuer, next)?;
+        let succession = Succession { previous, ..named };
+        self.signed(&thief, vec![succession], &[FeedEntry::CircleKey(Box::new(succession))])
+    }
+
+    fn signed(
+        &self,
+        key: &SigningKey,
+        successions: Vec<Succession>,
+        entries: &[FeedEntry],
+    ) -> Option<FeedAnswer> {
+        let to = self.at.after_all(entries);
+        let bytes = entries.iter().flat_map(FeedEntry::to_bytes).collect();
+        let content = FeedContent::Entries { after: self.at.sequence, entries: bytes };
+        FeedAnswer::sign(key, &self.issuer, to, to.sequence, self.nonce, successions, content)
     }
 }

@@ -48,9 +48,10 @@ pub(super) async fn turn_keys(member: Arc<Member>, number: u64) {
         let rotate = match (due, view.active_key()) {
             (Some(Duty::Step(rotate)), _) => rotate,
             (Some(Duty::Renew), Some(active)) => {
+                let Some(service) = view.service_id() else { continue };
                 drawn += 1;
                 let Some(master) = house::master_key(scope.ring(), view) else { continue };
-                let key = Box::new(Pair::named(&format!("key {number} {drawn}")).as_ours(&master));
+                let key = Box::new(Pair::named(service, &format!("key {number} {drawn}")).as_ours(&master));
                 RotateKey::Publish { key, replaces: active.kid.clone(), overlap_secs: None }
             }
             _ => continue,

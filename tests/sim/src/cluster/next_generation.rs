@@ -61,7 +61,7 @@ impl Cluster {
         let next = NextGeneration {
             service_id: self.service.clone(),
             now_ms: wall_ms,
-            key: Pair::named(&format!("the first key after {attempt}")).as_ours(&master),
+            key: Pair::named(&self.service, &format!("the first key after {attempt}")).as_ours(&master),
             cluster_ca,
             refresh_secret,
             master_key_fingerprint: master.fingerprint(),

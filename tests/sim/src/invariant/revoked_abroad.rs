@@ -1,9 +1,10 @@
 //! A verification of a revocable token of another cluster, sent later than the bound after its revoke was acknowledged
-//! there, is refused by every node here, also while the clusters are cut off from each other.
+//! there, or after it was acknowledged that its key leaked, is refused by every node here, also while the clusters are cut
+//! off from each other.
 
 use std::collections::BTreeMap;
 
-use circlet_token::TokenId;
+use circlet_token::{KeyId, TokenId};
 
 use super::Invariant;
 use crate::history::Event;
@@ -18,6 +19,7 @@ pub(super) struct RevokedAbroad {
     revoked: BTreeMap<TokenId, u64>,
     /// For each subject, watermarks: when acknowledged, and below which index they refuse.
     marks: BTreeMap<u64, Vec<(u64, u64)>>,
+    tainted: BTreeMap<KeyId, u64>,
 }
 
 impl Invariant for RevokedAbroad {
@@ -34,10 +36,24 @@ impl Invariant for RevokedAbroad {
             Event::WatermarkAbroad { subject, index } => {
                 self.marks.entry(*subject).or_default().push((now, *index));
             }
-            Event::VerifiedAbroad { node, id, subject, index, sent, accepted: true } => {
+            Event::TaintedAbroad { kid } => {
+                self.tainted.entry(kid.clone()).or_insert(now);
+            }
+            Event::VerifiedAbroad {
+                node,
+                id,
+                subject,
+                index,
+                kid,
+                sent,
+                accepted: true,
+                revocable: true,
+                ..
+            } => {
                 let marks = self.marks.get(subject).into_iter().flatten();
                 let marked = marks.filter(|(_, below)| index < below).map(|(at, _)| *at);
-                let first = self.revoked.get(id).copied().into_iter().chain(marked).min();
+                let ended = self.revoked.get(id).into_iter().chain(self.tainted.get(kid)).copied();
+                let first = ended.chain(marked).min();
                 if let (Some(at), Some(bound)) = (first, self.bound)
                     && *sent > at + bound
                 {

@@ -1,13 +1,13 @@
 //! What an entry changed that invariants look at: keys, tokens that were issued, and what was forgotten.
 
 use circlet_authority::{
-    Action, Actor, Command, Judgement, KeyState, Outcome, Purge, RevokeBefore, RotateKey, State, TokenActor,
+    Action, Actor, Command, Judgement, Outcome, Purge, RevokeBefore, RotateKey, State, TokenActor,
     TokenRecord, Whom,
 };
-use circlet_token::{Algorithm, Audience, Claims, KeyId, Subject, Verified};
+use circlet_token::{Algorithm, Audience, Claims, Subject, Verified};
 
-use super::{descendants, master_keys};
-use crate::history::{Event, Standing};
+use super::{circle, descendants, keys, master_keys};
+use crate::history::Event;
 use crate::scope::{self, Scope};
 
 /// Tells what applying a command has changed.
@@ -20,6 +20,9 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
     {
         let (node, index) = (scope.node(), after.index());
         scope.history().tell(&Event::Overruled { node, index, what: command.action.name() });
+    }
+    if outcome.refusal().is_none() {
+        circle::tell(&scope, before, after, &command.action);
     }
     match command.action {
         Action::IssueToken(_) => {
@@ -47,7 +50,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
             master_keys::tell(&scope, Some(before), after);
         }
         Action::Bootstrap(_) | Action::RotateKey(_) | Action::TrustIssuer(_) | Action::DistrustIssuer(_) => {
-            tell_keys(&scope, Some(before), after);
+            keys::tell(&scope, Some(before), after);
             master_keys::tell(&scope, Some(before), after);
         }
         Action::RevokeToken(revoke) if revoke.cascade && outcome.refusal().is_none() => {
@@ -84,37 +87,6 @@ fn is_refused(view: &State, actor: &TokenActor) -> bool {
     };
     let verified = Verified { claims, key: actor.key.clone(), algorithm: Algorithm::EdDsa };
     !matches!(view.judge(&verified, view.now_ms() / 1_000), Judgement::Good { .. })
-}
-
-/// Tells where keys stand, as far as that is new.
-pub(super) fn tell_keys(scope: &Scope, before: Option<&State>, after: &State) {
-    let (node, index) = (scope.node(), after.index());
-    let say = |kid: &KeyId, standing| {
-        scope.history().tell(&Event::Key { node, index, kid: kid.clone(), standing });
-    };
-    for key in after.keyring() {
-        let old = before.and_then(|before| before.key(&key.kid));
-        if old.is_none_or(|old| old.state != key.state) {
-            say(&key.kid, standing(key.state));
-        }
-    }
-    for other in after.circle() {
-        if before.is_none_or(|before| before.trusted(&other.kid).is_none()) {
-            say(&other.kid, Standing::Trusted);
-        }
-    }
-    let gone = before.into_iter().flat_map(State::circle).filter(|other| after.trusted(&other.kid).is_none());
-    gone.for_each(|other| say(&other.kid, Standing::Distrusted));
-}
-
-fn standing(state: KeyState) -> Standing {
-    match state {
-        KeyState::Published => Standing::Published,
-        KeyState::Active => Standing::Active,
-        KeyState::Retiring => Standing::Retiring,
-        KeyState::Tainted => Standing::Tainted,
-        KeyState::Retired => Standing::Retired,
-    }
 }
 
 /// Of every token that was ever issued: whether its record, its family or its revocation is gone.

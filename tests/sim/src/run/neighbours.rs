@@ -1,11 +1,13 @@
-//! The other cluster of a run, with clients and faults of its own, and what goes wrong between the two.
+//! The other clusters of a run, with clients and faults of their own, and what goes wrong in between.
 
 use std::sync::Arc;
 
 use circlet_authority::Config;
+use futures::future::join_all;
 use openraft_rt::AsyncRuntime;
 
-use super::{Course, Plan, recover, settings};
+use super::health::recover;
+use super::{Course, Plan, settings};
 use crate::chaos::Chaos;
 use crate::circle::{self, Strife};
 use crate::cluster::Cluster;
@@ -15,85 +17,103 @@ use crate::house;
 use crate::runtime::NodeRuntime;
 use crate::workload::Workload;
 
-/// Its nodes at first.
+/// Nodes of each of them at first.
 const NODES: u64 = 3;
-/// Its clients wait so long at most between two requests, in milliseconds.
+/// Their clients wait so long at most between two requests, in milliseconds.
 const PAUSE_MS: u64 = 60;
 
-pub(super) struct Neighbours {
-    cluster: Arc<Cluster>,
-    history: Arc<History>,
-    workload: Arc<Workload>,
-    chaos: Arc<Chaos>,
+/// All of them.
+pub(super) struct Circle {
+    others: Vec<Other>,
     strife: Arc<Strife>,
     /// Little is to happen there.
     is_quiet: bool,
 }
 
-impl Neighbours {
-    /// Founds it beside `ours`, and has them follow each other.
+/// One of them.
+struct Other {
+    cluster: Arc<Cluster>,
+    history: Arc<History>,
+    workload: Arc<Workload>,
+    chaos: Arc<Chaos>,
+}
+
+impl Circle {
+    /// Founds so many beside `ours`, and has all follow each other.
     pub(super) async fn found(
         plan: Plan,
+        count: usize,
         ours: &Arc<Cluster>,
         config: &Config,
         dice: &Dice,
     ) -> Result<Self, String> {
-        let history = Arc::new(History::new(plan.plant, plan.by, plan.keeps_lines));
-        let (settings, faults) = (settings(dice, plan.course), Arc::clone(&ours.faults));
-        let cluster = Cluster::new(&house::NEIGHBOURS, Arc::clone(&history), dice, settings, faults);
-        cluster.found(NODES, config.clone()).await?;
-        circle::pair([ours, &cluster], dice).await?;
+        let mut others = Vec::new();
+        for service in house::NEIGHBOURS.iter().take(count) {
+            let history = Arc::new(History::new(plan.plant, plan.by, plan.keeps_lines));
+            let (settings, faults) = (settings(dice, plan.course), Arc::clone(&ours.faults));
+            let cluster = Cluster::new(service, Arc::clone(&history), dice, settings, faults);
+            let workload = Workload::new(Arc::clone(&cluster), dice.split());
+            let chaos = Chaos::new(Arc::clone(&cluster), dice.split(), false);
+            others.push(Other { cluster, history, workload, chaos });
+        }
+        let founded = join_all(others.iter().map(|other| other.cluster.found(NODES, config.clone()))).await;
+        founded.into_iter().collect::<Result<(), _>>()?;
         let ms = u64::try_from(config.circle_max_staleness_ms).unwrap_or(0);
-        for history in [&ours.history, &history] {
+        for history in others.iter().map(|other| &other.history).chain([&ours.history]) {
             history.tell(&Event::CircleBound { ms });
         }
+        let clusters: Vec<&Arc<Cluster>> =
+            [ours].into_iter().chain(others.iter().map(|other| &other.cluster)).collect();
+        circle::pair(&clusters, dice).await?;
         let seeks = plan.course == Course::EachKind;
-        Ok(Self {
-            workload: Workload::new(Arc::clone(&cluster), dice.split()),
-            chaos: Chaos::new(Arc::clone(&cluster), dice.split(), false),
-            strife: Strife::between([ours, &cluster], dice.split(), seeks),
-            is_quiet: seeks,
-            history,
-            cluster,
-        })
+        let strife = Strife::between(ours, &clusters, dice.split(), seeks);
+        Ok(Self { others, strife, is_quiet: seeks })
     }
 
     /// Clients come, and things go wrong.
     pub(super) fn begin(&self) {
-        if !self.is_quiet {
+        for other in self.others.iter().filter(|_| !self.is_quiet) {
             for _ in 0..2 {
-                drop(NodeRuntime::spawn(Arc::clone(&self.workload).client(PAUSE_MS)));
+                drop(NodeRuntime::spawn(Arc::clone(&other.workload).client(PAUSE_MS)));
             }
-            drop(NodeRuntime::spawn(Arc::clone(&self.chaos).rage()));
+            drop(NodeRuntime::spawn(Arc::clone(&other.chaos).rage()));
         }
-        drop(NodeRuntime::spawn(Arc::clone(&self.strife).rage()));
+        self.strife.rage();
     }
 
-    /// Ends everything that is wrong there and in between.
-    pub(super) async fn calm(&self) {
+    /// Ends everything that is wrong there and in between, and has all of each feed kept.
+    pub(super) async fn calm(&self, ours: &Workload) {
         self.strife.end();
-        self.chaos.calm().await;
+        join_all(self.others.iter().map(|other| other.chaos.calm())).await;
+        let others = self.others.iter().map(|other| &*other.workload);
+        join_all(others.chain([ours]).map(Workload::make_room)).await;
     }
 
     /// Whether something is broken there; the run's history hears of it.
     pub(super) fn is_broken(&self, ours: &History) -> bool {
-        ours.adopt(self.history.violation());
+        self.others.iter().for_each(|other| ours.adopt(other.history.violation()));
         ours.violation().is_some()
     }
 
     /// In a while everything must be well there too.
     pub(super) async fn recover(&self, ours: &History) {
-        recover(&self.cluster, &self.history).await;
-        self.is_broken(ours);
+        for other in &self.others {
+            recover(&other.cluster, &other.history).await;
+            self.is_broken(ours);
+        }
     }
 
     /// It is over, and judged as a whole.
     pub(super) fn end(&self, ours: &History) {
-        self.workload.stop();
-        self.cluster.end();
-        self.history.finish();
+        for other in &self.others {
+            other.workload.stop();
+            other.cluster.end();
+            other.history.finish();
+        }
         self.is_broken(ours);
-        ours.add_steps(self.history.steps());
-        ours.add_lines(self.history.lines());
+        for Other { history, .. } in &self.others {
+            ours.add_steps(history.steps());
+            ours.add_lines(history.lines());
+        }
     }
 }

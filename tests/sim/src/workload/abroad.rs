@@ -1,48 +1,68 @@
-//! Tokens that travel: shown to the nodes of the cluster that is in a circle with ours.
+//! Tokens that travel: shown to the nodes of the clusters that are in a circle with ours.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::Action;
+use circlet_token::{KeyId, Reject};
 use openraft_rt::AsyncRuntime;
 
-use super::verifying::{LATER_MS, Verdict, judged};
-use super::{Held, PATIENCE, Workload, administrator, subject_number};
-use crate::circle::{Neighbour, as_trusted};
-use crate::cluster::{Cluster, Computer, ask, decide};
+use super::verifying::{Verdict, judged};
+use super::{Held, PATIENCE, Workload, subject_number};
+use crate::circle::Neighbour;
+use crate::cluster::{Cluster, Computer, ask};
 use crate::history::Event;
 use crate::runtime::{NodeRuntime, global_nanos};
+use crate::scope::lock;
+
+/// After a revoke its token is shown abroad again this much later than the bound, in milliseconds: until an answer has
+/// arrived that had been under way for as long as it may.
+const LATER_MS: [u64; 6] = [3, 150, 600, 1_200, 2_400, 3_600];
 
 impl Workload {
-    fn abroad(&self) -> Option<Arc<Cluster>> {
-        self.cluster.neighbour().and_then(Neighbour::cluster)
+    fn abroad(&self) -> Vec<Arc<Cluster>> {
+        self.cluster.neighbours().iter().filter_map(Neighbour::cluster).collect()
     }
 
-    /// Tells the neighbours' history what was acknowledged here.
-    pub(super) fn tell_abroad(&self, event: &Event) {
-        if let Some(theirs) = self.abroad() {
-            theirs.history.tell(event);
+    /// Whether it is in a circle.
+    pub(super) fn has_neighbours(&self) -> bool {
+        !self.cluster.neighbours().is_empty()
+    }
+
+    /// Shows one of the neighbours' nodes some token of ours.
+    pub(super) async fn show_abroad(&self) {
+        if let Some(held) = self.some_token() {
+            self.show_one_abroad(&held).await;
         }
     }
 
-    /// Shows one of the neighbours' nodes a token of ours that can be revoked.
-    pub(super) async fn show_abroad(&self) {
-        let Some(theirs) = self.abroad() else { return };
-        let Some(held) = self.some_token().filter(travels) else { return };
+    /// Shows one of the neighbours' nodes a token of ours.
+    pub(super) async fn show_one_abroad(&self, held: &Held) {
+        let Some(theirs) = self.dice.pick(&self.abroad()).cloned() else { return };
         let Some(computer) = self.dice.pick(&theirs.running()).cloned() else { return };
-        self.introduce_key(&held, &computer).await;
-        self.show_there(&theirs, &computer, &held).await;
+        self.show_there(&theirs, &computer, held).await;
     }
 
-    /// Shows a revoked token to every node of the neighbours, several times, from the moment on at which each must
+    /// Shows a token that was ended to every node of the neighbours, several times, from the moment on at which each must
     /// refuse it.
-    pub(super) async fn hunt_abroad(self: Arc<Self>, held: Held) {
+    pub(super) fn hunt_abroad(self: &Arc<Self>, held: &Held) {
+        for theirs in self.abroad().into_iter().filter(|_| held.record.revocable) {
+            drop(NodeRuntime::spawn(Arc::clone(self).hunt_there(theirs, held.clone())));
+        }
+    }
+
+    /// The same of some token that this key has signed, which has leaked.
+    pub(super) fn hunt_key_abroad(self: &Arc<Self>, kid: &KeyId) {
+        let signed = |held: &&Held| held.record.kid == *kid && held.record.revocable;
+        let held = lock(&self.held).iter().rev().find(signed).cloned();
+        if let Some(held) = held {
+            self.hunt_abroad(&held);
+        }
+    }
+
+    async fn hunt_there(self: Arc<Self>, theirs: Arc<Cluster>, held: Held) {
         let begun = global_nanos();
-        let Some(theirs) = self.abroad().filter(|_| travels(&held)) else { return };
-        let bound_ms =
-            theirs.running().first().and_then(|computer| computer.node()).map_or(0, |(_, member)| {
-                u64::try_from(member.published().view.config().circle_max_staleness_ms).unwrap_or(0)
-            });
+        let bound_ms = theirs.view().map_or(0, |view| view.config().circle_max_staleness_ms);
+        let bound_ms = u64::try_from(bound_ms).unwrap_or(0);
         for later_ms in LATER_MS {
             let at = begun + (bound_ms + later_ms) * 1_000_000;
             NodeRuntime::sleep(Duration::from_nanos(at.saturating_sub(global_nanos()))).await;
@@ -53,39 +73,40 @@ impl Workload {
         }
     }
 
-    /// The neighbours' administrator trusts the key of a token, if they don't know it yet.
-    async fn introduce_key(&self, held: &Held, computer: &Computer) {
-        let kid = &held.record.kid;
-        let knows = computer.node().is_none_or(|(_, member)| member.published().view.trusted(kid).is_some());
-        let ours = self.dice.pick(&self.cluster.running()).and_then(|ours| ours.node());
-        let key = ours.and_then(|(_, member)| member.published().view.key(kid).cloned());
-        if let Some(key) = key.filter(|_| !knows) {
-            let trust = Action::TrustIssuer(Box::new(as_trusted(&key, &self.cluster.service)));
-            let trusting = decide(computer, administrator(), trust);
-            // Tried again with the next token of that key.
-            let _ = NodeRuntime::timeout(PATIENCE, trusting).await;
-        }
-    }
-
     async fn show_there(&self, theirs: &Cluster, computer: &Computer, held: &Held) {
         let (node, sent, text) = (computer.id, global_nanos(), Arc::clone(&held.text));
+        let (record, history) = (&held.record, &theirs.history);
         let asked = NodeRuntime::timeout(PATIENCE, ask(computer, move |member| judged(member, text))).await;
-        let accepted = match asked {
-            Ok(Some(Verdict::Accepted { view, .. })) => {
-                theirs.history.tell(&Event::Vouched { node, kid: held.record.kid.clone(), view, sent });
-                true
+        let (view, accepted, unknown) = match asked {
+            Ok(Some(Verdict::Accepted { view, grant, .. })) => {
+                history.tell(&Event::Vouched { node, kid: record.kid.clone(), view, sent });
+                if let Some(grant) = grant {
+                    history.tell(&Event::Granted { node, view, sent, grant: *grant });
+                }
+                (view, true, false)
             }
-            Ok(Some(Verdict::Refused(_))) => false,
+            Ok(Some(Verdict::Refused { why, view })) => {
+                (view, false, matches!(why, Reject::UnknownKey { .. }))
+            }
             Ok(Some(Verdict::Stale) | None) | Err(_) => return self.count("shown abroad, unanswered"),
         };
-        self.count(if accepted { "shown abroad, accepted" } else { "shown abroad, refused" });
-        let record = &held.record;
-        let (id, subject, index) = (record.id, subject_number(record), record.index);
-        theirs.history.tell(&Event::VerifiedAbroad { node, id, subject, index, sent, accepted });
+        self.count(match (accepted, unknown) {
+            (true, _) => "shown abroad, accepted",
+            (_, true) => "shown abroad, key unknown",
+            _ => "shown abroad, refused",
+        });
+        history.tell(&Event::VerifiedAbroad {
+            node,
+            id: record.id,
+            issuer: self.cluster.service.clone(),
+            subject: subject_number(record),
+            index: record.index,
+            kid: record.kid.clone(),
+            revocable: record.revocable,
+            view,
+            sent,
+            accepted,
+            unknown,
+        });
     }
-}
-
-/// Whether the neighbours follow what becomes of a token.
-fn travels(held: &Held) -> bool {
-    held.record.revocable
 }

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, KeyState, RotateKey};
+use circlet_authority::{Action, KeyState, ReplaceCircleKey, RotateKey, SealedKind};
 use circlet_raft::Clocks;
+use circlet_token::SigningKey;
+use circlet_token::feed::{CirclePublicKey, Succession};
 use openraft_rt::AsyncRuntime;
 
 use super::{PATIENCE, Workload, administrator};
 use crate::cluster::{Computer, ask};
+use crate::history::Event;
 use crate::house::{self, Pair};
 use crate::runtime::NodeRuntime;
 use crate::scope::{self, lock};
@@ -20,7 +23,7 @@ const MAKING_MS_MAX: u64 = 500;
 
 impl Workload {
     /// An administrator publishes a key, gives one up, or finds that one has leaked.
-    pub(super) async fn turn_key(&self, computer: &Computer) {
+    pub(super) async fn turn_key(self: &Arc<Self>, computer: &Computer) {
         let Some((scope, member)) = computer.node() else { return };
         let view = Arc::clone(&member.published().view);
         drop(member);
@@ -46,11 +49,18 @@ impl Workload {
                 ("key tainted", RotateKey::Taint { kid, next })
             }
         };
+        let leaked = match &rotate {
+            RotateKey::Taint { kid, .. } => Some(kid.clone()),
+            _ => None,
+        };
         // Making a pair takes its time; it is sealed as the view said before.
         NodeRuntime::sleep(Duration::from_millis(self.dice.between(0, MAKING_MS_MAX))).await;
         let action = Action::RotateKey(Box::new(rotate));
         if self.order_done(computer, what, action, None).await.is_none() {
             self.count("key unchanged");
+        } else if let Some(kid) = leaked {
+            self.hunt_key_abroad(&kid);
+            self.cluster.history.tell_abroad(&Event::TaintedAbroad { kid });
         }
     }
 
@@ -73,10 +83,26 @@ impl Workload {
         self.count(if announced { "master key announced" } else { "master key not announced" });
     }
 
+    /// An administrator replaces the circle key: the present one names the next.
+    pub(super) async fn replace_circle_key(&self, computer: &Computer) {
+        let Some((scope, member)) = computer.node() else { return };
+        let view = Arc::clone(&member.published().view);
+        drop(member);
+        let Some(master) = house::master_key(scope.ring(), &view) else { return };
+        let next = house::seed(&format!("circle key {}", self.dice.word()));
+        let named = CirclePublicKey::of(&SigningKey::from_ed25519_seed(&next));
+        let named = named.zip(house::unseal(scope.ring(), &view, &SealedKind::CircleKey));
+        let succession = named.and_then(|(next, key)| Succession::sign(&key, &self.cluster.service, next));
+        let Some(succession) = succession else { return };
+        let private_key = master.seal(&SealedKind::CircleKey, &next);
+        let replace = Action::ReplaceCircleKey(Box::new(ReplaceCircleKey { succession, private_key }));
+        let _ = self.order_done(computer, "circle key replaced", replace, None).await;
+    }
+
     /// A pair for our keyring, which may never get there.
     pub(super) fn draw_pair(&self) -> Pair {
         let name = format!("key {}", self.dice.word());
         lock(&self.drawn).push(name.clone());
-        Pair::named(&name)
+        Pair::named(&self.cluster.service, &name)
     }
 }

@@ -58,7 +58,7 @@ impl Workload {
             self.record_end_of(self.number_of(user), sent, is_certain);
         }
         if is_answered {
-            drop(NodeRuntime::spawn(Arc::clone(self).hunt_abroad(held)));
+            self.hunt_abroad(&held);
         }
     }
 
@@ -92,7 +92,7 @@ impl Workload {
             Target::Subject(_) if is_of_all_time => {
                 let subject = subject_number(record);
                 self.cluster.history.tell(&Event::Watermark { subject, index });
-                self.tell_abroad(&Event::WatermarkAbroad { subject, index });
+                self.cluster.history.tell_abroad(&Event::WatermarkAbroad { subject, index });
                 return;
             }
             Target::Group { members, .. } => *members = self.cluster.history.members_at(index),

@@ -70,7 +70,7 @@ impl Workload {
         let done = self.order_done(computer, "user deleted", delete, Some(told)).await;
         if let Some(index) = done {
             self.cluster.history.tell(&Event::Watermark { subject, index });
-            self.tell_abroad(&Event::WatermarkAbroad { subject, index });
+            self.cluster.history.tell_abroad(&Event::WatermarkAbroad { subject, index });
         }
         // What was not there ended nothing; that it may have is always true.
         self.record_end_of(subject, sent, false);

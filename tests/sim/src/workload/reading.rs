@@ -5,11 +5,10 @@ use std::sync::Arc;
 use circlet_authority::{State, TokenCursor, TokenFilter, TokenOrder, TokenPage};
 use openraft_rt::AsyncRuntime;
 
-use super::strangers::THEIRS;
 use super::{Held, PATIENCE, Workload, witness};
 use crate::cluster::{Computer, ask};
 use crate::history::Event;
-use crate::house::{self, Pair};
+use crate::house::{self, THEIRS};
 use crate::linear::value::{self, ABSENT, DISABLED, GOOD};
 use crate::linear::{Object, Step, token, version};
 use crate::machine::Member;
@@ -86,8 +85,8 @@ impl Workload {
             };
             self.record_now(Object::User(user), Step::Value(value::Step::Read(value)), sent);
         }
-        for theirs in THEIRS {
-            let kid = Pair::named(theirs).kid;
+        for theirs in &*THEIRS {
+            let kid = theirs.kid.clone();
             let value = if view.trusted(&kid).is_some() { GOOD } else { ABSENT };
             self.record_now(Object::Issuer(kid), Step::Value(value::Step::Read(value)), sent);
         }

@@ -27,13 +27,8 @@ impl Workload {
         let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
         // Some expire while somebody looks.
         let lifetime = if self.dice.percent(30) { (3, 14) } else { (600, 30_000) };
-        let mut order =
-            self.order(user, "admin", Lifetime::from_secs(self.dice.between(lifetime.0, lifetime.1)));
-        if self.dice.percent(15) {
-            let group = self.dice.pick(&house::GROUPS).copied().unwrap_or("readers");
-            let scope = Scope::parse(&format!("applied-permissions/groups:{group}"));
-            order.scope = scope.expect("the scope of a group");
-        }
+        let lifetime = Lifetime::from_secs(self.dice.between(lifetime.0, lifetime.1));
+        let order = IssueToken { scope: self.scope(), ..self.order(user, "admin", lifetime) };
         self.issue_by(computer, &administrator(), order, None, true).await;
     }
 
@@ -62,6 +57,28 @@ impl Workload {
         self.issue_by(computer, &actor, order, Some(held.record.id), true).await;
     }
 
+    /// In a circle they are for everybody, as far as somebody has a use for them.
+    fn audience(&self) -> Audience {
+        match self.has_neighbours() {
+            true if self.dice.percent(80) => Audience::any(),
+            true => Audience::parse("jfrt@*").expect("it is written as one"),
+            false => Audience::service(&self.cluster.service),
+        }
+    }
+
+    /// What a token of an administrator's making is for: a user, or a group; in a circle it claims at times what others may
+    /// limit.
+    fn scope(&self) -> Scope {
+        let text = match self.dice.between(0, 9) {
+            0..=1 if self.has_neighbours() => "applied-permissions/groups:readers,writers",
+            2 if self.has_neighbours() => "applied-permissions/admin",
+            3 => "applied-permissions/groups:readers",
+            4 => "applied-permissions/groups:writers",
+            _ => "applied-permissions/user",
+        };
+        Scope::parse(text).expect("it is written as one")
+    }
+
     pub(super) fn order(&self, user: &str, owner: &str, lifetime: Lifetime) -> IssueToken {
         let id = TokenId(self.dice.bytes());
         IssueToken {
@@ -69,11 +86,7 @@ impl Workload {
             generation: Generation::Access,
             subject: house::subject(&self.cluster.service, user),
             scope: Scope::parse("applied-permissions/user").expect("the scope of a user"),
-            // In a circle they are for everybody.
-            audience: match self.cluster.neighbour() {
-                Some(_) => Audience::any(),
-                None => Audience::service(&self.cluster.service),
-            },
+            audience: self.audience(),
             lifetime,
             force_revocable: self.dice.percent(70),
             description: None,
@@ -108,7 +121,10 @@ impl Workload {
                     }
                     let (id, sum) = (held.record.id, held.sum());
                     self.cluster.history.tell(&Event::Issued { id, by, index, sum });
-                    self.keep(held);
+                    self.keep(held.clone());
+                    if self.has_neighbours() && self.dice.percent(40) {
+                        self.show_one_abroad(&held).await;
+                    }
                     return;
                 }
                 Reply::Decided { outcome: Outcome::Issued(_), .. } => {

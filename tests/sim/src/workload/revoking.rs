@@ -58,7 +58,7 @@ impl Workload {
                     drop(NodeRuntime::spawn(Arc::clone(self).hunt(held.clone())));
                 }
                 if record.revocable && self.dice.percent(60) {
-                    drop(NodeRuntime::spawn(Arc::clone(self).hunt_abroad(held.clone())));
+                    self.hunt_abroad(&held);
                 }
                 if revoke.cascade {
                     self.count("revoke with descendants");
@@ -85,7 +85,7 @@ impl Workload {
     fn tell_revoked(&self, id: Option<TokenId>, family: Option<FamilyId>, index: u64) {
         self.cluster.history.tell(&Event::Revoked { id, family, index });
         if let Some(id) = id.filter(|_| index != u64::MAX) {
-            self.tell_abroad(&Event::RevokedAbroad { id });
+            self.cluster.history.tell_abroad(&Event::RevokedAbroad { id });
         }
     }
 

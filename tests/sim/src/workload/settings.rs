@@ -1,11 +1,15 @@
 //! The configuration, changed while everything else goes on.
 
-use circlet_authority::{Action, Outcome, Refusal, SetConfig};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use circlet_authority::{Action, Config, Outcome, Refusal, SetConfig};
+use openraft_rt::AsyncRuntime;
 
 use super::{Reply, Workload, administrator};
 use crate::cluster::Computer;
 use crate::linear::{Object, Step, version};
-use crate::runtime::global_nanos;
+use crate::runtime::{NodeRuntime, global_nanos};
 
 impl Workload {
     /// An administrator changes a setting, on top of what was read or whatever is there.
@@ -15,7 +19,10 @@ impl Workload {
         drop(member);
         let mut config = view.config().as_ref().clone();
         let between = |low, high| i64::try_from(self.dice.between(low, high)).unwrap_or(1);
-        match self.dice.between(0, 4) {
+        match self.dice.between(0, if self.has_neighbours() { 8 } else { 4 }) {
+            // Of a neighbour's feed next to nothing is kept, or again all of it.
+            5 if !self.spares.load(Ordering::SeqCst) => config.circle_feed_entries_max = between(0, 12),
+            5..=8 => config.circle_feed_entries_max = Config::default().circle_feed_entries_max,
             0 => config.refresh_replay_window = between(30, 60),
             1 => config.key_overlap = between(0, 2),
             2 => config.last_used_interval = between(0, 900),
@@ -23,7 +30,35 @@ impl Workload {
             // What is recorded from now on, and so how long tokens may live that nobody recorded.
             _ => config.persistent_expiry_threshold = between(2, 9),
         }
-        let if_version = self.dice.percent(70).then(|| view.config_version());
+        // What stands there already is no change.
+        if config == *view.config().as_ref() {
+            return;
+        }
+        let of_quota = config.circle_feed_entries_max != view.config().circle_feed_entries_max;
+        let if_version = (of_quota || self.dice.percent(70)).then(|| view.config_version());
+        self.set(computer, config, if_version).await;
+    }
+
+    /// From now on all of the neighbours' feeds is kept, whatever was allowed before.
+    pub async fn make_room(&self) {
+        self.spares.store(true, Ordering::SeqCst);
+        let most = Config::default().circle_feed_entries_max;
+        // A cluster that takes nothing for so long is broken, which others say.
+        for _ in 0..600 {
+            NodeRuntime::sleep(Duration::from_millis(100)).await;
+            let Some(computer) = self.cluster.leader() else { continue };
+            let Some((_, member)) = computer.node() else { continue };
+            let view = std::sync::Arc::clone(&member.published().view);
+            drop(member);
+            if view.config().circle_feed_entries_max == most {
+                return;
+            }
+            let config = Config { circle_feed_entries_max: most, ..view.config().as_ref().clone() };
+            self.set(&computer, config, Some(view.config_version())).await;
+        }
+    }
+
+    async fn set(&self, computer: &Computer, config: Config, if_version: Option<u64>) {
         let action = Action::SetConfig(Box::new(SetConfig { config, if_version }));
         self.count("setting changed");
         let (expected, sent) = (if_version, global_nanos());

@@ -10,14 +10,11 @@ use super::{Foreign, Held, Workload};
 use crate::clock::START_MS;
 use crate::cluster::Computer;
 use crate::history::Event;
-use crate::house::{self, Pair};
+use crate::house::{self, Pair, THEIRS};
 use crate::linear::Object;
 use crate::linear::value::{self, ABSENT, GOOD};
 use crate::runtime::global_nanos;
 use crate::scope::lock;
-
-/// The other cluster's keys.
-pub(super) const THEIRS: [&str; 2] = ["their key", "their other key"];
 
 /// Two seconds.
 const WHILE: u64 = 2_000_000_000;
@@ -27,14 +24,15 @@ const TOKENS_SHOWN: usize = 80;
 impl Workload {
     /// An administrator trusts another cluster's key, or does so no more.
     pub(super) async fn change_trust(&self, computer: &Computer) {
-        let theirs = Pair::named(self.dice.pick(&THEIRS).copied().unwrap_or("their key"));
+        let Some(theirs) = self.dice.pick(&*THEIRS) else { return };
+        let kid = theirs.kid.clone();
         if self.dice.percent(60) {
             let trust = Action::TrustIssuer(Box::new(theirs.as_theirs()));
-            let told = (Object::Issuer(theirs.kid), value::Step::Write(GOOD));
+            let told = (Object::Issuer(kid), value::Step::Write(GOOD));
             let _ = self.order_done(computer, "issuer trusted", trust, Some(told)).await;
         } else {
-            let distrust = Action::DistrustIssuer(DistrustIssuer { kid: theirs.kid.clone() });
-            let told = (Object::Issuer(theirs.kid), value::Step::Write(ABSENT));
+            let distrust = Action::DistrustIssuer(DistrustIssuer { kid: kid.clone() });
+            let told = (Object::Issuer(kid), value::Step::Write(ABSENT));
             let _ = self.order_done(computer, "issuer distrusted", distrust, Some(told)).await;
         }
     }
@@ -43,22 +41,30 @@ impl Workload {
     /// or not yet.
     pub(super) async fn show_strange(&self, computer: &Computer) {
         let drawn = lock(&self.drawn).last().cloned();
+        let ours = &self.cluster.service;
+        let own;
         let (what, issuer, user, pair) = match self.dice.between(0, 9) {
-            0..=6 => {
-                let theirs = self.dice.pick(&THEIRS).copied().unwrap_or("their key");
-                ("foreign token", &*house::OTHERS, "dave", Pair::named(theirs))
-            }
-            7..=8 => match drawn {
-                Some(name) => ("token of a drawn key", &self.cluster.service, "alice", Pair::named(&name)),
+            0..=6 => match self.dice.pick(&*THEIRS) {
+                Some(theirs) => ("foreign token", &*house::OTHERS, "dave", theirs),
                 None => return,
             },
-            _ => ("forged token", &self.cluster.service, "alice", Pair::named("a key of nobody's")),
+            7..=8 => match drawn {
+                Some(name) => {
+                    own = Pair::named(ours, &name);
+                    ("token of a drawn key", ours, "alice", &own)
+                }
+                None => return,
+            },
+            _ => {
+                own = Pair::named(ours, "a key of nobody's");
+                ("forged token", ours, "alice", &own)
+            }
         };
         self.count(what);
         let claims = self.claims(issuer, user);
         let text: Arc<str> = mint(&claims, &pair.kid, &pair.signer()).into();
         let Some(id) = claims.id else { return };
-        let foreign = Foreign { id, text, kid: pair.kid, at: global_nanos() };
+        let foreign = Foreign { id, text, kid: pair.kid.clone(), at: global_nanos() };
         lock(&self.shown).push(foreign.clone());
         self.show_foreign(computer, foreign).await;
     }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use circlet_authority::State;
 use circlet_raft::Published;
-use circlet_token::{KeyId, KeySet, Parsed, Reject, Revocation, ServiceId};
+use circlet_token::{
+    Algorithm, KeyId, KeySet, Parsed, Reject, Revocation, ServiceId, Verified, verify_signature,
+};
 use openraft_rt::AsyncRuntime;
 
 use super::{Held, PATIENCE, Workload, subject_number, witness};
 use crate::cluster::{Computer, ask};
-use crate::history::Event;
+use crate::history::{Event, Grant};
 use crate::judge::{self, Rules, check_signature};
 use crate::machine::Member;
 use crate::mark::{Facts, Mark, Target};
@@ -19,48 +21,88 @@ use crate::runtime::{NodeRuntime, global_nanos};
 use crate::vouch::{Opinion, Unvouched, vouch};
 
 /// What came of a verification.
-pub(super) enum Verdict {
-    /// By a view at this index, of a node that had or hadn't proved freshness.
+pub enum Verdict {
+    /// By a view at this index, of a node that had or hadn't proved freshness; with what it may do if it is another
+    /// cluster's.
     Accepted {
+        /// The view's index.
         view: u64,
+        /// Whether the node had proved freshness.
         proved: bool,
+        /// What it may do.
+        grant: Option<Box<Grant>>,
     },
-    Refused(Reject),
+    /// By a view at this index.
+    Refused {
+        /// Why.
+        why: Reject,
+        /// The view's index.
+        view: u64,
+    },
+    /// The node couldn't vouch for it.
     Stale,
 }
 
-pub(super) async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
+/// Has the node that is being polled judge a token.
+pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
     let Some(node) = witness::Node::here(member) else { return Verdict::Stale };
     let opinion = |published: &Arc<Published<State>>| {
-        let now = node.now_secs(&published.view);
+        let (view, index) = (&published.view, published.index);
+        let now = node.now_secs(view);
         let signed = |_: &ServiceId, keys: &Arc<KeySet>| check_signature(&text, keys).map(Arc::new);
-        let found = published.index;
-        match judge::judge(&published.view, now, Rules::HERE, signed) {
+        match judge::judge(view, now, Rules::HERE, signed) {
             Ok(good) => {
                 let feed = good.feed.filter(|_| node.plant() != Plant::AnyFeedAge);
+                let found = (index, grant(view, &good.verified));
                 Opinion::Good { found, needs_freshness: good.needs_freshness, feed }
             }
-            Err(why) if forgives(node.plant(), &why, &text, &published.view) => {
+            Err(why) if forgives(node.plant(), &why, &text, view) => {
+                let found = (index, granted_beyond(node.plant(), &text, view));
                 Opinion::Good { found, needs_freshness: false, feed: None }
             }
-            Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why },
+            Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why: (index, why) },
         }
     };
     match vouch(&node, opinion).await {
-        Ok(view) => Verdict::Accepted { view, proved: node.has_proved() },
-        Err(Unvouched::Refused(why)) => Verdict::Refused(why),
+        Ok((view, grant)) => Verdict::Accepted { view, proved: node.has_proved(), grant },
+        Err(Unvouched::Refused((view, why))) => Verdict::Refused { why, view },
         Err(Unvouched::Stale(_) | Unvouched::TooSlow | Unvouched::FeedStale { .. }) => Verdict::Stale,
     }
 }
 
+/// What a token of another cluster may do here.
+fn grant(view: &State, verified: &Verified) -> Option<Box<Grant>> {
+    let claims = &verified.claims;
+    if view.service_id() == Some(&claims.issuer) {
+        return None;
+    }
+    let rights = view.rights_of(verified);
+    Some(Box::new(Grant {
+        issuer: claims.issuer.clone(),
+        lifetime: claims.expires_at.map(|at| at.saturating_sub(claims.issued_at)),
+        expires_at: claims.expires_at,
+        audience: claims.audience.as_str().to_owned(),
+        claimed: claims.scope.groups().map(str::to_owned).collect(),
+        groups: rights.groups,
+        admin: rights.admin,
+    }))
+}
+
 /// Whether a planted bug overlooks what is wrong with a token.
 fn forgives(plant: Plant, why: &Reject, text: &str, view: &State) -> bool {
-    match why {
-        Reject::Revoked { why: Revocation::KeyTainted { .. } } => plant == Plant::AcceptTainted,
-        Reject::Revoked { why: Revocation::Watermark } => {
-            (plant == Plant::DeafToMarks && is_of_member(text, view)) || overlooks(plant, text, view)
+    match (plant, why) {
+        (Plant::AcceptTainted, Reject::Revoked { why: Revocation::KeyTainted { .. } })
+        | (Plant::AnyKey, Reject::UnknownKey { .. })
+        | (Plant::OverQuota, Reject::Revoked { why: Revocation::ForeignUnknown { .. } })
+        | (Plant::Unlimited, Reject::Revoked { why: Revocation::IssuerLimits { .. } }) => true,
+        (Plant::DeafToMarks, Reject::Revoked { why: Revocation::Watermark }) => {
+            let parsed = Parsed::parse(text).map(Parsed::into_claims);
+            parsed.is_ok_and(|claims| view.member(&claims.issuer).is_some())
         }
-        Reject::UnknownKey { .. } => plant == Plant::AnyKey,
+        (_, Reject::Revoked { why: Revocation::Watermark }) => overlooks(plant, text, view),
+        (Plant::DeafToTaints, Reject::UnknownKey { kid: Some(kid), issuer }) => {
+            KeyId::parse(kid).is_ok_and(|kid| view.has_ended(issuer, &kid))
+        }
         _ => false,
     }
 }
@@ -80,14 +122,15 @@ fn overlooks(plant: Plant, text: &str, view: &State) -> bool {
     ending.peek().is_some() && ending.all(ignored)
 }
 
-/// Whether a token is a neighbour's, as it says itself.
-fn is_of_member(text: &str, view: &State) -> bool {
-    let issuer = Parsed::parse(text).map(|parsed| parsed.into_claims().issuer);
-    issuer.is_ok_and(|issuer| view.member(&issuer).is_some())
+/// What a token may do where a planted bug overlooks its issuer's limits.
+fn granted_beyond(plant: Plant, text: &str, view: &State) -> Option<Box<Grant>> {
+    let parsed = Parsed::parse(text).ok().filter(|_| plant == Plant::Unlimited)?;
+    let key = verify_signature(&parsed, view.key_set()).ok()?;
+    grant(view, &Verified { key, algorithm: Algorithm::EdDsa, claims: parsed.into_claims() })
 }
 
 /// After a revoke its token is shown again this much later than the bound, in milliseconds.
-pub(super) const LATER_MS: [u64; 6] = [3, 60, 150, 300, 600, 1_200];
+const LATER_MS: [u64; 6] = [3, 60, 150, 300, 600, 1_200];
 
 impl Workload {
     /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it.
@@ -121,7 +164,8 @@ impl Workload {
             }
             Ok(Some(verdict)) => verdict,
         };
-        if let Verdict::Accepted { view, .. } = verdict {
+        if let Verdict::Accepted { view, .. } = &verdict {
+            let view = *view;
             self.cluster.history.tell(&Event::Vouched { node, kid: kid.clone(), view, sent });
         }
         Some(verdict)
@@ -134,7 +178,9 @@ impl Workload {
         };
         match &verdict {
             Verdict::Accepted { .. } => self.record_verdict(&held, None, sent),
-            Verdict::Refused(Reject::Revoked { why }) => self.record_verdict(&held, Some(why), sent),
+            Verdict::Refused { why: Reject::Revoked { why }, .. } => {
+                self.record_verdict(&held, Some(why), sent);
+            }
             _ => {}
         }
         let (accepted, proved) = match verdict {
