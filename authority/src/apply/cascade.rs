@@ -23,7 +23,8 @@ impl State {
 
     /// End what comes from `origin`, and whatever an earlier command has left to do.
     pub(super) fn end_descendants(&mut self, origin: Origin) -> Descendants {
-        self.cascades.insert(origin, None);
+        // A repeat goes on where the one before has ended: what lives on would be all that it meets otherwise.
+        self.cascades.entry(origin).or_insert(None);
         self.go_on_ending_descendants()
     }
 
