@@ -15,7 +15,7 @@ use super::promises::{READY_WITHIN, WRITES_BACK_WITHIN};
 use super::tokens::TOKENS;
 
 /// Longer than any test before it may take.
-const TURN_WITHIN: Duration = Duration::from_secs(1_800);
+const TURN_WITHIN: Duration = Duration::from_mins(30);
 
 /// A running cluster; its processes and its folder end with it.
 pub(crate) struct Cluster {

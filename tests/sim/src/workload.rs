@@ -276,12 +276,14 @@ impl Workload {
         what: &'static str,
         action: Action,
         told: Option<(Object, value::Step)>,
-    ) -> Option<u64> {
+    ) -> Option<(Outcome, u64)> {
         self.count(what);
         let sent = global_nanos();
         let reply = self.propose(computer, administrator(), action).await;
         let done = match &reply {
-            Reply::Decided { outcome, index, .. } if outcome.refusal().is_none() => Some(*index),
+            Reply::Decided { outcome, index, .. } if outcome.refusal().is_none() => {
+                Some((outcome.clone(), *index))
+            }
             _ => None,
         };
         match (told, reply) {

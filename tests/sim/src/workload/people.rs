@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use circlet_authority::{Action, DeleteGroup, DeleteUser, Group, PutGroup, PutMode, PutUser, UserStatus};
+use circlet_authority::{
+    Action, DeleteGroup, DeleteUser, Group, Outcome, PutGroup, PutMode, PutUser, UserStatus,
+};
 
 use super::Workload;
 use crate::cluster::Computer;
@@ -68,11 +70,12 @@ impl Workload {
         let (subject, sent) = (self.number_of(user), global_nanos());
         let told = (Object::User(user), value::Step::Write(ABSENT));
         let done = self.order_done(computer, "user deleted", delete, Some(told)).await;
-        if let Some(index) = done {
+        // What was not there ended nothing: it may be somebody's name all the same, who has tokens for a group.
+        if let Some((_, index)) = done.filter(|(outcome, _)| !matches!(outcome, Outcome::NotFound { .. })) {
             self.cluster.history.tell(&Event::Watermark { subject, index });
             self.cluster.history.tell_abroad(&Event::WatermarkAbroad { subject, index });
         }
-        // What was not there ended nothing; that it may have is always true.
+        // That it may have is always true.
         self.record_end_of(subject, sent, false);
     }
 }
