@@ -123,7 +123,12 @@ pub fn seed(name: &str) -> [u8; 32] {
 /// A signing key of this view, if the node has the master key that opens it.
 #[must_use]
 pub fn unseal(ring: &Ring, view: &State, which: &SealedKind) -> Option<SigningKey> {
-    let sealed = view.sealed(which)?;
+    open(ring, which, view.sealed(which)?)
+}
+
+/// A signing key that was sealed, if the node has the master key that opens it.
+#[must_use]
+pub fn open(ring: &Ring, which: &SealedKind, sealed: &Sealed) -> Option<SigningKey> {
     let secret = ring.of(&sealed.under)?.open(which, sealed)?;
     Some(SigningKey::from_ed25519_seed(secret.first_chunk()?))
 }

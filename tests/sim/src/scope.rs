@@ -85,7 +85,7 @@ impl Scope {
         &self.history
     }
 
-    /// The master keys that the node has in memory.
+    /// The keys that the node has in memory.
     #[must_use]
     pub fn ring(&self) -> &Ring {
         &self.ring

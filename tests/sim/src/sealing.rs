@@ -1,9 +1,11 @@
 //! Master keys, and sealing under them. It keeps no secret from anybody who reads this; but a wrong key opens nothing, and
 //! the same sealed under the same key is the same in every run.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use circlet_authority::{Sealed, SealedKind};
+use circlet_token::KeyId;
 use sha2::{Digest, Sha256};
 
 use crate::scope::lock;
@@ -88,10 +90,12 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
     framed.finalize().into()
 }
 
-/// The master keys that a node has in memory, for one life of it.
+/// The keys that a node has in memory, for one life of it.
 #[derive(Debug, Default)]
 pub struct Ring {
     held: Mutex<Vec<MasterKey>>,
+    /// What the node has signed with, sealed as it was then.
+    used: Mutex<BTreeMap<KeyId, Sealed>>,
     /// Held while a key file is another than the log says.
     pub filing: tokio::sync::Mutex<()>,
 }
@@ -103,6 +107,17 @@ impl Ring {
         if !held.contains(key) {
             held.push(key.clone());
         }
+    }
+
+    /// The node signs with this.
+    pub fn use_key(&self, kid: &KeyId, sealed: &Sealed) {
+        lock(&self.used).insert(kid.clone(), sealed.clone());
+    }
+
+    /// What the node has signed with, for a planted bug that goes on signing with it.
+    #[must_use]
+    pub fn used(&self, kid: &KeyId) -> Option<Sealed> {
+        lock(&self.used).get(kid).cloned()
     }
 
     /// The one with this fingerprint.
