@@ -3,15 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use circlet_authority::{Action, IssuerLimits, LimitIssuer, State};
 use circlet_token::{KeyId, Lifetime, ServiceId};
+use openraft_rt::AsyncRuntime;
 
 use super::{Reply, Workload, administrator};
 use crate::cluster::Computer;
 use crate::history::Event;
 use crate::house;
 use crate::plant::Plant;
+use crate::runtime::NodeRuntime;
+
+/// A node is busy so long at most between two steps of a change.
+const BUSY_MS_MAX: u64 = 1_500;
 
 impl Workload {
     /// An administrator limits a neighbour: one change at a time, so that they have an order.
@@ -41,6 +47,7 @@ impl Workload {
         while let Some(kid) = next(&seen, issuer, &done) {
             let limit = LimitIssuer { kid: kid.clone(), limits: limits.clone() };
             let action = Action::LimitIssuer(Box::new(limit));
+            NodeRuntime::sleep(Duration::from_millis(self.dice.between(0, BUSY_MS_MAX))).await;
             match self.propose(computer, administrator(), action).await {
                 Reply::Decided { outcome, index: decided, .. } if outcome.refusal().is_none() => {
                     index = Some(decided);
