@@ -242,6 +242,19 @@ pub(crate) struct Liar {
 pub(crate) type Shared = Arc<Mutex<Liar>>;
 
 impl Liar {
+    /// One who tells the truth so far: that two tokens were revoked. Its circle key is made of this.
+    pub(crate) fn honest(stranger: &Stranger, seed: [u8; 32]) -> Self {
+        Self {
+            key: SigningKey::from_ed25519_seed(&seed),
+            service_id: stranger.service_id.clone(),
+            entries: vec![listed(1), listed(2)],
+            lie: Lie::Nothing,
+            successions: Vec::new(),
+            kept: None,
+            asked_elsewhere: false,
+        }
+    }
+
     fn position(&self, sequence: usize) -> FeedPosition {
         let start = FeedPosition { generation: 1, ..FeedPosition::default() };
         start.after_all(&self.entries[..sequence])
@@ -395,15 +408,7 @@ async fn a_member_that_lies_gets_no_revoked_token_accepted_and_is_found_out() {
     set(&t, "circle.max-staleness-ms", 2_000).await;
     let stranger = Stranger::new();
     let key = SigningKey::from_ed25519_seed(&[42; 32]);
-    let liar = Arc::new(Mutex::new(Liar {
-        key: SigningKey::from_ed25519_seed(&[42; 32]),
-        service_id: stranger.service_id.clone(),
-        entries: vec![listed(1), listed(2)],
-        lie: Lie::Nothing,
-        successions: Vec::new(),
-        kept: None,
-        asked_elsewhere: false,
-    }));
+    let liar = Arc::new(Mutex::new(Liar::honest(&stranger, [42; 32])));
     let url = serve(Arc::clone(&liar)).await;
     let introduction = stranger.introduction(&key, &url).to_text();
     let invitation = Invitation { id: [1; 16], secret: Secret::new(vec![1; 32]), introduction };

@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::circle::{
-    CIRCLE, Liar, Lie, PATIENCE, Stranger, TOKENS, hex, listed, member, post, serve, set, verified, verify,
+    CIRCLE, Liar, PATIENCE, Stranger, TOKENS, hex, listed, member, post, serve, set, verified, verify,
 };
 use crate::server::Server;
 use crate::transcript::{Answer, As, Body, Transcript};
@@ -180,15 +180,7 @@ fn named(stranger: &Stranger, seed: u8, next: u8) -> Succession {
 /// A member in this process that is followed, and how to approve it anew.
 async fn followed(t: &Transcript<'_>, stranger: &Stranger) -> (Arc<Mutex<Liar>>, Value) {
     set(t, "circle.max-staleness-ms", 2_000).await;
-    let liar = Arc::new(Mutex::new(Liar {
-        key: key(42),
-        service_id: stranger.service_id.clone(),
-        entries: vec![listed(1)],
-        lie: Lie::Nothing,
-        successions: Vec::new(),
-        kept: None,
-        asked_elsewhere: false,
-    }));
+    let liar = Arc::new(Mutex::new(Liar { entries: vec![listed(1)], ..Liar::honest(stranger, [42; 32]) }));
     let url = serve(Arc::clone(&liar)).await;
     let introduction = stranger.introduction(&key(42), &url).to_text();
     let invitation = Invitation { id: [1; 16], secret: Secret::new(vec![1; 32]), introduction };

@@ -7,7 +7,7 @@ use circlet_token::SigningKey;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::circle::{CIRCLE, Liar, Lie, Stranger, TOKENS, hex, listed, member, post, serve};
+use crate::circle::{CIRCLE, Liar, Lie, Stranger, TOKENS, hex, member, post, serve};
 use crate::server::Server;
 use crate::transcript::{As, Body, Transcript};
 use crate::transcript_test;
@@ -144,15 +144,7 @@ transcript_test!(circle_without_room_key_or_trust, async |t: &mut Transcript<'_>
     t.ask(Method::POST, &format!("{CIRCLE}/key"), As::Admin, Body::Empty).await;
     t.note("a member whose feed contradicted itself is asked for nothing");
     let stranger = Stranger::new();
-    let liar = Arc::new(Mutex::new(Liar {
-        key: SigningKey::from_ed25519_seed(&[42; 32]),
-        service_id: stranger.service_id.clone(),
-        entries: vec![listed(1), listed(2)],
-        lie: Lie::Nothing,
-        successions: Vec::new(),
-        kept: None,
-        asked_elsewhere: false,
-    }));
+    let liar = Arc::new(Mutex::new(Liar::honest(&stranger, [42; 32])));
     let url = serve(Arc::clone(&liar)).await;
     let invitation = Invitation::parse(&invited.field("invitation")).unwrap();
     let said = stranger.introduction(&SigningKey::from_ed25519_seed(&[42; 32]), &url).to_text();
