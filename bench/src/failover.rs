@@ -1,11 +1,10 @@
 //! The leader is killed, again and again: how long until writes are back, and what the survivors' plain tokens noticed.
 
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hyper::{Method, StatusCode};
+use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -13,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::cluster::{Cluster, Node};
 use crate::connection::{Call, Connection, Reply};
 use crate::load::Client;
+use crate::started::{self, Started};
 use crate::workload::{Create, Keep, Kind, Pool, Verify};
 
 /// How long one round may take before it counts as lost.
@@ -50,17 +50,6 @@ pub(crate) struct FailoverError {
     what: String,
 }
 
-/// A node that this program has started again; it ends with it.
-struct Restarted(Child);
-
-impl Drop for Restarted {
-    fn drop(&mut self) {
-        // It may have been killed in a later round.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Kills the leader `rounds` times, and starts it again with `program` each time.
 pub(crate) async fn run(
     mut cluster: Cluster,
@@ -68,7 +57,7 @@ pub(crate) async fn run(
     rounds: usize,
 ) -> Result<Failover, FailoverError> {
     let mut found = Failover::default();
-    let mut restarted: Vec<Restarted> = Vec::new();
+    let mut restarted: Vec<Started> = Vec::new();
     for round in 1..=rounds {
         let failed = |what: String| FailoverError { round, what };
         let leader = leader(&cluster).await.map_err(failed)?;
@@ -82,16 +71,9 @@ pub(crate) async fn run(
         let back = first_write(&cluster.admin_token, &survivors, killed).await.map_err(failed)?;
         found.writes_back.push(back);
         watch.stop(&mut found).await;
-        let child = Command::new(program)
-            .args(["serve", "--home", &cluster.nodes[leader].home])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| failed(error.to_string()))?;
-        cluster.nodes[leader].pid = child.id();
-        restarted.push(Restarted(child));
-        ready(&cluster.nodes[leader]).await.map_err(failed)?;
+        let again = Started::start(program, &mut cluster.nodes[leader]);
+        restarted.push(again.map_err(|error| failed(error.to_string()))?);
+        started::ready(&cluster.nodes[leader], ROUND_TIMEOUT).await.map_err(failed)?;
         tokio::time::sleep(REST).await;
     }
     found.writes_back.sort_unstable();
@@ -125,19 +107,6 @@ async fn leader(cluster: &Cluster) -> Result<usize, String> {
 
 fn json(reply: &Reply) -> Value {
     serde_json::from_slice(&reply.body).unwrap_or_default()
-}
-
-async fn ready(node: &Node) -> Result<(), String> {
-    let call = Call { method: Method::GET, path: "/readyz".to_owned(), bearer: None, body: None };
-    let start = Instant::now();
-    while start.elapsed() < ROUND_TIMEOUT {
-        let reply = Connection::to(&node.authority).send(&call).await;
-        if reply.is_ok_and(|reply| reply.status == StatusCode::OK) {
-            return Ok(());
-        }
-        tokio::time::sleep(TRY_EVERY).await;
-    }
-    Err(format!("{} does not serve again", node.authority))
 }
 
 /// Tries a recorded create on the survivors in turn until one is acknowledged.

@@ -8,21 +8,27 @@ mod load;
 mod peers;
 mod process;
 mod report;
+mod revoked;
+mod started;
 mod suite;
+mod target;
 mod workload;
 mod yardstick;
 
 use std::error::Error;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use serde_json::Value;
 
 use cluster::Cluster;
 use peers::Peer;
 use report::Report;
+use revoked::Revoked;
+use target::Target;
 use yardstick::Yardstick;
 
 /// How long the idle cluster is watched before the load.
@@ -56,6 +62,13 @@ struct Arguments {
     /// Kill the leader this many times at the end, and start it again with --program
     #[arg(long, value_name = "N", default_value_t = 0, requires = "program")]
     failover_rounds: usize,
+    /// Instead, start the lone node of the cluster with --program, measure it, have --fill revoke this many ids, and measure
+    /// it again
+    #[arg(long, value_name = "N", requires_all = ["program", "fill"], conflicts_with_all = ["peer", "failover_rounds"])]
+    revoked: Option<u64>,
+    /// The program that fills a home with revoked ids: the example revoked-home
+    #[arg(long, value_name = "FILE")]
+    fill: Option<PathBuf>,
     /// The circlet program
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -94,6 +107,11 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
     let peers = arguments.peers.as_deref().map(peers::read).transpose()?.unwrap_or_default();
     let cluster = Cluster::read(&arguments.ready_file.unwrap_or_default())?;
+    if let (Some(ids), Some(program), Some(fill)) = (arguments.revoked, &arguments.program, &arguments.fill) {
+        let clients = arguments.clients.last().copied().unwrap_or(1);
+        let found = Revoked { cluster, program, fill, ids, clients, time }.run().await?;
+        return tell(&found, arguments.json.as_deref());
+    }
     for node in &cluster.nodes {
         writeln!(std::io::stderr().lock(), "node {} pid {} home {}", node.authority, node.pid, node.home)?;
     }
@@ -115,6 +133,18 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     write!(std::io::stdout().lock(), "{}", report.table())?;
     if let Some(path) = &arguments.json {
         std::fs::write(path, format!("{:#}\n", report.json()))?;
+    }
+    Ok(())
+}
+
+/// The targets by themselves.
+fn tell(targets: &[Target], json: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    let mut text = String::new();
+    targets.iter().try_for_each(|target| target.write(&mut text))?;
+    write!(std::io::stdout().lock(), "{text}")?;
+    if let Some(path) = json {
+        let targets: Vec<Value> = targets.iter().map(Target::json).collect();
+        std::fs::write(path, format!("{:#}\n", Value::from(targets)))?;
     }
     Ok(())
 }

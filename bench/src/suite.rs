@@ -67,11 +67,7 @@ pub(crate) struct SuiteError {
 /// Runs all workloads with one number of clients, each for at most `time`.
 pub(crate) async fn run(cluster: &Cluster, clients: usize, time: Duration) -> Result<Vec<Row>, SuiteError> {
     let suite = Suite { cluster, clients, time };
-    let plain = Pool::default();
-    let mut rows = vec![suite.create(Work::IssuePlain, Kind::Plain, Keep::AccessToken, &plain).await];
-    let again = plain.take().ok_or_else(|| nothing("a plain token", &rows))?;
-    rows.push(suite.row(Work::VerifyFirst, |_| Box::new(Verify::Each(plain.clone()))).await);
-    rows.push(suite.row(Work::VerifyRepeated, |_| Box::new(Verify::Same(again.clone()))).await);
+    let mut rows = suite.verify().await?;
     let ids = Pool::default();
     rows.push(suite.create(Work::CreateRecorded, Kind::Recorded, Keep::Id, &ids).await);
     let revoke = |_| -> Box<dyn Client> {
@@ -87,6 +83,15 @@ pub(crate) async fn run(cluster: &Cluster, clients: usize, time: Duration) -> Re
             .await,
     );
     Ok(rows)
+}
+
+/// Runs those that issue plain tokens and verify them.
+pub(crate) async fn verify(
+    cluster: &Cluster,
+    clients: usize,
+    time: Duration,
+) -> Result<Vec<Row>, SuiteError> {
+    Suite { cluster, clients, time }.verify().await
 }
 
 struct Suite<'a> {
@@ -105,6 +110,15 @@ impl Suite<'_> {
     async fn create(&self, work: Work, kind: Kind, keep: Keep, pool: &Pool) -> Row {
         let token = &self.cluster.admin_token;
         self.row(work, |_| Box::new(Create::new(token, kind, keep, pool, usize::MAX))).await
+    }
+
+    async fn verify(&self) -> Result<Vec<Row>, SuiteError> {
+        let plain = Pool::default();
+        let mut rows = vec![self.create(Work::IssuePlain, Kind::Plain, Keep::AccessToken, &plain).await];
+        let again = plain.take().ok_or_else(|| nothing("a plain token", &rows))?;
+        rows.push(self.row(Work::VerifyFirst, |_| Box::new(Verify::Each(plain.clone()))).await);
+        rows.push(self.row(Work::VerifyRepeated, |_| Box::new(Verify::Same(again.clone()))).await);
+        Ok(rows)
     }
 
     /// One refreshable pair for each client.
