@@ -15,7 +15,10 @@ mod sections;
 use std::io;
 
 use self::frames::{Reader, Writer};
-use crate::{codec::DecodeError, state::State};
+use crate::{
+    codec::DecodeError,
+    state::{InOrder, State},
+};
 
 impl State {
     /// Write the state.
@@ -34,10 +37,11 @@ impl State {
     /// The reader's own, an unknown version, or damage; nothing is returned before the checksum was found good.
     pub fn decode_snapshot(from: &mut dyn io::Read) -> Result<Self, DecodeError> {
         let mut reader = Reader::begin(from)?;
-        let mut state = Self::new();
+        let (mut state, mut listed) = (Self::new(), InOrder::default());
         while let Some((tag, record)) = reader.next()? {
-            sections::restore(&mut state, tag, &record)?;
+            sections::restore(&mut state, &mut listed, tag, &record)?;
         }
+        listed.finish(&mut state.revocations);
         reader.finish()?;
         state.keys_changed();
         Ok(state)

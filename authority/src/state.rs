@@ -17,7 +17,7 @@ pub(crate) use families::Families;
 pub(crate) use feed::{Feed, Link};
 pub(crate) use followed::Followed;
 pub use list::{TokenCursor, TokenFilter, TokenOrder, TokenPage};
-pub(crate) use revocations::{Lately, Revocations};
+pub(crate) use revocations::{InOrder, Lately, Revocations};
 pub(crate) use tokens::{DerivedSizes, Order, Tokens, users_of};
 pub(crate) use watermarks::Watermarks;
 

@@ -13,7 +13,7 @@ use crate::{
         Family, FamilyId, FormerSecrets, Group, Invite, JoinToken, Key, LostNode, Member, Node, Origin,
         RemovedNode, TokenRecord, TrustedIssuer, User, Watermark,
     },
-    state::{Cluster, Idempotent, Lately, PurgeMark, State},
+    state::{Cluster, Idempotent, InOrder, Lately, PurgeMark, State},
 };
 
 const HEAD: u8 = 1;
@@ -150,7 +150,12 @@ where
     Ok(())
 }
 
-pub(super) fn restore(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), DecodeError> {
+pub(super) fn restore(
+    state: &mut State,
+    listed: &mut InOrder,
+    tag: u8,
+    bytes: &[u8],
+) -> Result<(), DecodeError> {
     match tag {
         HEAD => restore_head(state, decode_bare(bytes)?),
         KEY | TRUSTED | DISTRUSTED => restore_keys(state, tag, bytes)?,
@@ -167,7 +172,8 @@ pub(super) fn restore(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), De
             let (id, family): (FamilyId, Family) = decode_bare(bytes)?;
             state.families.insert(id, family);
         }
-        LISTED | UNSEEN | LATELY | WATERMARK => restore_revocations(state, tag, bytes)?,
+        LISTED => listed.restore(&mut state.revocations, decode_bare(bytes)?),
+        UNSEEN | LATELY | WATERMARK => restore_revocations(state, tag, bytes)?,
         IDEMPOTENT => {
             let (key, entry): ([u8; 32], Idempotent) = decode_bare(bytes)?;
             state.idempotency.insert(key, entry);
@@ -241,7 +247,6 @@ fn restore_keys(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), DecodeEr
 fn restore_revocations(state: &mut State, tag: u8, bytes: &[u8]) -> Result<(), DecodeError> {
     let revocations = &mut state.revocations;
     match tag {
-        LISTED => revocations.restore_listed(decode_bare(bytes)?),
         UNSEEN => {
             let (id, until): (TokenId, u64) = decode_bare(bytes)?;
             revocations.restore_unseen(id, until);

@@ -138,10 +138,6 @@ impl Revocations {
         self.unseen.insert(id, until).is_none_or(|before| before < until)
     }
 
-    pub(crate) fn restore_listed(&mut self, entry: (u64, TokenId)) {
-        self.listed.insert(entry);
-    }
-
     pub(crate) fn remember(&mut self, id: TokenId, lately: Lately) {
         self.lately_order.insert(lately.order, id);
         // The same id may be listed once more, with another expiry.
@@ -153,5 +149,57 @@ impl Revocations {
     /// The sizes of `lately` and its derived order, for the invariants.
     pub(crate) fn lately_sizes(&self) -> (usize, usize) {
         (self.lately.len(), self.lately_order.len())
+    }
+}
+
+/// Entries that are kept back at most while a list is restored.
+const KEPT_BACK_MAX: usize = 1_024;
+
+/// Restores the list from entries that come in order. In a tree that is filled in order every leaf splits when it is full,
+/// and its first half is never added to again: the list would take twice the memory. So each second entry is kept back for a
+/// while, and finds room in a leaf that has split before.
+#[derive(Debug, Default)]
+pub(crate) struct InOrder {
+    kept_back: Vec<(u64, TokenId)>,
+    keep: bool,
+}
+
+impl InOrder {
+    pub(crate) fn restore(&mut self, into: &mut Revocations, entry: (u64, TokenId)) {
+        if self.keep {
+            self.kept_back.push(entry);
+        } else {
+            into.listed.insert(entry);
+        }
+        self.keep = !self.keep;
+        if self.kept_back.len() == KEPT_BACK_MAX {
+            self.finish(into);
+        }
+    }
+
+    /// There are no more.
+    pub(crate) fn finish(&mut self, into: &mut Revocations) {
+        into.listed.extend(self.kept_back.drain(..));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use circlet_token::TokenId;
+
+    use super::{InOrder, KEPT_BACK_MAX, Revocations};
+
+    #[test]
+    fn what_is_restored_in_order_is_all_there_however_many_they_are() {
+        for count in [0, 1, 2, 2 * KEPT_BACK_MAX - 1, 2 * KEPT_BACK_MAX, 5 * KEPT_BACK_MAX + 1] {
+            let entries: Vec<(u64, TokenId)> = (0_u64..)
+                .map(|number| (number / 3, TokenId(u128::from(number).to_be_bytes())))
+                .take(count)
+                .collect();
+            let (mut into, mut in_order) = (Revocations::default(), InOrder::default());
+            entries.iter().for_each(|entry| in_order.restore(&mut into, *entry));
+            in_order.finish(&mut into);
+            assert!(into.listed().eq(&entries), "{count} entries");
+        }
     }
 }
