@@ -53,14 +53,26 @@ pub struct List {
 impl List {
     async fn run(self, output: &Output) -> Result<(), Failure> {
         let answer = self.server.client(output)?.request(Method::GET, KEYS, None).await?;
-        output.result(&answer.json()?, |list| {
-            let keys = ["kid", "state", "algorithm", "origin", "since", "recorded_tokens", "waits"];
-            table::table(
-                &["KEY ID", "STATE", "ALGORITHM", "ORIGIN", "SINCE", "RECORDED TOKENS", "WAITS"],
-                &table::rows(&list["keys"], &keys),
-            )
-        })
+        output.result(&answer.json()?, for_people)
     }
+}
+
+/// A line for each key. Its age is how long it has been in its state, by the cluster's time.
+fn for_people(list: &Value) -> String {
+    let keys = ["kid", "state", "age", "algorithm", "origin", "since", "recorded_tokens", "waits"];
+    let mut rows = table::rows(&list["keys"], &keys);
+    for (row, key) in rows.iter_mut().zip(list["keys"].as_array().into_iter().flatten()) {
+        row[2] = key["age"].as_u64().map(age).unwrap_or_default();
+    }
+    let columns = ["KEY ID", "STATE", "AGE", "ALGORITHM", "ORIGIN", "SINCE", "RECORDED TOKENS", "WAITS"];
+    table::table(&columns, &rows)
+}
+
+/// So many seconds in the largest unit of which at least one is full.
+fn age(secs: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "min")];
+    let (full, unit) = UNITS.into_iter().find(|(unit, _)| secs >= *unit).unwrap_or((1, "s"));
+    format!("{} {unit}", secs / full)
 }
 
 /// Replace the signing key by a new one.
@@ -185,5 +197,38 @@ impl Retire {
         let path = format!("{KEYS}/{}/retire", segment(&self.key));
         let key: Value = client.request(Method::POST, &path, None).await?.json()?;
         output.result(&key, |key| format!("key {} has retired", table::cell(&key["kid"])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{age, for_people};
+
+    #[test]
+    fn an_age_is_said_in_the_largest_unit_that_is_full() {
+        let ages = [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 400 * 86_400].map(age);
+        assert_eq!(ages, ["0 s", "59 s", "1 min", "59 min", "1 h", "23 h", "1 d", "400 d"]);
+    }
+
+    #[test]
+    fn every_key_has_its_state_its_age_and_what_depends_on_it() {
+        let key = |kid, state, age| {
+            json!({"kid": kid, "state": state, "age": age, "algorithm": "EdDSA", "origin": "made",
+                "since": "2026-01-31T12:00:00.000Z", "recorded_tokens": 7, "waits": null})
+        };
+        let mut retiring = key("b", "retiring", 7_300);
+        retiring["waits"] = "7 recorded tokens are signed with it".into();
+        let text = for_people(&json!({"keys": [key("a", "active", 259_200), retiring]}));
+        let lines: Vec<String> =
+            text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "a active 3 d EdDSA made 2026-01-31T12:00:00.000Z 7",
+                "b retiring 2 h EdDSA made 2026-01-31T12:00:00.000Z 7 7 recorded tokens are signed with it",
+            ]
+        );
     }
 }

@@ -234,6 +234,14 @@ fn the_configuration(shell: &Shell<'_>) {
 fn the_signing_keys(shell: &Shell<'_>) {
     let keys = || shell.run(&["key", "list", "--output", "json"]).json()["keys"].clone();
     let first = keys()[0]["kid"].as_str().expect("a key").to_owned();
+    let begun = Instant::now();
+    while keys()[0]["age"].as_u64().expect("an age in seconds") == 0 {
+        assert!(begun.elapsed() < READY_WITHIN, "a key grows older");
+    }
+    let text = shell.run(&["key", "list"]).stdout;
+    let cells: Vec<&str> = text.lines().nth(1).expect("a key").split_whitespace().collect();
+    assert_eq!(cells[..2], [first.as_str(), "active"], "{text}");
+    assert!(cells[2] != "0" && ["s", "min"].contains(&cells[3]), "and its age is shown: {text}");
     let next = shell.run(&["key", "rotate", "--overlap", "3600", "--output", "json"]).json();
     assert_eq!(next["state"], "published", "{next}");
     let listed = shell.run(&["key", "list"]);
