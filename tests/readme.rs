@@ -3,6 +3,8 @@
 
 #[path = "readme/cluster.rs"]
 mod cluster;
+#[path = "readme/commands.rs"]
+mod commands;
 #[path = "readme/page.rs"]
 mod page;
 #[path = "support/ports.rs"]
