@@ -10,6 +10,7 @@ pub mod server;
 pub mod tls;
 
 mod access;
+mod admission;
 pub(crate) mod answer;
 mod attempt;
 mod backup;

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::Method;
 use axum::http::header::{ALLOW, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use hyper::body::Incoming;
 
+use super::admission::{Admission, Client};
 use super::attempt::Attempt;
 use super::call::Asked;
 use super::path;
@@ -33,9 +33,6 @@ use crate::password::Passwords;
 use crate::trace::{self, Kind};
 use crate::usecase::failure::{Code, Failure};
 use crate::watched::Watched;
-
-/// Requests that are answered at a time; verifying and revoking have as much room again.
-const REQUESTS_MAX: i64 = 8192;
 
 /// What an operator sets per node for the edge.
 #[derive(Debug, Clone)]
@@ -62,6 +59,7 @@ pub struct Edge {
     pub(crate) watched: Arc<Watched>,
     pub(crate) health: Health,
     pub(crate) counts: Counts,
+    admission: Admission,
     pub(crate) metrics: Metrics,
 }
 
@@ -93,7 +91,19 @@ impl Edge {
             paths: settings.paths.clone(),
         };
         let metrics = Metrics::new(&counts, sources);
-        Self { cluster, passwords, audit, settings, authenticator, watched, health, counts, metrics }
+        let admission = Admission::default();
+        Self {
+            cluster,
+            passwords,
+            audit,
+            settings,
+            authenticator,
+            watched,
+            health,
+            counts,
+            admission,
+            metrics,
+        }
     }
 
     /// Places for its clients. Trusted proxies bring those of many.
@@ -112,28 +122,32 @@ pub(super) async fn answer(
     edge: &Arc<Edge>,
     routes: Router,
     mut request: Request<Incoming>,
-    peer: SocketAddr,
+    client: &Client,
 ) -> Response {
     let begun = Instant::now();
-    let (under_way, before) = edge.counts.begin();
+    let under_way = edge.counts.begin();
     path::fold_slashes(request.uri_mut());
     let tracer = edge.cluster.tracer();
     let (trace, origin) = trace::of_request(request.headers(), tracer);
     let mut span = tracer.begin(trace, origin.parent(), Kind::Server, "request");
     let request_id = RequestId::of(request.headers(), trace, origin);
     let shape = path::shape(request.uri().path());
-    let address = edge.client_address(request.headers(), peer);
+    let address = edge.client_address(request.headers(), client.peer);
     let method = request.method().clone();
     let attempt = Attempt::default();
     let asked = Asked { request_id: request_id.clone(), shape, address, attempt: attempt.clone() };
     let readable = path::readable(request.uri().path());
-    let admitted = readable.and_then(|()| admit(edge, &method, request.uri().path(), before));
-    let mut response = if let Err(failure) = admitted {
-        failure.into_response()
-    } else {
-        // Pinned here: it is large, and would be moved into each of those around it.
-        let handled = pin!(router::handle(edge, routes, request, asked));
-        trace::within(trace, caught(&request_id, handled)).await
+    let admitted = readable.and_then(|()| {
+        let work = Work::of(method.as_str(), request.uri().path());
+        edge.admission.admit(work, client).inspect_err(|_| edge.counts.shed("busy"))
+    });
+    let mut response = match admitted {
+        Err(failure) => failure.into_response(),
+        Ok(_pass) => {
+            // Pinned here: it is large, and would be moved into each of those around it.
+            let handled = pin!(router::handle(edge, routes, request, asked));
+            trace::within(trace, caught(&request_id, handled)).await
+        }
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         edge.counts.rejected(failure.word());
@@ -155,21 +169,6 @@ pub(super) async fn answer(
     }
     drop(under_way);
     response
-}
-
-/// Turns a request away that comes on top of too many others. Verifying and revoking have as much room again, so that
-/// nobody who does anything else can keep them out.
-fn admit(edge: &Edge, method: &Method, path: &str, before: i64) -> Result<(), Failure> {
-    let room = match Work::of(method.as_str(), path) {
-        Work::Verify | Work::Revoke => REQUESTS_MAX * 2,
-        Work::Token | Work::Other => REQUESTS_MAX,
-    };
-    if before < room {
-        return Ok(());
-    }
-    edge.counts.shed("busy");
-    Err(Failure::unavailable("busy", "too many requests are being answered; nothing was changed")
-        .with_detail("ask another node, or again in a moment"))
 }
 
 /// What the handler answers; if it panics, that it did.

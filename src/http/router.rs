@@ -1,7 +1,6 @@
 //! Which path and method lead to which handler: the whole table, under every alias (contract section 1.1).
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,6 +12,7 @@ use axum::routing::get;
 use hyper::body::Incoming;
 use tower::Service;
 
+use super::admission::Client;
 use super::body::Reads::{Form, FormOrJson, Json};
 use super::call::{Asked, Call};
 use super::edge::{self, Edge};
@@ -54,10 +54,10 @@ impl App {
         Self::Metrics(Router::new().route("/metrics", get(system::open_metrics)).with_state(edge))
     }
 
-    /// Answers a request of this peer.
-    pub(super) async fn answer(self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+    /// Answers a request of this client.
+    pub(super) async fn answer(self, request: Request<Incoming>, client: &Client) -> Response {
         match self {
-            Self::All(edge, routes) => edge::answer(&edge, routes, request, peer).await,
+            Self::All(edge, routes) => edge::answer(&edge, routes, request, client).await,
             Self::Metrics(routes) => find(routes, request).await,
         }
     }

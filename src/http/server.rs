@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Client;
 use super::edge::Edge;
 use super::places::Places;
 use super::prompt::Prompt;
@@ -147,9 +148,10 @@ where
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .keep_alive_interval(HEADERS_TIMEOUT)
         .max_header_list_size(u32::try_from(HEADERS_BYTES_MAX).expect("a small constant"));
+    let client = Client::new(peer);
     let service = service_fn(move |request| {
-        let app = app.clone();
-        async move { Ok::<_, Infallible>(app.answer(request, peer).await) }
+        let (app, client) = (app.clone(), client.clone());
+        async move { Ok::<_, Infallible>(app.answer(request, &client).await) }
     });
     let socket = Prompt::new(socket, HEADERS_TIMEOUT);
     let connection = builder.serve_connection(TokioIo::new(socket), service);

@@ -22,6 +22,12 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 /// Rejects that a page shows from the start, so that their rates are known from the first one on.
 const USUAL_REJECTS: [&str; 6] = ["bad_credentials", "expired", "revoked", "signature", "slow_down", "stale"];
 
+/// How the routes end whose POST takes tokens away.
+const REVOKING: [&str; 5] = ["/token/revoke", "/v1/watermarks", "/taint", "/lost", "/circle/revocations"];
+/// Below these a DELETE takes tokens away, or those who hold them.
+const REVOKING_BELOW: [&str; 5] =
+    ["/tokens/", "/users/", "/v1/trust/", "/circle/members/", "/cluster/nodes/"];
+
 /// What a request was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
@@ -29,7 +35,7 @@ pub(crate) enum Work {
     Verify,
     /// A token was to be created or refreshed.
     Token,
-    /// Something was to be revoked.
+    /// Tokens were to be taken away: by themselves, together, or with their user, key, issuer or node.
     Revoke,
     /// Anything else.
     Other,
@@ -110,8 +116,8 @@ impl Work {
     pub(crate) fn of(method: &str, route: &str) -> Self {
         match method {
             _ if route == "/circlet/v1/verify" => Self::Verify,
-            "POST" if route.ends_with("/token/revoke") => Self::Revoke,
-            "DELETE" if route.contains("/tokens/") => Self::Revoke,
+            "POST" if REVOKING.iter().any(|end| route.ends_with(end)) => Self::Revoke,
+            "DELETE" if REVOKING_BELOW.iter().any(|part| route.contains(part)) => Self::Revoke,
             "POST" if route.ends_with("/api/v1/tokens") || route.ends_with("/security/token") => Self::Token,
             _ => Self::Other,
         }
@@ -128,10 +134,10 @@ impl Work {
 }
 
 impl Counts {
-    /// A request has begun; it is under way until what is returned is dropped. How many were before it.
-    pub(crate) fn begin(&self) -> (UnderWay, i64) {
-        let before = self.0.in_flight.inc();
-        (UnderWay(self.0.in_flight.clone()), before)
+    /// A request has begun; it is under way until what is returned is dropped.
+    pub(crate) fn begin(&self) -> UnderWay {
+        self.0.in_flight.inc();
+        UnderWay(self.0.in_flight.clone())
     }
 
     /// A request was answered with a status after so long.
@@ -319,6 +325,17 @@ mod tests {
             ("POST", "/artifactory/api/security/token/revoke", Work::Revoke),
             ("DELETE", "/access/api/v1/tokens/{id}", Work::Revoke),
             ("DELETE", "/access/api/v1/tokens/revoke", Work::Revoke),
+            ("DELETE", "/artifactory/api/security/users/alice", Work::Revoke),
+            ("DELETE", "/access/api/v2/users/alice", Work::Revoke),
+            ("POST", "/circlet/v1/watermarks", Work::Revoke),
+            ("GET", "/circlet/v1/watermarks", Work::Other),
+            ("POST", "/circlet/v1/keys/{key}/taint", Work::Revoke),
+            ("POST", "/circlet/v1/keys", Work::Other),
+            ("POST", "/circlet/v1/circle/revocations", Work::Revoke),
+            ("DELETE", "/circlet/v1/circle/members/{member}", Work::Revoke),
+            ("DELETE", "/circlet/v1/trust/{issuer}", Work::Revoke),
+            ("POST", "/circlet/v1/cluster/nodes/node3/lost", Work::Revoke),
+            ("DELETE", "/circlet/v1/cluster/nodes/node3", Work::Revoke),
             ("POST", "/circlet/v1/import/tokens", Work::Other),
             ("POST", "/circlet/v1/cluster/tokens", Work::Other),
             ("GET", "/access/api/v1/tokens", Work::Other),
