@@ -199,16 +199,8 @@ impl Health {
 
     fn disk(&self, status: &Status) -> Option<Found> {
         let headroom = &self.headroom;
-        match status.disk.trouble {
-            Some(DiskTrouble::Full) => {
-                let why = "the log waits for room on the disk, and nothing is decided here meanwhile";
-                return Some((Condition::DiskFull, false, why.to_owned()));
-            }
-            Some(trouble @ (DiskTrouble::Slow | DiskTrouble::Failed)) => {
-                let why = format!("writes to the disk of data/ are held up: {}", trouble.word());
-                return Some((Condition::DiskBad, false, why));
-            }
-            None => {}
+        if let Some(trouble) = status.disk.trouble {
+            return Some(held_up(trouble));
         }
         let why = || {
             let (free, reserve) = (headroom.disk_free_bytes(), headroom.disk_reserve_bytes());
@@ -228,7 +220,39 @@ impl Health {
 /// The condition, whether it stops all, and what was found.
 type Found = (Condition, bool, String);
 
+/// What it means that the disk under the log is in trouble.
+fn held_up(trouble: DiskTrouble) -> Found {
+    match trouble {
+        DiskTrouble::Full => {
+            let why = "the log waits for room on the disk, and nothing is decided here meanwhile";
+            (Condition::DiskFull, false, why.to_owned())
+        }
+        DiskTrouble::Slow | DiskTrouble::Failed => {
+            let why = format!("writes to the disk of data/ are held up: {}", trouble.word());
+            (Condition::DiskBad, false, why)
+        }
+    }
+}
+
 fn state(published: &Published<State>) -> Option<Found> {
     let missing = published.view.service_id().is_none();
     missing.then(|| (Condition::NoState, true, "the state of the cluster has not arrived yet".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_disk_is_a_bad_one_and_a_full_one_waits_for_room() {
+        for (trouble, word, why) in [
+            (DiskTrouble::Slow, "disk_bad", "held up: slow"),
+            (DiskTrouble::Failed, "disk_bad", "held up: failed"),
+            (DiskTrouble::Full, "disk_full", "waits for room"),
+        ] {
+            let (condition, stops_all, found) = held_up(trouble);
+            assert_eq!((condition.word(), stops_all), (word, false), "plain tokens are served all the same");
+            assert!(found.contains(why), "{found}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Replicas over a network in memory: what a cut-off node may claim, and what a wrong clock may not.
+//! Replicas over a network in memory: what a cut-off node may claim, what a wrong clock may not, and who leads on a slow disk.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -8,14 +8,14 @@ mod lines;
 mod wires;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
 use circlet_raft::network::Lane;
-use circlet_raft::{Clocks, Dismissed, Observation, Observer, ProposeError, Stage, Trace};
+use circlet_raft::{Clocks, DiskTrouble, Dismissed, Observation, Observer, ProposeError, Stage, Trace};
 use futures::StreamExt;
 use lines::{BOMB, NONSENSE};
-use wires::{Wires, decide, in_time, leader, peer, start, three, until};
+use wires::{Wires, decide, in_time, leader, peer, start, three, three_on, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_off_leader_is_never_credited_with_freshness_after_the_cut() {
@@ -192,6 +192,51 @@ async fn a_change_of_the_members_that_no_quorum_holds_is_not_said_to_be_made() {
         // Whether it was made in the end doesn't matter here.
         let _ = in_time(adding).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_flushes_take_a_second_lets_another_one_lead() {
+    /// Nobody's disk.
+    const NOBODYS: u64 = 0;
+    let home = tempfile::tempdir().unwrap();
+    let wires = Arc::new(Wires::default());
+    let slow = Arc::new(AtomicU64::new(NOBODYS));
+    let nodes = three_on(&home, &wires, |id| {
+        let slow = Arc::clone(&slow);
+        Box::new(move |file| {
+            if slow.load(Ordering::SeqCst) == id {
+                std::thread::sleep(std::time::Duration::from_secs(1));
+            }
+            file.sync_data()
+        })
+    })
+    .await;
+    decide(&nodes[0].0, b"before").await;
+    let bad = leader(&nodes).await;
+    let id = bad as u64 + 1;
+    let (hampered, follower) = (&nodes[bad].0, &nodes[(bad + 1) % 3].0);
+    slow.store(id, Ordering::SeqCst);
+    in_time(async {
+        while follower.status().leader.is_none_or(|leader| leader == id) {
+            decide(follower, b"on a slow disk").await;
+        }
+    })
+    .await;
+    assert_eq!(hampered.status().disk.trouble, Some(DiskTrouble::Slow));
+    in_time(async {
+        while hampered.status().disk.queued == 0 {
+            decide(follower, b"what waits for a flush is counted").await;
+        }
+    })
+    .await;
+    decide(follower, b"under another leader").await;
+    slow.store(NOBODYS, Ordering::SeqCst);
+    in_time(async {
+        while hampered.status().disk.trouble.is_some() {
+            decide(follower, b"what it writes tells that its disk is well").await;
+        }
+    })
+    .await;
 }
 
 /// Counts what it is told of.

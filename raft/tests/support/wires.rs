@@ -3,19 +3,23 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use circlet_raft::blocking::Threads;
 use circlet_raft::defects::Defects;
+use circlet_raft::engine::{SledEngine, Sync};
 use circlet_raft::journal::{Durable, Journal};
+use circlet_raft::log_store::PurgeBound;
 use circlet_raft::network::{Channel, Dial, Lane};
 use circlet_raft::replica::{Parts, Replica};
+use circlet_raft::snapshot::SnapshotStore;
 use circlet_raft::state_machine::StateMachine;
 use circlet_raft::storage::Storage;
 use circlet_raft::{
-    Clocks, Committed, DialError, NodeId, NotWelcome, Peer, ProposeError, Settings, SystemClocks,
+    Clocks, Committed, DialError, DiskReport, NodeId, NotWelcome, Peer, ProposeError, Settings, SystemClocks,
 };
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::future::BoxFuture;
@@ -126,7 +130,8 @@ impl Clocks for Skewed {
     }
 }
 
-struct NoSnapshots;
+/// Tells of the disk alone.
+struct NoSnapshots(Arc<dyn Journal>);
 
 impl Journal for NoSnapshots {
     fn log_bytes(&self) -> u64 {
@@ -140,6 +145,9 @@ impl Journal for NoSnapshots {
     }
     fn purgeable(&self) -> Option<u64> {
         None
+    }
+    fn disk(&self) -> DiskReport {
+        self.0.disk()
     }
 }
 
@@ -159,16 +167,30 @@ pub(crate) async fn start(
     wires: &Arc<Wires>,
     id: NodeId,
 ) -> (Arc<Node>, Arc<Skewed>) {
+    start_on(home, wires, id, Box::new(File::sync_data)).await
+}
+
+/// The same on a disk that is synced in a way of its own.
+pub(crate) async fn start_on(
+    home: &tempfile::TempDir,
+    wires: &Arc<Wires>,
+    id: NodeId,
+    sync: Sync,
+) -> (Arc<Node>, Arc<Skewed>) {
     let data = home.path().join(id.to_string());
     std::fs::create_dir_all(&data).unwrap();
-    let storage = Storage::open(&data).unwrap();
+    let engine = SledEngine::open_with(&data.join("raft"), sync).unwrap();
+    let bound = PurgeBound::none();
+    let snapshots = SnapshotStore::open(&data.join("snapshots"), bound.clone()).unwrap();
+    let storage = Storage::assemble(Arc::new(engine), snapshots, bound, Arc::new(Threads)).unwrap();
     let clocks = Arc::new(Skewed::default());
+    let journal = Arc::new(NoSnapshots(storage.journal()));
     let parts = Parts {
         id,
         log: storage.log,
         state_machine: storage.machine,
         board: storage.board,
-        journal: Arc::new(NoSnapshots),
+        journal,
         dial: Arc::new(End { wires: Arc::clone(wires), me: id }),
         clocks: Arc::clone(&clocks) as Arc<dyn Clocks>,
         // A leader that is late for a second, as on a busy machine, is waited for.
@@ -187,9 +209,18 @@ pub(crate) async fn start(
 
 /// Three nodes, all voting, with their clocks.
 pub(crate) async fn three(home: &tempfile::TempDir, wires: &Arc<Wires>) -> Vec<(Arc<Node>, Arc<Skewed>)> {
+    three_on(home, wires, |_| Box::new(File::sync_data)).await
+}
+
+/// The same, each on a disk that is synced in a way of its own.
+pub(crate) async fn three_on(
+    home: &tempfile::TempDir,
+    wires: &Arc<Wires>,
+    sync: impl Fn(NodeId) -> Sync,
+) -> Vec<(Arc<Node>, Arc<Skewed>)> {
     let mut nodes = Vec::new();
     for id in 1..=3 {
-        nodes.push(start(home, wires, id).await);
+        nodes.push(start_on(home, wires, id, sync(id)).await);
     }
     nodes[0].0.initialize(peer(1)).await.unwrap();
     for id in 2..=3 {
