@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -12,11 +13,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
-use super::eventually::eventually;
+use super::eventually::{eventually, until};
 use super::failover::{Done, assert_kept_promises, work};
 use super::http::Body;
 use super::load::Load;
-use super::promises::READY_WITHIN;
+use super::promises::{READY_WITHIN, REVOKED_WITHIN};
 use super::tokens::{LONG_SECS, PLAIN_SECS, TOKENS, create, create_body};
 
 const KEYS: &str = "/circlet/v1/keys";
@@ -315,13 +316,22 @@ async fn tokens_of_a_tainted_key_are_refused_by_every_node() {
     let leaked = signer(&cluster.admin_token);
     let plain =
         create(cluster.endpoint(1), &cluster.admin_token, PLAIN_SECS, false).await.member("access_token");
+    let revocable =
+        create(cluster.endpoint(1), &cluster.admin_token, LONG_SECS, false).await.member("access_token");
     for node in cluster.endpoints() {
-        assert_eq!(node.verify(&plain).await.status, 200);
+        for token in [&plain, &revocable] {
+            assert_eq!(node.verify(token).await.status, 200);
+        }
     }
     let tainted =
         cluster.endpoint(2).post(&format!("{KEYS}/active/taint"), cluster.admin(), Body::Empty).await;
     assert_eq!(tainted.expect(200)["state"], "tainted");
+    let acknowledged = Instant::now();
+    until(acknowledged + REVOKED_WITHIN).await;
     for node in cluster.endpoints() {
+        let verdict = node.verify(&revocable).await;
+        assert_eq!(verdict.status, 401, "asked after the bound, at {}: {}", node.url(), verdict.text);
+        // Where nobody has to prove that its view is fresh, it comes as soon as the node has heard.
         for token in [&plain, &cluster.admin_token] {
             eventually(READY_WITHIN, "the token is refused", || async {
                 let verdict = node.verify(token).await;
