@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use rustls::crypto::aws_lc_rs;
+use rustls::sign::CertifiedKey;
+
 use super::Finding;
 use crate::home::settings::{NodeSettings, TlsChoice};
 use crate::home::{self, Paths};
@@ -19,18 +22,22 @@ pub(super) fn look(paths: &Paths, settings: Option<&NodeSettings>, findings: &mu
         (paths.ca_crt(), "copy it from another node"),
         (paths.root_crt(), "it comes back by itself when the node runs"),
     ];
-    if let Some(NodeSettings { tls: TlsChoice::Files { certificate, .. }, .. }) = settings {
-        files.push((
-            paths.root().join(certificate),
-            "have your authority issue the next one; the node reads it while it runs",
+    if let Some(NodeSettings { tls: TlsChoice::Files { certificate, key }, .. }) = settings {
+        let (certificate, key) = (paths.root().join(certificate), paths.root().join(key));
+        findings.extend(fits(
+            &key,
+            &certificate,
+            "put the certificate beside the key that it was issued for",
         ));
+        files.push((certificate, "have your authority issue the next one; the node reads it while it runs"));
     }
     let renew = "ask that cluster's operators for the next one; without it their tokens are refused";
     files.extend(trusted(paths).into_iter().map(|file| (file, renew)));
     for (file, remedy) in files {
         findings.extend(of(&file, remedy));
     }
-    findings.extend(fits(paths));
+    let remedy = "put both back from one backup of this node, or remove the node and join it anew";
+    findings.extend(fits(&paths.node_key(), &paths.node_crt(), remedy));
     if findings.len() == before {
         findings.push(Finding::fine(CERTIFICATES, "all can be read, and none ends within two weeks"));
     }
@@ -67,19 +74,15 @@ fn of(file: &Path, remedy: &str) -> Option<Finding> {
     }
 }
 
-/// Whether the node's key is that of its certificate.
-fn fits(paths: &Paths) -> Option<Finding> {
-    let pem = home::read(&paths.node_crt(), "it shows this node to its peers").ok()?;
-    let certificate = certificates::read_certificates(&pem).ok()?.into_iter().next()?;
-    let key = home::read_secret(&paths.node_key(), "it is the key by which peers know this node").ok()?;
-    let key = certificates::read_private_key(&key).ok()?;
-    let own = certificates::public_key(&crate::secret::Secret::new(key.secret_der().to_vec())).ok()?;
-    let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).ok()?;
-    (parsed.public_key().raw != own).then(|| {
-        Finding::problem(
-            CERTIFICATES,
-            "etc/security/node.key is not the key of etc/security/node.crt",
-            "put both back from one backup of this node, or remove the node and join it anew",
-        )
+/// Whether a key is that of its certificate. What can't be read is found elsewhere.
+fn fits(key: &Path, certificate: &Path, remedy: &str) -> Option<Finding> {
+    let pem = home::read(certificate, "it is a certificate").ok()?;
+    let shown = certificates::read_certificates(&pem).ok()?.into_iter().next()?;
+    let pem = home::read_secret(key, "it is the key of a certificate").ok()?;
+    let parsed = certificates::read_private_key(&pem).ok()?;
+    let fitted = CertifiedKey::from_der(vec![shown.into()], parsed, &aws_lc_rs::default_provider());
+    matches!(fitted, Err(rustls::Error::InconsistentKeys(_))).then(|| {
+        let found = format!("{} is not the key of {}", key.display(), certificate.display());
+        Finding::problem(CERTIFICATES, found, remedy)
     })
 }

@@ -33,7 +33,7 @@ pub(super) fn look(paths: &Paths, settings: Option<&NodeSettings>, findings: &mu
                 mib(free),
                 mib(reserve)
             ),
-            "make room on the disk of data/; the node goes on by itself",
+            "make room on the disk of data/, or set disk.reserve-bytes lower; with room the node goes on by itself",
         )),
         Some(free) if free < reserve.saturating_mul(COMFORTABLE) => findings.push(Finding::warning(
             DISK,
