@@ -164,7 +164,7 @@ fn cgroup_limit_bytes() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Headroom, Settings};
+    use super::{Duration, Headroom, MEMORY_TIGHT_PERCENT, Settings, resident_bytes};
 
     #[test]
     fn room_is_judged_by_what_is_left_of_it() {
@@ -177,5 +177,31 @@ mod tests {
         assert!(roomy.resident_bytes() > 1 << 16 && roomy.disk_free_bytes() < u64::MAX, "{roomy:?}");
         let short = with(u64::MAX, Some(1 << 10));
         assert!(short.disk_is_full() && short.memory_is_tight());
+    }
+
+    #[tokio::test]
+    async fn memory_is_tight_until_enough_of_it_is_given_back() {
+        const BALLAST_BYTES: usize = 512 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        // It is tight from halfway on: other tests of this process take much less.
+        let tight_from = resident_bytes().unwrap() + (BALLAST_BYTES as u64) / 2;
+        let limit = tight_from / MEMORY_TIGHT_PERCENT * 100;
+        let settings = Settings { memory_limit_bytes: Some(limit), ..Settings::default() };
+        let headroom = Headroom::new(folder.path().to_owned(), settings);
+        let looking = tokio::spawn(headroom.clone().keep_looking());
+        let until_it_is = async |tight| {
+            let waiting = async {
+                while headroom.memory_is_tight() != tight {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_mins(2), waiting).await.unwrap();
+        };
+        until_it_is(false).await;
+        let ballast = vec![1_u8; BALLAST_BYTES];
+        until_it_is(true).await;
+        drop(std::hint::black_box(ballast));
+        until_it_is(false).await;
+        looking.abort();
     }
 }

@@ -15,6 +15,11 @@ impl Flooding {
         Self { begun: Instant::now(), wanted: Duration::from_secs(secs) }
     }
 
+    /// Whether it comes more than once.
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.wanted.is_zero()
+    }
+
     /// Whether it has lasted for as long as it should.
     pub(crate) fn is_over(&self) -> bool {
         self.begun.elapsed() >= self.wanted

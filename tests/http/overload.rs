@@ -16,11 +16,13 @@ use crate::transcript::{As, Body, Transcript};
 
 const TOKENS: &str = "/access/api/v1/tokens";
 const LEGACY: &str = "/artifactory/api/security/token";
-/// A node under a flood stays below this, in a debug build: it takes some 90 MiB at rest.
+/// A node under a flood stays below this, in a debug build: it takes some 90 MiB at rest. It is told so as its limit.
 const RESIDENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Clients of the flood, from several addresses, since one may not have so many.
 const CROWD: usize = 3_000;
-const CROWD_ADDRESSES: u8 = 6;
+/// As many as a node takes, but for some who are served all the while; for floods that go on for long.
+const LARGE_CROWD: usize = 8_000;
+const CLIENTS_PER_ADDRESS: usize = 500;
 /// So many tokens one owner may have.
 const OWNED_MAX: usize = 50;
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -68,6 +70,13 @@ async fn who_is_short_of_disk_or_memory_issues_nothing_to_be_kept_and_verifies_a
         let ready = t.quietly(Method::GET, "/readyz?for=writes", As::Nobody, Body::Empty).await;
         assert_eq!(ready.status, 503, "{}", ready.text);
         assert_eq!(ready.json()["serves"], json!({"plain_tokens": true, "everything": false}));
+
+        let page = t.quietly(Method::GET, "/metrics", As::Admin, Body::Empty).await.text;
+        let short = of.rsplit(' ').next().unwrap_or_default();
+        for (reason, shed) in [(short, 1), ("busy", 0)] {
+            let line = format!("circlet_shed_total{{reason=\"{reason}\"}} {shed}");
+            assert!(page.lines().any(|shown| shown == line), "{line}: {page}");
+        }
     }
 }
 
@@ -88,6 +97,11 @@ async fn assert_verifies(t: &Transcript<'_>, token: &str, during: &str) {
     assert_eq!(verified.status, 200, "{during}: {}", verified.text);
 }
 
+/// A node that is held to its limit of memory, with more settings.
+fn limited(settings: &str) -> Server {
+    Server::start_with(&format!("memory.limit-bytes: {RESIDENT_BYTES_MAX}\n{settings}"))
+}
+
 fn assert_small(server: &Server, during: &str) {
     let resident = server.resident_bytes();
     assert!(resident < RESIDENT_BYTES_MAX, "{during}: {resident} bytes are resident");
@@ -103,13 +117,14 @@ async fn connect_from(last: u8, to: SocketAddr) -> std::io::Result<tokio::net::T
 /// Thousands of connections that say nothing, or half a request, or send a large body slowly, while others are served.
 #[tokio::test]
 async fn thousands_of_open_and_slow_connections_take_little_memory_and_keep_nobody_out() {
-    let server = Server::start_with("http.connections-per-address-max: 500\n");
+    let server = limited(&format!("http.connections-per-address-max: {CLIENTS_PER_ADDRESS}\n"));
     let t = Transcript::of(&server);
     let token = token(&t).await;
     let to = address(&server);
     let flooding = Flooding::begin();
+    let size = if flooding.goes_on() { LARGE_CROWD } else { CROWD };
     loop {
-        let crowd = crowd(to).await;
+        let crowd = crowd(size, to).await;
         assert_verifies(&t, &token, "a crowd is connected").await;
         assert_small(&server, "a crowd is connected");
         // Each of those addresses has used up its part; others have not.
@@ -118,7 +133,7 @@ async fn thousands_of_open_and_slow_connections_take_little_memory_and_keep_nobo
         refused.read_to_string(&mut said).await.unwrap();
         assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("retry-after: 1"), "{said}");
         drop(crowd);
-        until_there_are_places(to).await;
+        until_there_are_places(size, to).await;
         assert_verifies(&t, &token, "the crowd has left").await;
         if flooding.is_over() {
             break;
@@ -126,10 +141,15 @@ async fn thousands_of_open_and_slow_connections_take_little_memory_and_keep_nobo
     }
 }
 
-async fn crowd(to: SocketAddr) -> Vec<tokio::net::TcpStream> {
-    let mut crowd = Vec::with_capacity(CROWD);
-    for number in 0..CROWD {
-        let from = u8::try_from(number % usize::from(CROWD_ADDRESSES)).unwrap() + 1;
+/// From how many addresses so many come, each of which uses up its part.
+fn addresses(size: usize) -> usize {
+    size / CLIENTS_PER_ADDRESS
+}
+
+async fn crowd(size: usize, to: SocketAddr) -> Vec<tokio::net::TcpStream> {
+    let mut crowd = Vec::with_capacity(size);
+    for number in 0..size {
+        let from = u8::try_from(number % addresses(size)).unwrap() + 1;
         let mut client = connect_from(from, to).await.unwrap();
         let says: &[u8] = match number % 3 {
             0 => b"",
@@ -143,9 +163,9 @@ async fn crowd(to: SocketAddr) -> Vec<tokio::net::TcpStream> {
 }
 
 /// Until those of whom an address had too many are served again, each of the addresses.
-async fn until_there_are_places(to: SocketAddr) {
+async fn until_there_are_places(size: usize, to: SocketAddr) {
     let begun = Instant::now();
-    for from in 1..=CROWD_ADDRESSES {
+    for from in (1..).take(addresses(size)) {
         loop {
             let mut client = connect_from(from, to).await.unwrap();
             let asks = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
@@ -165,7 +185,7 @@ async fn until_there_are_places(to: SocketAddr) {
 /// Garbage on the wire, in place of tokens, and as passwords.
 #[tokio::test]
 async fn floods_of_garbage_and_of_wrong_passwords_take_little_memory_and_keep_no_token_out() {
-    let server = Server::start();
+    let server = limited("");
     let t = Transcript::of(&server);
     let token = token(&t).await;
     let to = address(&server);
@@ -213,7 +233,7 @@ fn pour_garbage(to: SocketAddr) {
 /// One owner that creates without end meets a limit; what it revokes makes room.
 #[tokio::test]
 async fn one_owner_can_create_so_many_tokens_and_revoke_them_all() {
-    let server = Server::start();
+    let server = limited("");
     let t = Transcript::of(&server);
     let plain = token(&t).await;
     let path = "/circlet/v1/config/limits.recorded-tokens-per-owner-max";
