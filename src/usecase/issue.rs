@@ -121,12 +121,10 @@ async fn carry_out(
     let mut handout = match class {
         TokenClass::Plain => {
             session.admit_kept()?;
-            let signed = sign_plain(session, published, issue, revocable)?;
-            // Asked again, since the process may have slept: what a cut-off node signed too late never leaves it.
-            if !reading::may_issue(session.cluster, published) {
-                return Err(reading::stale(session.cluster, "signing took too long"));
-            }
-            signed
+            let instants = || session.cluster.instants();
+            let sign = || sign_plain(session, published, issue, revocable);
+            let signed = reading::signed_in_time(published, instants, sign)?;
+            signed.ok_or_else(|| reading::stale(session.cluster, "signing took too long"))?
         }
         TokenClass::Recorded => {
             let decided = session.decide(action).await?;

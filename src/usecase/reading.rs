@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_authority::State;
-use circlet_raft::Published;
+use circlet_raft::{Instants, Published};
 
 use super::failure::Failure;
 use crate::authenticate::vouch;
@@ -29,6 +29,17 @@ pub(crate) fn may_read(cluster: &Cluster, published: &Published<State>) -> bool 
 /// Whether a plain token may be issued from this view: a node that is cut off for long doesn't.
 pub(crate) fn may_issue(cluster: &Cluster, published: &Published<State>) -> bool {
     vouch::may_issue(published, cluster.instants())
+}
+
+/// What `sign` signs, if a plain token may be issued from this view then. The clocks are read afterwards, since the process may
+/// sleep while it signs: what a cut-off node signs too late never leaves it.
+pub(crate) fn signed_in_time<T>(
+    published: &Published<State>,
+    instants: impl FnOnce() -> Instants,
+    sign: impl FnOnce() -> Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    let signed = sign()?;
+    Ok(vouch::may_issue(published, instants()).then_some(signed))
 }
 
 /// Whether this view is young enough, at this moment, to vouch for a revocable token.
@@ -70,5 +81,35 @@ pub(crate) fn stale(cluster: &Cluster, why: &str) -> Failure {
         .with_detail(why),
         Some(age_ms) => Failure::unavailable("stale", "this node can't prove that its view is fresh enough")
             .with_detail(format!("the view may be {age_ms} ms old: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn what_was_signed_is_kept_back_if_the_node_slept_beyond_its_isolation_meanwhile() {
+        let noted = Instants { boot_ms: 5_000, wall_ms: 1_700_000_000_000 };
+        let published = Published {
+            view: Arc::new(State::default()),
+            index: 7,
+            fresh_as_of: Some(noted),
+            sources: Arc::default(),
+        };
+        let isolation_ms = u64::try_from(published.view.config().issue_max_isolation).unwrap() * 1_000;
+        let signs_while = |slept_ms: u64| {
+            let clock = Cell::new(noted);
+            let sign = || {
+                clock.set(Instants { boot_ms: noted.boot_ms + slept_ms, ..noted });
+                Ok("a token")
+            };
+            assert!(vouch::may_issue(&published, clock.get()), "before it signs it may");
+            signed_in_time(&published, || clock.get(), sign).unwrap()
+        };
+        assert_eq!(signs_while(isolation_ms), Some("a token"));
+        assert_eq!(signs_while(isolation_ms + 1), None);
     }
 }
