@@ -99,3 +99,77 @@ fn write_disk(page: &mut Page<'_>, disk: &DiskReport) -> fmt::Result {
 fn flag(flag: bool) -> f64 {
     f64::from(u8::from(flag))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use circlet_raft::{Member, Peer};
+    use prometheus_client::collector::Collector;
+    use prometheus_client::encoding::{DescriptorEncoder, text};
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Known(Status);
+
+    impl Collector for Known {
+        fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            let mut page = Page::new(encoder);
+            write_raft(&mut page, &self.0)?;
+            write_disk(&mut page, &self.0.disk)
+        }
+    }
+
+    fn page(status: Status) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Known(status)));
+        let mut page = String::new();
+        text::encode(&mut page, &registry).unwrap();
+        page
+    }
+
+    fn member(name: &str, matched: Option<u64>) -> Member {
+        let text = String::new;
+        let peer =
+            Peer { name: name.to_owned(), peer_address: text(), client_url: text(), public_key: [0; 32] };
+        Member { peer, voter: true, matched, decided: None, set_back: false, clock_offset_ms: None }
+    }
+
+    #[test]
+    fn what_is_not_applied_not_replicated_and_not_durable_is_counted() {
+        let disk = DiskReport { queued: 3, trouble: Some(DiskTrouble::Slow), ..DiskReport::default() };
+        let members =
+            [(1, member("here", Some(100))), (2, member("behind", Some(60))), (3, member("new", None))];
+        let page = page(Status {
+            id: 1,
+            leader: Some(1),
+            term: 4,
+            role: Role::Leader,
+            last_log: Some(100),
+            applied: Some(93),
+            snapshot: None,
+            purged: None,
+            members: BTreeMap::from(members),
+            age_ms: None,
+            clock_offset_ms: None,
+            leader_changes: 2,
+            disk,
+            stopped: None,
+        });
+        for line in [
+            "circlet_raft_leads 1.0",
+            "circlet_raft_leader_changes_total 2.0",
+            "circlet_raft_apply_lag_entries 7.0",
+            "circlet_raft_peer_lag_entries{node=\"here\"} 0.0",
+            "circlet_raft_peer_lag_entries{node=\"behind\"} 40.0",
+            "circlet_log_queued_batches 3.0",
+            "circlet_log_disk_trouble{trouble=\"slow\"} 1.0",
+            "circlet_log_disk_trouble{trouble=\"full\"} 0.0",
+        ] {
+            assert!(page.lines().any(|shown| shown == line), "{line} is missing: {page}");
+        }
+        assert!(!page.contains("node=\"new\""), "what nobody knows is left out: {page}");
+    }
+}

@@ -200,6 +200,23 @@ impl Cluster {
         status(&self.endpoints[number], &self.admin_token).await
     }
 
+    /// The value of a line of a node's page of metrics that begins with this name and labels; `None` if there is none.
+    pub(crate) async fn metric(&self, number: usize, series: &str) -> Option<f64> {
+        let auth = Auth::Token(&self.admin_token);
+        let page =
+            self.endpoint(number).send(reqwest::Method::GET, "/metrics", auth, Body::Empty).await.ok()?;
+        let line = page.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        line.parse().ok()
+    }
+
+    /// Waits until a node's page of metrics has a line with at least this value.
+    pub(crate) async fn metric_reaches(&self, number: usize, series: &str, least: f64) {
+        eventually(READY_WITHIN, &format!("{series} reaches {least}"), || async {
+            self.metric(number, series).await.filter(|value| *value >= least).map(drop)
+        })
+        .await;
+    }
+
     /// The number of the node that leads, in the opinion of these.
     pub(crate) async fn leader(&self, ask: &[usize]) -> usize {
         eventually(WRITES_BACK_WITHIN, "the nodes agree on one leader", || async {

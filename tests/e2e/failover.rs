@@ -14,6 +14,7 @@ const PLAIN: usize = 60;
 const REFRESHED: usize = 6;
 const REVOKED: usize = 4;
 const REFUSED: usize = 6;
+const LEADER_CHANGES: &str = "circlet_raft_leader_changes_total";
 
 #[tokio::test]
 async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write() {
@@ -23,6 +24,10 @@ async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write()
     let endpoints: Vec<_> = survivors.iter().map(|number| cluster.endpoint(*number)).collect();
     let load = Load::start(&endpoints, &cluster.admin_token);
     let before = work(&load, &Done::default()).await;
+    let mut changes = Vec::new();
+    for number in &survivors {
+        changes.push(cluster.metric(*number, LEADER_CHANGES).await.expect("a count"));
+    }
 
     cluster.kill(leader);
     let killed = Instant::now();
@@ -36,6 +41,9 @@ async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write()
     .await;
     println!("writes are back {} ms after the leader was killed", (back - killed).as_millis());
     work(&load, &before).await;
+    for (number, before) in survivors.iter().zip(changes) {
+        cluster.metric_reaches(*number, LEADER_CHANGES, before + 1.0).await;
+    }
     let told = load.stop().await;
     until(Instant::now() + REVOKED_WITHIN).await;
     assert_kept_promises(&told);
