@@ -16,6 +16,9 @@ use crate::watched::Problems;
 
 /// A join token names so many nodes at most; any of them will do.
 const ADDRESSES_MAX: usize = 5;
+/// What is left where the membership can't be changed any more.
+const GONE_FOR_GOOD: &str =
+    "if a majority is gone for good, begin the next generation with one node that is left: circlet recover";
 
 /// A join token, shown once.
 pub(crate) struct MintedJoinToken {
@@ -103,7 +106,7 @@ pub(super) async fn remove_member(session: &Session<'_>, named: &str) -> Result<
         )
         .with_detail("add another node first, with circlet cluster token and circlet join"));
     }
-    session.cluster.remove(id).await.map_err(|error| member_failure(&error))?;
+    session.cluster.remove(id).await.map_err(|error| removal_failure(&error))?;
     session.record(Change::Deleted, Entity::Node, &name, json!({"removed": {"id": id, "name": name}}))?;
     tracing::info!(node = id, %name, "node removed");
     Ok((id, name))
@@ -175,6 +178,13 @@ fn addresses(view: &State) -> Vec<String> {
     let mut nodes: Vec<&Node> = view.nodes().map(AsRef::as_ref).collect();
     nodes.sort_by_key(|node| node.role != NodeRole::Voter);
     nodes.into_iter().take(ADDRESSES_MAX).map(|node| node.record.peer_address.clone()).collect()
+}
+
+/// Where no majority answers, no removal can be decided, however often it is asked for.
+fn removal_failure(error: &MemberError) -> Failure {
+    let failure = member_failure(error);
+    let why = failure.detail.clone().map(|why| format!("{why}; ")).unwrap_or_default();
+    failure.with_detail(format!("{why}{GONE_FOR_GOOD}"))
 }
 
 fn member_failure(error: &MemberError) -> Failure {

@@ -58,11 +58,43 @@ async fn a_node_that_was_away_catches_up_from_the_log() {
     let away = cluster.others(leader)[0];
     cluster.kill(away);
     let written = write(cluster.endpoint(leader), &cluster.admin_token, 20).await;
+    cluster
+        .metric_reaches(leader, &format!("circlet_raft_peer_lag_entries{{node=\"node-{}\"}}", away + 1), 20.0)
+        .await;
+    assert_the_last_majority_stays(&cluster, leader, away).await;
     cluster.restart(away);
     cluster.ready(away).await;
     assert_known(cluster.endpoint(away), &cluster.admin_token, &written).await;
     let status = cluster.status(away).await.expect("a status");
     assert!(snapshot_index(&status).is_none_or(|index| index == 0), "no snapshot was needed: {status}");
+}
+
+/// While one of three is away, neither of the others can be removed; the refusal says why, and what to do.
+async fn assert_the_last_majority_stays(cluster: &Cluster, leader: usize, away: usize) {
+    let status = cluster.status(leader).await.expect("a status");
+    let id = |number: usize| {
+        let name = format!("node-{}", number + 1);
+        let nodes = status["nodes"].as_array().expect("nodes");
+        nodes.iter().find(|node| node["name"] == *name).expect("a node")["id"].as_u64().expect("an id")
+    };
+    for number in cluster.others(away) {
+        let path = format!("/circlet/v1/cluster/nodes/node-{}", number + 1);
+        let refused = eventually(READY_WITHIN, "it is silent for long enough to count as away", || async {
+            let refused =
+                cluster.endpoint(leader).ask(Method::DELETE, &path, cluster.admin(), Body::Empty).await;
+            (refused.status != 503).then_some(refused)
+        })
+        .await;
+        assert_eq!(refused.status, 409, "{}", refused.text);
+        let numbers = format!(
+            "without node {} there would be no majority: of the 2 voters that would be left, 1 answer, and {} not",
+            id(number),
+            id(away)
+        );
+        for part in [numbers.as_str(), "bring those back, or remove them first", "circlet recover"] {
+            assert!(refused.text.contains(part), "{part} is missing: {}", refused.text);
+        }
+    }
 }
 
 #[tokio::test]
@@ -126,6 +158,7 @@ async fn a_follower_cut_off_keeps_plain_tokens_going_and_fails_closed_for_the_ot
     until(paused + REVOKED_WITHIN).await;
     let verdict = node.verify_once(&revocable).await.expect("an answer");
     assert_eq!(verdict.status, 503, "a revocable token, with nobody to ask: {}", verdict.text);
+    cluster.metric_reaches(alone, "circlet_freshness_age_seconds", 2.0).await;
     let plain = create(node, &cluster.admin_token, PLAIN_SECS, false).await;
     assert_eq!(plain.status, 200, "{}", plain.text);
     let verdict = node.verify(&plain.member("access_token")).await;
@@ -139,6 +172,10 @@ async fn a_follower_cut_off_keeps_plain_tokens_going_and_fails_closed_for_the_ot
     }
     eventually(READY_WITHIN, "the node is fresh again", || async {
         (node.verify(&revocable).await.status == 200).then_some(())
+    })
+    .await;
+    eventually(READY_WITHIN, "its page shows that", || async {
+        cluster.metric(alone, "circlet_freshness_age_seconds").await.filter(|age| *age < 2.0)
     })
     .await;
 }
