@@ -142,7 +142,7 @@ where
                 self.raft.change_membership(change, false).await
             }
             Change::Remove(id) => {
-                if let Err(reason) = self.can_do_without(id) {
+                if let Err(reason) = self.can_do_without(id).await {
                     return Said::Refused(reason);
                 }
                 if self.peer(id).is_none() {
@@ -187,15 +187,29 @@ where
         })
     }
 
-    /// Whether those who answer would still be a majority without this voter.
-    fn can_do_without(&self, id: NodeId) -> Result<(), String> {
-        let silence = Duration::from_millis(self.settings.election_max_ms * 5);
+    /// Whether those who answer would still be a majority without this voter. Only who answers from now on counts: one that
+    /// died a moment ago has been heard just before, and with it taken for alive the change could begin and never end.
+    async fn can_do_without(&self, id: NodeId) -> Result<(), String> {
+        let asked = R::Instant::now();
+        let silence = (self.settings.election_max_ms * 5).min(self.settings.propose_timeout_ms / 2);
+        let silence = Duration::from_millis(silence);
+        loop {
+            let found = self.would_be_a_majority(id, asked);
+            if found.is_ok() || asked.elapsed() > silence {
+                return found;
+            }
+            R::sleep(RETRY / 5).await;
+        }
+    }
+
+    /// Whether those who have answered what was sent since then would still be a majority without this voter.
+    fn would_be_a_majority(&self, id: NodeId, since: R::Instant) -> Result<(), String> {
         self.metrics(|metrics| {
             let membership = metrics.membership_config.membership();
             let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
             let answers = |other: &NodeId| {
                 let last = metrics.heartbeat.as_ref().and_then(|heard| heard.get(other).copied().flatten());
-                *other == self.id || last.is_some_and(|last| last.elapsed() <= silence)
+                *other == self.id || last.is_some_and(|last| *last >= since)
             };
             still_a_majority(id, &voters, answers)
         })
