@@ -65,16 +65,76 @@ impl Operator {
         (answer.status == 200).then(|| serde_json::from_str(&answer.text).expect("the status is JSON"))
     }
 
-    /// Takes a node out of rotation, removes it, and waits until its process has ended by itself.
-    async fn remove(&self, through: &Endpoint, mut node: Node) {
+    /// Has a node lead.
+    async fn lead(&self, through: &Endpoint, node: &Node) {
+        eventually(READY_WITHIN, "the node leads", || async {
+            let order = Body::Json(json!({ "to": node.name }));
+            through.send(Method::POST, "/circlet/v1/cluster/leader", self.admin(), order).await.ok()?;
+            let status = self.status(through).await?;
+            (status["leader"].is_u64() && status["leader"] == of(&status, &node.name)["id"]).then_some(())
+        })
+        .await;
+    }
+
+    /// Has the cluster decide something, which changes nothing.
+    async fn decide(&self, through: &Endpoint) {
+        let group = Body::Json(json!({ "name": "readers" }));
+        let decided = through.put("/artifactory/api/security/groups/readers", self.admin(), group).await;
+        assert!(matches!(decided.status, 200 | 201), "{}", decided.text);
+    }
+
+    /// Puts what a node had on its disk before it went on back in the place of what it has: it must end, and join anew with
+    /// an empty home.
+    async fn set_back(&self, through: &Endpoint, mut node: Node) -> Node {
         self.rotation.take_out(&node.url);
         self.rotation.settle().await;
-        let path = format!("/circlet/v1/cluster/nodes/{}", node.name);
+        let (data, former) = (node.home.join("data"), self.folder.path().join("former"));
+        node.kill();
+        copy(&data, &former);
+        node.start();
+        let endpoint = Endpoint::new(&node.url);
+        ready(&endpoint).await;
+        for _ in 0..3 {
+            self.decide(through).await;
+            eventually(READY_WITHIN, "the node goes on", || async {
+                let (here, there) = (self.status(through).await?, self.status(&endpoint).await?);
+                (here["applied"] == there["applied"]).then_some(())
+            })
+            .await;
+        }
+        node.kill();
+        std::fs::remove_dir_all(&data).expect("the data of a node that was killed");
+        copy(&former, &data);
+        node.start();
+        let ended = eventually(READY_WITHIN, "a node that was set back ends", || {
+            let ended = node.ended();
+            async move { ended }
+        })
+        .await;
+        assert_eq!(ended.code(), Some(1), "{}", node.said());
+        let why =
+            format!("went back to an older state: {} lacks what the node had told its peers", data.display());
+        assert!(node.said().contains(&why), "{}", node.said());
+        self.let_go(through, &node.name).await;
+        std::fs::remove_dir_all(&node.home).expect("the home of a node that has ended");
+        self.join(through, &node.name.clone(), &[]).await.0
+    }
+
+    /// Has the cluster remove a node.
+    async fn let_go(&self, through: &Endpoint, name: &str) {
+        let path = format!("/circlet/v1/cluster/nodes/{name}");
         eventually(READY_WITHIN, "the node is removed", || async {
             let answer = through.send(Method::DELETE, &path, self.admin(), Body::Empty).await.ok()?;
             matches!(answer.status, 204 | 404).then_some(())
         })
         .await;
+    }
+
+    /// Takes a node out of rotation, removes it, and waits until its process has ended by itself.
+    async fn remove(&self, through: &Endpoint, mut node: Node) {
+        self.rotation.take_out(&node.url);
+        self.rotation.settle().await;
+        self.let_go(through, &node.name).await;
         let ended = eventually(READY_WITHIN, "a removed node ends", || {
             let ended = node.ended();
             async move { ended }
@@ -101,6 +161,11 @@ async fn ready(endpoint: &Endpoint) {
 fn of<'a>(status: &'a Value, name: &str) -> &'a Value {
     let nodes = status["nodes"].as_array().expect("nodes");
     nodes.iter().find(|node| node["name"] == name).unwrap_or(&Value::Null)
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().expect("cp is there");
+    assert!(copied.success(), "{} to {}", from.display(), to.display());
 }
 
 /// Starts a node with other ports in its settings.
@@ -155,14 +220,20 @@ async fn a_cluster_grows_moves_and_shrinks_without_a_failed_plain_request() {
     })
     .await;
 
+    // The disk of another one is set back.
+    let last = nodes.pop().expect("three others");
+    nodes.push(operator.set_back(&one, last).await);
+
     // One that joined as a learner has caught up long ago, and has no vote.
     let status = operator.voters(&one, 5).await;
     assert_eq!(of(&status, "extra")["role"], "learner");
     operator.remove(&one, extra).await;
-    for node in nodes {
+    // Each of the others is removed while it leads, and another one leads then and decides.
+    for node in nodes.into_iter().chain([moved]) {
+        operator.lead(&one, &node).await;
         operator.remove(&one, node).await;
+        operator.decide(&one).await;
     }
-    operator.remove(&one, moved).await;
     operator.voters(&one, 1).await;
 
     rotation.ended_well(client).await;
