@@ -90,6 +90,11 @@ impl Place {
         Self { home: root.join(name), http: address(), peer: address(), name: name.to_owned() }
     }
 
+    /// The same where another one was.
+    pub(crate) fn at(self, other: &Self) -> Self {
+        Self { http: other.http.clone(), peer: other.peer.clone(), ..self }
+    }
+
     /// `init` or `join` with the flags of this place.
     pub(crate) fn found(&self, arguments: &[&str]) -> Ended {
         let home = self.home.to_str().expect("UTF-8");
@@ -118,6 +123,13 @@ impl Place {
 
     /// The same, with a command of the binary that has an environment of its own.
     pub(crate) fn serve_with(&self, circlet: &mut Command) -> Node {
+        let mut node = self.begin(circlet);
+        node.until_ready();
+        node
+    }
+
+    /// The same without waiting: for a node that is ready only with others.
+    pub(crate) fn begin(&self, circlet: &mut Command) -> Node {
         let ready = self.path("ready.json");
         let _ = std::fs::remove_file(&ready);
         let log = self.path("logs/serve.log");
@@ -128,14 +140,7 @@ impl Place {
             .stderr(File::create(&log).expect("the home can be written"))
             .spawn()
             .expect("the binary runs");
-        let mut node = Node { child, log, http: self.http.clone() };
-        eventually("the ready file", || {
-            if let Some(status) = node.child.try_wait().expect("it is our child") {
-                panic!("the node ended: {status}\n{}", node.log());
-            }
-            ready.exists().then_some(())
-        });
-        node
+        Node { child, log, ready, http: self.http.clone() }
     }
 }
 
@@ -143,10 +148,21 @@ impl Place {
 pub(crate) struct Node {
     child: Child,
     log: PathBuf,
+    ready: PathBuf,
     http: String,
 }
 
 impl Node {
+    /// Waits until the node has said that it is ready.
+    pub(crate) fn until_ready(&mut self) {
+        eventually("the ready file", || {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                panic!("the node ended: {status}\n{}", self.log());
+            }
+            self.ready.exists().then_some(())
+        });
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
