@@ -4,6 +4,8 @@
 
 #[path = "cli/installed.rs"]
 mod installed;
+#[path = "cli/pairing.rs"]
+mod pairing;
 #[path = "support/ports.rs"]
 mod ports;
 #[path = "cli/process.rs"]
