@@ -3,18 +3,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::cluster::Turn;
-use super::eventually::eventually;
+use super::eventually::{eventually, until};
 use super::http::{Auth, Body, Endpoint};
 use super::node::{Node, circlet};
 use super::ports::Ports;
 use super::promises::READY_WITHIN;
 use super::rotation::Rotation;
 use super::tokens::TOKENS;
+
+/// Every second each node is asked what is on its disk.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is needed to let nodes come and go.
 struct Operator {
@@ -102,6 +106,7 @@ impl Operator {
             })
             .await;
         }
+        until(Instant::now() + TOLD_WITHIN).await;
         node.kill();
         std::fs::remove_dir_all(&data).expect("the data of a node that was killed");
         copy(&former, &data);
