@@ -1,6 +1,8 @@
 //! What an installation needs of the binary: manual pages, completions, and word to the process supervisor.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
 
 use super::process::{DEADLINE, Place, circlet, run};
 use super::root;
@@ -17,6 +19,10 @@ fn every_command_has_a_manual_page_and_is_completed() {
         let page = std::fs::read_to_string(root.path().join(page)).unwrap();
         assert!(page.contains("OPTIONS"), "{page}");
     }
+    for page in std::fs::read_dir(root.path()).unwrap() {
+        let page = page.unwrap().path();
+        assert_nothing_to_complain_of("groff", &["-man", "-ww", "-Tutf8"], &page);
+    }
     run(&["man", "/nonexistent/pages"]).assert_refused(&["/nonexistent/pages", "existing directory"]);
 
     for (shell, mark) in
@@ -24,9 +30,22 @@ fn every_command_has_a_manual_page_and_is_completed() {
     {
         let script = run(&["completions", shell]);
         assert_eq!(script.code, Some(0), "{}", script.stderr);
+        let file = root.path().join(shell);
+        std::fs::write(&file, &script.stdout).unwrap();
+        assert_nothing_to_complain_of(shell, &["-n"], &file);
         assert!(script.stdout.contains(mark) && script.stdout.contains("ready-file"), "{shell}");
     }
     run(&["completions", "tcl"]).assert_refused(&["tcl", "bash", "zsh", "fish"]);
+}
+
+/// Has a program read a file, if this machine has the program.
+fn assert_nothing_to_complain_of(program: &str, flags: &[&str], file: &Path) {
+    let Ok(read) = Command::new(program).args(flags).arg(file).output() else {
+        println!("{program} is not installed: nobody has read {}", file.display());
+        return;
+    };
+    let said = String::from_utf8_lossy(&read.stderr);
+    assert!(read.status.success() && said.is_empty(), "{program} {}: {said}", file.display());
 }
 
 #[test]
