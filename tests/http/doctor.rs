@@ -96,9 +96,9 @@ fn assert_finds_what_is_wrong_with_disk_and_certificates(home: &Path) {
     place("node.yml", format!("{settings}{tls}disk.reserve-bytes: 1152921504606846976\n").as_bytes());
     place("security/node.key", certificates::private_key_pem(&ours.private_key).expose());
     let (code, findings) = examine(home);
-    let of = |verdict| -> String {
+    let of = |verdict| {
         let found = findings.iter().filter(|(_, judged, _)| judged == verdict);
-        found.map(|(_, _, found)| format!("{found}; ")).collect()
+        found.map(|(_, _, found)| found.as_str()).collect::<Vec<_>>().join("; ")
     };
     assert_eq!(code, Some(1));
     let (problems, warnings) = (of("problem"), of("warning"));
