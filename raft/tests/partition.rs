@@ -216,27 +216,24 @@ async fn a_leader_whose_flushes_take_a_second_lets_another_one_lead() {
     let id = bad as u64 + 1;
     let (hampered, follower) = (&nodes[bad].0, &nodes[(bad + 1) % 3].0);
     slow.store(id, Ordering::SeqCst);
-    in_time(async {
-        while follower.status().leader.is_none_or(|leader| leader == id) {
-            decide(follower, b"on a slow disk").await;
-        }
-    })
-    .await;
-    assert_eq!(hampered.status().disk.trouble, Some(DiskTrouble::Slow));
-    in_time(async {
-        while hampered.status().disk.queued == 0 {
-            decide(follower, b"what waits for a flush is counted").await;
-        }
-    })
-    .await;
-    decide(follower, b"under another leader").await;
+    let another_leads = || follower.status().leader.is_some_and(|leader| leader != id);
+    decide_until(follower, b"on a slow disk", another_leads).await;
+    let slow_there = || hampered.status().disk.trouble == Some(DiskTrouble::Slow);
+    decide_until(follower, b"what is wrong is told", slow_there).await;
+    let waits = || hampered.status().disk.queued > 0;
+    decide_until(follower, b"what waits for a flush is counted", waits).await;
     slow.store(NOBODYS, Ordering::SeqCst);
-    in_time(async {
-        while hampered.status().disk.trouble.is_some() {
-            decide(follower, b"what it writes tells that its disk is well").await;
-        }
-    })
-    .await;
+    let well = || hampered.status().disk.trouble.is_none();
+    decide_until(follower, b"what it writes tells that its disk is well", well).await;
+}
+
+/// Has the cluster decide again and again until something is so.
+async fn decide_until(node: &wires::Node, command: &[u8], so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < std::time::Duration::from_mins(2), "{}", String::from_utf8_lossy(command));
+        decide(node, command).await;
+    }
 }
 
 /// Counts what it is told of.
