@@ -69,11 +69,11 @@ impl State {
         gone.len()
     }
 
-    /// A token that can still be refreshed is kept beyond its own expiry.
+    /// A token that its family names as the latest is kept beyond its own expiry, as long as the family is: also one that
+    /// can't be refreshed any more, since a lost node knew the secret.
     fn forget_tokens(&mut self, mark: &PurgeMark, room: usize) -> usize {
-        let refreshable = |id: &_| self.tokens.get(id).is_some_and(|record| self.is_refreshable(record));
-        let gone: Vec<_> =
-            self.tokens.expired(mark.through).filter(|id| !refreshable(id)).take(room).collect();
+        let named = |id: &_| self.tokens.get(id).is_some_and(|record| self.is_latest(record));
+        let gone: Vec<_> = self.tokens.expired(mark.through).filter(|id| !named(id)).take(room).collect();
         for id in &gone {
             self.tokens.remove(id);
         }

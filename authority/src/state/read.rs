@@ -211,9 +211,11 @@ impl State {
     /// from a forged one.
     #[must_use]
     pub fn is_refreshable(&self, record: &TokenRecord) -> bool {
-        if record.index < self.former_secrets.refresh_since {
-            return false;
-        }
+        record.index >= self.former_secrets.refresh_since && self.is_latest(record)
+    }
+
+    /// Whether a token is the latest of a family that lives.
+    pub(crate) fn is_latest(&self, record: &TokenRecord) -> bool {
         let family = record.family.and_then(|(family, _)| self.families.get(&family));
         family.is_some_and(|family| family.ended_at.is_none() && family.current == record.id)
     }
