@@ -14,6 +14,12 @@ const QUESTION: &[u8] = b"circlet master key 1:";
 /// How long one node is waited for.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How a node asks another for the master key with this fingerprint.
+#[must_use]
+pub fn question(fingerprint: &[u8; 32]) -> Vec<u8> {
+    [QUESTION, fingerprint].concat()
+}
+
 /// Asks these nodes, one after the other, for the master key with this fingerprint.
 pub(super) async fn ask_any<C: Custodian>(
     node: &C,
@@ -22,8 +28,7 @@ pub(super) async fn ask_any<C: Custodian>(
 ) -> Result<C::Key, C::Failure> {
     let mut failures = Vec::new();
     for member in members {
-        let question = [QUESTION, fingerprint].concat();
-        match node.ask(member, question, ASK_TIMEOUT).await {
+        match node.ask(member, question(fingerprint), ASK_TIMEOUT).await {
             Ok(material) => {
                 let key = C::Key::of_material(material);
                 if key.fingerprint() == *fingerprint {

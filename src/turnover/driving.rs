@@ -5,8 +5,38 @@ use circlet_authority::{Action, Actor, NextMasterKey, State, TurnMasterKey};
 
 use super::custodian::{Custodian, shown};
 
+/// So long a silent node is waited for when somebody else may have the present master key, in seconds.
+pub const LOST_PATIENCE_SECS: u64 = 10;
+
 /// Resealed secrets in one command, in bytes: well below what the log takes.
 const RESEAL_BYTES_MAX: usize = 32 << 10;
+
+/// What a leader has to see to.
+pub enum Due<'v> {
+    /// A master key is on its way: [`drive`] takes the next step.
+    Turn(&'v NextMasterKey),
+    /// A lost node knew the present master key, which has this fingerprint: another is to be announced.
+    Announce([u8; 32]),
+    /// Lost nodes knew all other secrets: they are to be replaced.
+    Replace,
+}
+
+/// What is due by a view, if anything is.
+#[must_use]
+pub fn due(view: &State, now_ms: u64) -> Option<Due<'_>> {
+    let present = view.master_key_fingerprint()?;
+    let has_lost = view.lost_nodes_pending().next().is_some();
+    // Where a node was lost, another key takes the place of one that was given up.
+    let next = view.next_master_key().filter(|next| !has_lost || !view.is_master_key_given_up(next, now_ms));
+    if let Some(next) = next {
+        return Some(Due::Turn(next));
+    }
+    if !has_lost {
+        return None;
+    }
+    let is_known = view.lost_nodes_pending().any(|lost| lost.master_key == present);
+    Some(if is_known { Due::Announce(present) } else { Due::Replace })
+}
 
 /// Takes the next step for the key on its way, if there is one. Returns the log index of the switch if that was it.
 pub async fn drive<C: Custodian>(

@@ -8,7 +8,7 @@ use circlet_authority::{
 };
 use serde_json::{Value, json};
 
-use super::driving;
+use super::driving::{self, Due, LOST_PATIENCE_SECS};
 use super::keeping::announce;
 use super::{NotTurned, Turnover};
 use crate::audit::{Change, Entity, Line};
@@ -18,44 +18,35 @@ use crate::rotation;
 use crate::seal::hex;
 use crate::secret::Secret;
 
-/// So long a silent node is waited for when somebody else may have the present master key, in seconds.
-const LOST_PATIENCE_SECS: u64 = 10;
 const REFRESH_SECRET_BYTES: usize = 32;
 
 /// Takes the next step, if there is one.
 pub(super) async fn lead(turnover: &Turnover, view: &State) -> Result<(), NotTurned> {
-    let Some(present) = &view.master_key_fingerprint() else { return Ok(()) };
-    let lost: Vec<_> = view.lost_nodes_pending().cloned().collect();
-    let now_ms = turnover.cluster.now().millis();
-    let next =
-        view.next_master_key().filter(|next| lost.is_empty() || !view.is_master_key_given_up(next, now_ms));
-    if let Some(next) = next {
-        // An audit log that can't be written holds up what can wait, and nothing that a thief would profit from.
-        if lost.is_empty() && turnover.audit.admit_write().is_err() {
-            return Err(NotTurned::Other("the audit log can't be written".to_owned()));
+    match driving::due(view, turnover.cluster.now().millis()) {
+        None => Ok(()),
+        Some(Due::Turn(next)) => {
+            // An audit log that can't be written holds up what can wait, and nothing that a thief would profit from.
+            let can_wait = view.lost_nodes_pending().next().is_none();
+            if can_wait && turnover.audit.admit_write().is_err() {
+                return Err(NotTurned::Other("the audit log can't be written".to_owned()));
+            }
+            drive(turnover, view, next).await
         }
-        return drive(turnover, view, next, present).await;
+        Some(Due::Announce(present)) => {
+            let custody = turnover.custody();
+            let announced = announce(&custody, Actor::System, present, LOST_PATIENCE_SECS).await?;
+            let data = json!({"added": {"fingerprint": hex(&announced.0), "replaces": hex(&present)}});
+            record(turnover, Change::Created, "master-key", data);
+            Ok(())
+        }
+        Some(Due::Replace) => replace_secrets(turnover, view).await,
     }
-    if lost.is_empty() {
-        return Ok(());
-    }
-    if lost.iter().any(|lost| lost.master_key == *present) {
-        let announced = announce(&turnover.custody(), Actor::System, *present, LOST_PATIENCE_SECS).await?;
-        let data = json!({"added": {"fingerprint": hex(&announced.0), "replaces": hex(present)}});
-        record(turnover, Change::Created, "master-key", data);
-        return Ok(());
-    }
-    replace_secrets(turnover, view).await
 }
 
-async fn drive(
-    turnover: &Turnover,
-    view: &State,
-    next: &NextMasterKey,
-    present: &[u8; 32],
-) -> Result<(), NotTurned> {
+async fn drive(turnover: &Turnover, view: &State, next: &NextMasterKey) -> Result<(), NotTurned> {
+    let former = view.master_key_fingerprint().map(|former| hex(&former));
     if driving::drive(&turnover.custody(), view, next).await?.is_some() {
-        let data = json!({"changed": {"fingerprint": hex(&next.fingerprint), "former": hex(present)}});
+        let data = json!({"changed": {"fingerprint": hex(&next.fingerprint), "former": former}});
         record(turnover, Change::Updated, "master-key", data);
     }
     Ok(())
