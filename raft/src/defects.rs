@@ -20,4 +20,6 @@ pub struct Defects {
     pub blind_stamps: bool,
     /// A change of the voters that a lost leader had begun is left as it is.
     pub half_done_changes: bool,
+    /// A follower that lacks what it had acknowledged is filled again from the beginning.
+    pub log_reversion: bool,
 }

@@ -143,7 +143,7 @@ where
             addresses: Arc::clone(&addresses),
         });
         let calls = Arc::new(Calls::new(Arc::clone(&dial), dial_timeout));
-        let acknowledged = Arc::new(Acknowledged::default());
+        let acknowledged = Arc::new(Acknowledged::new(parts.defects));
         let network = Network {
             dial,
             calls: Arc::clone(&calls),

@@ -76,7 +76,7 @@ impl Settings {
             // A leader back within its lease would confirm an index below an acknowledged write: its state is in
             // memory and must be applied again first.
             enable_leader_restore: Some(defects.leader_restore),
-            allow_log_reversion: Some(false),
+            allow_log_reversion: Some(defects.log_reversion),
             // Snapshots are taken by size and the log is purged behind the older of two; both are asked for.
             snapshot_policy: openraft::SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: u64::MAX,

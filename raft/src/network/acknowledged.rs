@@ -12,6 +12,7 @@ use openraft::AsyncRuntime;
 use openraft::alias::{LogIdOf, VoteOf};
 use serde::{Deserialize, Serialize};
 
+use crate::defects::Defects;
 use crate::types::{NodeId, Types};
 
 /// A term and an index: entries are ordered by them, along any log.
@@ -47,6 +48,8 @@ struct Shown<R: AsyncRuntime> {
     records: BTreeMap<NodeId, Record<R>>,
     standings: BTreeMap<NodeId, Standing>,
     set_back: BTreeSet<NodeId>,
+    /// Nothing is held against anybody, where that defect is asked for.
+    forgives: bool,
 }
 
 struct Record<R: AsyncRuntime> {
@@ -54,14 +57,13 @@ struct Record<R: AsyncRuntime> {
     last: LogIdOf<Types<R>>,
 }
 
-impl<R: AsyncRuntime> Default for Acknowledged<R> {
-    fn default() -> Self {
-        let (records, standings) = (BTreeMap::new(), BTreeMap::new());
-        Self(Mutex::new(Shown { records, standings, set_back: BTreeSet::new() }))
-    }
-}
-
 impl<R: AsyncRuntime> Acknowledged<R> {
+    /// Nothing has been shown yet.
+    pub(crate) fn new(defects: Defects) -> Self {
+        let (records, standings, set_back) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self(Mutex::new(Shown { records, standings, set_back, forgives: defects.log_reversion }))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shown<R>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,7 +113,7 @@ impl<R: AsyncRuntime> Acknowledged<R> {
 
 impl<R: AsyncRuntime> Shown<R> {
     fn accuse(&mut self, id: NodeId, why: &str) {
-        if self.set_back.insert(id) {
+        if !self.forgives && self.set_back.insert(id) {
             tracing::error!(id, why, "the disk of a node went back: remove it and let it join again");
         }
     }
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn lacking_what_was_acknowledged_to_the_same_leadership_is_noticed() {
-        let acknowledged = Acknowledged::<TokioRuntime>::default();
+        let acknowledged = Acknowledged::<TokioRuntime>::new(Defects::default());
         assert!(!acknowledged.lacks(2, &vote(1), &log_id(1, 3)), "nothing is known of it");
         acknowledged.note(2, vote(1), log_id(1, 9));
         acknowledged.note(2, vote(1), log_id(1, 7));
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn what_was_decided_or_voted_never_shrinks_whoever_leads() {
         let well = |now: Standing| {
-            let acknowledged = Acknowledged::<TokioRuntime>::default();
+            let acknowledged = Acknowledged::<TokioRuntime>::new(Defects::default());
             acknowledged.compare(2, None, standing(5, (4, 30), (4, 20)));
             acknowledged.compare(2, acknowledged.standing(2), now);
             !acknowledged.is_set_back(2)
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_was_late_accuses_nobody() {
-        let acknowledged = Acknowledged::<TokioRuntime>::default();
+        let acknowledged = Acknowledged::<TokioRuntime>::new(Defects::default());
         let asked_early = acknowledged.standing(2);
         acknowledged.compare(2, acknowledged.standing(2), standing(5, (5, 30), (5, 30)));
         acknowledged.compare(2, asked_early, standing(4, (4, 10), (4, 10)));

@@ -117,7 +117,7 @@ impl Strike {
             Fault::Transfer => Self::HandOver,
             Fault::Join => Self::Join,
             Fault::Leave => Self::Leave,
-            Fault::Replacement | Fault::SnapshotInstalled => Self::Lose,
+            Fault::Replacement | Fault::DeclaredLost | Fault::SnapshotInstalled => Self::Lose,
         }
     }
 }

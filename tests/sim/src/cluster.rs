@@ -34,6 +34,7 @@ use crate::wires::{Plug, Wires};
 mod duties;
 mod membership;
 mod next_generation;
+mod thief;
 
 /// How soon a node that stopped itself is started again.
 const RESTART: Duration = Duration::from_secs(1);
@@ -193,8 +194,11 @@ impl Cluster {
         clock: Arc<Mutex<Clock>>,
     ) -> Arc<Computer> {
         let disk = Arc::new(Disk::default());
-        let early = self.history.plant() == Plant::EarlyAcknowledgement;
-        disk.set(|habits| habits.acknowledges_early = early);
+        let plant = self.history.plant();
+        disk.set(|habits| {
+            habits.acknowledges_early = plant == Plant::EarlyAcknowledgement;
+            habits.forgets_committed = plant == Plant::ForgottenCommitted;
+        });
         let computer = Arc::new(Computer {
             id,
             peer,

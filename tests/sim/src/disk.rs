@@ -60,7 +60,12 @@ pub struct Habits {
     pub damaged: bool,
     /// Planted: batches are reported durable before they are.
     pub acknowledges_early: bool,
+    /// Planted: a node that starts doesn't find how far it knew that the log is decided.
+    pub forgets_committed: bool,
 }
+
+/// Where the log keeps that, as `raft/src/log_store/record.rs` documents it.
+const COMMITTED: &[u8] = b"mcommitted";
 
 impl Default for Habits {
     fn default() -> Self {
@@ -72,6 +77,7 @@ impl Default for Habits {
             hurt: false,
             damaged: false,
             acknowledges_early: false,
+            forgets_committed: false,
         }
     }
 }
@@ -288,6 +294,9 @@ impl DiskEngine {
     pub fn open(disk: Arc<Disk>, dice: Dice) -> Self {
         let shared = Arc::new(Shared::default());
         lock(&shared.records).clone_from(&lock(&disk.synced));
+        if disk.habits().forgets_committed {
+            lock(&shared.records).remove(COMMITTED);
+        }
         let flushing = Arc::clone(&shared);
         drop(NodeRuntime::spawn(async move { flushing.run(&disk, &dice).await }));
         Self { shared }

@@ -95,6 +95,8 @@ faults! {
     Leave = "node leaves",
     /// A node is lost with its disk, and another takes its place.
     Replacement = "node replaced",
+    /// Somebody may have the disk of a node that was replaced.
+    DeclaredLost = "node declared lost",
     /// A node that lags behind is sent a snapshot.
     SnapshotInstalled = "snapshot installed",
     /// Another cluster can't be asked, and doesn't answer.

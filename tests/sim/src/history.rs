@@ -186,10 +186,19 @@ pub enum Event {
     KeyPromised { node: NodeId, key: u64 },
     /// The master keys that a power cut would leave on a node's disk.
     KeysKept { node: NodeId, kept: Vec<u64> },
+    /// A node has in its state, since this index, the secrets with these sums; what the nodes `lost` knew is replaced by then.
+    Secrets { node: NodeId, index: u64, sums: Vec<u64>, lost: Vec<NodeId> },
     /// A secret in a node's state doesn't open under the master key of that state.
     Shut { node: NodeId, index: u64, what: String },
     /// A node's disk went back to an older state.
     SetBack { node: NodeId },
+    /// A node has been back for a while with no more than the log's `kept` entries; before, it had acknowledged more to a
+    /// leader that has led ever since. `refused`: that one has noticed.
+    CameBack { node: NodeId, kept: u64, acknowledged: u64, by: NodeId, refused: bool },
+    /// It was acknowledged that this node was removed.
+    Removed { node: NodeId },
+    /// A node gave a master key to who showed the identity of another, and asked at `sent`.
+    KeyGiven { node: NodeId, to: NodeId, sent: u64 },
     /// A node gave a view that it had proved fresh.
     Fresh { node: NodeId, index: u64, sent: u64 },
 }
@@ -237,6 +246,8 @@ pub struct History {
     members: Mutex<BTreeMap<u64, BTreeSet<String>>>,
     /// Every master key that was made, by fingerprint, whoever has it.
     masters: Mutex<BTreeMap<[u8; 32], MasterKey>>,
+    /// From which index on refresh tokens are made of another secret, since a lost node knew the one before.
+    refresh_since: Mutex<u64>,
     /// Those of the clusters that follow this one.
     abroad: Mutex<Vec<Weak<Self>>>,
 }
@@ -274,6 +285,7 @@ impl History {
             spoken_for: Mutex::default(),
             members: Mutex::default(),
             masters: Mutex::default(),
+            refresh_since: Mutex::default(),
             abroad: Mutex::default(),
         }
     }
@@ -335,6 +347,18 @@ impl History {
     #[must_use]
     pub fn master_key(&self, fingerprint: &[u8; 32]) -> Option<MasterKey> {
         lock(&self.masters).get(fingerprint).cloned()
+    }
+
+    /// The refresh secret was replaced, since a lost node knew it.
+    pub fn note_replaced(&self, index: u64) {
+        let mut since = lock(&self.refresh_since);
+        *since = index.max(*since);
+    }
+
+    /// Whether the refresh token that came with a token of this index can't be told from a forged one any more.
+    #[must_use]
+    pub fn is_of_replaced(&self, index: u64) -> bool {
+        index < *lock(&self.refresh_since)
     }
 
     /// Another cluster follows this one: its history is told what happens here and matters there.

@@ -180,19 +180,20 @@ pub fn config(dice: &Dice) -> Config {
     config
 }
 
-/// The secrets that a cluster has beside its signing keys, sealed under this key: its CA and its refresh secret.
+/// The secrets of this name that a cluster has beside its signing keys, sealed under this key: its CA and its refresh
+/// secret.
 #[must_use]
-pub fn secrets(under: &MasterKey) -> (ClusterCa, Sealed) {
-    let private_key = under.seal(&SealedKind::ClusterCa, b"the key of the CA");
-    let refresh_secret = under.seal(&SealedKind::RefreshSecret, b"the refresh secret");
-    (ClusterCa { certificate_der: b"ca".to_vec(), private_key }, refresh_secret)
+pub fn secrets(name: &str, under: &MasterKey) -> (ClusterCa, Sealed) {
+    let private_key = under.seal(&SealedKind::ClusterCa, &seed(&format!("the key of CA {name}")));
+    let refresh_secret = under.seal(&SealedKind::RefreshSecret, &seed(&format!("refresh secret {name}")));
+    (ClusterCa { certificate_der: format!("CA {name}").into_bytes(), private_key }, refresh_secret)
 }
 
 /// The first entry.
 #[must_use]
 pub fn bootstrap(founder: &Peer, service: &ServiceId, config: Config) -> Action {
     let master = first_master_key(service);
-    let (cluster_ca, refresh_secret) = secrets(&master);
+    let (cluster_ca, refresh_secret) = secrets(&format!("of {service}"), &master);
     let NewKey { kid, algorithm, certificate_der, spki_der, private_key, origin } =
         Pair::first(service).as_ours(&master);
     Action::Bootstrap(Box::new(Bootstrap {

@@ -13,6 +13,7 @@ mod issued_once;
 mod keys;
 mod limits;
 mod linearizable;
+mod lost_node;
 mod master_key;
 mod node_ids;
 mod one_successor;
@@ -20,12 +21,14 @@ mod policy;
 mod published_keys;
 mod purge;
 mod quota;
+mod removed_node;
 mod restored;
 mod revoked_abroad;
 mod revoked_actor;
 mod revoked_bound;
 mod revoked_family;
 mod sealed;
+mod set_back;
 mod sound_state;
 mod time;
 mod told_keys;
@@ -62,6 +65,8 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<keys::Keys>::default(),
         Box::<master_key::MasterKey>::default(),
         Box::<sealed::Sealed>::default(),
+        Box::<removed_node::RemovedNode>::default(),
+        Box::<lost_node::LostNode>::default(),
         Box::<published_keys::PublishedKeys>::default(),
         Box::<told_keys::ToldKeys>::default(),
         Box::<circle_keys::CircleKeys>::default(),
@@ -71,13 +76,22 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<purge::Purge>::default(),
         Box::<linearizable::Linearizable>::default(),
         Box::<node_ids::NodeIds>::default(),
+        Box::<set_back::SetBack>::default(),
         Box::<time::Time>::default(),
         Box::<sound_state::SoundState>::default(),
     ]
 }
 
+/// What a run judges itself, once nothing goes wrong any more.
+const LIVENESS: &str = "liveness";
+
+/// What can be broken, by name.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    all().into_iter().map(|invariant| invariant.name()).chain([LIVENESS])
+}
+
 /// The name of the invariant that is called so.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static str> {
-    all().iter().map(|invariant| invariant.name()).find(|known| *known == name)
+    names().find(|known| *known == name)
 }

@@ -12,6 +12,7 @@
 //! | [`invariant`] | what must hold, one file each |
 //! | [`linear`] | whether a history is linearizable, and what each object would have said |
 //! | [`plant`] | bugs that can be planted, to prove that they would be caught |
+//! | [`proof`] | for each invariant a bug that it catches by itself |
 //! | [`circle`] | two clusters that follow each other, and the way between them |
 //! | [`cluster`] | computers and the nodes on them |
 //! | [`house`] | what a cluster begins with |
@@ -41,6 +42,7 @@ pub mod linear;
 pub mod machine;
 pub mod mark;
 pub mod plant;
+pub mod proof;
 pub mod run;
 pub mod runtime;
 pub mod scope;

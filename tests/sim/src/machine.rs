@@ -100,9 +100,10 @@ impl Machine for Watched {
         let entry = command;
         let (stamp_ms, command) = plant::before_apply(&before, stamp_ms, command);
         let outcome = self.0.apply(index, stamp_ms, &command)?;
-        if let Some(lost) = plant::after_apply(&self.0, &command)? {
-            *self = Self::of(lost);
+        if let Some(other) = plant::after_apply(&before, &self.0, &command, &outcome)? {
+            *self = Self::of(other);
         }
+        let outcome = plant::in_outcome(&self.0.view(), &command, outcome);
         changes::tell(&before, &self.0.view(), entry, &outcome);
         self.tell(index, &[&stamp_ms.to_be_bytes(), &command, &outcome]);
         Ok(outcome)

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use circlet_sim::fault::Fault;
 use circlet_sim::invariant;
 use circlet_sim::plant::Plant;
+use circlet_sim::proof::PROOFS;
 use circlet_sim::run::{Plan, Report, run};
 use clap::Parser;
 
@@ -39,9 +40,26 @@ struct Arguments {
     /// Plant each bug in turn, and say how many seeds it took to catch it.
     #[arg(long)]
     plants: bool,
+    /// For each invariant plant a bug that it must catch by itself, and say how many seeds that took.
+    #[arg(long)]
+    invariants: bool,
     /// Seeds that run at once.
     #[arg(long, default_value_t = 1)]
     threads: u64,
+}
+
+/// What is sought in seeds.
+#[derive(Clone, Copy)]
+struct Case {
+    plant: Plant,
+    /// The one invariant that judges, if not all do.
+    by: Option<&'static str>,
+}
+
+impl Case {
+    fn plan(self, seed: u64) -> Plan {
+        Plan { seed, plant: self.plant, by: self.by, ..Plan::default() }
+    }
 }
 
 fn invariant_named(name: &str) -> Result<&'static str, String> {
@@ -67,9 +85,13 @@ fn main() -> io::Result<ExitCode> {
         }
     };
     if arguments.plants {
-        return prove(&arguments, &mut out);
+        return prove_plants(&arguments, &mut out);
     }
-    let found = search(&arguments, plant, true, &mut out)?;
+    if arguments.invariants {
+        return prove_invariants(&arguments, &mut out);
+    }
+    let case = Case { plant, by: arguments.by };
+    let found = search(&arguments, case, true, &mut out)?;
     match found.failed {
         None if !found.absent.is_empty() => {
             writeln!(out, "\nnever happened in {} seeds: {}", found.done, found.absent.join(", "))?;
@@ -77,7 +99,7 @@ fn main() -> io::Result<ExitCode> {
         }
         None => Ok(ExitCode::SUCCESS),
         Some((seed, report)) => {
-            show(&arguments, plant, seed, &report, &mut out)?;
+            show(&arguments, case, seed, &report, &mut out)?;
             Ok(ExitCode::from(1))
         }
     }
@@ -93,14 +115,14 @@ struct Found {
 }
 
 /// Runs seeds until one fails; of several at once the first counts.
-fn search(arguments: &Arguments, plant: Plant, talks: bool, out: &mut impl Write) -> io::Result<Found> {
+fn search(arguments: &Arguments, case: Case, talks: bool, out: &mut impl Write) -> io::Result<Found> {
     let next = AtomicU64::new(arguments.from);
     let over = AtomicBool::new(false);
     let (sender, reports) = channel();
     std::thread::scope(|threads| {
         for _ in 0..arguments.threads.max(1) {
             let (sender, next, over) = (sender.clone(), &next, &over);
-            threads.spawn(move || work(arguments, plant, next, over, &sender));
+            threads.spawn(move || work(arguments, case, next, over, &sender));
         }
         drop(sender);
         gather(arguments, talks, &reports, &over, out)
@@ -109,7 +131,7 @@ fn search(arguments: &Arguments, plant: Plant, talks: bool, out: &mut impl Write
 
 fn work(
     arguments: &Arguments,
-    plant: Plant,
+    case: Case,
     next: &AtomicU64,
     over: &AtomicBool,
     reports: &Sender<(u64, Report)>,
@@ -119,7 +141,7 @@ fn work(
         if seed >= arguments.from + arguments.seeds {
             return;
         }
-        let report = run(Plan { seed, plant, by: arguments.by, ..Plan::default() });
+        let report = run(case.plan(seed));
         if report.violation.is_some() {
             over.store(true, Ordering::SeqCst);
         }
@@ -200,7 +222,7 @@ impl Sums {
 /// Says what was broken and how to see it again; writes the events if they were asked for.
 fn show(
     arguments: &Arguments,
-    plant: Plant,
+    case: Case,
     seed: u64,
     report: &Report,
     out: &mut impl Write,
@@ -208,16 +230,15 @@ fn show(
     let Some(violation) = &report.violation else { return Ok(()) };
     writeln!(out, "\nseed {seed}: {} is broken", violation.invariant)?;
     writeln!(out, "  step {}, {} ms: {}", violation.step, violation.at_ms, violation.what)?;
+    let Case { plant, by } = case;
     let planted = if plant == Plant::None { String::new() } else { format!(" --plant {}", plant.name()) };
-    let judged = arguments.by.map_or_else(String::new, |by| format!(" --by {by}"));
+    let judged = by.map_or_else(String::new, |by| format!(" --by {by}"));
     writeln!(
         out,
         "replay: cargo run --release -p circlet-sim -- --seeds 1 --from {seed}{planted}{judged} --trace seed-{seed}.log"
     )?;
     match &arguments.trace {
-        Some(file) => {
-            write_trace(file, Plan { seed, plant, by: arguments.by, keeps_lines: true, ..Plan::default() })
-        }
+        Some(file) => write_trace(file, Plan { keeps_lines: true, ..case.plan(seed) }),
         None => Ok(()),
     }
 }
@@ -229,16 +250,32 @@ fn write_trace(file: &Path, plan: Plan) -> io::Result<()> {
     file.flush()
 }
 
-/// The table of planted bugs; fails if one isn't caught.
-fn prove(arguments: &Arguments, out: &mut impl Write) -> io::Result<ExitCode> {
+/// The table of planted bugs; fails if one isn't caught that does harm.
+fn prove_plants(arguments: &Arguments, out: &mut impl Write) -> io::Result<ExitCode> {
     let mut escaped = false;
     writeln!(out, "| planted | seeds until caught | by |\n|---|---|---|")?;
     for (plant, name) in Plant::ALL {
-        let found = search(arguments, *plant, false, out)?;
+        let found = search(arguments, Case { plant: *plant, by: arguments.by }, false, out)?;
         let broken = found.failed.and_then(|(_, report)| report.violation);
-        escaped |= broken.is_none();
+        escaped |= broken.is_none() != plant.is_harmless();
         let by = broken.map_or("nothing", |violation| violation.invariant);
         writeln!(out, "| {name} | {} | {by} |", found.done)?;
+    }
+    Ok(if escaped { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// The table of invariants, each with a bug that it catches by itself; fails if one doesn't.
+fn prove_invariants(arguments: &Arguments, out: &mut impl Write) -> io::Result<ExitCode> {
+    let mut escaped = false;
+    writeln!(out, "| invariant | catches by itself | seeds until caught |\n|---|---|---|")?;
+    for (invariant, plant) in PROOFS {
+        let found = search(arguments, Case { plant: *plant, by: Some(invariant) }, false, out)?;
+        let seeds = match found.failed {
+            Some(_) => found.done.to_string(),
+            None => format!("not in {}", found.done),
+        };
+        escaped |= found.failed.is_none();
+        writeln!(out, "| {invariant} | {} | {seeds} |", plant.name())?;
     }
     Ok(if escaped { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }

@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 
-use circlet_authority::{Action, Actor, Command, Config, Purge, RotateKey, State};
+use circlet_authority::{Action, Actor, Command, Config, Outcome, RotateKey, SealedKind, State};
+use circlet_raft::Clocks;
 use circlet_raft::defects::Defects;
-use circlet_raft::{Clocks, Machine};
-use sha2::{Digest, Sha256};
 
-use crate::authority::Authority;
-use crate::history::History;
 use crate::house;
 use crate::scope;
-use crate::sealing::MasterKey;
+
+mod states;
+
+pub(crate) use states::{after_apply, in_next_generation, in_snapshot, master_key_of_before};
 
 /// A bug that can be switched on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +119,20 @@ pub enum Plant {
     NoQuota,
     /// What is kept of a neighbour's feed suffices, though it is not all.
     OverQuota,
+    /// A token that is asked for once more is answered as if it were issued now.
+    IssueAnew,
+    /// A revoke of a token that has been refreshed leaves its family alone.
+    LivingFamily,
+    /// Who takes the place of a removed node is given its id.
+    RecycledId,
+    /// A node gives the master key by any view, however old that is.
+    GiveUnproved,
+    /// Of what a lost node knew the refresh secret is left as it is.
+    KeptRefreshSecret,
+    /// A disk that went back is filled again, whatever it had acknowledged.
+    LogReversion,
+    /// A node that starts has forgotten how far it knew that the log is decided.
+    ForgottenCommitted,
 }
 
 impl Plant {
@@ -174,7 +188,20 @@ impl Plant {
         (Self::HastyLimits, "hasty-limits"),
         (Self::NoQuota, "no-quota"),
         (Self::OverQuota, "over-quota"),
+        (Self::IssueAnew, "issue-anew"),
+        (Self::LivingFamily, "living-family"),
+        (Self::RecycledId, "recycled-id"),
+        (Self::GiveUnproved, "give-unproved"),
+        (Self::KeptRefreshSecret, "kept-refresh-secret"),
+        (Self::LogReversion, "log-reversion"),
+        (Self::ForgottenCommitted, "forgotten-committed"),
     ];
+
+    /// Whether it breaks nothing that is promised, which `docs/simulation.md` explains: then nothing may catch it.
+    #[must_use]
+    pub fn is_harmless(self) -> bool {
+        self == Self::ForgottenCommitted
+    }
 
     /// The bug of this name.
     #[must_use]
@@ -198,6 +225,7 @@ impl Plant {
             answer_unseen: self == Self::AnswerUnseen,
             blind_stamps: self == Self::BlindStamps,
             half_done_changes: self == Self::HalfDoneChanges,
+            log_reversion: self == Self::LogReversion,
         }
     }
 }
@@ -211,6 +239,9 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         Plant::NoPolicy => (stamp_ms, by_administrator(command).map_or(command.into(), Cow::Owned)),
         Plant::AnyActor => (stamp_ms, by_user(command).map_or(command.into(), Cow::Owned)),
         Plant::RelabelledSecrets => (stamp_ms, relabelled(view, command).map_or(command.into(), Cow::Owned)),
+        Plant::KeptRefreshSecret => {
+            (stamp_ms, with_old_secret(view, command).map_or(command.into(), Cow::Owned))
+        }
         Plant::NoQuota => (stamp_ms, with_room(command).map_or(command.into(), Cow::Owned)),
         Plant::DeafToKeys => (stamp_ms, without_keys(command).map_or(command.into(), Cow::Owned)),
         _ => (stamp_ms, command.into()),
@@ -230,6 +261,14 @@ fn with_room(command: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::decode(command).ok()?;
     let Action::SetConfig(set) = &mut command.action else { return None };
     set.config.circle_feed_entries_max = Config::default().circle_feed_entries_max;
+    Some(command.encode())
+}
+
+/// The command as if it brought the refresh secret that there is.
+fn with_old_secret(view: &State, command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Action::ReplaceSecrets(replace) = &mut command.action else { return None };
+    replace.refresh_secret = view.sealed(&SealedKind::RefreshSecret)?.clone();
     Some(command.encode())
 }
 
@@ -271,124 +310,19 @@ fn used_again(view: &State, command: &[u8]) -> Option<Vec<u8>> {
     Some(command.encode())
 }
 
-/// A bug in forgetting, where one is planted: what the machine has become after a command.
-pub(crate) fn after_apply(machine: &Authority, command: &[u8]) -> Result<Option<Authority>, String> {
-    let Some(scope) = scope::current() else { return Ok(None) };
-    let plant = scope.history().plant();
-    if !matches!(plant, Plant::PurgeByLocalClock | Plant::HalfACascade) {
-        return Ok(None);
-    }
-    let action = Command::decode(command).map(|command| command.action);
-    let forgets = match action {
-        Ok(Action::Purge(Purge::Remove { .. })) => plant == Plant::PurgeByLocalClock,
-        Ok(Action::RevokeToken(revoke)) => plant == Plant::HalfACascade && revoke.cascade,
-        _ => false,
+/// A bug in answering, where one is planted: what is said to have come of a command in this view.
+pub(crate) fn in_outcome(view: &State, command: &[u8], outcome: Vec<u8>) -> Vec<u8> {
+    let planted = scope::current().is_some_and(|scope| scope.history().plant() == Plant::IssueAnew);
+    let anew = planted.then(|| issued_now(view, command, &outcome)).flatten();
+    anew.unwrap_or(outcome)
+}
+
+/// The answer as if a token that was issued before were issued now.
+fn issued_now(view: &State, command: &[u8], outcome: &[u8]) -> Option<Vec<u8>> {
+    let Command { actor, action: Action::IssueToken(issue) } = Command::decode(command).ok()? else {
+        return None;
     };
-    if !forgets {
-        return Ok(None);
-    }
-    let mut state = Vec::new();
-    machine.capture()(&mut state).map_err(|error| error.to_string())?;
-    if plant == Plant::HalfACascade {
-        let kept = without(&state, |record| record.first() == Some(&CASCADE));
-        let kept = kept.ok_or("the state could not be taken apart")?;
-        return Authority::restore(&mut kept.as_slice()).map(Some);
-    }
-    // Far enough for good clocks not to differ about it.
-    let through = (scope.wall_ms() / 1_000).saturating_sub(30);
-    let expired = |record: &[u8]| {
-        let expiry = record.get(2..).and_then(|bytes| bytes.first_chunk());
-        record.starts_with(&LISTED)
-            && expiry.is_some_and(|expiry| u64::from(u32::from_le_bytes(*expiry)) <= through)
-    };
-    let kept = without(&state, expired).ok_or("the state could not be taken apart")?;
-    Authority::restore(&mut kept.as_slice()).map(Some)
-}
-
-/// The tag of a revoked id among the records of a state, and what says that four bytes of its expiry follow.
-const LISTED: [u8; 2] = [9, 252];
-/// The tag of what a revoke has left to end.
-const CASCADE: u8 = 20;
-/// The tag of a watermark among the records of a state.
-const WATERMARK: u8 = 60;
-/// What stands before the records: a word and a version.
-const HEAD_BYTES: usize = 14;
-
-/// The bytes of a state without its watermarks, where their loss is planted. The layout is the one that the authority's
-/// snapshots document: records of length, tag and content, an empty one, a checksum.
-pub(crate) fn in_snapshot(state: Vec<u8>) -> Vec<u8> {
-    let planted = scope::current().is_some_and(|scope| scope.history().plant() == Plant::ForgottenWatermark);
-    if !planted {
-        return state;
-    }
-    without(&state, |record| record.first() == Some(&WATERMARK)).unwrap_or(state)
-}
-
-/// The bytes of a state without some of its records.
-fn without(state: &[u8], drops: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    let mut records = records(state)?;
-    records.retain(|record| !drops(record));
-    joined(state, &records)
-}
-
-/// The records of a state: tag and content of each.
-fn records(state: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut rest = state.get(HEAD_BYTES..)?;
-    let mut records = Vec::new();
-    loop {
-        let (length, after) = rest.split_first_chunk::<4>()?;
-        let bytes = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-        if bytes == 0 {
-            return Some(records);
-        }
-        // The length counts the tag, which comes first.
-        let (record, next) = after.split_at_checked(bytes)?;
-        records.push(record);
-        rest = next;
-    }
-}
-
-/// A state of these records, with the beginning that `state` has.
-fn joined(state: &[u8], records: &[&[u8]]) -> Option<Vec<u8>> {
-    let mut kept = state.get(..HEAD_BYTES)?.to_vec();
-    for record in records {
-        kept.extend_from_slice(&u32::try_from(record.len()).ok()?.to_le_bytes());
-        kept.extend_from_slice(record);
-    }
-    kept.extend_from_slice(&[0; 4]);
-    let sum = Sha256::digest(&kept);
-    kept.extend_from_slice(&sum);
-    Some(kept)
-}
-
-/// The tag of a key among the records of a state.
-const KEY: u8 = 2;
-/// The tag of where the present generation began.
-const BEGUN: u8 = 61;
-
-/// The master key that a cluster must go on with which keeps the keys of before, where that is planted.
-pub(crate) fn master_key_of_before(history: &History, as_it_was: &[u8]) -> Option<MasterKey> {
-    let planted = history.plant() == Plant::RestoreKeepsKeys;
-    let before = planted.then(|| State::decode_snapshot(&mut &as_it_was[..]).ok()).flatten()?;
-    history.master_key(&before.master_key_fingerprint()?)
-}
-
-/// A bug in beginning anew, where one is planted: what the next generation begins with. `as_it_was` is the state of before,
-/// whole.
-pub(crate) fn in_next_generation(plant: Plant, next: State, as_it_was: &[u8]) -> Result<State, String> {
-    if !matches!(plant, Plant::RestoreKeepsKeys | Plant::RestoreForgetsWhen) {
-        return Ok(next);
-    }
-    let mut state = Vec::new();
-    next.encode_snapshot(&mut state).map_err(|error| error.to_string())?;
-    let torn = || "the state could not be taken apart".to_owned();
-    let mut records = records(&state).ok_or_else(torn)?;
-    records.retain(|record| record.first() != Some(&BEGUN));
-    if plant == Plant::RestoreKeepsKeys {
-        records.retain(|record| record.first() != Some(&KEY));
-        let before = self::records(as_it_was).ok_or_else(torn)?;
-        records.extend(before.into_iter().filter(|record| record.first() == Some(&KEY)));
-    }
-    let state = joined(&state, &records).ok_or_else(torn)?;
-    State::decode_snapshot(&mut state.as_slice()).map_err(|error| error.to_string())
+    let Outcome::Issued(_) = Outcome::decode(outcome).ok()? else { return None };
+    let drafted = view.draft(&actor, &issue, view.now_ms() / 1_000, view.index()).ok()?;
+    Some(Outcome::Issued(Box::new(drafted)).encode())
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, Command, Outcome, Refusal, Resealed, SealedKind, State};
+use circlet_authority::{
+    Action, Actor, Command, KeyState, Outcome, Refusal, ReplaceSecrets, Resealed, SealedKind, State,
+};
 use circlet_raft::folder::Folder;
 use circlet_raft::{Clocks, Gate, NodeId, Role};
 use futures::FutureExt;
@@ -15,6 +17,7 @@ use crate::cluster::Cluster;
 use crate::dice::Dice;
 use crate::disk::{Disk, DiskFolder};
 use crate::history::Event;
+use crate::house::{self, Pair};
 use crate::machine::{Member, first_word};
 use crate::plant::Plant;
 use crate::runtime::NodeRuntime;
@@ -32,6 +35,7 @@ pub mod driving;
 pub mod keeping;
 
 use custodian::{Custodian, Master, Place};
+use driving::{Due, LOST_PATIENCE_SECS};
 
 /// How often a node looks for something to do.
 const LOOK: Duration = Duration::from_millis(250);
@@ -147,12 +151,42 @@ impl Keeper {
     async fn look(&self) -> Result<(), NotTurned> {
         let kept = keeping::keep(self).await;
         let view = self.view();
-        if self.member.status().role == Role::Leader
-            && let Some(next) = view.next_master_key()
-        {
-            driving::drive(self, &view, next).await?;
+        if self.member.status().role == Role::Leader {
+            self.lead(&view).await?;
         }
         kept
+    }
+
+    async fn lead(&self, view: &State) -> Result<(), NotTurned> {
+        match driving::due(view, self.now_ms(view)) {
+            None => {}
+            Some(Due::Turn(next)) => drop(driving::drive(self, view, next).await?),
+            Some(Due::Announce(present)) => {
+                keeping::announce(self, Actor::System, present, LOST_PATIENCE_SECS).await?;
+            }
+            Some(Due::Replace) => self.replace_secrets(view).await?,
+        }
+        Ok(())
+    }
+
+    /// Other secrets in the place of all that lost nodes knew.
+    async fn replace_secrets(&self, view: &State) -> Result<(), NotTurned> {
+        let service = view.service_id().ok_or_else(|| "there is no cluster".to_owned())?;
+        let lacking = || "this node lacks the master key".to_owned();
+        let master = house::master_key(self.scope.ring(), view).ok_or_else(lacking)?;
+        let name = format!("after a loss, {}", self.dice.word());
+        let (ca, refresh_secret) = house::secrets(&name, &master);
+        let replace = ReplaceSecrets {
+            ca_replaces: view.cluster_ca_certificate().unwrap_or_default().to_vec(),
+            ca,
+            refresh_secret,
+            key: Pair::named(service, &name).as_ours(&master),
+        };
+        self.decide(Actor::System, Action::ReplaceSecrets(Box::new(replace))).await?;
+        for key in view.keyring().filter(|key| key.state != KeyState::Tainted) {
+            self.scope.history().tell_abroad(&Event::TaintedAbroad { kid: key.kid.clone() });
+        }
+        Ok(())
     }
 
     /// The product's node ends itself when nobody gives it the key any more.
@@ -184,6 +218,9 @@ impl Custodian for Keeper {
     }
 
     async fn fresh(&self) -> Result<Arc<State>, String> {
+        if self.has(Plant::GiveUnproved) {
+            return Ok(self.view());
+        }
         let published = self.member.fresh(None).await.map_err(|error| error.0)?;
         Ok(Arc::clone(&published.view))
     }
@@ -298,6 +335,9 @@ pub fn keeps_well(cluster: &Cluster) -> Result<(), String> {
         let filed = read(&DiskFolder::of_keys(Arc::clone(&computer.disk)), PRESENT)?;
         if filed.fingerprint() != present {
             return Err(format!("node {id} could not open what its state seals after a restart"));
+        }
+        if let Some(lost) = view.lost_nodes_pending().next() {
+            return Err(format!("what the lost node {} knew is not replaced", lost.id));
         }
         let now_ms = scope.wall_ms().max(view.now_ms());
         let comes = view.next_master_key().filter(|next| !view.is_master_key_given_up(next, now_ms));

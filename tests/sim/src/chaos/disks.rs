@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use circlet_raft::Member;
 use openraft_rt::AsyncRuntime;
 
 use super::Chaos;
@@ -114,8 +115,9 @@ impl Chaos {
         }
     }
 
-    /// A disk goes back to an older state, and its node starts from it: its leader notices, as long as it leads, and
-    /// the node is replaced. Nothing else is wrong meanwhile: what two nodes forget at once is lost, as the product says.
+    /// A disk goes back to an older state, and its node starts from it: its leader notices, as long as it leads, which the
+    /// invariant `set-back` says, and the node is replaced. Nothing else is wrong meanwhile: what two nodes forget at once
+    /// is lost, as the product says.
     pub(super) async fn set_back(&self, victim: Arc<Computer>) {
         if self.quiet.swap(true, Ordering::SeqCst) {
             return;
@@ -147,6 +149,8 @@ impl Chaos {
 
     async fn set_back_alone(&self, victim: &Arc<Computer>) {
         let image = victim.disk.image();
+        // The image may hold a little less.
+        let kept = victim.node().and_then(|(_, member)| member.status().last_log).unwrap_or(0);
         self.wait_ms(500, 2_500).await;
         let reign = self.reign();
         let (Some(reign), Some((_, member))) = (reign, victim.node()) else { return };
@@ -158,6 +162,7 @@ impl Chaos {
         if !self.all_hold(held).await {
             return;
         }
+        let acknowledged = self.known_to_leader(victim).and_then(|known| known.matched).unwrap_or(0);
         self.cluster.kill(victim);
         victim.disk.set_back(&image);
         self.cluster.history.tell(&Event::SetBack { node: victim.id });
@@ -165,7 +170,18 @@ impl Chaos {
         self.note(Fault::DiskSetBack, format!("the disk of {} goes back to an older state", victim.id));
         self.cluster.start(victim).await;
         NodeRuntime::sleep(Duration::from_secs(3)).await;
+        if self.reign() == Some(reign) {
+            let refused = self.known_to_leader(victim).is_some_and(|known| known.set_back);
+            let (node, by) = (victim.id, reign.0);
+            self.cluster.history.tell(&Event::CameBack { node, kept, acknowledged, by, refused });
+        }
         self.replace(victim).await;
+    }
+
+    /// What the leader knows of a node.
+    fn known_to_leader(&self, of: &Computer) -> Option<Member> {
+        let (_, member) = self.cluster.leader()?.node()?;
+        member.status().members.remove(&of.id)
     }
 
     /// Who leads, and in which term.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, AdmitNode, Config, MintJoinToken, Outcome};
+use circlet_authority::{Action, Actor, AdmitNode, Config, DeclareLost, MintJoinToken, Outcome};
 use circlet_raft::{NodeId, Peer};
 use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
 
 use super::{Cluster, Computer, ask, decide};
+use crate::fault::Fault;
 use crate::history::Event;
 use crate::house;
 use crate::plant::Plant;
@@ -20,6 +21,9 @@ use crate::turnover;
 
 /// Between two attempts at the same step.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// Of so many of a hundred computers that are lost somebody may have the disk.
+const LOST_PERCENT: u64 = 40;
 
 /// One attempt at one step takes this long at most.
 const STEP: Duration = Duration::from_secs(4);
@@ -90,8 +94,14 @@ impl Cluster {
 
     /// Lets one more node join. `attempt` counts those of this name that were there before.
     pub async fn join(self: &Arc<Self>, name: &str, attempt: u64) -> Arc<Computer> {
+        self.join_as(None, name, attempt).await
+    }
+
+    /// The same; where a bug is planted, under an id that is not its own.
+    async fn join_as(self: &Arc<Self>, planted: Option<NodeId>, name: &str, attempt: u64) -> Arc<Computer> {
         let peer = peer(name, attempt);
-        let (id, master) = self.admit(&peer).await;
+        let (given, master) = self.admit(&peer).await;
+        let id = planted.unwrap_or(given);
         let introduced = self.computers().iter().map(|known| (known.id, known.peer.clone())).collect();
         let computer = self.add(id, peer, introduced, self.new_clock());
         self.place(&computer, &master);
@@ -163,7 +173,7 @@ impl Cluster {
     }
 
     /// Takes a node out of the membership. It may go on running, and then notices.
-    pub async fn remove(&self, computer: &Computer) {
+    pub async fn remove(self: &Arc<Self>, computer: &Computer) {
         computer.leaving.store(true, Ordering::SeqCst);
         let id = computer.id;
         self.persist(|through| async move {
@@ -172,6 +182,25 @@ impl Cluster {
             }
             let removed = ask(&through, move |member| async move { member.remove(id).await });
             removed.await.ok_or("the helper died")?.map_err(|error| error.to_string())
+        })
+        .await;
+        self.history.tell(&Event::Removed { node: id });
+        self.let_steal(id);
+    }
+
+    /// Says that somebody may have the disk of a removed node: all that it knew is to be replaced, and nobody joins before.
+    async fn declare_lost(&self, id: NodeId) {
+        self.faults.count(Fault::DeclaredLost);
+        self.history.tell(&Event::Fault { what: format!("somebody may have the disk of {id}") });
+        let declare = Action::DeclareLost(DeclareLost { node: id });
+        self.persist(|through| {
+            let declare = declare.clone();
+            async move {
+                match decide(&through, Actor::Operator, declare).await? {
+                    Outcome::Done => Ok(()),
+                    other => Err(format!("not declared lost: {other:?}")),
+                }
+            }
         })
         .await;
     }
@@ -194,8 +223,12 @@ impl Cluster {
             return self.bring_in(&computer).await;
         }
         self.remove(lost).await;
+        if self.dice.percent(LOST_PERCENT) {
+            self.declare_lost(lost.id).await;
+        }
         // One that is lost before the next one votes could be one too many.
-        let next = self.join(&name, attempt).await;
+        let planted = (self.history.plant() == Plant::RecycledId).then_some(lost.id);
+        let next = self.join_as(planted, &name, attempt).await;
         self.votes(&next).await;
     }
 }

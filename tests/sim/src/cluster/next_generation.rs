@@ -57,7 +57,7 @@ impl Cluster {
         let master = plant::master_key_of_before(&self.history, as_it_was)
             .unwrap_or_else(|| MasterKey::named(&format!("the first after {attempt}")));
         self.history.note_master_key(&master);
-        let (cluster_ca, refresh_secret) = house::secrets(&master);
+        let (cluster_ca, refresh_secret) = house::secrets(&format!("after {attempt}"), &master);
         let next = NextGeneration {
             service_id: self.service.clone(),
             now_ms: wall_ms,

@@ -53,6 +53,11 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
             keys::tell(&scope, Some(before), after);
             master_keys::tell(&scope, Some(before), after);
         }
+        Action::ReplaceSecrets(_) if outcome.refusal().is_none() => {
+            scope.history().note_replaced(after.index());
+            keys::tell(&scope, Some(before), after);
+            master_keys::tell(&scope, Some(before), after);
+        }
         Action::RevokeToken(revoke) if revoke.cascade && outcome.refusal().is_none() => {
             descendants::tell(&scope, before, after, Some(&revoke));
         }

@@ -13,6 +13,7 @@ use crate::scope::Scope;
 pub(super) fn tell(scope: &Scope, before: &State, after: &State, action: &Action) {
     match action {
         Action::Bootstrap(_) => tell_own_keys(scope, None, after),
+        Action::ReplaceSecrets(_) => tell_own_keys(scope, Some(before), after),
         Action::RotateKey(rotate) => {
             tell_own_keys(scope, Some(before), after);
             if let RotateKey::Activate { kid, .. } = rotate.as_ref() {

@@ -1,7 +1,8 @@
 //! What an entry changed for the master key: which one is in force, who said to have the next, and whether all that is sealed
 //! opens under it.
 
-use circlet_authority::{NodeRole, State, TurnMasterKey};
+use circlet_authority::{NodeRole, SealedKind, State, TurnMasterKey};
+use sha2::{Digest, Sha256};
 
 use crate::history::Event;
 use crate::machine::first_word;
@@ -26,10 +27,16 @@ pub(super) fn tell(scope: &Scope, before: Option<&State>, after: &State) {
         scope.history().tell(&Event::MasterKey { node, index, key: first_word(&present), voters });
     }
     let Some(master) = scope.history().master_key(&present) else { return };
+    let mut sums = vec![first_word(&present)];
     for which in after.sealed_kinds() {
-        let opens = after.sealed(&which).is_some_and(|sealed| master.open(&which, sealed).is_some());
-        if !opens {
-            scope.history().tell(&Event::Shut { node, index, what: format!("{which:?}") });
+        let secret = after.sealed(&which).and_then(|sealed| master.open(&which, sealed));
+        match secret {
+            None => scope.history().tell(&Event::Shut { node, index, what: format!("{which:?}") }),
+            // Another cluster has to let go of it.
+            Some(_) if which == SealedKind::CircleKey => {}
+            Some(secret) => sums.push(first_word(&Sha256::digest(&secret))),
         }
     }
+    let lost = after.lost_nodes().filter(|lost| lost.replaced.is_some()).map(|lost| lost.id).collect();
+    scope.history().tell(&Event::Secrets { node, index, sums, lost });
 }

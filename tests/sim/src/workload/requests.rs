@@ -205,6 +205,8 @@ impl Workload {
                 }
             }
             Reply::Decided { outcome, .. } => match outcome.refusal() {
+                // The family has not ended; nobody refreshes it all the same.
+                Some(_) if self.cluster.history.is_of_replaced(old.index) => return,
                 Some(Refusal::RefreshUsed) => token::Step::UsedUp { sequence },
                 Some(Refusal::RefreshRevoked) => token::Step::Gone,
                 _ => return,

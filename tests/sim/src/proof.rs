@@ -1,0 +1,55 @@
+//! For each invariant a planted bug that it catches by itself, so that none stands by and looks on.
+
+use crate::plant::Plant;
+
+/// Invariants by name, and what each must catch where it alone judges.
+pub const PROOFS: &[(&str, Plant)] = &[
+    ("agreement", Plant::LocalClock),
+    ("acknowledged", Plant::AnswerUnseen),
+    ("issued-once", Plant::IssueAnew),
+    ("restored", Plant::RestoreKeepsKeys),
+    ("one-successor", Plant::RefreshTwice),
+    ("revoked-family", Plant::LivingFamily),
+    ("revoked-bound", Plant::DeafToGroupMarks),
+    ("revoked-abroad", Plant::AnyFeedAge),
+    ("revoked-actor", Plant::AnyActor),
+    ("fresh-after-start", Plant::NoProofAfterStart),
+    ("policy", Plant::NoPolicy),
+    ("keys", Plant::EagerKey),
+    ("master-key", Plant::UnsyncedKeys),
+    ("sealed", Plant::RelabelledSecrets),
+    ("removed-node", Plant::GiveUnproved),
+    ("lost-node", Plant::KeptRefreshSecret),
+    ("published-keys", Plant::AnyKey),
+    ("told-keys", Plant::DeafToKeys),
+    ("circle-keys", Plant::AnySuccession),
+    ("limits", Plant::Unlimited),
+    ("quota", Plant::NoQuota),
+    ("isolation", Plant::IssueWhenIsolated),
+    ("purge", Plant::PurgeByLocalClock),
+    ("linearizable", Plant::StaleLists),
+    ("node-ids", Plant::RecycledId),
+    ("set-back", Plant::LogReversion),
+    ("time", Plant::BlindStamps),
+    ("sound-state", Plant::UnsyncedSnapshots),
+    ("liveness", Plant::HalfDoneChanges),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::invariant;
+
+    #[test]
+    fn each_invariant_is_paired_with_a_bug_that_it_catches_by_itself() {
+        let proved: BTreeSet<&str> = PROOFS.iter().map(|(invariant, _)| *invariant).collect();
+        let judges: BTreeSet<&str> = invariant::names().collect();
+        assert_eq!(proved, judges);
+        assert_eq!(proved.len(), PROOFS.len(), "each once");
+        let does_harm =
+            |plant: Plant| Plant::ALL.iter().any(|(known, _)| *known == plant) && !plant.is_harmless();
+        assert!(PROOFS.iter().all(|(_, plant)| does_harm(*plant)));
+    }
+}
