@@ -114,17 +114,18 @@ where
         if !matches!(change, Change::Transfer(_)) && !self.members_are_committed() {
             return Said::Unavailable("another change of the members is under way".to_owned());
         }
+        let term = self.metrics(|metrics| metrics.current_term);
         let written = match change {
             Change::Transfer(to) => return self.transfer_to(to).await,
             Change::AddLearner(id, peer) => {
                 if self.peer(id).is_some_and(|known| known == peer) {
-                    return Said::Changed;
+                    return self.is_so_since(term).await;
                 }
                 self.raft.add_learner(id, peer, false).await
             }
             Change::Promote(id) => {
                 if self.votes_in_every_set(id) {
-                    return Said::Changed;
+                    return self.is_so_since(term).await;
                 }
                 if !M::may_vote(&self.board.load().view, id) {
                     return Said::Refused(format!("node {id} joined as one that never votes"));
@@ -133,7 +134,7 @@ where
             }
             Change::Relocate(id, peer) => {
                 if self.peer(id).as_ref() == Some(&peer) {
-                    return Said::Changed;
+                    return self.is_so_since(term).await;
                 }
                 if let Err(reason) = self.may_be_at(id, &peer) {
                     return Said::Refused(reason);
@@ -149,7 +150,7 @@ where
                     // One that was admitted and never became a member is let go of by a membership that had it.
                     let admitted = M::admitted(&self.board.load().view);
                     let Some((_, peer)) = admitted.into_iter().find(|(known, _)| *known == id) else {
-                        return Said::Changed;
+                        return self.is_so_since(term).await;
                     };
                     let added = self.raft.add_learner(id, peer, false).await;
                     if added.is_err() {
@@ -166,6 +167,16 @@ where
             }
         };
         said::<R>(written)
+    }
+
+    /// The answer where the members are as asked for already, as we have seen in this term. A leader that slept may have been
+    /// one long ago, and know neither who came since nor who went: a quorum has to confirm that we lead still.
+    async fn is_so_since(&self, term: u64) -> Said<R> {
+        match self.confirm_read_index(0).await {
+            Said::ReadIndex { .. } if self.metrics(|metrics| metrics.current_term) == term => Said::Changed,
+            Said::ReadIndex { .. } => Said::Unavailable("another term has begun".to_owned()),
+            said => said,
+        }
     }
 
     /// Whether a member may be recorded so: it stays who it is, and takes nobody's place.
