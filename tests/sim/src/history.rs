@@ -162,8 +162,11 @@ pub enum Event {
     Bounds { issue_ms: u64, verify_ms: u64 },
     /// A node has applied what became of a key.
     Key { node: NodeId, index: u64, kid: KeyId, standing: Standing },
-    /// A node signed a token by its view at `view`. A plain one is not in the log.
-    Signed { node: NodeId, kid: KeyId, plain: bool, view: u64, sent: u64 },
+    /// A node signed a token by its view at `view`, having proved freshness since its start or not. A plain token is not in
+    /// the log.
+    Signed { node: NodeId, kid: KeyId, plain: bool, view: u64, sent: u64, proved: bool },
+    /// A node answered with a list.
+    Listed { node: NodeId, proved: bool },
     /// A node accepted a token that this key signed, by its view at `view`.
     Vouched { node: NodeId, kid: KeyId, view: u64, sent: u64 },
     /// A node forgot something that is needed up to this second, because it took it for expired.

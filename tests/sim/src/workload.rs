@@ -306,7 +306,7 @@ async fn carry_out(member: Arc<Member>, command: Vec<u8>, sent: u64) -> Result<A
     let outcome = Outcome::decode(&committed.outcome).map_err(|error| error.to_string());
     let text = match &outcome {
         Ok(Outcome::Issued(record) | Outcome::Refreshed { record, .. }) => {
-            signing::sign(&published, record, false, sent)
+            signing::sign(&member, &published, record, false, sent)
         }
         _ => None,
     };

@@ -32,6 +32,14 @@ pub(crate) struct Condition {
     pub(crate) life: u64,
 }
 
+impl Condition {
+    /// Whether a node that was so, and now is as `after`, was alone all the while, since before it started: then it can't
+    /// have proved freshness.
+    pub(crate) fn is_alone_until(&self, after: &Self) -> bool {
+        self.alone_since_start && after.alone_since_start && self.life == after.life
+    }
+}
+
 /// One node.
 pub(crate) struct Node {
     /// 1, 2, 3...

@@ -1,4 +1,5 @@
-//! A restarted node vouches for nothing before it has proved freshness.
+//! A restarted node serves nothing before it has proved freshness: it vouches for no token, signs none by itself, and
+//! lists none. What the log has decided since it asked it may sign: that the node has applied it says enough.
 
 use super::Invariant;
 use crate::history::Event;
@@ -15,6 +16,12 @@ impl Invariant for FreshAfterStart {
         match event {
             Event::Verified { node, id, accepted: true, proved: false, .. } => {
                 Err(format!("node {node} accepted token {id} before it had proved freshness"))
+            }
+            Event::Signed { node, kid, plain: true, proved: false, .. } => {
+                Err(format!("node {node} signed a plain token with key {kid} before it had proved freshness"))
+            }
+            Event::Listed { node, proved: false } => {
+                Err(format!("node {node} read a list before it had proved freshness"))
             }
             _ => Ok(()),
         }

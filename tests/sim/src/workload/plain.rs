@@ -46,7 +46,7 @@ async fn drafted(
     order: IssueToken,
     sent: u64,
 ) -> Result<(TokenRecord, Arc<str>), &'static str> {
-    let node = witness::Node::here(member).ok_or("issue plain unanswered")?;
+    let node = witness::Node::here(Arc::clone(&member)).ok_or("issue plain unanswered")?;
     let action = Action::IssueToken(Box::new(order.clone()));
     let stale = |_| "issue plain: stale";
     let (mut published, mut proved) = (node.published(), false);
@@ -66,7 +66,8 @@ async fn drafted(
                 if let Some(next) = view.next_key().filter(|_| node.plant() == Plant::EagerKey) {
                     record.kid = next.kid.clone();
                 }
-                let text = signing::sign(&published, &record, true, sent).ok_or("issue plain: no key")?;
+                let text = signing::sign(&member, &published, &record, true, sent);
+                let text = text.ok_or("issue plain: no key")?;
                 return Ok((record, text));
             }
             Ok(()) if proved => return Err("issue plain: stale"),

@@ -31,6 +31,7 @@ impl Workload {
             _ => self.count("fresh read failed"),
         }
     }
+
     /// Reads the latest tokens page by page, each page from a view that is fresh, and beside them who is there, who is
     /// trusted, and the version of the configuration.
     pub(super) async fn read_list(&self, computer: &Computer) {
@@ -108,10 +109,11 @@ struct List {
 /// A page of a view that was proved fresh after this call began.
 async fn listed(member: Arc<Member>, from: Option<TokenCursor>) -> Option<List> {
     let node = witness::Node::here(Arc::clone(&member))?;
-    let published = match node.plant() {
-        Plant::StaleLists => member.published(),
+    let published = match (node.plant(), node.has_proved()) {
+        (Plant::StaleLists, true) | (Plant::NoProofAfterStart, false) => member.published(),
         _ => member.fresh(None).await.ok()?,
     };
+    node.tell_listed(published.fresh_as_of.is_some());
     let view = Arc::clone(&published.view);
     let now_secs = node.now_secs(&view);
     let filter = TokenFilter { now_secs, ..TokenFilter::default() };

@@ -8,11 +8,13 @@ use circlet_token::mint;
 
 use crate::history::Event;
 use crate::house;
+use crate::machine::Member;
 use crate::plant::Plant;
 use crate::scope;
 
 /// The text of a token that was decided, as the product signs it: with its key, if the view lets that key sign.
 pub(super) fn sign(
+    member: &Member,
     published: &Published<State>,
     record: &TokenRecord,
     plain: bool,
@@ -30,7 +32,9 @@ pub(super) fn sign(
     let sealed = view.sealed(&which).cloned().or_else(kept)?;
     let key = house::open(ring, &which, &sealed)?;
     ring.use_key(kid, &sealed);
-    let (node, kid) = (scope.node(), kid.clone());
-    scope.history().tell(&Event::Signed { node, kid, plain, view: published.index, sent });
+    let (node, kid, view_index) = (scope.node(), kid.clone(), published.index);
+    // What was published may be told otherwise than it is.
+    let proved = member.published().fresh_as_of.is_some();
+    scope.history().tell(&Event::Signed { node, kid, plain, view: view_index, sent, proved });
     Some(mint(&record.claims(view.service_id()?), &record.kid, &key).into())
 }

@@ -7,6 +7,7 @@ use circlet_authority::State;
 use circlet_raft::{Clocks, Instants, Published};
 use openraft_rt::AsyncRuntime;
 
+use crate::history::Event;
 use crate::machine::Member;
 use crate::plant::Plant;
 use crate::runtime::NodeRuntime;
@@ -39,6 +40,12 @@ impl Node {
         let planted = self.plant() == Plant::NoFreshnessCheck;
         let noted = planted.then(|| self.member.published().fresh_as_of).flatten();
         noted.unwrap_or_else(|| self.scope.now())
+    }
+
+    /// It answers with a list of a view that was proved fresh, or wasn't.
+    pub(super) fn tell_listed(&self, proved: bool) {
+        let node = self.scope.node();
+        self.scope.history().tell(&Event::Listed { node, proved });
     }
 
     /// Whether it has proved freshness since its start.

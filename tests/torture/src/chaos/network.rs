@@ -78,7 +78,7 @@ impl Chaos {
         self.mend().await;
     }
 
-    /// A node dies, and when it is back it is alone: it vouches for nothing.
+    /// A node dies, and when it is back it is alone: it vouches for nothing, and signs nothing.
     pub(super) async fn start_alone(&self, victim: &Arc<Node>) {
         let _network = self.network.lock().await;
         let Some(_breaking) = self.take(victim) else { return };
@@ -92,6 +92,7 @@ impl Chaos {
         for _ in 0..12 {
             self.wait_ms(100, 250).await;
             self.workload.verify(victim).await;
+            self.workload.issue_plain(victim).await;
         }
         victim.note(|known| known.alone_since_start = false);
         self.mend().await;

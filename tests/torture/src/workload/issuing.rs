@@ -113,7 +113,9 @@ impl Workload {
         let body = json!({ "username": PLAIN_USER, "scope": scope, "expires_in": 600 });
         let url = format!("{}{TOKENS}", node.url);
         let (admin, sent) = (self.admin(), self.judge.now());
+        let before = node.condition();
         let answer = self.client.send(Method::POST, url, Shown::Token(&admin.text), Some(&body)).await;
+        let alone = before.is_alone_until(&node.condition());
         let asked = Plain {
             what: "issue",
             bound_ms: ISSUE_MAX_ISOLATION_MS,
@@ -127,7 +129,7 @@ impl Workload {
         };
         self.gaps.success("plain issue", self.judge.now());
         let held = Held::of(&answer, self.judge.now())?;
-        self.signed(node, &held, true, sent).await;
+        self.signed_after(node, &held, true, sent, !alone).await;
         Some(held)
     }
 

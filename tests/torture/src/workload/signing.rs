@@ -48,10 +48,22 @@ impl Workload {
     /// A node handed out a token that it had been asked for at `sent`. That is told once it is clear where the key
     /// stands on that node.
     pub(super) async fn signed(&self, node: &Arc<Node>, held: &Held, plain: bool, sent: u64) {
+        self.signed_after(node, held, plain, sent, true).await;
+    }
+
+    /// The same; `proved`: for all that is known it had proved freshness since its start.
+    pub(super) async fn signed_after(
+        &self,
+        node: &Arc<Node>,
+        held: &Held,
+        plain: bool,
+        sent: u64,
+        proved: bool,
+    ) {
         let known = self.ledger.standing(node.number, &held.kid);
         let is_active = known.is_some_and(|(_, standing)| standing == Standing::Active);
-        // It may have become active since this node was looked at.
-        if !is_active && self.read_keys(node).await.is_none() {
+        // It may have become active since this node was looked at. A node that is alone can't be asked, and must not sign.
+        if !is_active && proved && self.read_keys(node).await.is_none() {
             self.judge.count("signature not judged");
             return;
         }
@@ -59,7 +71,7 @@ impl Workload {
         match self.ledger.standing(node, &kid) {
             // What was asked for before may have been signed before.
             Some((since, standing)) if standing != Standing::Active && sent <= since => {}
-            _ => self.judge.tell(&Event::Signed { node, kid, plain, view: held.index, sent }),
+            _ => self.judge.tell(&Event::Signed { node, kid, plain, view: held.index, sent, proved }),
         }
     }
 

@@ -55,8 +55,7 @@ impl Workload {
         };
         self.record_verdict(held, (!accepted).then(|| answer.reason().unwrap_or_default()), sent);
         self.judge.count(if accepted { "verify accepted" } else { "verify refused" });
-        // Alone since before it started, all the while: it can't have proved freshness.
-        let alone = before.alone_since_start && after.alone_since_start && before.life == after.life;
+        let alone = before.is_alone_until(&after);
         self.judge.tell(&Event::Verified {
             node: node.number,
             id: held.id,
