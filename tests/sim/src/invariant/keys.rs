@@ -37,7 +37,8 @@ impl Invariant for Keys {
                 Ok(())
             }
             Event::Signed { node, kid, plain, .. } => match self.standing(*node, kid) {
-                None | Some((_, Standing::Active)) => Ok(()),
+                Some((_, Standing::Active)) => Ok(()),
+                None => Err(format!("node {node} signed with key {kid}, which it has never had")),
                 Some((_, Standing::Retiring)) if !plain => Ok(()),
                 Some((_, standing)) => {
                     Err(format!("node {node} signed with key {kid}, which is {standing:?}"))
