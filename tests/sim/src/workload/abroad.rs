@@ -12,7 +12,6 @@ use crate::circle::Neighbour;
 use crate::cluster::{Cluster, Computer, ask};
 use crate::history::Event;
 use crate::runtime::{NodeRuntime, global_nanos};
-use crate::scope::lock;
 
 /// After a revoke its token is shown abroad again this much later than the bound, in milliseconds: until an answer has
 /// arrived that had been under way for as long as it may.
@@ -52,9 +51,7 @@ impl Workload {
 
     /// The same of some token that this key has signed, which has leaked.
     pub(super) fn hunt_key_abroad(self: &Arc<Self>, kid: &KeyId) {
-        let signed = |held: &&Held| held.record.kid == *kid && held.record.revocable;
-        let held = lock(&self.held).iter().rev().find(signed).cloned();
-        if let Some(held) = held {
+        if let Some(held) = self.signed_by(kid) {
             self.hunt_abroad(&held);
         }
     }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use circlet_authority::{Action, KeyState, ReplaceCircleKey, RotateKey, SealedKind};
 use circlet_raft::Clocks;
-use circlet_token::SigningKey;
 use circlet_token::feed::{CirclePublicKey, Succession};
+use circlet_token::{KeyId, SigningKey};
 use openraft_rt::AsyncRuntime;
 
 use super::{PATIENCE, Workload, administrator};
 use crate::cluster::{Computer, ask};
 use crate::history::Event;
 use crate::house::{self, Pair};
+use crate::mark::{Mark, Target};
 use crate::runtime::NodeRuntime;
 use crate::scope::{self, lock};
 use crate::turnover::{Keeper, keeping};
@@ -59,9 +60,18 @@ impl Workload {
         if self.order_done(computer, what, action, None).await.is_none() {
             self.count("key unchanged");
         } else if let Some(kid) = leaked {
+            self.tell_leaked(&kid);
+            self.hunt_key(&kid);
             self.hunt_key_abroad(&kid);
             self.cluster.history.tell_abroad(&Event::TaintedAbroad { kid });
         }
+    }
+
+    /// A key that leaked is a mark on all that it ever signed, or will sign.
+    fn tell_leaked(&self, kid: &KeyId) {
+        let (target, index) = (Target::Key(kid.clone()), u64::MAX);
+        let mark = Mark { target, index, since: 0, until: u64::MAX };
+        self.cluster.history.tell(&Event::Marked(Arc::new(mark)));
     }
 
     /// An administrator asks a node for another master key, unless one is on its way.

@@ -18,6 +18,7 @@ use crate::machine::Member;
 use crate::mark::{Facts, Mark, Target};
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
+use crate::scope::lock;
 use crate::vouch::{Opinion, Unvouched, vouch};
 
 /// What came of a verification.
@@ -144,6 +145,19 @@ impl Workload {
                 drop(NodeRuntime::spawn(async move { this.show(&computer, held).await }));
             }
         }
+    }
+
+    /// The same of some token that this key has signed, which has leaked.
+    pub(super) fn hunt_key(self: &Arc<Self>, kid: &KeyId) {
+        if let Some(held) = self.signed_by(kid) {
+            drop(NodeRuntime::spawn(Arc::clone(self).hunt(held)));
+        }
+    }
+
+    /// The latest token of a key that can be revoked.
+    pub(super) fn signed_by(&self, kid: &KeyId) -> Option<Held> {
+        let signed = |held: &&Held| held.record.kid == *kid && held.record.revocable;
+        lock(&self.held).iter().rev().find(signed).cloned()
     }
 
     /// Shows some token to a node.
