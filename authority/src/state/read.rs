@@ -189,6 +189,12 @@ impl State {
         self.revocations.len()
     }
 
+    /// How many ids are refused of which nothing else is known.
+    #[must_use]
+    pub fn unseen_count(&self) -> usize {
+        self.revocations.unseen_len()
+    }
+
     /// Whether a revoke has left descendants to end: the same revoke proposed again goes on with them, and so does the next
     /// purge.
     #[must_use]

@@ -40,6 +40,10 @@ impl Revocations {
         self.listed.len()
     }
 
+    pub(crate) fn unseen_len(&self) -> usize {
+        self.unseen.len()
+    }
+
     /// List an id until `expiry`. Returns whether it was new.
     pub(crate) fn list(&mut self, id: TokenId, expiry: u64, family: Option<FamilyId>) -> bool {
         if self.listed.insert((expiry, id)).is_some() {

@@ -1,10 +1,13 @@
 //! What an entry changed that invariants look at: keys, tokens that were issued, and what was forgotten.
 
+use std::collections::BTreeMap;
+
 use circlet_authority::{
     Action, Actor, Command, Judgement, Outcome, Purge, RevokeBefore, RotateKey, State, TokenActor,
     TokenRecord, Whom,
 };
-use circlet_token::{Algorithm, Audience, Claims, Subject, Verified};
+use circlet_token::feed::FeedEntry;
+use circlet_token::{Algorithm, Audience, Claims, Subject, TokenId, Verified};
 
 use super::{circle, descendants, keys, master_keys};
 use crate::history::Event;
@@ -24,6 +27,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
     if outcome.refusal().is_none() {
         circle::tell(&scope, before, after, &command.action);
     }
+    tell_unlisted(&scope, before, after);
     match command.action {
         Action::IssueToken(_) => {
             if let Outcome::Issued(record) = outcome {
@@ -92,6 +96,35 @@ fn is_refused(view: &State, actor: &TokenActor) -> bool {
     };
     let verified = Verified { claims, key: actor.key.clone(), algorithm: Algorithm::EdDsa };
     !matches!(view.judge(&verified, view.now_ms() / 1_000), Judgement::Good { .. })
+}
+
+/// Of everything on the list of what is revoked: whether it is gone. It is longest for ids of which nothing else is known.
+/// What is added moves the feed on, and what is taken away makes the list shorter: where neither is so, nothing is gone.
+fn tell_unlisted(scope: &Scope, before: &State, after: &State) {
+    let lengths = |state: &State| (state.revoked_count(), state.unseen_count());
+    if lengths(before) == lengths(after) && before.feed_end() == after.feed_end() {
+        return;
+    }
+    let (node, index) = (scope.node(), after.index());
+    let still = listed(after);
+    for (id, until) in listed(before) {
+        if still.get(&id).is_none_or(|still| *still < until) {
+            let what = format!("that {id} is revoked");
+            scope.history().tell(&Event::Forgotten { node, index, what, until });
+        }
+    }
+}
+
+/// The ids on the list, and until when each has to be there.
+fn listed(view: &State) -> BTreeMap<TokenId, u64> {
+    let mut ids = BTreeMap::new();
+    for entry in view.revoked_entries() {
+        if let FeedEntry::Listed { expiry: until, id } | FeedEntry::Unseen { until, id } = entry {
+            // An id may be there more than once.
+            ids.entry(id).and_modify(|latest: &mut u64| *latest = until.max(*latest)).or_insert(until);
+        }
+    }
+    ids
 }
 
 /// Of every token that was ever issued: whether its record, its family or its revocation is gone.
