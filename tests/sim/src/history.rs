@@ -18,6 +18,10 @@ use crate::scope::lock;
 use crate::sealing::MasterKey;
 use crate::turnover::custodian::Master;
 
+/// Nodes are compared as a whole at every index that this divides, in most runs: the digest of a state takes longer than
+/// most entries take to be applied.
+const WHOLE_EVERY: u64 = 32;
+
 /// What a node knows of a key, ours or another cluster's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -253,6 +257,8 @@ pub struct History {
     refresh_since: Mutex<u64>,
     /// Those of the clusters that follow this one.
     abroad: Mutex<Vec<Weak<Self>>>,
+    /// Nodes are compared as a whole at every index that this divides.
+    whole_every: u64,
 }
 
 #[derive(Debug)]
@@ -290,7 +296,20 @@ impl History {
             masters: Mutex::default(),
             refresh_since: Mutex::default(),
             abroad: Mutex::default(),
+            whole_every: WHOLE_EVERY,
         }
+    }
+
+    /// One in which nodes are compared as a whole at every index.
+    #[must_use]
+    pub fn comparing_at_each(self) -> Self {
+        Self { whole_every: 1, ..self }
+    }
+
+    /// Whether nodes are compared as a whole at this index.
+    #[must_use]
+    pub fn compares_at(&self, index: u64) -> bool {
+        index.is_multiple_of(self.whole_every)
     }
 
     /// The log issued a token.

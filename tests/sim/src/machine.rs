@@ -28,9 +28,6 @@ pub type Member = Replica<Watched, NodeRuntime, StateMachine<NodeRuntime, Watche
 /// Descendants of a revoked token that one command looks at.
 const CASCADE_STEP: usize = 1;
 
-/// States are compared as a whole at every index that this divides.
-const WHOLE_EVERY: u64 = 32;
-
 /// The product's machine, and a word to the history after each step.
 pub struct Watched(Authority);
 
@@ -47,7 +44,7 @@ impl Watched {
         let node = scope.node();
         let now_ms = view.now_ms();
         scope.history().tell(&Event::Applied { node, index, sum: first_word(&sum), now_ms });
-        if index.is_multiple_of(WHOLE_EVERY) {
+        if scope.history().compares_at(index) {
             tell_whole(&scope, &view);
         }
     }

@@ -49,7 +49,7 @@ impl Circle {
     ) -> Result<Self, String> {
         let mut others = Vec::new();
         for service in house::NEIGHBOURS.iter().take(count) {
-            let history = Arc::new(History::new(plan.plant, plan.by, plan.keeps_lines));
+            let history = Arc::new(super::history(plan));
             let (settings, faults) = (settings(dice, plan.course), Arc::clone(&ours.faults));
             let cluster = Cluster::new(service, Arc::clone(&history), dice, settings, faults);
             let workload = Workload::new(Arc::clone(&cluster), dice.split());
