@@ -107,9 +107,11 @@ impl Strike {
             Fault::FullDisk => Self::FullDisk,
             Fault::Cut | Fault::CutOneWay | Fault::CutWithBridge | Fault::ConnectionHung => Self::Cut,
             Fault::LagThenCut => Self::LagThenCut,
-            Fault::Storm | Fault::ConnectionBroken | Fault::FrameDoubled | Fault::FrameOvertaken => {
-                Self::Storm
-            }
+            Fault::Storm
+            | Fault::ConnectionBroken
+            | Fault::FrameLost
+            | Fault::FrameDoubled
+            | Fault::FrameOvertaken => Self::Storm,
             Fault::Pause => Self::Pause,
             Fault::Suspension => Self::Suspend,
             Fault::ClockBySeconds | Fault::ClockByDays | Fault::ClockByYears => Self::SetClock,

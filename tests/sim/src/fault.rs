@@ -71,6 +71,8 @@ faults! {
     ConnectionBroken = "connection broken",
     /// A connection hangs and is given up.
     ConnectionHung = "connection hung",
+    /// A question or an answer never arrives, and its connection lives on.
+    FrameLost = "frame lost",
     /// A frame arrives twice.
     FrameDoubled = "frame doubled",
     /// A frame arrives after a later one.

@@ -35,6 +35,9 @@ pub struct Weather {
     pub slow_us_max: u64,
     /// So many frames of ten thousand break their connection.
     pub breaks_per_myriad: u64,
+    /// So many questions and answers of a thousand never arrive, though their connection lives on. Entries aren't lost so:
+    /// of what TCP carries nothing is missing before what comes next.
+    pub losses_per_mille: u64,
     /// So many questions and answers of a thousand arrive twice. Entries don't: they are told apart by their order on a
     /// connection, which TCP and TLS keep, so that doubling one would be a bug of theirs.
     pub doubles_per_mille: u64,
@@ -50,6 +53,7 @@ impl Weather {
         slow_per_mille: 0,
         slow_us_max: 0,
         breaks_per_myriad: 0,
+        losses_per_mille: 0,
         doubles_per_mille: 0,
         overtakes_per_mille: 0,
     };
@@ -273,6 +277,9 @@ impl Sink<Bytes> for PipeEnd {
         let (from, to) = self.ends;
         if let Some(aside) = &self.aside {
             let weather = *lock(&self.wires.weather);
+            if self.wires.happens(weather.losses_per_mille, Fault::FrameLost) {
+                return Ok(());
+            }
             if self.wires.happens(weather.overtakes_per_mille, Fault::FrameOvertaken) {
                 self.wires.carry_aside(self.ends, aside, frame);
                 return Ok(());

@@ -75,6 +75,7 @@ impl Chaos {
             slow_per_mille: self.dice.between(0, 100),
             slow_us_max: self.dice.between(50_000, 800_000),
             breaks_per_myriad: self.dice.between(0, 150),
+            losses_per_mille: self.dice.between(0, 100),
             doubles_per_mille: self.dice.between(0, 150),
             overtakes_per_mille: self.dice.between(0, 150),
         };
