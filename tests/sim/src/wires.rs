@@ -132,6 +132,12 @@ impl Wires {
         lock(&self.lag).insert((from, to), lag_us);
     }
 
+    /// Whether some direction lags.
+    #[must_use]
+    pub fn lags(&self) -> bool {
+        !lock(&self.lag).is_empty()
+    }
+
     /// Frames take no longer than the weather says.
     pub fn end_lag(&self) {
         lock(&self.lag).clear();

@@ -54,7 +54,8 @@ impl Workload {
                 let ids = revoked.ids.iter().copied().chain(named);
                 ids.for_each(|id| self.tell_revoked(Some(id), None, index));
                 self.tell_revoked(None, family, index);
-                if by_id && self.dice.percent(35) {
+                // What was revoked while some node lags is what that node may not have heard of.
+                if by_id && (self.cluster.wires.lags() || self.dice.percent(35)) {
                     drop(NodeRuntime::spawn(Arc::clone(self).hunt(held.clone())));
                 }
                 if record.revocable && self.dice.percent(60) {
