@@ -20,9 +20,11 @@ use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::workload::Workload;
 
+mod conclusion;
 mod health;
 mod neighbours;
 
+use conclusion::conclude;
 use health::recover;
 use neighbours::Circle;
 
@@ -170,9 +172,10 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
         settle(&chaos, &cluster, circle.as_ref().map(|circle| (circle, &*workload)), &history).await;
     }
     if let Some(circle) = &circle {
-        circle.end(&history);
+        circle.end(&history).await;
     }
     let life = live_on(plan, &dice, Life { cluster, workload }, &safe, &history).await;
+    conclude(&life.cluster, &life.workload, &history).await;
     life.workload.stop();
     history.finish();
     report.simulated_ms = global_nanos() / 1_000_000;

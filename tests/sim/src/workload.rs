@@ -23,7 +23,9 @@ use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 
 mod abroad;
+mod closing;
 mod keys;
+pub mod kinds;
 mod limiting;
 mod marking;
 mod overreaching;
@@ -124,6 +126,8 @@ pub struct Workload {
     /// Nobody takes from the neighbours what they need.
     spares: AtomicBool,
     over: AtomicBool,
+    /// Clients who haven't heard yet that it is over.
+    at_work: AtomicU64,
 }
 
 impl Workload {
@@ -142,6 +146,7 @@ impl Workload {
             counts: Mutex::default(),
             spares: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            at_work: AtomicU64::new(0),
         })
     }
 
@@ -165,6 +170,7 @@ impl Workload {
             counts: Mutex::new(self.counts()),
             spares: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            at_work: AtomicU64::new(0),
         })
     }
 
@@ -179,16 +185,20 @@ impl Workload {
     }
 
     fn count(&self, what: &'static str) {
+        debug_assert!(kinds::is_known(what), "{what} is missing in the list of kinds");
         *lock(&self.counts).entry(what).or_default() += 1;
     }
 
     /// One client, until it is told to stop.
     pub async fn client(self: Arc<Self>, pause_ms_max: u64) {
+        self.at_work.fetch_add(1, Ordering::SeqCst);
         while !self.over.load(Ordering::SeqCst) {
             NodeRuntime::sleep(Duration::from_millis(self.dice.between(1, pause_ms_max))).await;
             let Some(computer) = self.dice.pick(&self.cluster.running()).cloned() else { continue };
             match self.dice.between(0, 99) {
-                0..=10 => self.issue(&computer).await,
+                0..=10 => {
+                    self.issue(&computer).await;
+                }
                 11..=15 => self.issue_with_token(&computer).await,
                 16 => self.issue_again(&computer).await,
                 17..=25 => self.issue_plain(&computer).await,
@@ -204,6 +214,7 @@ impl Workload {
                 _ => self.verify(&computer).await,
             }
         }
+        self.at_work.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// What administrators do now and then.

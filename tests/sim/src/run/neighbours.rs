@@ -6,6 +6,7 @@ use circlet_authority::Config;
 use futures::future::join_all;
 use openraft_rt::AsyncRuntime;
 
+use super::conclusion::conclude;
 use super::health::recover;
 use super::{Course, Plan, settings};
 use crate::chaos::Chaos;
@@ -36,6 +37,12 @@ struct Other {
     history: Arc<History>,
     workload: Arc<Workload>,
     chaos: Arc<Chaos>,
+}
+
+impl Other {
+    async fn conclude(&self) {
+        conclude(&self.cluster, &self.workload, &self.history).await;
+    }
 }
 
 impl Circle {
@@ -104,7 +111,10 @@ impl Circle {
     }
 
     /// It is over, and judged as a whole.
-    pub(super) fn end(&self, ours: &History) {
+    pub(super) async fn end(&self, ours: &History) {
+        if ours.violation().is_none() {
+            join_all(self.others.iter().map(Other::conclude)).await;
+        }
         for other in &self.others {
             other.workload.stop();
             other.cluster.end();

@@ -71,13 +71,13 @@ impl Workload {
     }
 
     /// The tokens that can be revoked and are in the log, as far as clients knew of them before they asked.
-    fn known_before(&self, sent: u64) -> Vec<Held> {
+    pub(super) fn known_before(&self, sent: u64) -> Vec<Held> {
         let held = lock(&self.held);
         let counts = |held: &&Held| !held.plain && held.record.revocable && held.since < sent;
         held.iter().filter(counts).cloned().collect()
     }
 
-    fn record_rest(&self, view: &State, sent: u64) {
+    pub(super) fn record_rest(&self, view: &State, sent: u64) {
         for user in house::USERS {
             let value = match view.user(&house::name(user)) {
                 Some(user) if user.is_enabled() => GOOD,

@@ -22,14 +22,14 @@ use crate::runtime::global_nanos;
 const ATTEMPTS: u32 = 3;
 
 impl Workload {
-    /// An administrator creates a token for a user.
-    pub(super) async fn issue(&self, computer: &Computer) {
+    /// An administrator creates a token for a user. Whether that was decided.
+    pub(super) async fn issue(&self, computer: &Computer) -> bool {
         let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
         // Some expire while somebody looks.
         let lifetime = if self.dice.percent(30) { (3, 14) } else { (600, 30_000) };
         let lifetime = Lifetime::from_secs(self.dice.between(lifetime.0, lifetime.1));
         let order = IssueToken { scope: self.scope(), ..self.order(user, "admin", lifetime) };
-        self.issue_by(computer, &administrator(), order, None, true).await;
+        self.issue_by(computer, &administrator(), order, None, true).await
     }
 
     /// A node asks once more for a token that was issued, as one does that didn't hear the answer.
@@ -98,7 +98,8 @@ impl Workload {
         }
     }
 
-    /// The same order again, if nobody said what became of it: the id makes it the same token.
+    /// The same order again, if nobody said what became of it: the id makes it the same token. Whether it was decided, and
+    /// signed unless it was refused.
     async fn issue_by(
         &self,
         computer: &Computer,
@@ -106,7 +107,7 @@ impl Workload {
         order: IssueToken,
         by: Option<TokenId>,
         is_first: bool,
-    ) {
+    ) -> bool {
         self.count("issue");
         let begun = global_nanos();
         for _ in 0..ATTEMPTS {
@@ -125,20 +126,21 @@ impl Workload {
                     if self.has_neighbours() && self.dice.percent(40) {
                         self.show_one_abroad(&held).await;
                     }
-                    return;
+                    return true;
                 }
                 Reply::Decided { outcome: Outcome::Issued(_), .. } => {
                     self.count("issued, and not signed");
-                    return;
+                    return false;
                 }
                 Reply::Decided { .. } => {
                     self.count("issue refused");
-                    return;
+                    return true;
                 }
-                Reply::NotDone => return,
+                Reply::NotDone => return false,
                 Reply::Unknown => self.count("issue unknown"),
             }
         }
+        false
     }
 
     /// Uses a refresh token, or repeats a use; with the same request through another node if nobody answers.

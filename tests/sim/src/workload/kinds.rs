@@ -1,0 +1,76 @@
+//! What clients and administrators do, by kind, and what they are told. What never happens in many seeds proves nothing.
+
+/// What happens in every search that is long enough, however its seeds fall.
+pub const ALWAYS: &[&str] = &[
+    "circle key replaced",
+    "descendant ended",
+    "foreign token",
+    "foreign token of before shown",
+    "forged token",
+    "fresh read",
+    "fresh read failed",
+    "fresh write",
+    "group deleted",
+    "group written",
+    "issue",
+    "issue plain",
+    "issue plain refused",
+    "issue plain unanswered",
+    "issue plain: it would be recorded",
+    "issue plain: stale",
+    "issue refused",
+    "issue unknown",
+    "issuer distrusted",
+    "issuer trusted",
+    "key given up",
+    "key published",
+    "key tainted",
+    "key unchanged",
+    "list read",
+    "list read failed",
+    "master key announced",
+    "master key not announced",
+    "neighbour limited",
+    "neighbour limited in part",
+    "overreach",
+    "refresh",
+    "refresh done",
+    "refresh refused",
+    "refresh repeated",
+    "revoke",
+    "revoke done",
+    "revoke goes on",
+    "revoke refused",
+    "revoke unknown",
+    "revoke with descendants",
+    "setting changed",
+    "shown abroad, accepted",
+    "shown abroad, key unknown",
+    "shown abroad, refused",
+    "shown abroad, unanswered",
+    "strange token accepted",
+    "token of a drawn key",
+    "token of before shown",
+    "user deleted",
+    "user disabled",
+    "user enabled",
+    "user into a group",
+    "verify accepted",
+    "verify refused",
+    "verify unanswered",
+    "watermark on a group",
+    "watermark on a key",
+    "watermark on a stretch of time",
+    "watermark on a subject",
+    "watermark on everyone",
+    "watermark on subjects",
+];
+
+/// What takes such a coincidence that it need not happen.
+pub const SOMETIMES: &[&str] = &["issue plain: no key", "issued, and not signed"];
+
+/// Whether it is on either list.
+#[must_use]
+pub fn is_known(what: &str) -> bool {
+    ALWAYS.contains(&what) || SOMETIMES.contains(&what)
+}
