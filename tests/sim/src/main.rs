@@ -14,22 +14,27 @@ use circlet_sim::invariant;
 use circlet_sim::plant::Plant;
 use circlet_sim::proof::PROOFS;
 use circlet_sim::run::{Plan, Report, run};
+use circlet_sim::workload::kinds;
 use clap::Parser;
 
-/// Every kind of fault happens in so many seeds, or proves nothing.
-const SEEDS_FOR_ALL_FAULTS: u64 = 200;
+/// Every kind of fault and of request happens in so many seeds, or proves nothing.
+const SEEDS_FOR_ALL_KINDS: u64 = 200;
+/// So many seeds run unless somebody says how many.
+const SEEDS: u64 = 100;
+/// And so many at most where a bug is planted: the search ends with the first that catches it.
+const SEEDS_PLANTED_MAX: u64 = 1_000;
 
 /// Runs whole clusters on simulated networks, disks and clocks; one seed decides everything.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many seeds to run.
-    #[arg(long, default_value_t = 100)]
-    seeds: u64,
+    /// How many seeds to run [default: 100; until it is caught, but at most 1000, where a bug is planted].
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first of them.
     #[arg(long, default_value_t = 0)]
     from: u64,
     /// Write the events of the last run, or of the first that fails, to this file.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "plants")]
     trace: Option<PathBuf>,
     /// Plant a bug, which must be caught; "list" names them.
     #[arg(long)]
@@ -59,6 +64,13 @@ struct Case {
 impl Case {
     fn plan(self, seed: u64) -> Plan {
         Plan { seed, plant: self.plant, by: self.by, ..Plan::default() }
+    }
+}
+
+impl Arguments {
+    /// How many seeds run at most with this bug planted.
+    fn seeds(&self, plant: Plant) -> u64 {
+        self.seeds.unwrap_or(if plant == Plant::None { SEEDS } else { SEEDS_PLANTED_MAX })
     }
 }
 
@@ -92,17 +104,27 @@ fn main() -> io::Result<ExitCode> {
     }
     let case = Case { plant, by: arguments.by };
     let found = search(&arguments, case, true, &mut out)?;
+    let last = found.done.checked_sub(1).map(|before| arguments.from + before);
+    if let Some(seed) = found.failed.as_ref().map(|(seed, _)| *seed).or(last)
+        && let Some(file) = &arguments.trace
+    {
+        write_trace(file, Plan { keeps_lines: true, ..case.plan(seed) })?;
+    }
     match found.failed {
+        Some((seed, report)) => {
+            show(case, seed, &report, &mut out)?;
+            return Ok(ExitCode::from(1));
+        }
+        None if plant != Plant::None => {
+            writeln!(out, "\n{} was not caught in {} seeds", plant.name(), found.done)?;
+        }
         None if !found.absent.is_empty() => {
             writeln!(out, "\nnever happened in {} seeds: {}", found.done, found.absent.join(", "))?;
-            Ok(ExitCode::from(1))
+            return Ok(ExitCode::from(1));
         }
-        None => Ok(ExitCode::SUCCESS),
-        Some((seed, report)) => {
-            show(&arguments, case, seed, &report, &mut out)?;
-            Ok(ExitCode::from(1))
-        }
+        None => {}
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What many runs came to.
@@ -110,35 +132,36 @@ fn main() -> io::Result<ExitCode> {
 struct Found {
     done: u64,
     failed: Option<(u64, Report)>,
-    /// Kinds of faults that should have happened by now.
+    /// Kinds of faults and requests that should have happened by now.
     absent: Vec<&'static str>,
 }
 
 /// Runs seeds until one fails; of several at once the first counts.
 fn search(arguments: &Arguments, case: Case, talks: bool, out: &mut impl Write) -> io::Result<Found> {
-    let next = AtomicU64::new(arguments.from);
+    let seeds = arguments.seeds(case.plant);
+    let (next, end) = (AtomicU64::new(arguments.from), arguments.from + seeds);
     let over = AtomicBool::new(false);
     let (sender, reports) = channel();
     std::thread::scope(|threads| {
         for _ in 0..arguments.threads.max(1) {
             let (sender, next, over) = (sender.clone(), &next, &over);
-            threads.spawn(move || work(arguments, case, next, over, &sender));
+            threads.spawn(move || work(case, next, end, over, &sender));
         }
         drop(sender);
-        gather(arguments, talks, &reports, &over, out)
+        gather(seeds, talks, &reports, &over, out)
     })
 }
 
 fn work(
-    arguments: &Arguments,
     case: Case,
     next: &AtomicU64,
+    end: u64,
     over: &AtomicBool,
     reports: &Sender<(u64, Report)>,
 ) {
     while !over.load(Ordering::SeqCst) {
         let seed = next.fetch_add(1, Ordering::SeqCst);
-        if seed >= arguments.from + arguments.seeds {
+        if seed >= end {
             return;
         }
         let report = run(case.plan(seed));
@@ -152,7 +175,7 @@ fn work(
 }
 
 fn gather(
-    arguments: &Arguments,
+    seeds: u64,
     talks: bool,
     reports: &Receiver<(u64, Report)>,
     over: &AtomicBool,
@@ -170,13 +193,12 @@ fn gather(
         }
         if talks && said.elapsed() > Duration::from_secs(5) {
             said = Instant::now();
-            writeln!(out, "{} of {} seeds", found.done, arguments.seeds)?;
+            writeln!(out, "{} of {seeds} seeds", found.done)?;
         }
     }
     over.store(true, Ordering::SeqCst);
-    if found.done >= SEEDS_FOR_ALL_FAULTS {
-        let absent = Fault::ALL.iter().filter(|fault| !sums.faults.contains_key(fault));
-        found.absent = absent.map(|fault| fault.name()).collect();
+    if found.done >= SEEDS_FOR_ALL_KINDS {
+        found.absent = sums.absent();
     }
     if talks {
         sums.print(found.done, begun.elapsed(), out)?;
@@ -204,6 +226,14 @@ impl Sums {
         }
     }
 
+    /// What should happen and never did.
+    fn absent(&self) -> Vec<&'static str> {
+        let faults = Fault::ALL.iter().filter(|fault| !self.faults.contains_key(fault));
+        let is_absent = |what: &&str| self.operations.get(what).is_none_or(|count| *count == 0);
+        let operations = kinds::ALWAYS.iter().copied().filter(is_absent);
+        faults.map(|fault| fault.name()).chain(operations).collect()
+    }
+
     fn print(&self, done: u64, took: Duration, out: &mut impl Write) -> io::Result<()> {
         let per_hundred_seconds = u128::from(done) * 100_000 / took.as_millis().max(1);
         let (whole, part) = (per_hundred_seconds / 100, per_hundred_seconds % 100);
@@ -219,14 +249,8 @@ impl Sums {
     }
 }
 
-/// Says what was broken and how to see it again; writes the events if they were asked for.
-fn show(
-    arguments: &Arguments,
-    case: Case,
-    seed: u64,
-    report: &Report,
-    out: &mut impl Write,
-) -> io::Result<()> {
+/// Says what was broken and how to see it again.
+fn show(case: Case, seed: u64, report: &Report, out: &mut impl Write) -> io::Result<()> {
     let Some(violation) = &report.violation else { return Ok(()) };
     writeln!(out, "\nseed {seed}: {} is broken", violation.invariant)?;
     writeln!(out, "  step {}, {} ms: {}", violation.step, violation.at_ms, violation.what)?;
@@ -236,11 +260,7 @@ fn show(
     writeln!(
         out,
         "replay: cargo run --release -p circlet-sim -- --seeds 1 --from {seed}{planted}{judged} --trace seed-{seed}.log"
-    )?;
-    match &arguments.trace {
-        Some(file) => write_trace(file, Plan { keeps_lines: true, ..case.plan(seed) }),
-        None => Ok(()),
-    }
+    )
 }
 
 fn write_trace(file: &Path, plan: Plan) -> io::Result<()> {
