@@ -13,13 +13,31 @@ fn brief(seed: u64) -> Plan {
 #[test]
 fn a_seed_repeats_itself() {
     for seed in [1, 2] {
-        let plan = Plan { records_runtime: true, ..brief(seed) };
-        let (first, second): (Report, Report) = (run(plan), run(plan));
-        assert!(first.lines.len() > 10_000, "much happened in seed {seed}: {}", first.lines.len());
-        let differs = first.lines.iter().zip(&second.lines).position(|(one, other)| one != other);
-        assert_eq!(differs, None, "seed {seed}: the first line that differs");
-        assert_eq!(first.lines.len(), second.lines.len(), "seed {seed}");
+        assert_repeats(Plan { records_runtime: true, ..brief(seed) });
     }
+}
+
+/// A course on which a cluster is in a circle, ends, begins anew from a backup, ends, and begins anew from one node.
+#[test]
+fn a_seed_with_a_circle_and_clusters_that_begin_anew_repeats_itself() {
+    let report =
+        assert_repeats(Plan { seed: 0, course: Course::EachKind, keeps_lines: true, ..Plan::default() });
+    assert!(report.violation.is_none(), "{:?}", report.violation);
+    for fault in [Fault::FeedCut, Fault::Restored, Fault::Recovered] {
+        assert!(report.faults.contains_key(&fault), "never happened: {}", fault.name());
+    }
+    assert!(report.operations.contains_key("shown abroad, accepted"), "no token went abroad");
+}
+
+/// Runs it twice: the lines are equal, byte for byte.
+fn assert_repeats(plan: Plan) -> Report {
+    let (first, second): (Report, Report) = (run(plan), run(plan));
+    let seed = plan.seed;
+    assert!(first.lines.len() > 10_000, "much happened in seed {seed}: {}", first.lines.len());
+    let differs = first.lines.iter().zip(&second.lines).position(|(one, other)| one != other);
+    assert_eq!(differs, None, "seed {seed}: the first line that differs");
+    assert_eq!(first.lines.len(), second.lines.len(), "seed {seed}");
+    first
 }
 
 #[test]
