@@ -4,13 +4,14 @@
 //! |---|---|
 //! | 1 | everything but what follows |
 //! | 2 | a proposal that is forwarded to the leader carries the trace of its request |
+//! | 3 | a floor under revocations can be required, and the state says where one began |
 
 use std::sync::LazyLock;
 
 use circlet_authority::State;
 
 /// The highest level that this version knows.
-const HIGHEST: u32 = 2;
+const HIGHEST: u32 = 3;
 
 /// The highest level that this node supports. In debug builds a test may say another, to run two versions beside each
 /// other that are one.

@@ -64,6 +64,7 @@ pub struct Config {
     pub circle_key_wait: i64,
     pub circle_forward_revoke: bool,
     pub circle_head_valid_for_ms: i64,
+    pub revocation_floor_required: bool,
 }
 
 /// Why a configuration, or a change of one setting, is not accepted.
@@ -185,8 +186,10 @@ impl Default for Config {
 /// Pairs of number and value, so that a later version can add a setting without a new layout.
 impl Wire for Config {
     fn put(&self, out: &mut Vec<u8>) {
-        let pairs: Vec<(u32, i64)> =
-            settings::TABLE.iter().map(|setting| (setting.number, setting.read(self))).collect();
+        let written = settings::TABLE
+            .iter()
+            .filter(|setting| setting.is_of_first_level() || setting.read(self) != setting.default);
+        let pairs: Vec<(u32, i64)> = written.map(|setting| (setting.number, setting.read(self))).collect();
         pairs.put(out);
     }
     fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {

@@ -59,7 +59,8 @@ fn keys(state: &State, found: &mut Findings) {
     found.require(next <= 1, || format!("{next} keys are published"));
     for key in state.keyring() {
         let forgotten = key.private_key.is_none();
-        found.require(forgotten == matches!(key.state, KeyState::Retired | KeyState::Tainted), || {
+        let ended = matches!(key.state, KeyState::Retired | KeyState::Tainted) || state.outlives(key);
+        found.require(forgotten == ended, || {
             format!("key {} is {}, its private half is forgotten: {forgotten}", key.kid, key.state.as_str())
         });
         let leaked =

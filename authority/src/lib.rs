@@ -12,6 +12,7 @@
 //! | [`Config`], [`limits`] | settings and bounds |
 //! | [`State::encode_snapshot`], [`State::digest`] | the state as bytes |
 //! | [`State::archived`], [`State::next_generation`] | what a backup holds, and what a restored cluster begins with |
+//! | [`State::floor_changes`], [`Picture`] | what is refused, as it is kept outside, so that earlier tokens can live on |
 //! | [`invariant`] | what must hold after every command |
 
 // Whatever the log says, applying it must not panic.
@@ -21,6 +22,7 @@ mod apply;
 mod codec;
 pub mod command;
 mod config;
+mod floor;
 pub mod invariant;
 mod judge;
 pub mod limits;
@@ -45,6 +47,7 @@ pub use command::{
     Whom,
 };
 pub use config::{Config, ConfigChange, ConfigError, Setting, Unit};
+pub use floor::{FloorFact, FloorHead, FloorRecord, Picture};
 pub use judge::Judgement;
 pub use next_generation::{NextGeneration, NoNextGeneration};
 pub use outcome::{Descendants, Imported, Outcome, RevokeNote, Revoked};

@@ -47,6 +47,8 @@ pub const PAGE_ENTRIES_MAX: usize = 10_000;
 pub const GENERATION_ENTRIES: u64 = 1_000_000_000_000;
 /// The feature level that every version supports.
 pub const FIRST_FEATURE_LEVEL: u32 = 1;
+/// The feature level from which on a cluster may require a floor under its revocations.
+pub const FLOOR_FEATURE_LEVEL: u32 = 3;
 /// One record in a snapshot; larger is damage.
 pub const SNAPSHOT_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Entries of our feed that are kept one by one; what is older is in the list only.

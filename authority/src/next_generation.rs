@@ -3,7 +3,10 @@
 //!
 //! Nobody can tell what was revoked between a backup and the end of the cluster, or what only the lost nodes knew. So no
 //! token of before lives on: every signing key retires for ever, all refresh and join tokens are void, and whatever was
-//! issued before is refused. Users, groups, the circle of trust and the configuration live on.
+//! issued before is refused. Users, groups, the circle of trust and the configuration live on. What becomes of access tokens
+//! where a floor tells all that was revoked is said in [`on_floor`].
+
+mod on_floor;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,8 +14,9 @@ use circlet_token::{KeyId, ServiceId};
 use imbl::OrdMap;
 
 use crate::{
-    codec::wire_struct,
+    codec::{DecodeError, Input, Wire},
     command::{ClusterCa, NewKey},
+    floor::FloorMarks,
     judge::Facts,
     limits::GENERATION_ENTRIES,
     record::{Key, KeyState, Node, NodeRecord, NodeRole, Sealed},
@@ -56,6 +60,23 @@ pub enum NoNextGeneration {
         /// Which.
         kid: KeyId,
     },
+    /// It would be another cluster, and tokens of before are this one's.
+    #[error("earlier tokens are those of {before}: they can't live on in a cluster that is called {named}")]
+    CalledDifferently {
+        /// The cluster of before.
+        before: ServiceId,
+        /// What it should be called.
+        named: ServiceId,
+    },
+    /// Whoever could act has been removed or disabled since.
+    #[error(
+        "by the floor every administrator that is known as of log entry {index} was removed or disabled later, and of those \
+         who came since nothing but the name is left: nobody would administer the cluster"
+    )]
+    NobodyAdministers {
+        /// What the state is of.
+        index: u64,
+    },
 }
 
 /// Where the present generation began; before the first restore there is none.
@@ -65,17 +86,48 @@ pub(crate) struct Begun {
     pub(crate) index: u64,
     /// Its first second.
     pub(crate) second: u64,
+    /// Our own tokens from this log index on live on, since nothing that was said about them is lost.
+    pub(crate) own_since: Option<u64>,
 }
-wire_struct!(Begun { index, second });
+
+impl Wire for Begun {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.index, self.second).put(out);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        let (index, second) = <(u64, u64)>::take(input)?;
+        Ok(Self { index, second, own_since: None })
+    }
+}
+
+/// The same with all that it says.
+pub(crate) struct BegunOnFloor(pub(crate) Begun);
+
+impl Wire for BegunOnFloor {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.0.own_since.put(out);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        let begun = Begun::take(input)?;
+        let own_since = <Option<u64> as Wire>::take(input)?;
+        Ok(Self(Begun { own_since, ..begun }))
+    }
+}
 
 impl Begun {
-    /// Whether a token comes from before. Its index tells if it is ours; the time tells of later generations than the one
-    /// that was restored, and of what others have issued: what was said about those may be lost as well.
+    /// Whether a token comes from before, and is refused for that. Its index tells if it is ours; the time tells of later
+    /// generations than the one that was restored, and of what others have issued: what was said about those may be lost as
+    /// well.
     pub(crate) fn refuses(self, facts: &Facts<'_>, own: bool) -> bool {
-        if own {
-            return facts.issued_at < self.second || facts.index.is_some_and(|index| index < self.index);
+        match self.own_since {
+            _ if !own => facts.issued_at <= self.second,
+            None => facts.issued_at < self.second || facts.index.is_some_and(|index| index < self.index),
+            // A node of before that goes on after the end has heard of nothing since.
+            Some(since) => facts
+                .index
+                .is_some_and(|index| index < since || (index < self.index && facts.issued_at > self.second)),
         }
-        facts.issued_at <= self.second
     }
 }
 
@@ -121,6 +173,7 @@ impl State {
             purge_mark: _,
             unseen_until: _,
             begun,
+            floor_marks,
             active: _,
             key_set: _,
         } = self.clone();
@@ -142,6 +195,7 @@ impl State {
             removed_nodes,
             members: members.iter().map(|(key, member)| (key.clone(), Arc::new(member.anew()))).collect(),
             begun,
+            floor_marks,
             ..Self::new()
         };
         archived.keys_changed();
@@ -169,7 +223,9 @@ impl State {
         state.index = generations.saturating_mul(GENERATION_ENTRIES);
         state.now_ms = self.now_ms.max(next.now_ms);
         let second = state.now_secs();
-        state.begun = Some(Begun { index: state.index, second });
+        state.begun = Some(Begun { index: state.index, second, own_since: None });
+        // They speak of a log that has ended.
+        state.floor_marks = FloorMarks::default();
         state.cluster = Some(Arc::new(Cluster {
             service_id: next.service_id.clone(),
             // The second tells generations apart that begin from the same backup.

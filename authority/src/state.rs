@@ -30,6 +30,7 @@ use crate::{
     codec::wire_struct,
     command::ClusterCa,
     config::{Config, ConfigChange},
+    floor::FloorMarks,
     limits::{CASCADE_STEP_ENTRIES_MAX, FIRST_FEATURE_LEVEL},
     next_generation::Begun,
     record::{
@@ -81,6 +82,7 @@ pub struct State {
     pub(crate) unseen_until: u64,
     /// Where this generation began, if it is not the first.
     pub(crate) begun: Option<Begun>,
+    pub(crate) floor_marks: FloorMarks,
     /// Derived: the key that signs.
     pub(crate) active: Option<KeyId>,
     /// Derived: the cluster's own keys and the circle's.
@@ -160,6 +162,7 @@ impl State {
             purge_mark: None,
             unseen_until: 0,
             begun: None,
+            floor_marks: FloorMarks::default(),
             active: None,
             key_set: Arc::new(KeySet::new()),
         }

@@ -6,7 +6,7 @@ use super::Applied;
 use crate::{
     command::{Actor, SetConfig},
     config::{Config, ConfigChange},
-    limits::CONFIG_CHANGES_MAX,
+    limits::{CONFIG_CHANGES_MAX, FLOOR_FEATURE_LEVEL},
     outcome::Outcome,
     refusal::Refusal,
     state::State,
@@ -19,7 +19,11 @@ impl State {
             return Err(Refusal::ConfigChanged { expected, current });
         }
         set.config.validate().map_err(|why| Refusal::ConfigInvalid { why: why.to_string() })?;
+        self.check_floor(&set.config)?;
         if set.config != *self.config {
+            if self.config.revocation_floor_required && !set.config.revocation_floor_required {
+                self.floor_marks.required_until = self.index;
+            }
             self.keep_unseen_horizon();
             self.keep_plain_horizon();
             self.config_version = current.saturating_add(1);
@@ -27,6 +31,19 @@ impl State {
             self.config = Arc::new(set.config.clone());
         }
         Ok(Outcome::Configured { version: self.config_version })
+    }
+
+    /// Nodes that don't know of floors would acknowledge what is on none.
+    fn check_floor(&self, config: &Config) -> Result<(), Refusal> {
+        let level = self.feature_level;
+        if config.revocation_floor_required && level < FLOOR_FEATURE_LEVEL {
+            let why = format!(
+                "revocation-floor.required takes feature level {FLOOR_FEATURE_LEVEL}, and the cluster is at {level} until every \
+                 node runs a version that knows it"
+            );
+            return Err(Refusal::ConfigInvalid { why });
+        }
+        Ok(())
     }
 
     fn remember_change(&mut self, actor: &Actor, config: &Config) {

@@ -39,11 +39,15 @@ impl State {
             Some(before) => changed(before.as_ref().clone(), put),
             None => self.joining(changed(self.new_user(name), put)),
         };
+        let before_enabled = before.as_ref().map(|before| before.is_enabled());
         if before.is_some_and(|before| self.counts(&before))
             && !self.counts(&user)
             && !self.other_administrator(name)
         {
             return Err(Refusal::LastAdministrator { name: name.clone() });
+        }
+        if before_enabled != Some(user.is_enabled()) {
+            self.people_changed();
         }
         self.users.insert(name.clone(), Arc::new(user));
         Ok(Outcome::Done)
@@ -82,6 +86,7 @@ impl State {
             return Err(Refusal::LastAdministrator { name: name.clone() });
         }
         self.users.remove(name);
+        self.people_changed();
         if let Some(service) = self.service_id() {
             let subject = Subject::user(service, name);
             let mark = self.watermark_now(None, None);

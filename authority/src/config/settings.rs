@@ -59,6 +59,12 @@ impl Setting {
         (self.read)(config)
     }
 
+    /// Whether a cluster of the first feature level may read it. One that came later is written only where it differs from
+    /// the default, which apply allows from its level on.
+    pub(super) fn is_of_first_level(&self) -> bool {
+        self.number != REVOCATION_FLOOR_REQUIRED
+    }
+
     pub(super) fn write(&self, config: &mut Config, value: i64) {
         (self.write)(config, value);
     }
@@ -102,6 +108,8 @@ impl Setting {
     }
 }
 
+/// From [`limits::FLOOR_FEATURE_LEVEL`] on.
+const REVOCATION_FLOOR_REQUIRED: u32 = 80;
 /// Larger numbers are taken for mistakes: 10,000 years in seconds.
 pub(super) const VALUE_MAX: i64 = 315_360_000_000;
 /// A candidate waits out a lease and its own timeout; the longest timeout by default is 400 ms.
@@ -224,6 +232,7 @@ pub(super) static TABLE: &[Setting] = &[
     number!(73, circle_invite_expiry, "circle.invite-expiry", Seconds, 900, 1, "How long an invitation into the circle can be used"),
     number!(74, circle_key_wait, "circle.key-wait", Seconds, 86_400, 0, "How long a new signing key waits for members of the circle that have not said that they have it; later it signs without them"),
     flag!(75, circle_forward_revoke, "circle.forward-revoke", 0, "Whether administrators may have tokens of a paired cluster revoked here: the issuer is asked, and decides"),
+    flag!(80, revocation_floor_required, "revocation-floor.required", 0, "Whether no node acknowledges what is not on its own revocation floor (revocation-floor.dir of each node), so that a restore with the floors lets earlier tokens live on"),
     number!(79, circle_head_valid_for_ms, "circle.head-valid-for-ms", Milliseconds, 60_000, 1_000, "How long those who verify offline may go by a signed head of the revocation feed"),
 ];
 
@@ -277,4 +286,5 @@ pub(super) const BLANK: Config = Config {
     circle_key_wait: 0,
     circle_forward_revoke: false,
     circle_head_valid_for_ms: 0,
+    revocation_floor_required: false,
 };

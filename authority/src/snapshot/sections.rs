@@ -9,6 +9,8 @@ use crate::{
     codec::{DecodeError, Wire, decode_bare, wire_struct},
     command::Whom,
     config::{Config, ConfigChange},
+    floor::FloorMarks,
+    next_generation::BegunOnFloor,
     record::{
         Family, FamilyId, FormerSecrets, Group, Invite, JoinToken, Key, LostNode, Member, Node, Origin,
         RemovedNode, TokenRecord, TrustedIssuer, User, Watermark,
@@ -35,6 +37,8 @@ const LAST_USED: u8 = 21;
 const CONFIG_CHANGE: u8 = 17;
 const WATERMARK: u8 = 60;
 const BEGUN: u8 = 61;
+const BEGUN_ON_FLOOR: u8 = 62;
+const FLOOR_MARKS: u8 = 63;
 const REMOVED_NODE: u8 = 50;
 const FEED_END: u8 = 70;
 const FEED_LINK: u8 = 71;
@@ -89,13 +93,23 @@ pub(super) fn write(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
     pairs(to, CASCADE, state.cascades.iter())?;
     pairs(to, LAST_USED, state.tokens.uses())?;
     each(to, CONFIG_CHANGE, state.config_changes.values())?;
-    each(to, BEGUN, state.begun.iter())?;
+    write_begun(state, to)?;
     each(to, REMOVED_NODE, state.removed_nodes.values())?;
     each(to, NEXT_MASTER_KEY, state.next_master_key.iter())?;
     let some = *state.former_secrets != FormerSecrets::default();
     each(to, FORMER_SECRETS, Some(&state.former_secrets).into_iter().filter(|_| some))?;
     each(to, LOST_NODE, state.lost_nodes.values())?;
     write_circle(state, to)
+}
+
+/// A form that came later is written only where there is something to say that the first can't, which takes its level.
+fn write_begun(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
+    match state.begun {
+        Some(begun) if begun.own_since.is_some() => to.record(BEGUN_ON_FLOOR, &BegunOnFloor(begun))?,
+        begun => each(to, BEGUN, begun.iter())?,
+    }
+    let marks = state.floor_marks;
+    each(to, FLOOR_MARKS, Some(&marks).into_iter().filter(|marks| **marks != FloorMarks::default()))
 }
 
 fn write_circle(state: &State, to: &mut Writer<'_>) -> io::Result<()> {
@@ -203,6 +217,8 @@ pub(super) fn restore(
             state.config_changes.insert(change.version, change);
         }
         BEGUN => state.begun = Some(decode_bare(bytes)?),
+        BEGUN_ON_FLOOR => state.begun = Some(decode_bare::<BegunOnFloor>(bytes)?.0),
+        FLOOR_MARKS => state.floor_marks = decode_bare(bytes)?,
         NEXT_MASTER_KEY => state.next_master_key = Some(decode_bare(bytes)?),
         FORMER_SECRETS => state.former_secrets = decode_bare(bytes)?,
         LOST_NODE => {

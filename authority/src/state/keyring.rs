@@ -17,11 +17,11 @@ impl State {
     }
 
     /// Whether a key may sign: the active one, and those before it, whose records are signed again when a request is
-    /// repeated. Never one that leaked, has retired, or has not been activated.
+    /// repeated. Never one that leaked, has retired, has not been activated, or is of an earlier generation of the cluster.
     #[must_use]
     pub fn may_sign(&self, kid: &KeyId) -> bool {
-        let state = self.keyring.get(kid).map(|key| key.state);
-        matches!(state, Some(KeyState::Active | KeyState::Retiring))
+        let key = self.keyring.get(kid).filter(|key| key.private_key.is_some());
+        matches!(key.map(|key| key.state), Some(KeyState::Active | KeyState::Retiring))
     }
 
     /// How many recorded tokens a key has signed, expired ones included until they are purged.
@@ -68,6 +68,12 @@ impl State {
             return Some(format!("{recorded} recorded tokens are signed with it"));
         }
         let left = key.plain_until.saturating_sub(now_ms / 1_000);
+        // From before this generation: of those tokens nothing is recorded.
+        if key.plain_until == u64::MAX {
+            let why =
+                "tokens of it may live for ever; `circlet key retire` vouches that none is needed any more";
+            return (!vouched).then(|| why.to_owned());
+        }
         if left > 0 {
             return Some(format!("tokens that nobody recorded may be signed with it for {left} s more"));
         }
@@ -81,12 +87,15 @@ impl State {
     /// Until when, in seconds, a token of the active key may live that nobody has recorded: a node that is cut off goes on
     /// issuing under the present configuration.
     pub(crate) fn plain_horizon(&self) -> u64 {
+        self.now_secs().saturating_add(self.plain_secs())
+    }
+
+    /// The same, counted from now.
+    pub(crate) fn plain_secs(&self) -> u64 {
         let isolation = self.config.issue_max_isolation.max(self.config.verify_max_isolation);
         let longest = longest_plain(&self.config);
         let leeway = unsigned(self.config.clock_leeway);
-        [unsigned(isolation), longest, leeway]
-            .iter()
-            .fold(self.now_secs(), |sum, more| sum.saturating_add(*more))
+        [unsigned(isolation), longest, leeway].iter().fold(0, |sum: u64, more| sum.saturating_add(*more))
     }
 
     /// How long tokens of the active key can live, settled before it signs no more, or before the configuration changes.

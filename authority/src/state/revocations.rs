@@ -6,7 +6,12 @@ use circlet_token::{TokenId, feed::FeedEntry};
 use imbl::{OrdMap, OrdSet};
 
 use super::Feed;
-use crate::{codec::wire_struct, limits::REVOKED_LATELY_IDS_MAX, record::FamilyId};
+use crate::{
+    codec::wire_struct,
+    floor::{FloorFact, added, set_or_changed},
+    limits::REVOKED_LATELY_IDS_MAX,
+    record::FamilyId,
+};
 
 /// What is refused although its signature is good.
 #[derive(Debug, Clone, Default)]
@@ -122,6 +127,23 @@ impl Revocations {
             self.unseen.remove(id);
         }
         gone.len().saturating_add(unseen.len())
+    }
+
+    /// Whether they are those of `before`, told in constant time; `false` says nothing.
+    pub(crate) fn is_same(&self, before: &Self) -> bool {
+        self.listed.ptr_eq(&before.listed) && self.unseen.ptr_eq(&before.unseen)
+    }
+
+    /// The ids that were listed since, in time that follows their number.
+    pub(crate) fn listed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = FloorFact> + 'a {
+        let listed = added(&before.listed, &self.listed);
+        listed.map(|(expiry, id)| FloorFact::Listed { expiry: *expiry, id: *id })
+    }
+
+    /// Those of which nothing was known that are listed since, or for longer.
+    pub(crate) fn unseen_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = FloorFact> + 'a {
+        let unseen = set_or_changed(&before.unseen, &self.unseen);
+        unseen.map(|(id, until)| FloorFact::Unseen { id: *id, until: *until })
     }
 
     // For snapshots: each part in order, and back.

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use circlet_token::{KeyId, Scope, ServiceId, Subject};
 use imbl::OrdMap;
 
-use crate::{command::Whom, judge::Facts, record::Watermark};
+use crate::{command::Whom, floor::set_or_changed, judge::Facts, record::Watermark};
 
 /// The marks of one target, by the first second that each covers.
 pub(super) type Marks = OrdMap<u64, Watermark>;
@@ -123,6 +123,26 @@ impl Watermarks {
         }
     }
 
+    /// Whether they are those of `before`, told in constant time; `false` says nothing.
+    pub(crate) fn is_same(&self, before: &Self) -> bool {
+        self.everyone.ptr_eq(&before.everyone)
+            && self.keys.ptr_eq(&before.keys)
+            && self.subjects.ptr_eq(&before.subjects)
+            && self.starts.ptr_eq(&before.starts)
+            && self.groups.ptr_eq(&before.groups)
+    }
+
+    /// The marks that `before` doesn't have like that, in time that follows their number.
+    pub(crate) fn since(&self, before: &Self) -> Vec<(Whom, Watermark)> {
+        let everyone = set_or_changed(&before.everyone, &self.everyone);
+        let mut found: Vec<_> = everyone.map(|(_, mark)| (Whom::Everyone, *mark)).collect();
+        find(&mut found, &before.keys, &self.keys, |kid| Some(Whom::Key(kid.clone())));
+        find(&mut found, &before.subjects, &self.subjects, |subject| Some(Whom::Subject(subject.clone())));
+        find(&mut found, &before.starts, &self.starts, |start| subjects_of(start));
+        find(&mut found, &before.groups, &self.groups, |name| Some(Whom::Group(name.clone())));
+        found
+    }
+
     /// All marks in a fixed order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Whom, Watermark)> {
         let everyone = self.everyone.values().map(|mark| (Whom::Everyone, *mark));
@@ -141,6 +161,20 @@ impl Watermarks {
             .iter()
             .flat_map(|(name, marks)| marks.values().map(|mark| (Whom::Group(name.clone()), *mark)));
         everyone.chain(keys).chain(subjects).chain(starts).chain(groups)
+    }
+}
+
+fn find<K: Ord>(
+    found: &mut Vec<(Whom, Watermark)>,
+    before: &OrdMap<K, Marks>,
+    now: &OrdMap<K, Marks>,
+    whom: impl Fn(&K) -> Option<Whom>,
+) {
+    let none = Marks::new();
+    for (key, marks) in set_or_changed(before, now) {
+        let Some(whom) = whom(key) else { continue };
+        let changed = set_or_changed(before.get(key).unwrap_or(&none), marks);
+        found.extend(changed.map(|(_, mark)| (whom.clone(), *mark)));
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod feed;
 mod feed_keys;
+mod floor;
 mod heir;
 mod house;
 mod many;

@@ -57,7 +57,7 @@ fn refresh(record: &TokenRecord) -> Option<Action> {
     })))
 }
 
-fn issue(label: &str, lifetime: Lifetime) -> Action {
+pub(crate) fn issue(label: &str, lifetime: Lifetime) -> Action {
     Action::IssueToken(Box::new(IssueToken {
         id: token_id(label),
         generation: Generation::Access,
@@ -278,7 +278,7 @@ fn tokens_of_others_from_before_are_refused_since_their_revocation_may_be_lost()
     assert!(!good(&state, now) && !good(&state, now + 5) && good(&state, now + 6));
 }
 
-fn trusting(label: &str, issuer: &str) -> TrustIssuer {
+pub(crate) fn trusting(label: &str, issuer: &str) -> TrustIssuer {
     TrustIssuer {
         kid: kid(label),
         algorithm: Algorithm::EdDsa,

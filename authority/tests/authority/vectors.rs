@@ -2,6 +2,7 @@
 //! `UPDATE_GOLDENFILES=1` adds lines for what is new, and leaves the others alone.
 
 mod circle;
+mod floor;
 mod refusals;
 mod secrets;
 
@@ -10,8 +11,8 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 use circlet_authority::{
     Action, Actor, AdmitByKey, AdmitNode, Command, DeleteGroup, DeleteUser, Descendants, DistrustIssuer,
     FeatureLevel, Generation, Group, ImportTokens, Imported, ImportedToken, IssueToken, IssuerLimits,
-    KeyOrigin, MintJoinToken, NoteUse, Origin, Outcome, PasswordChange, PresentedToken, Purge, PutGroup,
-    PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, ReplaceCa, RevokeBefore, RevokeNote,
+    KeyOrigin, MintJoinToken, NoteUse, Origin, Outcome, PasswordChange, Picture, PresentedToken, Purge,
+    PutGroup, PutMode, PutUser, RefreshOverrides, RefreshToken, Refusal, ReplaceCa, RevokeBefore, RevokeNote,
     RevokeTarget, RevokeToken, Revoked, RotateKey, SetConfig, Stamp, State, TokenActor, TokenRecord,
     TrustIssuer, UserStatus, Whom,
 };
@@ -439,18 +440,29 @@ fn a_snapshot_keeps_its_bytes() {
     assert_eq!(State::decode_snapshot(&mut bytes.as_slice()).unwrap().digest(), house.state.digest());
     let restored = house.state.next_generation(&next("k9", OURS, START_MS)).unwrap();
     let restored = snapshot_of(&restored);
+    let required = floor::required().state;
+    let on_floor = required.next_generation_on(&next("k9", OURS, START_MS), &Picture::of(&required)).unwrap();
+    let on_floor = snapshot_of(&on_floor);
     let mut tags = sections(&bytes);
-    tags.extend(sections(&restored));
+    for other in [&restored, &snapshot_of(&required), &on_floor] {
+        tags.extend(sections(other));
+    }
     frozen(
         "snapshot.hex",
         &[
             ("state".to_owned(), bytes.clone()),
             ("empty".to_owned(), snapshot_of(&State::new())),
             ("next-generation".to_owned(), restored),
+            ("required".to_owned(), snapshot_of(&required)),
+            ("on-floor".to_owned(), on_floor),
         ],
     );
-    let known =
-        (1..=17).filter(|tag| !(12..=13).contains(tag)).chain([50, 60, 61]).chain(70..=75).chain(120..=122);
+    let known = (1..=17)
+        .filter(|tag| !(12..=13).contains(tag))
+        .chain([50])
+        .chain(60..=63)
+        .chain(70..=75)
+        .chain(120..=122);
     assert_eq!(tags.into_iter().collect::<Vec<u8>>(), known.collect::<Vec<u8>>());
     // A node that starts from it goes on as one that has been there all along.
     let mut restored = State::decode_snapshot(&mut bytes.as_slice()).unwrap();
