@@ -12,6 +12,7 @@ use circlet_raft::{
 };
 
 use crate::clock::{self, Now};
+use crate::floor::{Floor, NO_FLOOR, Standing};
 use crate::keys::Keys;
 use crate::machine::Authority;
 use crate::trace::{self, Kind, Tracer};
@@ -22,7 +23,11 @@ pub struct Cluster {
     raft: Raft<Authority>,
     keys: Arc<Keys>,
     tracer: Tracer,
+    floor: Floor,
 }
+
+/// How long a decision waits for this node's floor before it is said that it is not on it.
+const FLOOR_WAIT: Duration = Duration::from_secs(2);
 
 /// What the cluster has decided; this node's view holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +61,48 @@ pub enum Unavailable {
     /// This node could not prove in time that its view is fresh.
     #[error("this node can't prove that its view is fresh: {0}")]
     NotFresh(String),
+    /// It was decided, and this node must not acknowledge it: it is not on its revocation floor.
+    #[error("it was decided, at log entry {index}, and is not on this node's revocation floor: {why}")]
+    NotOnFloor {
+        /// The decision.
+        index: u64,
+        /// Why it is not there.
+        why: String,
+    },
 }
 
 impl Cluster {
     /// The bridge to an open node of the log.
     #[must_use]
     pub fn new(raft: Raft<Authority>, keys: Keys) -> Self {
-        Self { raft, keys: Arc::new(keys), tracer: Tracer::default() }
+        Self { raft, keys: Arc::new(keys), tracer: Tracer::default(), floor: Floor::default() }
+    }
+
+    /// The same, on this node's revocation floor.
+    #[must_use]
+    pub fn on_floor(self, floor: Floor) -> Self {
+        Self { floor, ..self }
+    }
+
+    /// This node's revocation floor.
+    #[must_use]
+    pub fn floor(&self) -> &Floor {
+        &self.floor
+    }
+
+    /// Why this node acknowledges nothing at the moment, though the cluster decides: a floor is required, and its own can't be
+    /// relied on.
+    #[must_use]
+    pub fn lacks_floor(&self) -> Option<String> {
+        if !self.published().view.floor_is_required() {
+            return None;
+        }
+        match self.floor.status().standing {
+            Standing::Stands => None,
+            Standing::Absent => Some(NO_FLOOR.to_owned()),
+            Standing::Begins => Some("it is being begun".to_owned()),
+            Standing::Fails(why) | Standing::Ended(why) => Some(why),
+        }
     }
 
     /// The same, where what is decided for a request is told as spans of its trace.
@@ -114,8 +154,32 @@ impl Cluster {
         self.published().age_ms(self.instants())
     }
 
-    /// Has the cluster decide. When it returns, this node's view holds the decision.
+    /// Has the cluster decide. When it returns, this node's view holds the decision, and so does its floor if that is
+    /// required: it may be acknowledged.
     pub async fn decide(&self, actor: Actor, action: Action) -> Result<Decided, Unavailable> {
+        let decided = self.decide_for_itself(actor, action).await?;
+        self.may_acknowledge(decided.index).await?;
+        Ok(decided)
+    }
+
+    /// Waits until this node may acknowledge what its view holds up to `index`.
+    pub async fn may_acknowledge(&self, index: u64) -> Result<(), Unavailable> {
+        let view = Arc::clone(&self.published().view);
+        let due = view.floor_due(index);
+        if due == 0 {
+            return Ok(());
+        }
+        let reached = self.floor.reaches(due, FLOOR_WAIT).await;
+        // Where none is required, a node without one vouches for nothing.
+        let has_none = self.floor.status().standing == Standing::Absent;
+        if has_none && !view.floor_is_required() {
+            return Ok(());
+        }
+        reached.map_err(|why| Unavailable::NotOnFloor { index, why })
+    }
+
+    /// Has the cluster decide what the node does by itself, and tells nobody of: it doesn't wait for the floor.
+    pub async fn decide_for_itself(&self, actor: Actor, action: Action) -> Result<Decided, Unavailable> {
         let what = action.name();
         let command = Command { actor, action }.encode();
         let (bytes, max) = (command.len(), COMMAND_BYTES_MAX);

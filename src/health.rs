@@ -30,11 +30,13 @@ pub(crate) enum Condition {
     DiskBad,
     /// The process is near its limit of memory.
     MemoryTight,
+    /// A revocation floor is required, and this node's can't be relied on.
+    NoFloor,
 }
 
 impl Condition {
     /// All there are.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Stopped,
         Self::NoState,
         Self::KeysSealed,
@@ -44,6 +46,7 @@ impl Condition {
         Self::DiskFull,
         Self::DiskBad,
         Self::MemoryTight,
+        Self::NoFloor,
     ];
 
     /// The word for programs.
@@ -58,6 +61,7 @@ impl Condition {
             Self::DiskFull => "disk_full",
             Self::DiskBad => "disk_bad",
             Self::MemoryTight => "memory_tight",
+            Self::NoFloor => "no_floor",
         }
     }
 
@@ -81,6 +85,9 @@ impl Condition {
                 "see what else writes to the disk of data/, and whether it is failing: dmesg, smartctl"
             }
             Self::MemoryTight => "give the process more memory, or revoke tokens that nobody needs",
+            Self::NoFloor => {
+                "see to the storage of revocation-floor.dir; the node goes on by itself. Without it: revocation-floor.required false"
+            }
         }
     }
 }
@@ -134,6 +141,7 @@ impl Health {
             self.leader(status, published),
             self.disk(status),
             self.memory(),
+            self.floor(),
         ];
         let missing = found.into_iter().flatten();
         missing
@@ -207,6 +215,11 @@ impl Health {
             format!("{free} bytes are free, {reserve} are kept for revokes (disk.reserve-bytes)")
         };
         headroom.disk_is_full().then(|| (Condition::DiskFull, false, why()))
+    }
+
+    fn floor(&self) -> Option<Found> {
+        let why = self.cluster.lacks_floor()?;
+        Some((Condition::NoFloor, false, format!("what is decided here is not acknowledged: {why}")))
     }
 
     fn memory(&self) -> Option<Found> {

@@ -18,6 +18,7 @@ pub mod seal;
 
 // What outlives a cluster.
 pub mod backup;
+pub mod floor;
 
 // The replicated authority, as the rest of the node sees it.
 pub mod cluster;

@@ -8,6 +8,8 @@ pub mod restoring;
 
 mod announced;
 pub(crate) mod bootstrap_credentials;
+mod failure;
+mod floor;
 mod generated_token;
 mod levels;
 mod master_key;
@@ -25,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_raft::{Dismissed, OpenError, Raft};
+use circlet_raft::{Dismissed, Raft};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +39,7 @@ use crate::headroom::Headroom;
 use crate::home::settings::NodeSettings;
 use crate::home::{Home, HomeError, Identity, Paths};
 use crate::http::edge::Edge;
-use crate::join::{self, JoinError, JoinGate};
+use crate::join::{self, JoinGate};
 use crate::keys::{KeyUnavailable, Keys};
 use crate::machine::Authority;
 use crate::password::Passwords;
@@ -46,6 +48,8 @@ use crate::trace::Tracer;
 use crate::turnover::Turnover;
 use crate::watched::Watched;
 use crate::{circle, config_files, http, key_directory, renewal, rotation, trust_directory};
+
+pub use failure::ServeError;
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
 /// has just joined has none, and serves 503 until its peers have sent it.
@@ -68,67 +72,6 @@ pub struct Serving {
     pub accept_clock: bool,
     /// Stop when this process is no longer our parent.
     pub dies_with: Option<u32>,
-}
-
-/// Why a node does not serve, or no longer.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The home is not in order.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The node is new, has the keys to join with, and was not let in.
-    #[error(transparent)]
-    Join(#[from] JoinError),
-    /// The port for clients can't be had.
-    #[error("can't listen for clients on {address} ({setting})")]
-    Listen {
-        /// The address as configured.
-        address: String,
-        /// The setting that names it.
-        setting: &'static str,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The log can't be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A secret of the cluster doesn't open, though the master key is the right one.
-    #[error(transparent)]
-    Key(#[from] KeyUnavailable),
-    /// The certificate for clients is of no use.
-    #[error(transparent)]
-    Tls(#[from] http::tls::TlsProblem),
-    /// The system refused something that a server needs.
-    #[error("can't {doing}")]
-    System {
-        /// What was tried.
-        doing: &'static str,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The cluster has removed this node.
-    #[error("node {node_id} was removed from cluster {service_id}, at index {index} of its log")]
-    Removed {
-        /// The node.
-        node_id: u64,
-        /// The log index that removed it.
-        index: u64,
-        /// Its former cluster.
-        service_id: String,
-    },
-    /// The disk was set back, as a peer has noticed.
-    #[error("the disk of node {node_id} went back to an older state: {} lacks what the node had told its peers", .folder.display())]
-    SetBack {
-        /// The node.
-        node_id: u64,
-        /// Its data.
-        folder: PathBuf,
-    },
-    /// The node has stopped itself, rather than answer from a state that it can't vouch for.
-    #[error("the node has stopped itself: {0}")]
-    Stopped(String),
 }
 
 /// Serves a home until a signal asks to stop, or until the node has to stop itself.
@@ -155,7 +98,9 @@ pub async fn serve(serving: Serving) -> Result<(), ServeError> {
     if let Ok(next) = opening::next_master_key(&home.paths) {
         keys.hold(&next);
     }
-    let cluster = Cluster::new(raft, keys).traced(Tracer::new(&settings.tracing));
+    let cluster = Cluster::new(raft, keys)
+        .traced(Tracer::new(&settings.tracing))
+        .on_floor(floor::of(&settings, &home.paths));
     if identity.log_begun && is_empty(&cluster).await {
         cluster.shutdown().await;
         return Err(lost.into());
@@ -265,6 +210,9 @@ impl Node {
         };
         tasks.spawn(stop.clone().run_until_cancelled_owned(announced::run(cluster.clone(), place)));
         tasks.spawn(stop.clone().run_until_cancelled_owned(levels::run(cluster.clone())));
+        let keeper =
+            floor::Keeper::new(cluster.clone(), &self.home.paths, &self.settings, self.identity.node_id);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(keeper.run()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(rotation::run(cluster.clone(), audit.clone())));
         let renewal =
             renewal::run(cluster.clone(), self.home.paths.clone(), self.settings.name.clone(), audit.clone());
@@ -350,6 +298,7 @@ impl Node {
             error = arriving => Err(error),
             error = self.dismissed() => Err(error),
             error = self.lacks_master_key() => Err(error.into()),
+            why = self.cluster.floor().ended() => Err(ServeError::FloorEnded { node_id: self.identity.node_id, why }),
         }
     }
 

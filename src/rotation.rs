@@ -64,7 +64,7 @@ async fn carry_out(cluster: &Cluster, audit: &Audit, rotate: RotateKey) -> bool 
         return false;
     }
     let step = step(&rotate);
-    match cluster.decide(Actor::System, Action::RotateKey(Box::new(rotate))).await {
+    match cluster.decide_for_itself(Actor::System, Action::RotateKey(Box::new(rotate))).await {
         Ok(Decided { outcome: Outcome::Refused(refusal), .. }) => {
             tracing::info!(%refusal, "not done yet: {what}");
             false

@@ -66,7 +66,7 @@ impl Leader for Here {
     }
 
     async fn decide(&self, action: Action) -> Result<Outcome, String> {
-        let decided = self.cluster.decide(Actor::System, action).await;
+        let decided = self.cluster.decide_for_itself(Actor::System, action).await;
         decided.map(|decided| decided.outcome).map_err(|error| error.to_string())
     }
 

@@ -85,6 +85,8 @@ places! {
     key_manifest = "data/keys.json";
     /// What the node last wrote to etc/access.config.yml.
     config_manifest = "data/config.json";
+    /// Where the node last kept its revocation floor.
+    floor_memory = "data/floor.json";
     /// The nodes of the cluster as this one has last seen them, for `circlet doctor`.
     members = "data/members.json";
     /// Log files.

@@ -88,6 +88,8 @@ pub struct NodeSettings {
     pub log_format: LogFormat,
     /// Where traces go.
     pub tracing: crate::trace::Settings,
+    /// Where the node keeps its revocation floor.
+    pub floor_dir: Option<PathBuf>,
 }
 
 impl NodeSettings {
@@ -241,6 +243,7 @@ fn check(raw: table::Raw) -> Result<NodeSettings, (String, String)> {
         log_level: raw.log_level,
         log_format: raw.log_format,
         tracing: raw.tracing,
+        floor_dir: raw.floor_dir,
     };
     if !settings.is_https() && !listen.ip().is_loopback() && !raw.http_allow_plain {
         return Err((

@@ -6,6 +6,7 @@ use circlet_raft::{DiskReport, DiskTrouble, FLUSH_MICROS, Role, Status};
 
 use super::Sources;
 use super::page::{Page, number, seconds};
+use crate::floor::Standing;
 use crate::health::Condition;
 
 pub(super) fn write(page: &mut Page<'_>, sources: &Sources) -> fmt::Result {
@@ -33,6 +34,18 @@ pub(super) fn write(page: &mut Page<'_>, sources: &Sources) -> fmt::Result {
         status.clock_offset_ms.map(seconds),
     )?;
     write_raft(page, &status)?;
+    let floor = sources.cluster.floor().status();
+    let kept = floor.standing != Standing::Absent;
+    page.gauge(
+        "circlet_floor_index",
+        "Up to which log index the node's revocation floor holds all that is refused; absent without one",
+        kept.then(|| number(floor.holds)),
+    )?;
+    page.counter(
+        "circlet_floor_records",
+        "Records written to the node's revocation floor",
+        number(floor.written),
+    )?;
     write_disk(page, &status.disk)
 }
 

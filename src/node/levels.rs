@@ -45,7 +45,7 @@ fn due(view: &State) -> Option<FeatureLevel> {
 
 /// Whether it was done.
 async fn carry_out(cluster: &Cluster, change: FeatureLevel) -> bool {
-    match cluster.decide(Actor::System, Action::FeatureLevel(change)).await {
+    match cluster.decide_for_itself(Actor::System, Action::FeatureLevel(change)).await {
         Ok(Decided { outcome: Outcome::Refused(refusal), .. }) => {
             tracing::info!(%refusal, ?change, "the feature level stays");
             false

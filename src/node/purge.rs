@@ -40,7 +40,7 @@ async fn step(cluster: &Cluster, round: &mut Round) -> Result<bool, Unavailable>
     let margin_ms = u64::try_from(margin_secs).unwrap_or(0).saturating_mul(1000);
     let interval_ms = u64::try_from(INTERVAL.as_millis()).unwrap_or(u64::MAX);
     let Some(purge) = round.next(leads, margin_ms, interval_ms, clock::boot_ms()) else { return Ok(false) };
-    let outcome = cluster.decide(Actor::System, Action::Purge(purge)).await?.outcome;
+    let outcome = cluster.decide_for_itself(Actor::System, Action::Purge(purge)).await?.outcome;
     round.decided(&outcome, clock::boot_ms());
     match outcome {
         Outcome::Purged { removed, more } => {

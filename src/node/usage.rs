@@ -41,7 +41,7 @@ async fn tell(cluster: &Cluster, usage: &Usage) {
     while !rest.is_empty() {
         let (chunk, later) = rest.split_at(rest.len().min(USES_MAX));
         let action = Action::NoteUse(NoteUse { uses: chunk.to_vec() });
-        if let Err(error) = cluster.decide(Actor::System, action).await {
+        if let Err(error) = cluster.decide_for_itself(Actor::System, action).await {
             tracing::debug!(%error, "the use of tokens could not be noted now");
             usage.give_back(rest);
             return;

@@ -107,6 +107,8 @@ pub(super) async fn remove_member(session: &Session<'_>, named: &str) -> Result<
         .with_detail("add another node first, with circlet cluster token and circlet join"));
     }
     session.cluster.remove(id).await.map_err(|error| removal_failure(&error))?;
+    let removed = reading::fresh(session.cluster).await?.index;
+    session.cluster.may_acknowledge(removed).await.map_err(|error| refusal::unavailable(&error))?;
     session.record(Change::Deleted, Entity::Node, &name, json!({"removed": {"id": id, "name": name}}))?;
     tracing::info!(node = id, %name, "node removed");
     Ok((id, name))

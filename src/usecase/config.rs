@@ -6,9 +6,10 @@ use circlet_authority::{Action, Config, ConfigError, Refusal, SetConfig, State};
 use circlet_raft::Published;
 use serde_json::{Map, Value, json};
 
-use super::failure::Failure;
+use super::failure::{Code, Failure};
 use super::{Session, reading};
 use crate::audit::{Change, Entity};
+use crate::floor::Standing;
 
 /// A change of settings that another change overtook is tried again this often.
 const ATTEMPTS_MAX: usize = 5;
@@ -37,6 +38,9 @@ pub(crate) async fn change(
             data.insert(name.clone(), json!({"from": old, "to": value}));
         }
         config.validate().map_err(|error| failure(&error))?;
+        if config.revocation_floor_required && !published.view.floor_is_required() {
+            require_floor(session)?;
+        }
         let version = if_version.unwrap_or_else(|| published.view.config_version());
         let action = SetConfig { config, if_version: Some(version) };
         match session.decide(Action::SetConfig(Box::new(action))).await {
@@ -57,6 +61,21 @@ pub(crate) async fn change(
             Err(failure) => return Err(failure),
         }
     }
+}
+
+/// Requiring a floor where this node has none would leave it unable to say so.
+fn require_floor(session: &Session<'_>) -> Result<(), Failure> {
+    if session.cluster.floor().status().standing == Standing::Stands {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::Conflict,
+        "no_floor",
+        "nothing was changed: this node has no revocation floor that stands",
+    )
+    .with_detail(
+        "set revocation-floor.dir in node.yml of every node and restart them one by one, then require it",
+    ))
 }
 
 /// A configuration error as an answer.

@@ -5,6 +5,9 @@ use circlet_authority::Refusal;
 use super::failure::{Code, Failure};
 use crate::cluster::Unavailable;
 
+/// What a client is told to wait while the floor can't be written, in seconds.
+const FLOOR_RETRY_SECS: u32 = 2;
+
 /// No decision, or no fresh view, as a failure. Of a write whose fate is unknown it says neither done nor not done.
 pub(crate) fn unavailable(error: &Unavailable) -> Failure {
     match error {
@@ -21,6 +24,12 @@ pub(crate) fn unavailable(error: &Unavailable) -> Failure {
             Failure::unavailable("stale", "this node cannot prove that its view is fresh enough")
                 .with_detail(why)
         }
+        Unavailable::NotOnFloor { index, why } => Failure::unavailable(
+            "floor_unwritable",
+            "it was decided, and is not on this node's revocation floor",
+        )
+        .with_detail(format!("log entry {index}: {why}; ask again, here or at another node"))
+        .retry_after(FLOOR_RETRY_SECS),
         Unavailable::TooLarge { .. } => {
             Failure::new(Code::TooLarge, "too_large", "the request asks for more than one decision can hold")
                 .with_detail(error.to_string())

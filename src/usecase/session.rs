@@ -128,8 +128,20 @@ impl Session<'_> {
         match grows {
             true if self.headroom.disk_is_full() => short("disk_full", "disk"),
             true if self.headroom.memory_is_tight() => short("memory_tight", "memory"),
-            _ => Ok(()),
+            true => self.admit_unacknowledged(),
+            false => Ok(()),
         }
+    }
+
+    /// Refuses what nobody could be given: a token is recorded, and must not be handed out.
+    fn admit_unacknowledged(&self) -> Result<(), Failure> {
+        let Some(why) = self.cluster.lacks_floor() else { return Ok(()) };
+        Err(Failure::unavailable(
+            "floor_unwritable",
+            "nothing was changed: this node's revocation floor can't be written",
+        )
+        .with_detail(format!("{why}; ask another node"))
+        .retry_after(SHORT_RETRY_SECS))
     }
 
     /// The same for what the log doesn't decide, whose line may wait in memory for a while.

@@ -64,6 +64,7 @@ pub(super) struct Raw {
     pub(super) log_level: String,
     pub(super) log_format: LogFormat,
     pub(super) tracing: crate::trace::Settings,
+    pub(super) floor_dir: Option<PathBuf>,
 }
 
 impl Default for Raw {
@@ -91,6 +92,7 @@ impl Default for Raw {
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
             tracing: crate::trace::Settings { endpoint: None, sample_percent: 100 },
+            floor_dir: None,
         }
     }
 }
@@ -150,6 +152,8 @@ settings! {
         raw, v => raw.headroom.disk_reserve_bytes = number(v, 1 << 60)?;
     "memory.limit-bytes", "the limit of the cgroup, if any", "What the process may have resident; close to it nothing is issued that would have to be kept.",
         raw, v => raw.headroom.memory_limit_bytes = Some(number(v, 1 << 50)?);
+    "revocation-floor.dir", "none", "Where the node keeps its revocation floor, on storage that outlives the machine: all that is refused, before it is acknowledged.",
+        raw, v => raw.floor_dir = Some(path(v)?);
     "join.addresses", "[]", "Where a node without an identity asks to join by etc/security/join.key, as host:port of peer ports.",
         raw, v => raw.join_addresses = hosts_and_ports(v)?;
     "raft.heartbeat-ms", "50", "How often a leader shows that it lives, in milliseconds.",

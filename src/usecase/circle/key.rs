@@ -59,7 +59,11 @@ pub(super) fn new_key(session: &Session<'_>, view: &State) -> Result<(SigningKey
 /// circle key signed it. Whoever says so is answered in any case: nothing depends on it but how long the key waits.
 pub(crate) async fn note_taken(cluster: &Cluster, member: &ServiceId, at: FeedPosition, signature: &[u8]) {
     let Some(note) = serve::note(&cluster.published().view, member, at, signature) else { return };
-    match cluster.decide(Actor::System, Action::NoteTaken(note)).await.map(|decided| decided.outcome) {
+    match cluster
+        .decide_for_itself(Actor::System, Action::NoteTaken(note))
+        .await
+        .map(|decided| decided.outcome)
+    {
         Ok(Outcome::Done) => {
             tracing::info!(%member, "a member of the circle has taken over the key that shall sign next");
         }
