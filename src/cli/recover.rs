@@ -21,14 +21,19 @@ pub struct Recover {
     /// Don't ask the other nodes whether they live
     #[arg(long)]
     force: bool,
+    /// Where all nodes kept their revocation floors: earlier access tokens live on, if these hold everything that was ever
+    /// acknowledged; may be given several times
+    #[arg(long, value_name = "DIR")]
+    floor: Vec<PathBuf>,
 }
 
 impl Recover {
     /// Runs the command.
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
         let shown = self.home.display().to_string();
-        let recovered =
-            recover(Recovering { home: self.home, unasked: self.force }).await.map_err(failure)?;
+        let recovered = recover(Recovering { home: self.home, unasked: self.force, floors: self.floor })
+            .await
+            .map_err(failure)?;
         let mut result = result_of(&recovered.begun);
         result["given_up"] = json!(recovered.others);
         result["last"] = json!(recovered.last);

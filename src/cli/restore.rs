@@ -45,11 +45,19 @@ pub struct Restore {
     /// Don't ask the nodes of the lost cluster whether they live
     #[arg(long, requires = "replace")]
     force: bool,
+    /// Where the nodes of the lost cluster kept their revocation floors: earlier access tokens live on, if these hold everything
+    /// that was ever acknowledged; may be given several times
+    #[arg(long, value_name = "DIR")]
+    floor: Vec<PathBuf>,
 }
 
 impl Restore {
     /// Runs the command.
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
+        if !self.floor.is_empty() && !self.replace {
+            return Err(Failure::input("--floor takes --replace")
+                .hint("earlier tokens are those of the cluster of before; no other honours them, whatever it knows of them"));
+        }
         let opening = self.opening()?;
         let home = match self.home {
             Some(home) if !self.check => home,
@@ -72,7 +80,7 @@ impl Restore {
         };
         let shown = home.clone();
         let chosen = self.node.chosen();
-        let restoring = Restoring { backup: self.backup, opening, home, chosen, named };
+        let restoring = Restoring { backup: self.backup, opening, home, chosen, named, floors: self.floor };
         let restored = restore(restoring).await.map_err(failure)?;
         let mut result = result_of(&restored.begun);
         result["home"] = json!(shown);
@@ -113,7 +121,12 @@ pub(super) fn result_of(begun: &Begun) -> Value {
         "users": begun.users,
         "groups": begun.groups,
         "trusted": begun.trusted,
-        "earlier_tokens": "refused",
+        "earlier_tokens": if begun.floor.is_some() { "live on" } else { "refused" },
+        "floor": begun.floor.as_ref().map(|floor| json!({
+            "nodes": floor.nodes,
+            "index": floor.index,
+            "revoked": floor.revoked,
+        })),
     })
 }
 
@@ -136,9 +149,19 @@ fn story(restored: &Restored, home: &str) -> String {
 
 /// What lives on and what does not, in the same words for whoever restores and whoever recovers.
 pub(super) fn what_lives_on(begun: &Begun, lost: &str) -> String {
+    let refused = match &begun.floor {
+        None => "every access token, refresh token and join token of before, whoever issued it".to_owned(),
+        Some(floor) => format!(
+            "what was revoked ({} ids), every refresh token, reference token and join token of before, and what others issued \
+             before\n\
+             earlier access tokens live on: the floor of {} nodes is complete up to log entry {}; give this node a \
+             revocation-floor.dir before it serves",
+            floor.revoked, floor.nodes, floor.index
+        ),
+    };
     format!(
         "kept: {} users with their passwords, {} groups, {} trusted certificates, the settings; {lost}\n\
-         refused from now on: every access token, refresh token and join token of before, whoever issued it\n\
+         refused from now on: {refused}\n\
          new: the signing key {}, the CA and the keys of nodes, the master key, the refresh secret",
         begun.users, begun.groups, begun.trusted, begun.key_id
     )
@@ -165,6 +188,9 @@ pub(super) fn failure(error: NextGenerationError) -> Failure {
             Failure::input(error.to_string()).hint("run it with `circlet serve`: it decides alone")
         }
         NextGenerationError::State(error) => Failure::input(error.to_string()),
+        NextGenerationError::Floor(_) => Failure::input(error.to_string()).hint(
+            "nothing was changed; bring what is missing, or let every earlier token end by leaving --floor out",
+        ),
         NextGenerationError::Data { .. }
         | NextGenerationError::Certificate(_)
         | NextGenerationError::BrokenOff => Failure::ours(error.to_string()),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use circlet_authority::{
-    ClusterCa, KeyOrigin, NewKey, NextGeneration, NoNextGeneration, NodeRecord, SealedKind, State,
+    ClusterCa, KeyOrigin, NewKey, NextGeneration, NoNextGeneration, NodeRecord, Picture, SealedKind, State,
 };
 use circlet_raft::{Machine, offline};
 use circlet_token::{Algorithm, ServiceId, read_certificate};
@@ -13,6 +13,7 @@ use super::opening;
 use crate::backup::BackupError;
 use crate::certificates::{self, CertificateProblem, TokenKeyKind};
 use crate::clock;
+use crate::floor::proof::{Incomplete, Proof};
 use crate::home::settings::NodeSettings;
 use crate::home::{self, HomeError, Identity, Paths, Takeover};
 use crate::keys;
@@ -45,6 +46,19 @@ pub struct Begun {
     pub trusted: usize,
     /// Where the log of before is kept, if there was one in this home.
     pub kept: PathBuf,
+    /// What its earlier access tokens live on by, if they do.
+    pub floor: Option<OnFloor>,
+}
+
+/// Floors that a generation begins on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnFloor {
+    /// How many nodes' they are.
+    pub nodes: usize,
+    /// The last log entry that changed what is refused.
+    pub index: u64,
+    /// How many revoked ids were taken over.
+    pub revoked: usize,
 }
 
 /// Why there is no next generation. Nothing has changed then.
@@ -89,6 +103,9 @@ pub enum NextGenerationError {
         /// What the system or the check said.
         source: std::io::Error,
     },
+    /// The floors don't hold everything, or can't be read.
+    #[error("earlier tokens can't live on: {0}")]
+    Floor(#[from] Incomplete),
     /// The program is ending.
     #[error("it was broken off")]
     BrokenOff,
@@ -101,10 +118,19 @@ pub(super) fn begin(
     before: &State,
     service_id: &ServiceId,
     master: &MasterKey,
+    floor: Option<Proof>,
 ) -> Result<Begun, NextGenerationError> {
     let takeover = Takeover::begin(paths)?;
+    let picture = floor.as_ref().map(|floor| &floor.picture);
     let placed = opening::master_key(paths).is_ok_and(|key| key.fingerprint() == master.fingerprint());
-    let made = make(&takeover, settings, before, service_id, master, placed);
+    let made = make(&takeover, settings, Before { state: before, picture }, service_id, master, placed);
+    let on_floor = floor.as_ref().map(|floor| OnFloor {
+        nodes: floor.nodes,
+        index: floor.picture.index(),
+        revoked: floor.picture.revoked_count(),
+    });
+    // Once it is all there and before it lives: what it will revoke is not on those floors.
+    let made = made.and_then(|made| floor.map_or(Ok(()), Proof::spend).map(|()| made).map_err(Into::into));
     let (state, identity) = match made {
         Ok(made) => made,
         Err(error) => {
@@ -127,13 +153,22 @@ pub(super) fn begin(
         groups: state.groups().count(),
         trusted: state.circle().count(),
         kept,
+        floor: on_floor,
     })
+}
+
+/// What a generation begins from.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    state: &'a State,
+    /// All that was refused, where that is proven.
+    picture: Option<&'a Picture>,
 }
 
 fn make(
     takeover: &Takeover<'_>,
     settings: &NodeSettings,
-    before: &State,
+    Before { state: before, picture }: Before<'_>,
     service_id: &ServiceId,
     master: &MasterKey,
     placed: bool,
@@ -176,7 +211,10 @@ fn make(
             public_key: certificates::pin(&public_key),
         },
     };
-    let state = before.next_generation(&next)?;
+    let state = match picture {
+        Some(picture) => before.next_generation_on(&next, picture)?,
+        None => before.next_generation(&next)?,
+    };
     let identity = Identity {
         node_id: state.index(),
         service_id: service_id.as_str().to_owned(),

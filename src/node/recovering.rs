@@ -8,6 +8,7 @@ use circlet_raft::offline::{self, Held};
 
 use super::next_generation::{self, Begun, NextGenerationError};
 use super::others;
+use crate::floor::proof::{self, Against};
 use crate::home::settings::NodeSettings;
 use crate::home::{Home, HomeError};
 use crate::machine::Authority;
@@ -19,6 +20,8 @@ pub struct Recovering {
     pub home: PathBuf,
     /// The others are not asked whether they live.
     pub unasked: bool,
+    /// Where the floors of all nodes are, if earlier tokens shall live on.
+    pub floors: Vec<PathBuf>,
 }
 
 /// What was recovered.
@@ -36,7 +39,7 @@ pub struct Recovered {
 
 /// Makes a stopped node the only one of the next generation of its cluster. If that fails, the home is as it was.
 pub async fn recover(recovering: Recovering) -> Result<Recovered, NextGenerationError> {
-    let Recovering { home, unasked } = recovering;
+    let Recovering { home, unasked, floors } = recovering;
     let (home, identity) = Home::open(&home)?;
     let settings = NodeSettings::read(&home.paths)?;
     let data = home.paths.data();
@@ -63,8 +66,12 @@ pub async fn recover(recovering: Recovering) -> Result<Recovered, NextGeneration
     let begun = tokio::task::spawn_blocking(move || {
         let service_id =
             state.service_id().cloned().ok_or(circlet_authority::NoNextGeneration::NotFounded)?;
+        let floor = match floors.as_slice() {
+            [] => None,
+            floors => Some(proof::prove(floors, Against::Remains(&state))?),
+        };
         // The lost nodes know the master key of before.
-        next_generation::begin(&home.paths, &settings, &state, &service_id, &MasterKey::generate())
+        next_generation::begin(&home.paths, &settings, &state, &service_id, &MasterKey::generate(), floor)
     });
     let begun = begun.await.map_err(|_| NextGenerationError::BrokenOff)??;
     Ok(Recovered { begun, last, decided, others })

@@ -9,6 +9,7 @@ use super::founding::new_service_id;
 use super::next_generation::{self, Begun, NextGenerationError};
 use super::{opening, others};
 use crate::backup::{self, BackupError, Header, Opening};
+use crate::floor::proof::{self, Against};
 use crate::home::{Home, settings};
 
 /// What a cluster is restored with.
@@ -23,6 +24,8 @@ pub struct Restoring {
     pub chosen: Vec<(&'static str, String)>,
     /// What it shall be called.
     pub named: Named,
+    /// Where the floors of the nodes of before are, if earlier tokens shall live on.
+    pub floors: Vec<PathBuf>,
 }
 
 /// What a restored cluster is called.
@@ -60,7 +63,7 @@ pub async fn examine(file: PathBuf, opening: Opening) -> Result<backup::Opened, 
 /// Restores a cluster. If that fails, nothing of a node is left in the home but the files given by the operator.
 pub async fn restore(restoring: Restoring) -> Result<Restored, NextGenerationError> {
     // Before anything is written.
-    let Restoring { backup, opening, home, chosen, named } = restoring;
+    let Restoring { backup, opening, home, chosen, named, floors } = restoring;
     let backup::Opened { header, state } = examine(backup, opening).await?;
     let before = state.service_id().cloned().ok_or(circlet_authority::NoNextGeneration::NotFounded)?;
     let service_id = match &named {
@@ -77,7 +80,11 @@ pub async fn restore(restoring: Restoring) -> Result<Restored, NextGenerationErr
         let home = Home::found(&home)?;
         let settings = settings::write_or_read(&home.paths, &chosen)?;
         let master = opening::placed_master_key(&home.paths)?;
-        next_generation::begin(&home.paths, &settings, &state, &service_id, &master)
+        let floor = match floors.as_slice() {
+            [] => None,
+            floors => Some(proof::prove(floors, Against::Backup(&state))?),
+        };
+        next_generation::begin(&home.paths, &settings, &state, &service_id, &master, floor)
     });
     let begun = begun.await.map_err(|_| NextGenerationError::BrokenOff)??;
     Ok(Restored { begun, backup: header, in_place })
