@@ -83,8 +83,7 @@ impl<R: Read> Frames<R> {
         let size = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         if check(&self.chain, [a, b, c, d]) != *checked || size > PAYLOAD_BYTES_MAX {
             // Some file systems make a file longer before they write what is in it.
-            let unwritten = head == [0; HEAD_BYTES] && self.rest_is_unwritten()?;
-            return Ok(if unwritten { Found::Torn } else { Found::Damaged });
+            return Ok(if self.rest_is_unwritten()? { Found::Torn } else { Found::Damaged });
         }
         let mut frame = vec![0; size.saturating_add(CHAIN_BYTES)];
         if fill(&mut self.from, &mut frame)? < frame.len() {

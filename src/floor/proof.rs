@@ -218,3 +218,6 @@ fn files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Incomplete> {
     files.sort();
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests;
