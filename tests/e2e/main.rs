@@ -21,6 +21,7 @@ mod drill;
 mod eventually;
 mod failing_disk;
 mod failover;
+mod floor;
 mod http;
 mod impostor;
 mod join_key;

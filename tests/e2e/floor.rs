@@ -1,0 +1,314 @@
+//! A cluster that is lost with all its nodes, and whose tokens live on: each node kept a revocation floor elsewhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Instant;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::cluster::Cluster;
+use super::eventually::{eventually, until};
+use super::http::{Answer, Auth, Body, Endpoint};
+use super::node::{Environment, Node, program, try_circlet};
+use super::ports::Ports;
+use super::promises::{READY_WITHIN, REVOKED_WITHIN};
+use super::tokens::{
+    LONG_SECS, PLAIN_SECS, Pair, TOKENS, create, create_body, refresh_once, revoke, revoke_once,
+};
+
+const CONFIG: &str = "/circlet/v1/config";
+const KEYS: &str = "/circlet/v1/keys";
+const USERS: &str = "/access/api/v2/users";
+const REQUIRED: &str = "revocation-floor.required";
+const PASSPHRASE: &str = "correct horse battery staple";
+
+/// Storage that outlives the nodes.
+struct Storage(tempfile::TempDir);
+
+impl Storage {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn root(&self) -> &str {
+        self.0.path().to_str().expect("UTF-8")
+    }
+
+    fn settings(&self) -> String {
+        format!("revocation-floor.dir: {}\n", self.root())
+    }
+
+    /// The folder of the only cluster that has floors there.
+    fn folder(&self, ending: &str) -> PathBuf {
+        let entries =
+            fs::read_dir(self.0.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let mut folders = entries.filter(|path| path.to_str().is_some_and(|path| path.ends_with(ending)));
+        folders.next().unwrap_or_else(|| panic!("no {ending} in {}", self.root()))
+    }
+
+    fn floors(&self) -> Vec<PathBuf> {
+        let entries =
+            fs::read_dir(self.folder("")).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let mut floors: Vec<PathBuf> =
+            entries.filter(|path| path.extension().is_some_and(|ending| ending == "floor")).collect();
+        floors.sort_by_key(|path| {
+            path.file_stem().and_then(|node| node.to_str()?.parse::<u64>().ok()).expect("a node's id")
+        });
+        floors
+    }
+}
+
+async fn require(node: &Endpoint, admin: Auth<'_>, on: bool) -> Answer {
+    let change = Body::Json(json!({ REQUIRED: on }));
+    node.send(Method::PATCH, CONFIG, admin, change).await.expect("an answer")
+}
+
+/// A token for somebody, by the administrator's password.
+async fn token_of(cluster: &Cluster, number: usize, name: &str) -> Answer {
+    let mut body = create_body(LONG_SECS, false);
+    body["username"] = name.into();
+    cluster.endpoint(number).post(TOKENS, cluster.admin(), Body::Json(body)).await
+}
+
+async fn backup(node: &Endpoint, password: &str, folder: &Path) -> PathBuf {
+    let (file, passphrase) = (folder.join("backup"), folder.join("passphrase"));
+    fs::write(&passphrase, PASSPHRASE).expect("a file");
+    let mut command = tokio::process::Command::from(program());
+    command.args(["backup", "--url", node.url(), "--user", "admin", "--out"]).arg(&file);
+    command.arg("--passphrase-file").arg(&passphrase).env("CIRCLET_PASSWORD", password);
+    let made = command.output().await.expect("the program runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    file
+}
+
+/// `circlet restore --floor` into a home.
+async fn restore(backup: &Path, storage: &Storage, home: &Path) -> Output {
+    let passphrase = backup.with_file_name("passphrase");
+    let (backup, passphrase) = (backup.to_str().expect("UTF-8"), passphrase.to_str().expect("UTF-8"));
+    let order = ["restore", backup, "--replace", "--floor", storage.root(), "--passphrase-file", passphrase];
+    try_circlet(&order, home, &Environment::new()).await
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Makes the folder of floors unreachable for all nodes, and finds out what they say.
+async fn nothing_is_acknowledged_that_is_not_on_the_floor(cluster: &Cluster, storage: &Storage) {
+    let token = token_of(cluster, 0, "robot").await;
+    let (id, access) = (token.member("token_id"), token.member("access_token"));
+    let (folder, aside) = (storage.folder(""), storage.0.path().with_extension("aside"));
+    fs::rename(&folder, &aside).expect("renamed");
+    let node = cluster.endpoint(1);
+    let body = || Body::Json(json!({ "cascade": false }));
+    let withheld = node.send(Method::DELETE, &format!("{TOKENS}/{id}"), cluster.admin(), body()).await;
+    let withheld = withheld.expect("an answer");
+    assert_eq!(withheld.status, 503, "{}", withheld.text);
+    assert!(
+        withheld.text.contains("it was decided, and is not on this node's revocation floor"),
+        "{}",
+        withheld.text
+    );
+    // The decision holds.
+    eventually(READY_WITHIN, "the token is refused", || async {
+        (node.verify(&access).await.status == 401).then_some(())
+    })
+    .await;
+    let ready =
+        node.send(Method::GET, "/readyz?for=writes", Auth::Nobody, Body::Empty).await.expect("an answer");
+    assert_eq!(ready.status, 503, "{}", ready.text);
+    assert!(ready.text.contains("no_floor"), "{}", ready.text);
+    let recorded =
+        node.send(Method::POST, TOKENS, cluster.admin(), Body::Json(create_body(LONG_SECS, false))).await;
+    let recorded = recorded.expect("an answer");
+    assert!(recorded.status == 503 && recorded.text.contains("nothing was changed"), "{}", recorded.text);
+    let plain =
+        node.send(Method::POST, TOKENS, cluster.admin(), Body::Json(create_body(PLAIN_SECS, false))).await;
+    assert_eq!(plain.expect("an answer").status, 200, "plain tokens need no decision");
+    fs::rename(&aside, &folder).expect("renamed back");
+    let again = node.ask(Method::DELETE, &format!("{TOKENS}/{id}"), cluster.admin(), body()).await;
+    assert!(matches!(again.status, 200 | 204), "{} {}", again.status, again.text);
+    for number in cluster.all() {
+        eventually(READY_WITHIN, "its floor stands again", || async {
+            let asked =
+                cluster.endpoint(number).send(Method::GET, "/readyz?for=writes", Auth::Nobody, Body::Empty);
+            (asked.await.ok()?.status == 200).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Replaces the signing key, and returns the id of the one before.
+async fn rotate(cluster: &Cluster) -> String {
+    let active = cluster.endpoint(0).get(&format!("{KEYS}/active"), cluster.admin()).await.member("kid");
+    let made = cluster.endpoint(0).post(KEYS, cluster.admin(), Body::Json(json!({}))).await.expect(201);
+    for node in cluster.endpoints() {
+        eventually(READY_WITHIN, "the next key signs", || async {
+            let signs = node.get(&format!("{KEYS}/active"), cluster.admin()).await.member("kid");
+            (Value::from(signs) == made["kid"]).then_some(())
+        })
+        .await;
+    }
+    active
+}
+
+/// Nothing is restored while a floor is missing, or is a copy.
+async fn refuse_what_proves_nothing(backup: &Path, storage: &Storage, home: &Path) {
+    let (floor, aside) = (storage.floors()[1].clone(), storage.0.path().join("aside"));
+    fs::rename(&floor, &aside).expect("renamed");
+    let refused = restore(backup, storage, home).await;
+    assert!(
+        !refused.status.success() && said(&refused).contains("its floor is not there"),
+        "{}",
+        said(&refused)
+    );
+    fs::copy(&aside, &floor).expect("copied");
+    let refused = restore(backup, storage, home).await;
+    assert!(!refused.status.success() && said(&refused).contains("it is a copy"), "{}", said(&refused));
+    assert!(said(&refused).contains("node node-2 (id "), "{}", said(&refused));
+    fs::rename(&aside, &floor).expect("renamed back");
+}
+
+#[tokio::test]
+async fn tokens_outlive_every_node_and_what_was_revoked_stays_revoked() {
+    let storage = Storage::new();
+    let mut cluster = Cluster::start_with("three-node", &storage.settings()).await;
+    let leaked =
+        create(cluster.endpoint(0), &cluster.admin_token, LONG_SECS, false).await.member("access_token");
+    let former_key = rotate(&cluster).await;
+    let required = eventually(READY_WITHIN, "the node's floor stands", || async {
+        let answer = require(cluster.endpoint(0), cluster.admin(), true).await;
+        (answer.status != 409).then_some(answer)
+    })
+    .await;
+    assert_eq!(required.status, 200, "{}", required.text);
+    let user = json!({ "username": "bob", "email": "bob@example.org", "password": "bob's secret 1" });
+    assert_eq!(cluster.endpoint(0).post(USERS, cluster.admin(), Body::Json(user)).await.status, 201);
+    nothing_is_acknowledged_that_is_not_on_the_floor(&cluster, &storage).await;
+
+    let admin_body = json!({ "scope": "applied-permissions/admin", "expires_in": LONG_SECS });
+    let admin = cluster
+        .endpoint(1)
+        .post(TOKENS, cluster.admin(), Body::Json(admin_body))
+        .await
+        .member("access_token");
+    let kept = token_of(&cluster, 0, "robot").await;
+    let by_id = token_of(&cluster, 1, "robot").await;
+    let of_alice = token_of(&cluster, 2, "alice").await.member("access_token");
+    let of_bob = token_of(&cluster, 0, "bob").await.member("access_token");
+    let pair = Pair::of(&create(cluster.endpoint(2), &admin, LONG_SECS, true).await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let backup = backup(cluster.endpoint(0), &cluster.admin_password, folder.path()).await;
+    let lives = [
+        kept.member("access_token"),
+        token_of(&cluster, 2, "robot").await.member("access_token"),
+        pair.access.clone(),
+    ];
+
+    // Each in another way, at another node; a moment before everything is lost.
+    revoke(cluster.endpoint(1), &admin, &by_id.member("token_id")).await.assert_revoked();
+    let marked = cluster.endpoint(2).post(
+        "/circlet/v1/watermarks",
+        cluster.admin(),
+        Body::Json(json!({ "user": "alice" })),
+    );
+    assert_eq!(marked.await.status, 200);
+    let disable = Body::Json(json!({ "status": "disabled" }));
+    let disabled =
+        cluster.endpoint(0).ask(Method::PATCH, &format!("{USERS}/bob"), cluster.admin(), disable).await;
+    assert_eq!(disabled.status, 200, "{}", disabled.text);
+    let tainted =
+        cluster.endpoint(1).post(&format!("{KEYS}/{former_key}/taint"), cluster.admin(), Body::Empty).await;
+    assert_eq!(tainted.status, 200, "{}", tainted.text);
+    let ended = [by_id.member("access_token"), of_alice, of_bob, leaked];
+    for number in cluster.all() {
+        cluster.kill(number);
+        fs::remove_dir_all(cluster.home(number).join("data")).expect("removed");
+        fs::remove_dir_all(cluster.home(number).join("etc")).expect("removed");
+    }
+
+    let settings = "name: again\nhttp:\n  listen: 127.0.0.1:1\npeer:\n  listen: 127.0.0.1:2\n";
+    let home = folder.path().join("again");
+    let mut node = Node::prepare(&home, &Ports::default().substituted(settings), &storage.settings());
+    refuse_what_proves_nothing(&backup, &storage, &home).await;
+    let restored = restore(&backup, &storage, &home).await;
+    assert!(restored.status.success(), "{}", said(&restored));
+    let restored: Value = serde_json::from_slice(&restored.stdout).expect("JSON");
+    assert_eq!((&restored["earlier_tokens"], &restored["floor"]["nodes"]), (&"live on".into(), &3.into()));
+    assert!(storage.folder(".spent").exists());
+
+    node.start();
+    let endpoint = Endpoint::new(&node.url);
+    for token in &lives {
+        assert_eq!(endpoint.verify(token).await.status, 200);
+    }
+    for token in &ended {
+        let verdict = endpoint.verify(token).await;
+        assert_eq!(verdict.status, 401, "{}", verdict.text);
+    }
+    let refreshed = refresh_once(&endpoint, &pair).await.expect("an answer");
+    assert_eq!(refreshed.status, 401, "{}", refreshed.text);
+    // An earlier token acts, and can be revoked, and its end is on the new generation's own floor.
+    assert_eq!(endpoint.get(CONFIG, Auth::Token(&admin)).await.status, 200);
+    let revoked = eventually(READY_WITHIN, "the revoke is acknowledged", || async {
+        let answer = revoke_once(&endpoint, &admin, &kept.member("token_id")).await.ok()?;
+        matches!(answer.status, 200 | 204).then_some(())
+    });
+    revoked.await;
+    until(Instant::now() + REVOKED_WITHIN).await;
+    assert_eq!(endpoint.verify(&lives[0]).await.status, 401);
+
+    let twice = restore(&backup, &storage, &folder.path().join("twice")).await;
+    let said = said(&twice);
+    assert!(!twice.status.success(), "{said}");
+    assert!(
+        said.contains("still lives") || said.contains("came later") || said.contains("is spent"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_floor_is_required_only_where_the_node_that_is_asked_has_one() {
+    let cluster = Cluster::start("single").await;
+    let refused = require(cluster.endpoint(0), cluster.admin(), true).await;
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert!(
+        refused.text.contains("no_floor") && refused.text.contains("revocation-floor.dir"),
+        "{}",
+        refused.text
+    );
+    let created = create(cluster.endpoint(0), &cluster.admin_token, LONG_SECS, false).await;
+    assert_eq!(created.status, 200);
+}
+
+#[tokio::test]
+async fn a_node_whose_floor_is_sealed_stops() {
+    let storage = Storage::new();
+    let mut cluster = Cluster::start_with("single", &storage.settings()).await;
+    eventually(READY_WITHIN, "the floor stands", || async {
+        let answer = require(cluster.endpoint(0), cluster.admin(), true).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let folder = storage.folder("");
+    let sealed = PathBuf::from(format!("{}.sealed", folder.display()));
+    fs::rename(&folder, &sealed).expect("renamed");
+    let ended = eventually(READY_WITHIN, "the node stops", || {
+        let ended = cluster.ended(0);
+        async move { ended }
+    })
+    .await;
+    assert_ne!(ended.code(), Some(0));
+    let said = cluster.said(0);
+    assert!(said.contains("must not acknowledge anything any more"), "{said}");
+    // And does so again when something starts it again.
+    cluster.restart(0);
+    let again = eventually(READY_WITHIN, "the node stops again", || {
+        let ended = cluster.ended(0);
+        async move { ended }
+    });
+    assert_ne!(again.await.code(), Some(0));
+    assert!(!folder.exists(), "nothing was begun in its stead");
+}
