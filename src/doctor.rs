@@ -5,6 +5,7 @@
 //! | `files` | settings, identity, who may read what |
 //! | `disk` | room, and how long a write takes to be durable |
 //! | `certificates` | when they end, and whether keys fit them |
+//! | `floor` | whether the revocation floor is there, and would prove anything |
 //! | `nodes` | this node and the others: whether they answer, what they lack, what time they have |
 //!
 //! It needs neither a credential nor a node that runs: it reads the home as its owner does, and asks others what they
@@ -13,6 +14,7 @@
 mod certificates;
 mod disk;
 mod files;
+mod floor;
 mod nodes;
 
 use std::path::Path;
@@ -37,7 +39,7 @@ pub enum Verdict {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at: `settings`, `files`, `disk`, `certificates`, `clock`, `node`, `peers`.
+    /// What was looked at: `settings`, `files`, `disk`, `certificates`, `revocation floor`, `clock`, `node`, `peers`.
     pub area: &'static str,
     /// How it is.
     pub verdict: Verdict,
@@ -69,6 +71,7 @@ pub async fn examine(home: &Path) -> Vec<Finding> {
     files::modes(&paths, &mut findings);
     disk::look(&paths, settings.as_ref(), &mut findings);
     certificates::look(&paths, settings.as_ref(), &mut findings);
+    floor::look(&paths, settings.as_ref(), &mut findings);
     nodes::look(&paths, settings.as_ref(), &mut findings).await;
     findings.sort_by_key(|finding| finding.verdict);
     findings

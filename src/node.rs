@@ -8,7 +8,7 @@ pub mod restoring;
 
 mod announced;
 pub(crate) mod bootstrap_credentials;
-mod failure;
+mod doors;
 mod floor;
 mod generated_token;
 mod levels;
@@ -22,16 +22,15 @@ mod stop;
 mod supervisor;
 mod usage;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_raft::{Dismissed, Raft};
-use tokio::net::TcpListener;
+use circlet_raft::{Dismissed, OpenError, Raft};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::doors::{Doors, forbid_core_dumps, raise_open_files};
 use crate::audit::Audit;
 use crate::authenticate::usage::Usage;
 use crate::cluster::Cluster;
@@ -39,7 +38,7 @@ use crate::headroom::Headroom;
 use crate::home::settings::NodeSettings;
 use crate::home::{Home, HomeError, Identity, Paths};
 use crate::http::edge::Edge;
-use crate::join::{self, JoinGate};
+use crate::join::{self, JoinError, JoinGate};
 use crate::keys::{KeyUnavailable, Keys};
 use crate::machine::Authority;
 use crate::password::Passwords;
@@ -48,8 +47,6 @@ use crate::trace::Tracer;
 use crate::turnover::Turnover;
 use crate::watched::Watched;
 use crate::{circle, config_files, http, key_directory, renewal, rotation, trust_directory};
-
-pub use failure::ServeError;
 
 /// How long a start waits for the state on this node's own disk before it opens its doors without it. A node that
 /// has just joined has none, and serves 503 until its peers have sent it.
@@ -72,6 +69,75 @@ pub struct Serving {
     pub accept_clock: bool,
     /// Stop when this process is no longer our parent.
     pub dies_with: Option<u32>,
+}
+
+/// Why a node does not serve, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The home is not in order.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The node is new, has the keys to join with, and was not let in.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The port for clients can't be had.
+    #[error("can't listen for clients on {address} ({setting})")]
+    Listen {
+        /// The address as configured.
+        address: String,
+        /// The setting that names it.
+        setting: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The log can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A secret of the cluster doesn't open, though the master key is the right one.
+    #[error(transparent)]
+    Key(#[from] KeyUnavailable),
+    /// The certificate for clients is of no use.
+    #[error(transparent)]
+    Tls(#[from] http::tls::TlsProblem),
+    /// The system refused something that a server needs.
+    #[error("can't {doing}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The cluster has removed this node.
+    #[error("node {node_id} was removed from cluster {service_id}, at index {index} of its log")]
+    Removed {
+        /// The node.
+        node_id: u64,
+        /// The log index that removed it.
+        index: u64,
+        /// Its former cluster.
+        service_id: String,
+    },
+    /// The disk was set back, as a peer has noticed.
+    #[error("the disk of node {node_id} went back to an older state: {} lacks what the node had told its peers", .folder.display())]
+    SetBack {
+        /// The node.
+        node_id: u64,
+        /// Its data.
+        folder: PathBuf,
+    },
+    /// Its revocation floor was taken away: somebody restores the cluster.
+    #[error("node {node_id} must not acknowledge anything any more: {why}")]
+    FloorEnded {
+        /// The node.
+        node_id: u64,
+        /// What was found.
+        why: String,
+    },
+    /// The node has stopped itself, rather than answer from a state that it can't vouch for.
+    #[error("the node has stopped itself: {0}")]
+    Stopped(String),
 }
 
 /// Serves a home until a signal asks to stop, or until the node has to stop itself.
@@ -392,43 +458,6 @@ async fn is_empty(cluster: &Cluster) -> bool {
         tokio::time::sleep(LOG_LOOK).await;
     }
     true
-}
-
-/// Where others than peers come in.
-struct Doors {
-    clients: TcpListener,
-    metrics: Option<TcpListener>,
-}
-
-impl Doors {
-    async fn open(settings: &NodeSettings) -> Result<Self, ServeError> {
-        let metrics = match settings.metrics_listen {
-            Some(address) => Some(listen(address, "metrics.listen").await?),
-            None => None,
-        };
-        Ok(Self { clients: listen(settings.http_listen, "http.listen").await?, metrics })
-    }
-}
-
-async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ServeError> {
-    let failed = |source| ServeError::Listen { address: address.to_string(), setting, source };
-    TcpListener::bind(address).await.map_err(failed)
-}
-
-/// A core dump would hold every secret of the cluster.
-fn forbid_core_dumps() -> Result<(), ServeError> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
-        .map_err(|error| ServeError::System { doing: "forbid core dumps", source: error.into() })
-}
-
-/// Asks for as many open files as the process may have, and says how many those are.
-fn raise_open_files() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Where it can't be raised, there are fewer places for clients.
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok();
-    if raised { limit.maximum } else { limit.current }.unwrap_or(u64::MAX)
 }
 
 /// Replaces a file by rename, so that whoever waits for it never reads half of it.

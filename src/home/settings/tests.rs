@@ -113,6 +113,7 @@ fn every_documented_default_is_the_default() {
         "http.tls.key",
         "metrics.listen",
         "memory.limit-bytes",
+        "revocation-floor.dir",
         "tracing.otlp-endpoint",
     ];
     let lines: Vec<String> = SETTINGS
