@@ -80,7 +80,7 @@ mod tests {
         };
         identity.write(&home.paths).unwrap();
         let storage = root.path().join("storage");
-        let text = format!("name: n\nrevocation-floor.dir: {}\n", storage.display());
+        let text = format!("name: one\nrevocation-floor.dir: {}\n", storage.display());
         std::fs::write(home.paths.node_yml(), text).unwrap();
         let settings = NodeSettings::read(&home.paths).unwrap();
         let found = || {
