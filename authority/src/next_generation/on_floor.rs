@@ -14,7 +14,7 @@ use crate::{
     floor::{Picture, rank},
     limits::REVOKED_LATELY_IDS_MAX,
     record::{Key, KeyState, User, UserStatus, Watermark},
-    state::{Lately, State},
+    state::{InOrder, Lately, State},
 };
 
 impl State {
@@ -102,9 +102,11 @@ impl State {
     fn keep_revocations(&mut self, before: &Self, floor: &Picture, ends: Ends) {
         let mut listed = floor.listed.clone();
         listed.extend(before.revocations.listed().copied());
+        let mut in_order = InOrder::default();
         for entry in &listed {
-            self.revocations.restore_listed(*entry);
+            in_order.restore(&mut self.revocations, *entry);
         }
+        in_order.finish(&mut self.revocations);
         // Those that live longest are told from unknown ones when they are revoked again by id alone.
         let latest: Vec<_> = listed.iter().rev().take(REVOKED_LATELY_IDS_MAX).collect();
         for (order, (expiry, id)) in (1..).zip(latest.into_iter().rev()) {

@@ -223,7 +223,9 @@ mod tests {
                 .take(count)
                 .collect();
             let (mut into, mut in_order) = (Revocations::default(), InOrder::default());
-            entries.iter().for_each(|entry| in_order.restore(&mut into, *entry));
+            for entry in &entries {
+                in_order.restore(&mut into, *entry);
+            }
             in_order.finish(&mut into);
             assert!(into.listed().eq(&entries), "{count} entries");
         }

@@ -152,13 +152,7 @@ fn search(arguments: &Arguments, case: Case, talks: bool, out: &mut impl Write) 
     })
 }
 
-fn work(
-    case: Case,
-    next: &AtomicU64,
-    end: u64,
-    over: &AtomicBool,
-    reports: &Sender<(u64, Report)>,
-) {
+fn work(case: Case, next: &AtomicU64, end: u64, over: &AtomicBool, reports: &Sender<(u64, Report)>) {
     while !over.load(Ordering::SeqCst) {
         let seed = next.fetch_add(1, Ordering::SeqCst);
         if seed >= end {
