@@ -1,5 +1,6 @@
 //! The other end of the connections: what peers send is handed to openraft and to the replica.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,9 @@ use crate::types::{NodeId, Types};
 
 /// Questions of one peer that are worked on at once.
 const WORKING_MAX: usize = 256;
+
+/// Questions that may overtake one.
+const OVERTAKEN_MAX: usize = 4_096;
 
 /// A connection that says nothing for this long is given up; its peer dials again when it has something to say.
 const IDLE: Duration = Duration::from_mins(1);
@@ -121,6 +125,30 @@ async fn serve_snapshot<R: AsyncRuntime, S: FileMachine<R>>(
     tx.close().await
 }
 
+/// The numbers of the questions that a connection has brought. TLS brings each once; what is decided must not hang on that.
+#[derive(Debug, Default)]
+struct Heard {
+    /// All up to here count as heard.
+    through: u64,
+    /// Those beyond, since questions may overtake each other.
+    beyond: BTreeSet<u64>,
+}
+
+impl Heard {
+    /// Whether a question comes for the first time.
+    fn is_new(&mut self, number: u64) -> bool {
+        if number <= self.through || !self.beyond.insert(number) {
+            return false;
+        }
+        // One that is so late was given up by whoever asked.
+        while self.beyond.len() > OVERTAKEN_MAX || self.beyond.contains(&(self.through + 1)) {
+            let Some(next) = self.beyond.pop_first() else { break };
+            self.through = next;
+        }
+        true
+    }
+}
+
 async fn serve_calls<R: AsyncRuntime, A: Answer<R>>(
     answers: Arc<A>,
     from: NodeId,
@@ -129,10 +157,14 @@ async fn serve_calls<R: AsyncRuntime, A: Answer<R>>(
     let Channel { tx, mut rx } = channel;
     let (queue, frames) = mpsc::channel(QUEUE_FRAMES_MAX);
     let room = Arc::new(Semaphore::new(WORKING_MAX));
+    let mut heard = Heard::default();
     let reading = async move {
         loop {
             let Ok(Some(frame)) = R::timeout(IDLE, rx.next()).await else { return Ok(()) };
             let ask: Numbered<Ask<R>> = decode(&frame?)?;
+            if !heard.is_new(ask.number) {
+                continue;
+            }
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
             let (answers, queue) = (Arc::clone(&answers), queue.clone());
             detach::<R>(async move {
@@ -148,5 +180,32 @@ async fn serve_calls<R: AsyncRuntime, A: Answer<R>>(
     match R::select2(reading, write_frames(tx, frames)).await {
         openraft_rt::Select2::First(ended) => ended,
         openraft_rt::Select2::Second(()) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Heard, OVERTAKEN_MAX};
+
+    #[test]
+    fn a_question_is_new_once_in_whatever_order_they_come() {
+        let mut heard = Heard::default();
+        for number in [2, 1, 5, 3, 4, 7] {
+            assert!(heard.is_new(number), "{number}");
+        }
+        for number in 1..=5 {
+            assert!(!heard.is_new(number), "{number} again");
+        }
+        assert!(!heard.is_new(7));
+        assert!(heard.is_new(6));
+        assert_eq!((heard.through, heard.beyond.len()), (7, 0));
+    }
+
+    #[test]
+    fn questions_that_never_came_are_not_waited_for_without_end() {
+        let mut heard = Heard::default();
+        assert!((1..).step_by(2).take(3 * OVERTAKEN_MAX).all(|number| heard.is_new(number)));
+        assert!(heard.beyond.len() <= OVERTAKEN_MAX);
+        assert!(!heard.is_new(2) && !heard.is_new(1));
     }
 }

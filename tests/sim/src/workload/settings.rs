@@ -67,14 +67,7 @@ impl Workload {
                 version::Step::Set { expected, version }
             }
             Reply::Decided { outcome, .. } => match outcome.refusal() {
-                Some(Refusal::ConfigChanged { current, .. }) => {
-                    // A question that has arrived twice is decided twice, and refused on account of itself.
-                    if expected.map(|expected| expected.saturating_add(1)) == Some(*current) {
-                        let maybe = Step::Version(version::Step::MaybeSet { expected });
-                        self.record(Object::Configuration, maybe, sent, None);
-                    }
-                    version::Step::Changed { current: *current }
-                }
+                Some(Refusal::ConfigChanged { current, .. }) => version::Step::Changed { current: *current },
                 _ => return,
             },
             Reply::Unknown => {
