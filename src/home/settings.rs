@@ -167,7 +167,8 @@ impl NodeSettings {
     }
 }
 
-/// The settings of a new home: those of the operator's file if there is one, else a new file that says `chosen`.
+/// The settings of a new home: those of the operator's file if there is one, else a new file that says `chosen`. A command
+/// that is repeated finds the file that it wrote.
 pub fn write_or_read(paths: &Paths, chosen: &[(&'static str, String)]) -> Result<NodeSettings, HomeError> {
     let file = paths.node_yml();
     if !file.exists() {
@@ -175,7 +176,10 @@ pub fn write_or_read(paths: &Paths, chosen: &[(&'static str, String)]) -> Result
         let text = NodeSettings::write(chosen);
         NodeSettings::parse(&file, &text, &|name| std::env::var(name).ok())?;
         files::write_public(&file, text.as_bytes())?;
-    } else if let Some((name, _)) = chosen.first() {
+    } else if let Some((name, _)) = chosen.first()
+        && files::read(&file, "it holds the settings of the node")?
+            != NodeSettings::write(chosen).into_bytes()
+    {
         let why = format!("it is there already, so {name} can't be set by a flag as well");
         return Err(problem(&file, why, Some("edit the file, or remove it".to_owned())));
     }

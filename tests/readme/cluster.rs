@@ -22,6 +22,7 @@ impl Cluster {
         let place = tempfile::tempdir().expect("a temporary folder");
         let ready_file = place.path().join("ready.json");
         let base_port = ports::consecutive_ports(2 * nodes);
+        let log = place.path().join("dev.log");
         let mut circlet = Command::new(env!("CARGO_BIN_EXE_circlet"));
         for (name, _) in
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CIRCLET_"))
@@ -35,14 +36,16 @@ impl Cluster {
             .arg("--ready-file")
             .arg(&ready_file)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(&log).expect("a folder of our own"))
             .spawn()
             .expect("circlet starts");
         let mut cluster = Self { dev, place, base_port, ready: serde_json::Value::Null };
         let deadline = Instant::now() + DEADLINE;
         while !ready_file.exists() {
             assert!(Instant::now() < deadline, "the cluster was not ready in time");
-            assert!(cluster.dev.try_wait().expect("a child").is_none(), "circlet dev ended");
+            let ended = cluster.dev.try_wait().expect("a child");
+            let said = || std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(ended.is_none(), "circlet dev ended: {}", said());
             std::thread::sleep(Duration::from_millis(20));
         }
         let text = std::fs::read_to_string(&ready_file).expect("the ready file");

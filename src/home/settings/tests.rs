@@ -1,6 +1,6 @@
 //! What the settings of a node accept and refuse.
 
-use super::{HomeError, LogFormat, NodeSettings, SETTINGS, TlsChoice};
+use super::{HomeError, LogFormat, NodeSettings, Paths, SETTINGS, TlsChoice, write_or_read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -132,4 +132,18 @@ fn a_written_file_reads_back() {
     assert_eq!(settings.name, "b");
     assert_eq!(settings.shutdown_grace, Duration::from_millis(7));
     assert!(SETTINGS.iter().all(|setting| text.contains(setting.doc)));
+}
+
+#[test]
+fn a_command_that_is_repeated_finds_its_file_and_another_does_not() {
+    let home = tempfile::tempdir().unwrap();
+    let paths = Paths::new(home.path());
+    std::fs::create_dir_all(paths.node_yml().parent().unwrap()).unwrap();
+    let chosen = |name: &str| vec![("name", name.to_owned()), ("http.listen", "127.0.0.1:1".to_owned())];
+    for _ in 0..2 {
+        assert_eq!(write_or_read(&paths, &chosen("here")).unwrap().name, "here");
+    }
+    let error = write_or_read(&paths, &chosen("there")).expect_err("the file says another name");
+    assert!(error.to_string().contains("so name can't be set by a flag as well"), "{error}");
+    assert_eq!(write_or_read(&paths, &[]).unwrap().name, "here");
 }
