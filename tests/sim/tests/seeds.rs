@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use circlet_sim::fault::Fault;
-use circlet_sim::plant::Plant;
 use circlet_sim::run::{Course, Plan, Report, run};
 
 fn brief(seed: u64) -> Plan {
@@ -29,9 +28,12 @@ fn a_seed_with_a_circle_and_clusters_that_begin_anew_repeats_itself() {
     assert!(report.operations.contains_key("shown abroad, accepted"), "no token went abroad");
 }
 
-/// Runs it twice: the lines are equal, byte for byte.
+/// Runs it twice, at once: the lines are equal, byte for byte.
 fn assert_repeats(plan: Plan) -> Report {
-    let (first, second): (Report, Report) = (run(plan), run(plan));
+    let (first, second): (Report, Report) = std::thread::scope(|threads| {
+        let second = threads.spawn(move || run(plan));
+        (run(plan), second.join().expect("no panic"))
+    });
     let seed = plan.seed;
     assert!(first.lines.len() > 10_000, "much happened in seed {seed}: {}", first.lines.len());
     let differs = first.lines.iter().zip(&second.lines).position(|(one, other)| one != other);
@@ -51,15 +53,6 @@ fn nothing_is_broken_in_a_few_seeds() {
         let report = run(brief(seed));
         assert!(report.violation.is_none(), "seed {seed}: {:?}", report.violation);
     }
-}
-
-#[test]
-fn a_planted_bug_is_caught() {
-    let caught = (0..20).any(|seed| {
-        let plan = Plan { plant: Plant::AnswerUnseen, ..brief(seed) };
-        run(plan).violation.is_some_and(|violation| violation.invariant == "acknowledged")
-    });
-    assert!(caught);
 }
 
 #[test]
