@@ -66,25 +66,47 @@ pub(crate) async fn put(
     order: GroupOrder,
 ) -> Result<Written, Failure> {
     session.require_admin("create or change groups").await?;
-    // The command holds the whole group, so what stays as it is must come from a view that has it.
-    let published = match mode {
-        PutMode::Create => session.published(),
-        PutMode::Update | PutMode::CreateOrUpdate => reading::fresh(session.cluster).await?,
-    };
-    let old = published.view.group(name);
+    loop {
+        // The command holds the whole group, so what stays as it is must come from a view that has it.
+        let published = match mode {
+            PutMode::Create => None,
+            PutMode::Update | PutMode::CreateOrUpdate => Some(reading::fresh(session.cluster).await?),
+        };
+        let old = published.as_ref().and_then(|published| published.view.group(name));
+        let either = mode == PutMode::CreateOrUpdate;
+        let asked = match old {
+            None if either => PutMode::Create,
+            Some(_) if either => PutMode::Update,
+            _ => mode,
+        };
+        match write(session, old, name, asked, &order).await {
+            // Since the view, somebody else has created the group, or deleted it.
+            Err(failure) if either && matches!(failure.reason(), "exists" | "unknown_group") => {}
+            done => return done,
+        }
+    }
+}
+
+async fn write(
+    session: &Session<'_>,
+    old: Option<&Arc<Group>>,
+    name: &str,
+    mode: PutMode,
+    order: &GroupOrder,
+) -> Result<Written, Failure> {
     let created = old.is_none();
     let mut group = old.map_or_else(|| Group::new(name), |old| Group::clone(old));
-    group.description = order.description.unwrap_or(group.description);
+    group.description = order.description.clone().unwrap_or(group.description);
     group.auto_join = order.auto_join.unwrap_or(group.auto_join);
     group.admin_privileges = order.admin_privileges.unwrap_or(group.admin_privileges);
-    group.realm_attributes = order.realm_attributes.unwrap_or(group.realm_attributes);
+    group.realm_attributes = order.realm_attributes.clone().unwrap_or(group.realm_attributes);
     let data = json!({
         "description": group.description,
         "autoJoin": group.auto_join,
         "adminPrivileges": group.admin_privileges,
         "members": order.members,
     });
-    let action = PutGroup { group, mode, members: order.members };
+    let action = PutGroup { group, mode, members: order.members.clone() };
     let decided = session
         .decide(Action::PutGroup(Box::new(action)))
         .await

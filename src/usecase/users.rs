@@ -122,9 +122,12 @@ pub(crate) async fn put(
         .decide(Action::PutUser(Box::new(action)))
         .await
         .map_err(|failure| if failure.reason() == "unknown_group" { failure.of_input() } else { failure })?;
-    let (change, key) = if existed { (Change::Updated, "changed") } else { (Change::Created, "added") };
+    let written = session.published();
+    // The view before may not have heard of the user. One who is gone again is nobody's to ask.
+    let created = written.view.user(&name).map_or(!existed, |user| user.created_index == decided.index);
+    let (change, key) = if created { (Change::Created, "added") } else { (Change::Updated, "changed") };
     session.record(change, Entity::User, name.as_str(), json!({key: changed}))?;
-    Ok(Written { view: session.published(), index: decided.index, created: !existed })
+    Ok(Written { view: written, index: decided.index, created })
 }
 
 /// Deletes a user; every token issued to that name before is refused from then on.

@@ -40,7 +40,26 @@ async fn many_clients_with_the_same_thing_in_hand_get_one_outcome() {
     one_idempotency_key_makes_one_token(&cluster).await;
     a_token_is_revoked_once(&cluster).await;
     nothing_is_refreshed_after_its_family_was_revoked(&cluster).await;
+    whoever_creates_is_told_so_and_nobody_else(&cluster).await;
     a_node_that_lags_forbids_nothing(&cluster).await;
+}
+
+/// 201 says that there was none before: true for one of all who write the same name, whatever their nodes had seen.
+async fn whoever_creates_is_told_so_and_nobody_else(cluster: &Cluster) {
+    let user = json!({"email": "t@example.org", "password": "a password"});
+    for (path, body) in [("users/twice", user), ("groups/twice", json!({}))] {
+        let path = format!("/artifactory/api/security/{path}");
+        let answers = at_once(cluster, |node| {
+            let (path, body, admin) = (path.clone(), body.clone(), cluster.admin_token.clone());
+            async move { node.ask(Method::PUT, &path, Auth::Token(&admin), Body::Json(body)).await }
+        })
+        .await;
+        let created = answers.iter().filter(|answer| answer.status == 201).count();
+        let changed = answers.iter().filter(|answer| answer.status == 200).count();
+        assert_eq!(created + changed, CLIENTS, "{answers:#?}");
+        let unsure = answers.iter().any(|answer| answer.was_repeated);
+        assert!(created == 1 || (created == 0 && unsure), "{path}: {answers:#?}");
+    }
 }
 
 /// A node that missed it that somebody became an administrator asks for a fresh view before it says no.
