@@ -60,3 +60,7 @@ pub mod client;
 pub mod dev;
 pub mod doctor;
 pub mod drill;
+
+// For tests of more than one room.
+#[cfg(test)]
+mod founded;

@@ -10,6 +10,7 @@ use circlet_token::{Lifetime, Scope, Subject};
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
+    feed,
     house::{House, OURS, START_MS, THEIRS, hash, kid, name, new_key, service, token_id},
     next_generation::{issue, next, trusting},
     properties::{World, step},
@@ -91,11 +92,7 @@ fn put(house: &mut House, who: &str, change: impl FnOnce(&mut PutUser)) {
 fn restored(backup: &State, floor: &Picture) -> State {
     let state = backup.next_generation_on(&next("k9", OURS, START_MS + 50_000), floor).unwrap();
     assert_eq!(invariant::check(&state), []);
-    let mut bytes = Vec::new();
-    state.encode_snapshot(&mut bytes).unwrap();
-    let read = State::decode_snapshot(&mut bytes.as_slice()).unwrap();
-    assert_eq!(read.digest(), state.digest());
-    read
+    feed::restored(&state)
 }
 
 proptest! {

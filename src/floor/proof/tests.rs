@@ -7,25 +7,20 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use circlet_authority::{
-    Action, Actor, Bootstrap, ClusterCa, Command, Config, FirstAdministrator, FloorFact, FloorRecord,
-    KeyOrigin, NodeRecord, Outcome, Picture, PutMode, PutUser, Sealed, SetConfig, Stamp, State, UserStatus,
+    Action, Actor, Bootstrap, Command, FloorFact, FloorRecord, NodeRecord, Outcome, Picture, PutMode,
+    PutUser, SetConfig, Stamp, State, UserStatus,
 };
-use circlet_token::{ServiceId, UserName, read_certificate};
+use circlet_token::{UserName, read_certificate};
 
 use super::super::file::{FloorFile, Trouble};
 use super::super::place::{Phase, Place};
 use super::super::reading::{self, Unfit};
 use super::{Against, Incomplete, Proof, prove};
 use crate::certificates::{TokenKeyKind, token_issuer};
+use crate::founded;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 const ULID: &str = "00000000000000000000000own";
-
-fn record(id: u64) -> NodeRecord {
-    let name = format!("node{id}");
-    let public_key = [u8::try_from(id).unwrap(); 32];
-    NodeRecord { id, name, peer_address: format!("h:{id}"), client_url: format!("http://h:{id}"), public_key }
-}
 
 /// A cluster of three nodes, each with a floor.
 struct Cluster {
@@ -38,28 +33,7 @@ impl Cluster {
     fn new() -> Self {
         let pair = token_issuer(TokenKeyKind::EdDsa, &format!("jfrt@{ULID}"), NOW_MS).unwrap();
         let own = read_certificate(&pair.certificate).unwrap();
-        let sealed = || Sealed { under: [0; 32], nonce: [0; 24], ciphertext: Vec::new() };
-        let bootstrap = Bootstrap {
-            service_id: ServiceId::parse(&format!("jfrt@{ULID}")).unwrap(),
-            generation: 1,
-            kid: own.key_id,
-            algorithm: own.algorithm,
-            certificate_der: own.der,
-            spki_der: own.spki_der,
-            private_key: sealed(),
-            origin: KeyOrigin::Made,
-            cluster_ca: ClusterCa { certificate_der: Vec::new(), private_key: sealed() },
-            refresh_secret: sealed(),
-            master_key_fingerprint: [0; 32],
-            administrator: FirstAdministrator {
-                name: UserName::parse("admin").unwrap(),
-                email: String::new(),
-                password_hash: String::new(),
-            },
-            founder: record(1),
-            config: Config::default(),
-            feature_level: 3,
-        };
+        let bootstrap = Bootstrap { feature_level: 3, ..founded::bootstrap(&format!("jfrt@{ULID}"), own) };
         let root = tempfile::tempdir().unwrap();
         let mut cluster = Self { root, state: State::new(), files: Vec::new() };
         cluster.apply(Action::Bootstrap(Box::new(bootstrap)));
@@ -80,7 +54,7 @@ impl Cluster {
     }
 
     fn members(&mut self, ids: &[u64]) {
-        let members: BTreeMap<u64, NodeRecord> = ids.iter().map(|id| (*id, record(*id))).collect();
+        let members: BTreeMap<u64, NodeRecord> = ids.iter().map(|id| (*id, founded::node(*id))).collect();
         let voters: BTreeSet<u64> = ids.iter().copied().collect();
         self.state.set_members(self.state.index() + 1, &members, &voters);
     }

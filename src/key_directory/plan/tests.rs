@@ -1,14 +1,12 @@
 //! The table of what follows from which files.
 
-use circlet_authority::{
-    Action, Actor, Bootstrap, ClusterCa, Command, Config, FirstAdministrator, KeyOrigin, NewKey, NodeRecord,
-    Outcome, RotateKey, Sealed, Stamp, State,
-};
-use circlet_token::{CertificateFacts, KeyId, ServiceId, SigningKey, UserName, read_certificate};
+use circlet_authority::{Action, Actor, Command, KeyOrigin, NewKey, Outcome, RotateKey, Stamp, State};
+use circlet_token::{CertificateFacts, KeyId, SigningKey, read_certificate};
 
 use super::super::scan::{Certificate, Plain, PrivateKey, Scan};
 use super::{Step, plan};
 use crate::certificates::{KeyAndCertificate, TokenKeyKind, token_issuer};
+use crate::founded;
 
 const OURS: &str = "jfrt@01hzx3b2q5v7k9m4n6p8r0s2t4";
 const THEIRS: &str = "jfrt@01hzx3b2q5v7k9m4n6p8r0s2t5";
@@ -41,14 +39,10 @@ impl Pair {
             algorithm: self.facts.algorithm,
             certificate_der: self.facts.der.clone(),
             spki_der: self.facts.spki_der.clone(),
-            private_key: sealed(),
+            private_key: founded::sealed(),
             origin: KeyOrigin::Adopted,
         }
     }
-}
-
-fn sealed() -> Sealed {
-    Sealed { under: [0; 32], nonce: [0; 24], ciphertext: vec![1] }
 }
 
 /// A cluster that signs with `first`.
@@ -60,34 +54,7 @@ struct Here {
 impl Here {
     fn new() -> Self {
         let first = pair(OURS);
-        let key = first.new_key();
-        let bootstrap = Bootstrap {
-            service_id: ServiceId::parse(OURS).unwrap(),
-            generation: 1,
-            kid: key.kid,
-            algorithm: key.algorithm,
-            certificate_der: key.certificate_der,
-            spki_der: key.spki_der,
-            private_key: key.private_key,
-            origin: KeyOrigin::Made,
-            cluster_ca: ClusterCa { certificate_der: Vec::new(), private_key: sealed() },
-            refresh_secret: sealed(),
-            master_key_fingerprint: [0; 32],
-            administrator: FirstAdministrator {
-                name: UserName::parse("admin").unwrap(),
-                email: String::new(),
-                password_hash: String::new(),
-            },
-            founder: NodeRecord {
-                id: 1,
-                name: "n1".to_owned(),
-                peer_address: String::new(),
-                client_url: String::new(),
-                public_key: [0; 32],
-            },
-            config: Config::default(),
-            feature_level: 1,
-        };
+        let bootstrap = founded::bootstrap(OURS, first.facts.clone());
         let mut here = Self { state: State::new(), first };
         here.apply(Action::Bootstrap(Box::new(bootstrap)));
         here

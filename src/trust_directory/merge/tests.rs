@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use circlet_authority::{
-    Action, Actor, Bootstrap, ClusterCa, Command, Config, DistrustIssuer, FirstAdministrator, IssuerLimits,
-    KeyOrigin, NodeRecord, Outcome, Sealed, Stamp, State, TrustIssuer,
+    Action, Actor, Command, DistrustIssuer, IssuerLimits, Outcome, Stamp, State, TrustIssuer,
 };
-use circlet_token::{CertificateFacts, KeyId, Lifetime, ServiceId, UserName, read_certificate};
+use circlet_token::{CertificateFacts, KeyId, Lifetime, ServiceId, read_certificate};
 
 use super::{Manifest, Scan, Seen, Step, limits_of, plan};
 use crate::certificates::{TokenKeyKind, token_issuer};
+use crate::founded;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -33,34 +33,7 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let own = certificate("00000000000000000000000own");
-        let sealed = || Sealed { under: [0; 32], nonce: [0; 24], ciphertext: Vec::new() };
-        let bootstrap = Bootstrap {
-            service_id: ServiceId::parse("jfrt@00000000000000000000000own").unwrap(),
-            generation: 1,
-            kid: own.key_id,
-            algorithm: own.algorithm,
-            certificate_der: own.der,
-            spki_der: own.spki_der,
-            private_key: sealed(),
-            origin: KeyOrigin::Made,
-            cluster_ca: ClusterCa { certificate_der: Vec::new(), private_key: sealed() },
-            refresh_secret: sealed(),
-            master_key_fingerprint: [0; 32],
-            administrator: FirstAdministrator {
-                name: UserName::parse("admin").unwrap(),
-                email: String::new(),
-                password_hash: String::new(),
-            },
-            founder: NodeRecord {
-                id: 1,
-                name: "n".to_owned(),
-                peer_address: "h:1".to_owned(),
-                client_url: "http://h:2".to_owned(),
-                public_key: [0; 32],
-            },
-            config: Config::default(),
-            feature_level: 1,
-        };
+        let bootstrap = founded::bootstrap("jfrt@00000000000000000000000own", own);
         let mut case = Self {
             state: State::new(),
             index: 0,
