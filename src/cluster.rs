@@ -237,6 +237,18 @@ impl Cluster {
         self.raft.status()
     }
 
+    /// How far this node's clock is ahead, in milliseconds, by all that it can be held against; none where that is nothing
+    /// yet.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> Option<u64> {
+        self.raft.clock_ahead_ms()
+    }
+
+    /// Asks the others for their time, as happens once a second.
+    pub async fn compare_clocks(&self) {
+        self.raft.compare_clocks().await;
+    }
+
     /// Adds an admitted node to the membership; it gets a vote by itself once it has caught up.
     pub async fn add_learner(&self, id: NodeId, peer: Peer) -> Result<(), MemberError> {
         self.raft.add_learner(id, peer).await

@@ -32,6 +32,15 @@ impl Instants {
     pub fn elapsed_ms(self, now: Self) -> u64 {
         now.boot_ms.saturating_sub(self.boot_ms).max(now.wall_ms.saturating_sub(self.wall_ms))
     }
+
+    /// By how much more the wall clock has moved until `now` than the boot clock, steps only: clocks are steered by up to
+    /// 500 ppm, and twice that is taken off.
+    fn jump_ms(self, now: Self) -> i64 {
+        let boot = i128::from(now.boot_ms.saturating_sub(self.boot_ms));
+        let jump = i128::from(now.wall_ms) - i128::from(self.wall_ms) - boot;
+        let step = jump.signum() * (jump.abs() - boot / 1_000).max(0);
+        i64::try_from(step).unwrap_or(i64::MAX)
+    }
 }
 
 /// The machine's own clocks.
@@ -155,17 +164,13 @@ impl Stamper {
         if let Some((last_term, last)) = self.last
             && last_term == term
         {
-            let boot = now.boot_ms.saturating_sub(last.boot_ms);
-            let wall = i128::from(now.wall_ms) - i128::from(last.wall_ms);
-            let jump = (wall - i128::from(boot)).unsigned_abs();
-            // Clocks are steered by up to 500 ppm; the bound is for steps.
-            if jump > u128::from(bound_ms) + u128::from(boot / 1000) && !(c.lone && c.accept_clock) {
+            let jump = last.jump_ms(now).unsigned_abs();
+            if jump > bound_ms && !(c.lone && c.accept_clock) {
                 return Err(format!("the wall clock jumped by {jump} ms against the boot clock"));
             }
         }
         if c.lone {
-            let ahead = now.wall_ms.saturating_sub(c.state_ms);
-            if c.state_ms > 0 && ahead > LONE_AHEAD_MS && !c.accept_clock {
+            if let Some(ahead) = c.ahead_of_rest_ms() {
                 return Err(format!(
                     "the clock is {ahead} ms ahead of the state and no other node can confirm it; \
                      start with --accept-clock if it is right"
@@ -179,6 +184,56 @@ impl Stamper {
         }
         self.last = Some((term, now));
         Ok(now.wall_ms)
+    }
+}
+
+impl Circumstances {
+    /// How far a lone clock is ahead of the state, where that takes the operator's word.
+    fn ahead_of_rest_ms(&self) -> Option<u64> {
+        let ahead = self.now.wall_ms.saturating_sub(self.state_ms);
+        let unbelieved = self.state_ms > 0 && ahead > LONE_AHEAD_MS && !self.accept_clock;
+        (self.lone && unbelieved).then_some(ahead)
+    }
+}
+
+/// Whether what a node dates without the others is from the future. A clock that was right goes on being right as long as it
+/// moves like the boot clock, whatever others show meanwhile, or nobody.
+#[derive(Debug, Default)]
+pub(crate) struct Dater {
+    /// When this clock was last known to be right.
+    right: Option<Instants>,
+}
+
+impl Dater {
+    /// Takes note of what the clocks of the others have shown. Of a lone clock there is nothing but the operator's word, and
+    /// its stamps.
+    pub(crate) fn compare(&mut self, c: &Circumstances) {
+        let agrees = c.median_ms.is_some_and(|median| median.unsigned_abs() <= c.bound_ms);
+        let confirmed = if c.lone { c.accept_clock } else { agrees };
+        if confirmed {
+            self.right = Some(c.now);
+        }
+    }
+
+    /// Takes note of a stamp, for which the clock was judged.
+    pub(crate) fn stamped(&mut self, now: Instants) {
+        self.right = Some(now);
+    }
+
+    /// How far the clock is ahead in milliseconds; none where there is nothing yet to hold it against.
+    pub(crate) fn ahead_ms(
+        &self,
+        now: Instants,
+        circumstances: impl FnOnce() -> Circumstances,
+    ) -> Option<u64> {
+        if let Some(right) = self.right {
+            return Some(u64::try_from(right.jump_ms(now)).unwrap_or(0));
+        }
+        let c = circumstances();
+        if c.lone {
+            return Some(c.ahead_of_rest_ms().unwrap_or(0));
+        }
+        c.median_ms.map(|ahead| u64::try_from(ahead.saturating_neg()).unwrap_or(0))
     }
 }
 
@@ -268,5 +323,55 @@ mod tests {
         assert!(Stamper::default().stamp(lone).is_err());
         assert!(Stamper::default().stamp(Circumstances { accept_clock: true, ..lone }).is_ok());
         assert!(Stamper::default().stamp(Circumstances { state_ms: 0, ..lone }).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_was_right_is_ahead_by_what_it_jumped_whatever_others_show() {
+        let mut dater = Dater::default();
+        let shows = |now, median| of_three(now, median);
+        dater.compare(&shows(at(1_000, 50_000), Some(4_000)));
+        let ahead = |dater: &Dater, now, median| dater.ahead_ms(now, || shows(now, median));
+        assert_eq!(ahead(&dater, at(2_000, 51_000), Some(-90_000)), Some(0), "one other, and it is behind");
+        assert_eq!(ahead(&dater, at(2_000, 151_000), None), Some(99_999), "less a thousandth for steering");
+        assert_eq!(ahead(&dater, at(2_000, 11_000), None), Some(0), "behind is not ahead");
+        dater.compare(&shows(at(2_000, 151_000), Some(-100_000)));
+        assert_eq!(
+            ahead(&dater, at(2_000, 151_000), Some(-100_000)),
+            Some(99_999),
+            "disagreement makes nothing right"
+        );
+        dater.compare(&shows(at(3_000, 152_000), Some(0)));
+        assert_eq!(ahead(&dater, at(3_000, 152_000), Some(0)), Some(0), "the others have moved there too");
+    }
+
+    #[test]
+    fn a_clock_that_was_never_right_is_held_against_the_others() {
+        let ahead = |median| Dater::default().ahead_ms(at(0, 70), || of_three(at(0, 70), median));
+        assert_eq!((ahead(Some(-7_000)), ahead(Some(7_000)), ahead(None)), (Some(7_000), Some(0), None));
+    }
+
+    #[test]
+    fn a_lone_clock_dates_by_its_stamps_and_its_operators_word() {
+        let lone = |now, accept_clock| Circumstances {
+            lone: true,
+            state_ms: 1_000,
+            accept_clock,
+            ..of_three(now, Some(0))
+        };
+        let far = at(0, LONE_AHEAD_MS + 2_000);
+        let mut dater = Dater::default();
+        dater.compare(&lone(far, false));
+        assert_eq!(dater.ahead_ms(far, || lone(far, false)), Some(LONE_AHEAD_MS + 1_000));
+        assert_eq!(dater.ahead_ms(far, || lone(far, true)), Some(0));
+        dater.stamped(at(0, 2_000));
+        assert_eq!(dater.ahead_ms(at(0, 9_000), || lone(far, false)), Some(7_000));
+        dater.compare(&lone(at(0, 9_000), false));
+        assert_eq!(
+            dater.ahead_ms(at(0, 9_000), || lone(far, false)),
+            Some(7_000),
+            "it doesn't vouch for itself"
+        );
+        dater.compare(&lone(at(0, 9_000), true));
+        assert_eq!(dater.ahead_ms(at(0, 9_000), || lone(far, true)), Some(0));
     }
 }

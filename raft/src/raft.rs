@@ -205,6 +205,18 @@ impl<M: Machine> Raft<M> {
         self.node.replica.status()
     }
 
+    /// How far this node's clock is ahead, in milliseconds, by all that it can be held against; none where that is nothing
+    /// yet.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> Option<u64> {
+        self.node.replica.clock_ahead_ms()
+    }
+
+    /// Asks the others for their time, as happens once a second.
+    pub async fn compare_clocks(&self) {
+        self.have(async move |replica| replica.compare_clocks().await).await;
+    }
+
     /// Resolves with the reason when the node has stopped itself; never while it is well.
     pub fn stopped(&self) -> impl Future<Output = String> + Send + 'static {
         self.node.replica.stopped()

@@ -23,7 +23,7 @@ use openraft_rt::Select2;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::Blocking;
-use crate::clock_watch::{Clocks, Instants, Offsets, Stamper};
+use crate::clock_watch::{Clocks, Dater, Instants, Offsets, Stamper};
 use crate::defects::Defects;
 use crate::failure::{Dismissed, NotFresh, NotWelcome, OpenError};
 use crate::folder::Folder;
@@ -101,6 +101,7 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     /// What we proved of others while we led.
     sources: Mutex<Sources>,
     stamper: Mutex<Stamper>,
+    dater: Mutex<Dater>,
     /// Our clock may not stamp.
     refused_stamp: Mutex<decide::Trouble>,
     /// When we last handed over for our clock though nobody's was known to be better, on the boot clock.
@@ -169,6 +170,7 @@ where
             offsets: Mutex::new(Offsets::default()),
             sources: Mutex::default(),
             stamper: Mutex::new(Stamper::default()),
+            dater: Mutex::new(Dater::default()),
             refused_stamp: Mutex::default(),
             left_for_clock: Mutex::default(),
             accept_clock: parts.accept_clock,

@@ -111,6 +111,18 @@ pub fn may_issue(published: &Published<State>, now: Instants) -> bool {
     published.age_ms(now).is_some_and(|age_ms| age_ms <= most_ms)
 }
 
+/// Clocks this far apart agree. What a token of such a node outlives of `verify.clock-leeway`, the time for which what has
+/// expired is kept makes up for.
+const AGREE_MS: u64 = 5_000;
+
+/// Whether a node may date a plain token whose clock is ahead by so much, or by nobody knows how much. What is dated later than
+/// others take for the present comes alive when the revocation that ended it may be forgotten.
+#[must_use]
+pub fn may_date(view: &State, ahead_ms: Option<u64>) -> bool {
+    let most_ms = unsigned(view.config().clock_leeway).saturating_mul(1_000).max(AGREE_MS);
+    ahead_ms.is_some_and(|ahead_ms| ahead_ms <= most_ms)
+}
+
 /// Whether this view is young enough to vouch for what can be revoked.
 #[must_use]
 pub fn is_fresh(published: &Published<State>, now: Instants) -> bool {

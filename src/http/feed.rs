@@ -64,9 +64,7 @@ pub(super) async fn head(call: Call) -> Result<Response, Failure> {
     call.query()?.only(&[])?;
     let cluster = &call.edge.cluster;
     if let Some(why) = call.edge.health.clock_is_off(&cluster.status()) {
-        return Err(
-            Failure::unavailable("clock_skew", "this node's clock is off: it dates nothing").with_detail(why)
-        );
+        return Err(reading::clock_is_off().with_detail(why));
     }
     // Noted before the proof, so that what was revoked before is in the view.
     let issued_at_ms = cluster.instants().wall_ms;

@@ -121,8 +121,14 @@ async fn carry_out(
     let mut handout = match class {
         TokenClass::Plain => {
             session.admit_kept()?;
+            reading::compare_clocks(session.cluster).await;
             let instants = || session.cluster.instants();
-            let sign = || sign_plain(session, published, issue, revocable);
+            let sign = || {
+                let handout = sign_plain(session, published, issue, revocable)?;
+                // Only now, since the clock may have been set meanwhile.
+                reading::admit_date(session.cluster, &published.view)?;
+                Ok(handout)
+            };
             let signed = reading::signed_in_time(published, instants, sign)?;
             signed.ok_or_else(|| reading::stale(session.cluster, "signing took too long"))?
         }

@@ -31,6 +31,31 @@ pub(crate) fn may_issue(cluster: &Cluster, published: &Published<State>) -> bool
     vouch::may_issue(published, cluster.instants())
 }
 
+/// Asks the others for their time if this node's clock was never held against anything.
+pub(crate) async fn compare_clocks(cluster: &Cluster) {
+    if cluster.clock_ahead_ms().is_none() {
+        cluster.compare_clocks().await;
+    }
+}
+
+/// Refuses to date a plain token by a clock that is ahead of the others.
+pub(crate) fn admit_date(cluster: &Cluster, view: &State) -> Result<(), Failure> {
+    let ahead_ms = cluster.clock_ahead_ms();
+    if vouch::may_date(view, ahead_ms) {
+        return Ok(());
+    }
+    let why = ahead_ms.map_or_else(
+        || "no other node has shown its clock yet".to_owned(),
+        |ahead_ms| format!("it is {ahead_ms} ms ahead"),
+    );
+    Err(clock_is_off().with_detail(why + "; ask another node"))
+}
+
+/// 503: what this node would date may be from the future.
+pub(crate) fn clock_is_off() -> Failure {
+    Failure::unavailable("clock_skew", "this node's clock is off: it dates nothing")
+}
+
 /// What `sign` signs, if a plain token may be issued from this view then. The clocks are read afterwards, since the process may
 /// sleep while it signs: what a cut-off node signs too late never leaves it.
 pub(crate) fn signed_in_time<T>(

@@ -149,7 +149,18 @@ where
         if !self.is_lone() && self.median_ms().is_none() {
             self.compare_clocks().await;
         }
-        let circumstances = Circumstances {
+        let circumstances = self.circumstances();
+        if self.defects.blind_stamps {
+            return Ok(circumstances.now.wall_ms);
+        }
+        let stamp = lock(&self.stamper).stamp(circumstances)?;
+        lock(&self.dater).stamped(circumstances.now);
+        Ok(stamp)
+    }
+
+    /// What this node's clock is judged by.
+    pub(super) fn circumstances(&self) -> Circumstances {
+        Circumstances {
             now: self.clocks.now(),
             term: self.metrics(|metrics| metrics.current_term),
             median_ms: self.median_ms(),
@@ -157,11 +168,22 @@ where
             state_ms: M::now_ms(&self.board.load().view),
             accept_clock: self.accept_clock,
             bound_ms: self.settings.clock_offset_ms_max,
-        };
-        if self.defects.blind_stamps {
-            return Ok(circumstances.now.wall_ms);
         }
-        lock(&self.stamper).stamp(circumstances)
+    }
+
+    /// How far this node's clock is ahead in milliseconds, by all that it can be held against; none where that is nothing yet.
+    pub fn clock_ahead_ms(&self) -> Option<u64> {
+        lock(&self.dater).ahead_ms(self.clocks.now(), || self.dating())
+    }
+
+    /// What this node's clock is judged by where it dates something. The leader's clock is judged by others already, and
+    /// stands for them where a majority doesn't answer.
+    pub(super) fn dating(&self) -> Circumstances {
+        let circumstances = self.circumstances();
+        let leader = || self.metrics(|metrics| metrics.current_leader);
+        let of_leader = || lock(&self.offsets).of(leader()?, circumstances.now);
+        let median_ms = circumstances.median_ms.or_else(of_leader);
+        Circumstances { median_ms, ..circumstances }
     }
 
     pub(super) fn is_lone(&self) -> bool {

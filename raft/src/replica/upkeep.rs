@@ -55,11 +55,14 @@ where
     }
 
     /// Asks every other member for its time, and what is on its disk.
-    pub(super) async fn compare_clocks(&self) {
+    pub async fn compare_clocks(&self) {
         let others: Vec<(NodeId, Peer)> = self.metrics(|metrics| {
             let members = metrics.membership_config.membership().nodes();
             members.filter(|(id, _)| **id != self.id).map(|(id, peer)| (*id, peer.clone())).collect()
         });
+        if others.is_empty() {
+            lock(&self.dater).compare(&self.dating());
+        }
         join_all(others.into_iter().map(|(id, peer)| self.compare_with(id, peer))).await;
     }
 
@@ -70,6 +73,8 @@ where
         let answer = self.calls.call(id, &peer, Ask::Clock, CLOCK_WAIT).await;
         if let Ok(Said::Clock { wall_ms, standing }) = answer {
             lock(&self.offsets).note(id, wall_ms, asked, self.clocks.now());
+            let dating = self.dating();
+            lock(&self.dater).compare(&dating);
             self.acknowledged.compare(id, before, standing);
         }
     }

@@ -169,6 +169,9 @@ pub enum Event {
     /// A node signed a token by its view at `view`, having proved freshness since its start or not. A plain token is not in
     /// the log.
     Signed { node: NodeId, kid: KeyId, plain: bool, view: u64, sent: u64, proved: bool },
+    /// A node handed out a plain token that it dated by its own clock. So far ahead a token may say that it was issued, and so
+    /// long may a node be cut off that issues it.
+    Dated { node: NodeId, dated_ms: u64, allowed_ms: u64 },
     /// A node answered with a list.
     Listed { node: NodeId, proved: bool },
     /// A node accepted a token that this key signed, by its view at `view`.

@@ -7,6 +7,7 @@ use crate::history::Event;
 mod acknowledged;
 mod agreement;
 mod circle_keys;
+mod dated;
 mod fresh_after_start;
 mod isolation;
 mod issued_once;
@@ -73,6 +74,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<limits::Limits>::default(),
         Box::<quota::Quota>::default(),
         Box::<isolation::Isolation>::default(),
+        Box::<dated::Dated>::default(),
         Box::<purge::Purge>::default(),
         Box::<linearizable::Linearizable>::default(),
         Box::<node_ids::NodeIds>::default(),

@@ -91,6 +91,8 @@ pub enum Plant {
     HalfACascade,
     /// A node that is cut off issues plain tokens for ever.
     IssueWhenIsolated,
+    /// A node dates plain tokens whatever its clock shows.
+    DatesAnything,
     /// A node that is cut off verifies for ever what needs no fresh view.
     VerifyWhenIsolated,
     /// A node says that it has the next master key before that is on its disk.
@@ -174,6 +176,7 @@ impl Plant {
         (Self::DeafToStretches, "deaf-to-stretches"),
         (Self::HalfACascade, "half-a-cascade"),
         (Self::IssueWhenIsolated, "issue-when-isolated"),
+        (Self::DatesAnything, "dates-anything"),
         (Self::VerifyWhenIsolated, "verify-when-isolated"),
         (Self::UnsyncedKeys, "unsynced-keys"),
         (Self::EarlyKeyFile, "early-key-file"),

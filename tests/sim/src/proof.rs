@@ -26,6 +26,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("limits", Plant::Unlimited),
     ("quota", Plant::NoQuota),
     ("isolation", Plant::IssueWhenIsolated),
+    ("dated", Plant::DatesAnything),
     ("purge", Plant::PurgeByLocalClock),
     ("linearizable", Plant::StaleLists),
     ("node-ids", Plant::RecycledId),

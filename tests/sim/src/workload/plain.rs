@@ -13,7 +13,7 @@ use crate::house;
 use crate::machine::Member;
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
-use crate::vouch::{Witness, may_issue, may_read};
+use crate::vouch::{Witness, may_date, may_issue, may_read};
 
 impl Workload {
     /// Somebody asks a node for a token that the log need not know.
@@ -61,6 +61,9 @@ async fn drafted(
         }
         match view.authorize(&actor, &action) {
             Ok(()) if planted || may_issue(&published, node.clocks()) => {
+                if member.clock_ahead_ms().is_none() {
+                    member.compare_clocks().await;
+                }
                 let drafted = view.draft(&actor, &order, node.now_secs(view), published.index);
                 let mut record = drafted.map_err(|_| "issue plain refused")?;
                 if let Some(next) = view.next_key().filter(|_| node.plant() == Plant::EagerKey) {
@@ -68,6 +71,10 @@ async fn drafted(
                 }
                 let text = signing::sign(&member, &published, &record, true, sent);
                 let text = text.ok_or("issue plain: no key")?;
+                if node.plant() != Plant::DatesAnything && !may_date(view, member.clock_ahead_ms()) {
+                    return Err("issue plain: the clock is off");
+                }
+                node.tell_dated(view, record.issued_at);
                 return Ok((record, text));
             }
             Ok(()) if proved => return Err("issue plain: stale"),

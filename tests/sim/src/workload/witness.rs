@@ -48,6 +48,14 @@ impl Node {
         self.scope.history().tell(&Event::Listed { node, proved });
     }
 
+    /// It hands out a plain token that says that it was issued at this second.
+    pub(super) fn tell_dated(&self, view: &State, issued_at: u64) {
+        let (node, config) = (self.scope.node(), view.config());
+        let secs = |secs: i64| u64::try_from(secs).unwrap_or(0);
+        let allowed_ms = (secs(config.clock_leeway) + secs(config.issue_max_isolation)) * 1_000;
+        self.scope.history().tell(&Event::Dated { node, dated_ms: issued_at * 1_000, allowed_ms });
+    }
+
     /// Whether it has proved freshness since its start.
     pub(super) fn has_proved(&self) -> bool {
         self.member.published().fresh_as_of.is_some()
