@@ -1,5 +1,7 @@
 //! A cluster that is lost with all its nodes, and whose tokens live on: each node kept a revocation floor elsewhere.
 
+mod recovered;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 use super::cluster::Cluster;
 use super::eventually::{eventually, until};
 use super::http::{Answer, Auth, Body, Endpoint};
-use super::node::{Environment, Node, program, try_circlet};
+use super::node::{Environment, Node, circlet, program, try_circlet};
 use super::ports::Ports;
 use super::promises::{READY_WITHIN, REVOKED_WITHIN};
 use super::tokens::{
@@ -154,21 +156,23 @@ async fn rotate(cluster: &Cluster) -> String {
     active
 }
 
-/// Nothing is restored while a floor is missing, or is a copy.
-async fn refuse_what_proves_nothing(backup: &Path, storage: &Storage, home: &Path) {
-    let (floor, aside) = (storage.floors()[1].clone(), storage.0.path().join("aside"));
+/// The next generation is refused while a floor is missing, or is a copy; the nodes may go on writing.
+async fn refuse_what_proves_nothing(storage: &Storage, begin: impl AsyncFn() -> Output) {
+    let (floor, aside) = (storage.floors()[1].clone(), storage.0.path().with_extension("one-floor"));
     fs::rename(&floor, &aside).expect("renamed");
-    let refused = restore(backup, storage, home).await;
-    assert!(
-        !refused.status.success() && said(&refused).contains("its floor is not there"),
-        "{}",
-        said(&refused)
-    );
+    assert_refused(storage, &begin().await, "its floor is not there");
     fs::copy(&aside, &floor).expect("copied");
-    let refused = restore(backup, storage, home).await;
-    assert!(!refused.status.success() && said(&refused).contains("it is a copy"), "{}", said(&refused));
+    let refused = begin().await;
+    assert_refused(storage, &refused, "it is a copy");
     assert!(said(&refused).contains("node node-2 (id "), "{}", said(&refused));
     fs::rename(&aside, &floor).expect("renamed back");
+}
+
+fn assert_refused(storage: &Storage, refused: &Output, why: &str) {
+    assert_eq!(refused.status.code(), Some(1), "{}", said(refused));
+    assert!(said(refused).contains(why), "{}", said(refused));
+    let folder = storage.folder("");
+    assert!(folder.extension().is_some_and(|generation| generation == "1"), "{}", folder.display());
 }
 
 /// What clients hold of a cluster that is gone.
@@ -196,26 +200,44 @@ async fn requiring_a_floor(storage: &Storage) -> (Cluster, String, String) {
     (cluster, leaked.member("access_token"), former_key)
 }
 
-/// Issues tokens, takes a backup, and ends some of them afterwards, each in another way and at another node.
-async fn issue_back_up_and_revoke(
-    cluster: &Cluster,
-    leaked: String,
-    former_key: &str,
-    folder: &Path,
-) -> (Held, PathBuf) {
+/// What a cluster has issued.
+struct Issued {
+    admin: String,
+    kept: Answer,
+    by_id: Answer,
+    of_alice: String,
+    of_bob: String,
+    pair: Pair,
+}
+
+/// Issues tokens of several kinds, at every node.
+async fn issue(cluster: &Cluster) -> Issued {
     let [one, two, three] = [0, 1, 2].map(|number| cluster.endpoint(number));
     let user = json!({ "username": "bob", "email": "bob@example.org", "password": "bob's secret 1" });
     assert_eq!(one.post(USERS, cluster.admin(), Body::Json(user)).await.status, 201);
     let of_admin = json!({ "scope": "applied-permissions/admin", "expires_in": LONG_SECS });
     let admin = two.post(TOKENS, cluster.admin(), Body::Json(of_admin)).await.member("access_token");
-    let kept = token_of(cluster, 0, "robot").await;
-    let by_id = token_of(cluster, 1, "robot").await;
-    let of_alice = token_of(cluster, 2, "alice").await.member("access_token");
-    let of_bob = token_of(cluster, 0, "bob").await.member("access_token");
-    let pair = Pair::of(&create(three, &admin, LONG_SECS, true).await);
-    let backup = backup(one, &cluster.admin_password, folder).await;
-    let late = token_of(cluster, 2, "robot").await.member("access_token");
+    Issued {
+        kept: token_of(cluster, 0, "robot").await,
+        by_id: token_of(cluster, 1, "robot").await,
+        of_alice: token_of(cluster, 2, "alice").await.member("access_token"),
+        of_bob: token_of(cluster, 0, "bob").await.member("access_token"),
+        pair: Pair::of(&create(three, &admin, LONG_SECS, true).await),
+        admin,
+    }
+}
 
+/// Issues one more token, and ends some, each in another way and at another of these nodes.
+async fn end_some(
+    cluster: &Cluster,
+    at: [usize; 3],
+    issued: Issued,
+    leaked: String,
+    former_key: &str,
+) -> Held {
+    let [one, two, three] = at.map(|number| cluster.endpoint(number));
+    let Issued { admin, kept, by_id, of_alice, of_bob, pair } = issued;
+    let late = token_of(cluster, at[2], "robot").await.member("access_token");
     revoke(two, &admin, &by_id.member("token_id")).await.assert_revoked();
     let alices = Body::Json(json!({ "user": "alice" }));
     assert_eq!(three.post("/circlet/v1/watermarks", cluster.admin(), alices).await.status, 200);
@@ -224,25 +246,26 @@ async fn issue_back_up_and_revoke(
     assert_eq!(disabled.status, 200, "{}", disabled.text);
     let tainted = two.post(&format!("{KEYS}/{former_key}/taint"), cluster.admin(), Body::Empty).await;
     assert_eq!(tainted.status, 200, "{}", tainted.text);
-    let held = Held {
+    Held {
         admin,
         kept: kept.member("token_id"),
         lives: vec![kept.member("access_token"), late, pair.access.clone()],
         ended: vec![by_id.member("access_token"), of_alice, of_bob, leaked],
         pair,
-    };
-    (held, backup)
+    }
 }
 
-fn lose_every_node(cluster: &mut Cluster) {
-    for number in cluster.all() {
-        cluster.kill(number);
+/// Nodes that never come back, with all that was on their disks.
+fn lose(cluster: &mut Cluster, numbers: &[usize]) {
+    for number in numbers {
+        cluster.kill(*number);
         for folder in ["data", "etc"] {
-            fs::remove_dir_all(cluster.home(number).join(folder)).expect("removed");
+            fs::remove_dir_all(cluster.home(*number).join(folder)).expect("removed");
         }
     }
 }
 
+/// What lives on is accepted, and what had ended is refused.
 async fn assert_tokens_live_on(node: &Endpoint, held: &Held) {
     for token in &held.lives {
         assert_eq!(node.verify(token).await.status, 200);
@@ -253,7 +276,10 @@ async fn assert_tokens_live_on(node: &Endpoint, held: &Held) {
     }
     let refreshed = refresh_once(node, &held.pair).await.expect("an answer");
     assert_eq!(refreshed.status, 401, "{}", refreshed.text);
-    // An earlier token acts, and can be revoked, and its end is on the new generation's own floor.
+}
+
+/// An earlier token acts, and can be revoked, and its end is on the new generation's own floor.
+async fn assert_earlier_tokens_act_and_end(node: &Endpoint, held: &Held) {
     assert_eq!(node.get(CONFIG, Auth::Token(&held.admin)).await.status, 200);
     eventually(READY_WITHIN, "the revoke is acknowledged", || async {
         let answer = revoke_once(node, &held.admin, &held.kept).await.ok()?;
@@ -269,13 +295,15 @@ async fn tokens_outlive_every_node_and_what_was_revoked_stays_revoked() {
     let (storage, folder) = (Storage::new(), tempfile::tempdir().expect("a folder"));
     let (mut cluster, leaked, former_key) = requiring_a_floor(&storage).await;
     nothing_is_acknowledged_that_is_not_on_the_floor(&cluster, &storage).await;
-    let (held, backup) = issue_back_up_and_revoke(&cluster, leaked, &former_key, folder.path()).await;
-    lose_every_node(&mut cluster);
+    let issued = issue(&cluster).await;
+    let backup = backup(cluster.endpoint(0), &cluster.admin_password, folder.path()).await;
+    let held = end_some(&cluster, [0, 1, 2], issued, leaked, &former_key).await;
+    lose(&mut cluster, &[0, 1, 2]);
 
     let settings = "name: again\nhttp:\n  listen: 127.0.0.1:1\npeer:\n  listen: 127.0.0.1:2\n";
     let home = folder.path().join("again");
     let mut node = Node::prepare(&home, &Ports::default().substituted(settings), &storage.settings());
-    refuse_what_proves_nothing(&backup, &storage, &home).await;
+    refuse_what_proves_nothing(&storage, || restore(&backup, &storage, &home)).await;
     let restored = restore(&backup, &storage, &home).await;
     assert!(restored.status.success(), "{}", said(&restored));
     let restored: Value = serde_json::from_slice(&restored.stdout).expect("JSON");
@@ -283,7 +311,9 @@ async fn tokens_outlive_every_node_and_what_was_revoked_stays_revoked() {
     let twice = restore(&backup, &storage, &folder.path().join("twice")).await;
     assert!(!twice.status.success() && said(&twice).contains("is spent"), "{}", said(&twice));
     node.start();
-    assert_tokens_live_on(&Endpoint::new(&node.url), &held).await;
+    let node = Endpoint::new(&node.url);
+    assert_tokens_live_on(&node, &held).await;
+    assert_earlier_tokens_act_and_end(&node, &held).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Secrets are turned over while clients are at work: a node's disk is stolen, the master key is replaced, the CA is.
 
-mod disk;
+pub(super) mod disk;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -71,7 +71,7 @@ impl Disk {
     }
 }
 
-pub(super) fn copy(from: &Path, to: &Path) {
+pub(in super::super) fn copy(from: &Path, to: &Path) {
     let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");
     assert!(copied.success());
 }
