@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, Command, Outcome, State};
+use circlet_authority::{Action, Actor, Command, Config, Outcome, State};
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
 use circlet_raft::{
     Dismissed, Instants, MemberError, NodeId, NotReached, Peer, ProposeError, Published, Raft, SourceId,
@@ -12,7 +12,7 @@ use circlet_raft::{
 };
 
 use crate::clock::{self, Now};
-use crate::floor::{Floor, NO_FLOOR, Standing};
+use crate::floor::{Floor, NoFloor, Standing};
 use crate::keys::Keys;
 use crate::machine::Authority;
 use crate::trace::{self, Kind, Tracer};
@@ -97,12 +97,17 @@ impl Cluster {
         if !self.published().view.floor_is_required() {
             return None;
         }
-        match self.floor.status().standing {
-            Standing::Stands => None,
-            Standing::Absent => Some(NO_FLOOR.to_owned()),
-            Standing::Begins => Some("it is being begun".to_owned()),
-            Standing::Fails(why) | Standing::Ended(why) => Some(why),
+        self.floor.trouble()
+    }
+
+    /// Refuses a configuration that begins to require a floor where this node has none that stands: it would be left unable to
+    /// say so. Asked wherever settings are changed, before the change is proposed.
+    pub fn admit_config(&self, before: &State, config: &Config) -> Result<(), NoFloor> {
+        if before.floor_is_required() || !config.revocation_floor_required {
+            return Ok(());
         }
+        let begins = matches!(self.floor.status().standing, Standing::Begins);
+        self.floor.trouble().map_or(Ok(()), |why| Err(NoFloor { why, begins }))
     }
 
     /// The same, where what is decided for a request is told as spans of its trace.

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use crate::audit::{self, Audit, Change, Entity, Line};
 use crate::clock;
 use crate::cluster::Cluster;
+use crate::floor::NoFloor;
 use crate::home::{self, Paths};
 use crate::watched::{self, Watched};
 use edited::Manifest;
@@ -136,6 +137,7 @@ impl Keeper {
             if kind == Kind::Edit && data.is_empty() {
                 return self.show_for_edits(&published.view).map_err(Failed::Refused);
             }
+            self.cluster.admit_config(&published.view, &config)?;
             let set = SetConfig { config, if_version: Some(published.view.config_version()) };
             let decided = self.cluster.decide(Actor::System, Action::SetConfig(Box::new(set))).await;
             match decided.map_err(|error| Failed::NotNow(error.to_string()))?.outcome {
@@ -195,6 +197,13 @@ enum Failed {
     Refused(String),
     /// It may be later.
     NotNow(String),
+}
+
+impl From<NoFloor> for Failed {
+    fn from(none: NoFloor) -> Self {
+        let why = format!("{none}; {}", NoFloor::REMEDY);
+        if none.begins { Self::NotNow(why) } else { Self::Refused(why) }
+    }
 }
 
 /// The content of a file that has stayed as it is for a while; `None` if there is none, or it moves.

@@ -78,6 +78,17 @@ impl Floor {
         self.status.borrow().clone()
     }
 
+    /// Why it can't be relied on at the moment; `None` if it stands.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match self.status().standing {
+            Standing::Stands => None,
+            Standing::Absent => Some(NO_FLOOR.to_owned()),
+            Standing::Begins => Some("it is being begun".to_owned()),
+            Standing::Fails(why) | Standing::Ended(why) => Some(why),
+        }
+    }
+
     /// It holds everything up to `index`; `written` says whether a record was written for that.
     pub fn holds(&self, index: u64, written: bool) {
         self.status.send_modify(|status| {
@@ -142,6 +153,22 @@ impl Floor {
 
 /// What is wrong with a node that has no floor.
 pub const NO_FLOOR: &str = "this node has none: revocation-floor.dir is not set in its node.yml";
+
+/// Why a floor is not required from now on. Nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this node has no revocation floor that stands: {why}")]
+pub struct NoFloor {
+    /// What is wrong with it.
+    pub why: String,
+    /// The node has only just started, and will have one.
+    pub begins: bool,
+}
+
+impl NoFloor {
+    /// What an operator does about it.
+    pub const REMEDY: &str =
+        "set revocation-floor.dir in node.yml of every node and restart them one by one, then require it";
+}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::failure::{Code, Failure};
 use super::{Session, reading};
 use crate::audit::{Change, Entity};
-use crate::floor::Standing;
+use crate::floor::NoFloor;
 
 /// A change of settings that another change overtook is tried again this often.
 const ATTEMPTS_MAX: usize = 5;
@@ -38,9 +38,7 @@ pub(crate) async fn change(
             data.insert(name.clone(), json!({"from": old, "to": value}));
         }
         config.validate().map_err(|error| failure(&error))?;
-        if config.revocation_floor_required && !published.view.floor_is_required() {
-            require_floor(session)?;
-        }
+        session.cluster.admit_config(&published.view, &config).map_err(|none| no_floor(&none))?;
         let version = if_version.unwrap_or_else(|| published.view.config_version());
         let action = SetConfig { config, if_version: Some(version) };
         match session.decide(Action::SetConfig(Box::new(action))).await {
@@ -63,19 +61,9 @@ pub(crate) async fn change(
     }
 }
 
-/// Requiring a floor where this node has none would leave it unable to say so.
-fn require_floor(session: &Session<'_>) -> Result<(), Failure> {
-    if session.cluster.floor().status().standing == Standing::Stands {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Code::Conflict,
-        "no_floor",
-        "nothing was changed: this node has no revocation floor that stands",
-    )
-    .with_detail(
-        "set revocation-floor.dir in node.yml of every node and restart them one by one, then require it",
-    ))
+fn no_floor(none: &NoFloor) -> Failure {
+    Failure::new(Code::Conflict, "no_floor", format!("nothing was changed: {none}"))
+        .with_detail(NoFloor::REMEDY)
 }
 
 /// A configuration error as an answer.

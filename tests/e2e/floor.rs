@@ -326,8 +326,42 @@ async fn a_floor_is_required_only_where_the_node_that_is_asked_has_one() {
         "{}",
         refused.text
     );
+    refused_as_files(&cluster).await;
     let created = create(cluster.endpoint(0), &cluster.admin_token, LONG_SECS, false).await;
     assert_eq!(created.status, 200);
+}
+
+/// The same by each of the files that change settings: the file stays, and the node's status says why.
+async fn refused_as_files(cluster: &Cluster) {
+    let etc = cluster.home(0).join("etc");
+    let own = eventually(READY_WITHIN, "the node shows its settings", || async {
+        fs::read_to_string(etc.join("access.config.yml")).ok()
+    })
+    .await;
+    let edited = own.replace("revocation-floor.required: false", "revocation-floor.required: true");
+    assert_ne!(edited, own);
+    let requires = format!("{REQUIRED}: true\n");
+    for (name, text, after) in [
+        ("access.config.import.yml", &requires, None),
+        ("access.config.patch.yml", &requires, None),
+        ("access.config.yml", &edited, Some(&own)),
+    ] {
+        let file = etc.join(name);
+        fs::write(&file, text).expect("a file");
+        eventually(READY_WITHIN, "the status says why", || async {
+            let problems = cluster.status(0).await?["problems"].to_string();
+            (problems.contains(name) && problems.contains("has no revocation floor that stands"))
+                .then_some(())
+        })
+        .await;
+        let held = cluster.endpoint(0).get(&format!("{CONFIG}/{REQUIRED}"), cluster.admin()).await;
+        assert_eq!(held.expect(200)["value"], false, "{name}");
+        assert_eq!(&fs::read_to_string(&file).expect("the file"), text, "nothing lost");
+        match after {
+            Some(before) => fs::write(&file, before).expect("a file"),
+            None => fs::remove_file(&file).expect("removed"),
+        }
+    }
 }
 
 #[tokio::test]
