@@ -106,6 +106,10 @@ pub(super) fn failure(error: JoinError) -> Failure {
         }
         JoinError::Unreachable(_) => Failure::ours(error.to_string())
             .hint("are the nodes up, and does this machine reach their peer ports?"),
+        JoinError::Stranger(_) => Failure::input(error.to_string()).hint(
+            "a join token of before the CA was replaced lets nobody in: make a new one with `circlet cluster token`; \
+             nodes that are down show their new certificates once they are up",
+        ),
         JoinError::NotProved(_) | JoinError::Certificate(_) => Failure::ours(error.to_string()),
     }
 }

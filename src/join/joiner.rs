@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use circlet_raft::{Doorkeeper, Identity as PeerIdentity, KnockError, knock};
 use zeroize::Zeroizing;
@@ -21,6 +21,9 @@ use crate::secret::Secret;
 
 /// Between two rounds of knocking, while nobody answers.
 const RETRY: Duration = Duration::from_secs(1);
+/// So long those who answer may show certificates of another CA than the join token names: after a change of the CA each
+/// node gives itself a new one within moments, and the token may be there first.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a node joins with.
 pub struct Joining {
@@ -111,6 +114,9 @@ pub enum JoinError {
     /// None of the addresses answered as the cluster would.
     #[error("no node of the cluster could be reached: {0}")]
     Unreachable(String),
+    /// Whoever answered shows no certificate of the CA that the join token names.
+    #[error("no node of the cluster was found: {0}")]
+    Stranger(String),
     /// The cluster said no.
     #[error("the cluster refused: {0}")]
     Refused(String),
@@ -134,7 +140,7 @@ pub async fn join(joining: Joining) -> Result<Joined, JoinError> {
         Invitation::Token(token) => Credential::Token(token),
         Invitation::Key => placed_keys(paths, &settings)?,
     };
-    let answer = ask_any(&credential, &key, &request).await?;
+    let answer = patiently(STRANGERS_PATIENCE, RETRY, || ask_any(&credential, &key, &request)).await?;
     let identity = write_home(paths, &key, &credential, &answer)?;
     Ok(Joined {
         node_id: identity.node_id,
@@ -180,15 +186,38 @@ async fn ask_any(
     key: &Secret,
     request: &JoinRequest,
 ) -> Result<JoinAnswer, JoinError> {
-    let mut failures = Vec::new();
+    let (mut failures, mut strangers) = (Vec::new(), false);
     for address in credential.addresses() {
         match ask(address, credential, key, request).await {
             Ok(answer) => return Ok(answer),
             Err(JoinError::Unreachable(why)) => failures.push(why),
+            Err(JoinError::Stranger(why)) => {
+                strangers = true;
+                failures.push(why);
+            }
             Err(error) => return Err(error),
         }
     }
-    Err(JoinError::Unreachable(failures.join("; ")))
+    let why = failures.join("; ");
+    Err(if strangers { JoinError::Stranger(why) } else { JoinError::Unreachable(why) })
+}
+
+/// Asks again as long as only strangers answer, up to `patience`.
+async fn patiently<T>(
+    patience: Duration,
+    pause: Duration,
+    ask: impl AsyncFn() -> Result<T, JoinError>,
+) -> Result<T, JoinError> {
+    let begun = Instant::now();
+    loop {
+        match ask().await {
+            Err(JoinError::Stranger(why)) if begun.elapsed() < patience => {
+                tracing::warn!(%why, "another CA's certificate is shown; it may be about to be replaced");
+                tokio::time::sleep(pause).await;
+            }
+            ended => return ended,
+        }
+    }
 }
 
 async fn ask(
@@ -212,9 +241,8 @@ async fn ask(
     let answer = knock(address, credential.doorkeeper(), &stranger, make_request).await;
     let answer = answer.map_err(|error| match error {
         KnockError::Refused(why) => JoinError::Refused(why),
-        error @ (KnockError::Unreachable { .. } | KnockError::Stranger { .. }) => {
-            JoinError::Unreachable(error.to_string())
-        }
+        error @ KnockError::Unreachable { .. } => JoinError::Unreachable(error.to_string()),
+        error @ KnockError::Stranger { .. } => JoinError::Stranger(error.to_string()),
     })?;
     let exporter = *session.lock().unwrap_or_else(PoisonError::into_inner);
     read_answer(&Secret::new(answer), credential.secret(), &exporter)
@@ -259,4 +287,32 @@ fn write_home(
     // Last: it makes the home one.
     identity.write(paths)?;
     Ok(identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use super::{JoinError, patiently};
+
+    #[tokio::test]
+    async fn strangers_are_asked_again_for_a_while_and_nobody_else_is() {
+        let asked = Cell::new(0);
+        let ask = async |until: u32, failure: fn() -> JoinError| {
+            asked.set(asked.get() + 1);
+            if asked.get() < until { Err(failure()) } else { Ok(asked.get()) }
+        };
+        let (stranger, unreachable): (fn() -> JoinError, fn() -> JoinError) =
+            (|| JoinError::Stranger(String::new()), || JoinError::Unreachable(String::new()));
+        let pause = Duration::from_millis(1);
+        let patience = Duration::from_mins(1);
+        assert!(matches!(patiently(patience, pause, || ask(3, stranger)).await, Ok(3)));
+        asked.set(0);
+        let ended = patiently(Duration::ZERO, pause, || ask(3, stranger)).await;
+        assert!(matches!(ended, Err(JoinError::Stranger(_))) && asked.get() == 1);
+        asked.set(0);
+        let ended = patiently(patience, pause, || ask(3, unreachable)).await;
+        assert!(matches!(ended, Err(JoinError::Unreachable(_))) && asked.get() == 1);
+    }
 }

@@ -1,13 +1,16 @@
-//! Nodes that join by files alone: a join key and the master key, placed beforehand.
+//! How nodes join: by files alone, a join key and the master key, placed beforehand; and by a token that is there before the
+//! certificates of the CA that it names.
 
 use std::path::Path;
 
+use circlet::join_token::JoinToken;
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, settings_of};
 use super::eventually::eventually;
 use super::http::Body;
-use super::node::{Node, program};
+use super::link::misled_once;
+use super::node::{Node, circlet, program};
 use super::promises::READY_WITHIN;
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f";
@@ -85,4 +88,24 @@ async fn a_node_joins_by_the_keys_that_were_placed_in_it() {
         (ready.status() == 200).then_some(())
     })
     .await;
+}
+
+/// The address at which the only node of a cluster speaks to its peers.
+async fn peer_of(cluster: &Cluster) -> String {
+    let status = cluster.status(0).await.expect("a status");
+    status["nodes"][0]["peer"].as_str().expect("an address").to_owned()
+}
+
+#[tokio::test]
+async fn a_node_that_is_shown_a_certificate_of_another_ca_asks_again() {
+    let (cluster, other) = Cluster::start_circle().await;
+    let minted =
+        cluster.endpoint(0).post("/circlet/v1/cluster/tokens", cluster.admin(), Body::Json(json!({})));
+    let mut token = JoinToken::parse(&minted.await.member("token")).expect("a join token");
+    token.addresses = vec![misled_once(&peer_of(&other).await, &peer_of(&cluster).await).await];
+    let token = token.to_text();
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = Node::prepare(&folder.path().join("late"), &settings_of("three-node")[1], "");
+    let joined = circlet(&["join", "--token", token.expose_text().expect("text")], &node.home).await;
+    assert_eq!(joined["service_id"], cluster.service_id.as_str());
 }

@@ -37,6 +37,22 @@ impl Link {
     }
 }
 
+/// An address at which first some other node answers, once, and then always the right one.
+pub(crate) async fn misled_once(wrong: &str, right: &str) -> String {
+    let [wrong, right] =
+        [wrong, right].map(|address| address.parse::<SocketAddr>().expect("a node's address"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        let (_up, seen) = watch::channel(true);
+        let mut targets = std::iter::once(wrong).chain(std::iter::repeat(right));
+        while let (Ok((here, _)), Some(target)) = (listener.accept().await, targets.next()) {
+            tokio::spawn(carry(here, target, seen.clone()));
+        }
+    });
+    address
+}
+
 async fn carry(mut here: TcpStream, target: SocketAddr, mut up: watch::Receiver<bool>) {
     if !*up.borrow_and_update() {
         return;
