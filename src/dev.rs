@@ -67,14 +67,16 @@ impl Dev {
     ) -> Result<(), Failure> {
         let announcement = tokio::select! {
             announcement = startup::start(place, self.algorithm, nodes, *output) => announcement?,
-            () = signals.any() => return Ok(()),
+            signal = signals.any() => {
+                output.say(&format!("{signal}: ending before the cluster is ready"));
+                return Ok(());
+            }
         };
         self.announce(&announcement, *output)?;
         tokio::select! {
             () = node_process::watch(nodes, *output) => {}
-            () = signals.any() => {}
+            signal = signals.any() => output.say(&format!("{signal}: stopping the nodes")),
         }
-        output.say("stopping the nodes");
         Ok(())
     }
 
@@ -106,11 +108,12 @@ impl Signals {
         })
     }
 
-    async fn any(&mut self) {
+    /// Waits for any of them, and says which it was.
+    async fn any(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
         }
     }
 }

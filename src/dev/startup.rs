@@ -22,6 +22,9 @@ const ADMIN: &str = "admin";
 const ADMIN_TOKEN_SECS: u64 = 4 * 3600;
 /// A node that does not serve within this has a problem that waiting does not solve.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
+/// How often a node is let join, and how long between.
+const JOIN_ATTEMPTS_MAX: u32 = 5;
+const JOIN_AGAIN: Duration = Duration::from_secs(1);
 /// How often a starting node is asked.
 const READY_INTERVAL: Duration = Duration::from_millis(25);
 
@@ -75,9 +78,8 @@ async fn found(
             }
             Some(operator) => {
                 let answer =
-                    operator.request(Method::POST, "/circlet/v1/cluster/tokens", Some(&json!({}))).await?;
-                let token = text(&answer.json()?, "token")?;
-                run_to_end(&["join", "--token", &token], &node.home).await?;
+                    insist(operator, Method::POST, "/circlet/v1/cluster/tokens", Some(&json!({}))).await?;
+                join(&node, &text(&answer, "token")?).await?;
             }
         }
         nodes.push(NodeProcess::start(&node)?);
@@ -88,6 +90,19 @@ async fn found(
     }
     place.remember_password(&admin_password)?;
     Ok(admin_password)
+}
+
+/// Tried again after a failure: on a machine that is busy with something else an election may come between, and a join that
+/// is repeated gives the same node.
+async fn join(node: &NodePlace, token: &str) -> Result<(), Failure> {
+    let mut attempt = 1;
+    loop {
+        match run_to_end(&["join", "--token", token], &node.home).await {
+            Err(_) if attempt < JOIN_ATTEMPTS_MAX => attempt += 1,
+            ended => return ended.map(drop),
+        }
+        tokio::time::sleep(JOIN_AGAIN).await;
+    }
 }
 
 /// The cluster that an earlier run left.
@@ -157,15 +172,22 @@ async fn admin_token(admin: &Client) -> Result<String, Failure> {
         "expires_in": ADMIN_TOKEN_SECS,
         "description": "circlet dev",
     });
+    text(&insist(admin, Method::POST, "/access/api/v1/tokens", Some(&body)).await?, "access_token")
+}
+
+/// Asks until it is answered. After a start there may be no leader yet, nor after one was elected elsewhere, and a busy
+/// machine may let an answer wait for too long: that passes, and a refusal doesn't.
+async fn insist(client: &Client, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
     let deadline = Instant::now() + READY_TIMEOUT;
     loop {
-        let answer = admin.ask(Method::POST, "/access/api/v1/tokens", Some(&body)).await?;
-        if answer.is_success() {
-            return text(&answer.json()?, "access_token");
-        }
-        // After a start there may be no leader yet.
-        if answer.status != 503 || Instant::now() > deadline {
-            return Err(answer.failure());
+        let failure = match client.ask(method.clone(), path, body).await {
+            Ok(answer) if answer.is_success() => return answer.json(),
+            Ok(answer) if answer.status != 503 => return Err(answer.failure()),
+            Ok(answer) => answer.failure(),
+            Err(unreachable) => unreachable,
+        };
+        if Instant::now() > deadline {
+            return Err(failure);
         }
         tokio::time::sleep(READY_INTERVAL).await;
     }
@@ -175,7 +197,7 @@ async fn admin_token(admin: &Client) -> Result<String, Failure> {
 async fn all_voting(client: &Client, nodes: usize) -> Result<Value, Failure> {
     let deadline = Instant::now() + READY_TIMEOUT;
     loop {
-        let status = client.request(Method::GET, "/circlet/v1/cluster/status", None).await?.json()?;
+        let status = insist(client, Method::GET, "/circlet/v1/cluster/status", None).await?;
         let listed = status["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
         let voting = listed.iter().filter(|node| node["role"] == "voter").count();
         if voting == nodes {
@@ -207,4 +229,45 @@ fn announced(nodes: &[NodeProcess], status: &Value) -> Vec<AnnouncedNode> {
 fn text(value: &Value, key: &str) -> Result<String, Failure> {
     let found = value[key].as_str().map(str::to_owned);
     found.ok_or_else(|| Failure::ours(format!("an answer of the cluster has no {key}: {value}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Method;
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::insist;
+    use crate::client::{Client, Credential, Server};
+
+    /// Answers once with each of these, on a connection each; `None` hangs up.
+    async fn node(answers: &'static [Option<&'static str>]) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let _ = stream.read(&mut [0; 4096]).await;
+                let Some(status) = answer else { continue };
+                let body = r#"{"token":"t"}"#;
+                let text = format!(
+                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n\
+                     content-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(text.as_bytes()).await.expect("the client reads");
+            }
+        });
+        Client::new(Server::new(&url, None).expect("a URL"), Credential::Anonymous)
+    }
+
+    #[tokio::test]
+    async fn what_passes_is_waited_for_and_a_refusal_is_not() {
+        let busy = node(&[Some("503 Service Unavailable"), None, Some("200 OK")]).await;
+        let told = insist(&busy, Method::POST, "/", Some(&json!({}))).await.expect("the third answer");
+        assert_eq!(told["token"], "t");
+        let strict = node(&[Some("403 Forbidden"), Some("200 OK")]).await;
+        assert!(insist(&strict, Method::GET, "/", None).await.is_err());
+    }
 }

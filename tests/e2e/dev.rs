@@ -129,3 +129,32 @@ async fn no_node_outlives_a_killed_parent_and_a_kept_home_is_taken_up_again() {
     let endpoint = Endpoint::new(again["nodes"][0]["url"].as_str().expect("a URL"));
     assert_eq!(endpoint.verify(&admin).await.status, 200, "the token of the first run");
 }
+
+#[tokio::test]
+async fn one_that_is_told_to_end_while_it_starts_says_so() {
+    let _turn = Turn::wait().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (home, log) = (folder.path().join("homes"), folder.path().join("log"));
+    let process = program()
+        .args(["dev", "--nodes", "1", "--base-port", &consecutive_ports(2).to_string(), "--home"])
+        .arg(&home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).expect("a file"))
+        .spawn()
+        .expect("the program runs");
+    let mut dev = Dev { process };
+    // It listens for signals before it makes anything, and makes the first home long before anything is ready.
+    eventually(READY_WITHIN, "it makes the home", || {
+        let made = home.exists();
+        async move { made.then_some(()) }
+    })
+    .await;
+    kill_process(pid(&dev.process.id().into()), Signal::TERM).expect("a signal");
+    let ended = dev.process.wait().expect("our child");
+    let said = std::fs::read_to_string(&log).expect("the file");
+    assert!(
+        ended.success() && said.contains("SIGTERM: ending before the cluster is ready"),
+        "{ended} {said}"
+    );
+}
