@@ -36,6 +36,8 @@ impl Recover {
             .map_err(failure)?;
         let mut result = result_of(&recovered.begun);
         result["given_up"] = json!(recovered.others);
+        let to_erase = recovered.to_erase.iter().map(|(name, url)| json!({"name": name, "url": url}));
+        result["to_erase"] = to_erase.collect();
         result["last"] = json!(recovered.last);
         result["decided"] = json!(recovered.decided);
         result["kept"] = json!(recovered.begun.kept);
@@ -48,17 +50,21 @@ impl Recover {
 }
 
 fn story(recovered: &Recovered) -> String {
-    let Recovered { begun, last, decided, others } = recovered;
+    let Recovered { begun, last, decided, others, to_erase } = recovered;
+    let to_erase: Vec<String> = to_erase.iter().map(|(name, url)| format!("{name} ({url})")).collect();
     let unsure = last.saturating_sub(*decided);
     format!(
         "cluster {} goes on with node {} alone, in generation {}; given up: {}\n\
          all that this node had is there, up to log entry {last}, {unsure} of them not known to be decided\n{}\n\
-         the log of before is kept in {}, sealed under the master key of before",
+         the log of before is kept in {}, sealed under the master key of before\n\
+         erase these homes, should they ever turn up: a majority of them is the cluster of before, and accepts what is refused \
+         here: {}",
         begun.service_id,
         begun.name,
         begun.generation,
         others.join(", "),
         what_lives_on(begun, "what only the others had acknowledged is lost"),
         begun.kept.display(),
+        to_erase.join(", "),
     )
 }

@@ -35,6 +35,8 @@ pub struct Recovered {
     pub decided: u64,
     /// The names of those who voted besides it.
     pub others: Vec<String>,
+    /// Whose homes must never be served again: name and URL of each node that there was besides it.
+    pub to_erase: Vec<(String, String)>,
 }
 
 /// Makes a stopped node the only one of the next generation of its cluster. If that fails, the home is as it was.
@@ -57,9 +59,10 @@ pub async fn recover(recovering: Recovering) -> Result<Recovered, NextGeneration
     if voters.len() == 1 && voters.contains(&identity.node_id) {
         return Err(NextGenerationError::Alone { name: settings.name });
     }
+    let to_erase: Vec<_> =
+        others.iter().map(|(_, peer)| (peer.name.clone(), peer.client_url.clone())).collect();
     if !unasked {
-        let nodes = others.iter().map(|(_, peer)| (peer.name.clone(), peer.client_url.clone())).collect();
-        others::must_be_gone(&found, nodes).await?;
+        others::must_be_gone(&found, to_erase.clone()).await?;
     }
     let others: Vec<String> =
         others.into_iter().filter(|(id, _)| voters.contains(id)).map(|(_, peer)| peer.name.clone()).collect();
@@ -74,5 +77,5 @@ pub async fn recover(recovering: Recovering) -> Result<Recovered, NextGeneration
         next_generation::begin(&home.paths, &settings, &state, &service_id, &MasterKey::generate(), floor)
     });
     let begun = begun.await.map_err(|_| NextGenerationError::BrokenOff)??;
-    Ok(Recovered { begun, last, decided, others })
+    Ok(Recovered { begun, last, decided, others, to_erase })
 }

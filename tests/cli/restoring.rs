@@ -276,6 +276,15 @@ fn one_node_of_three_recovers_and_the_others_come_back_as_strangers() {
         "what the others know is void"
     );
     assert_eq!(done["given_up"], serde_json::json!(["node1", "node3"]));
+    let to_erase = done["to_erase"].as_array().expect("a list").iter();
+    let to_erase: Vec<_> = to_erase.map(|node| (node["name"].clone(), node["url"].clone())).collect();
+    assert_eq!(
+        to_erase,
+        [0, 2].map(|number| (
+            format!("node{}", number + 1).into(),
+            format!("http://{}", places[number].http).into()
+        ))
+    );
     assert!(Path::new(done["kept"].as_str().expect("a folder")).join("raft").is_dir());
     recover(&["--others-are-gone"]).assert_refused(&["there is no majority to do without"]);
 
