@@ -4,6 +4,7 @@
 mod cluster;
 mod connection;
 mod failover;
+mod floor;
 mod load;
 mod peers;
 mod process;
@@ -25,6 +26,7 @@ use clap::Parser;
 use serde_json::Value;
 
 use cluster::Cluster;
+use floor::Floored;
 use peers::Peer;
 use report::Report;
 use revoked::Revoked;
@@ -66,6 +68,10 @@ struct Arguments {
     /// it again
     #[arg(long, value_name = "N", requires_all = ["program", "fill"], conflicts_with_all = ["peer", "failover_rounds"])]
     revoked: Option<u64>,
+    /// Instead, measure by turns this cluster and another one, whose nodes keep a revocation floor each, as this file of
+    /// `circlet dev --ready-file` says
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["peer", "failover_rounds", "revoked"])]
+    floored: Option<PathBuf>,
     /// The program that fills a home with revoked ids: the example revoked-home
     #[arg(long, value_name = "FILE")]
     fill: Option<PathBuf>,
@@ -112,6 +118,12 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         let found = Revoked { cluster, program, fill, ids, clients, time }.run().await?;
         return tell(&found, arguments.json.as_deref());
     }
+    if let Some(floored) = &arguments.floored {
+        let (with, clients) = (Cluster::read(floored)?, arguments.clients.last().copied().unwrap_or(1));
+        let found = Floored { without: cluster, with, clients, time }.run().await?;
+        write!(std::io::stdout().lock(), "{}", floor::table(&found))?;
+        return write_json(&floor::json(&found), arguments.json.as_deref());
+    }
     for node in &cluster.nodes {
         writeln!(std::io::stderr().lock(), "node {} pid {} home {}", node.authority, node.pid, node.home)?;
     }
@@ -131,10 +143,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let report = Report { yardstick, rows, idle_bytes, idle_cpu, failover, peers, cores };
     write!(std::io::stdout().lock(), "{}", report.table())?;
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, format!("{:#}\n", report.json()))?;
-    }
-    Ok(())
+    write_json(&report.json(), arguments.json.as_deref())
 }
 
 /// The targets by themselves.
@@ -142,9 +151,12 @@ fn tell(targets: &[Target], json: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let mut text = String::new();
     targets.iter().try_for_each(|target| target.write(&mut text))?;
     write!(std::io::stdout().lock(), "{text}")?;
-    if let Some(path) = json {
-        let targets: Vec<Value> = targets.iter().map(Target::json).collect();
-        std::fs::write(path, format!("{:#}\n", Value::from(targets)))?;
+    write_json(&targets.iter().map(Target::json).collect(), json)
+}
+
+fn write_json(value: &Value, to: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    if let Some(path) = to {
+        std::fs::write(path, format!("{value:#}\n"))?;
     }
     Ok(())
 }

@@ -68,12 +68,7 @@ pub(crate) struct SuiteError {
 pub(crate) async fn run(cluster: &Cluster, clients: usize, time: Duration) -> Result<Vec<Row>, SuiteError> {
     let suite = Suite { cluster, clients, time };
     let mut rows = suite.verify().await?;
-    let ids = Pool::default();
-    rows.push(suite.create(Work::CreateRecorded, Kind::Recorded, Keep::Id, &ids).await);
-    let revoke = |_| -> Box<dyn Client> {
-        Box::new(Revoke { admin_token: cluster.admin_token.clone(), ids: ids.clone() })
-    };
-    rows.push(suite.row(Work::Revoke, revoke).await);
+    rows.extend(suite.record().await);
     let pairs = suite.pairs().await?;
     rows.push(
         suite
@@ -92,6 +87,11 @@ pub(crate) async fn verify(
     time: Duration,
 ) -> Result<Vec<Row>, SuiteError> {
     Suite { cluster, clients, time }.verify().await
+}
+
+/// Runs those that record tokens and revoke them.
+pub(crate) async fn record(cluster: &Cluster, clients: usize, time: Duration) -> [Row; 2] {
+    Suite { cluster, clients, time }.record().await
 }
 
 struct Suite<'a> {
@@ -119,6 +119,15 @@ impl Suite<'_> {
         rows.push(self.row(Work::VerifyFirst, |_| Box::new(Verify::Each(plain.clone()))).await);
         rows.push(self.row(Work::VerifyRepeated, |_| Box::new(Verify::Same(again.clone()))).await);
         Ok(rows)
+    }
+
+    async fn record(&self) -> [Row; 2] {
+        let ids = Pool::default();
+        let created = self.create(Work::CreateRecorded, Kind::Recorded, Keep::Id, &ids).await;
+        let revoke = |_| -> Box<dyn Client> {
+            Box::new(Revoke { admin_token: self.cluster.admin_token.clone(), ids: ids.clone() })
+        };
+        [created, self.row(Work::Revoke, revoke).await]
     }
 
     /// One refreshable pair for each client.
