@@ -16,7 +16,8 @@ use crate::plant::Plant;
 use crate::runtime::global_nanos;
 use crate::scope::lock;
 use crate::sealing::MasterKey;
-use crate::turnover::custodian::Master;
+
+mod notes;
 
 /// Nodes are compared as a whole at every index that this divides, in most runs: the digest of a state takes longer than
 /// most entries take to be applied.
@@ -95,8 +96,16 @@ pub enum Event {
     Unanswered { what: &'static str },
     /// A token was issued.
     Issued { id: TokenId, by: Option<TokenId>, index: u64, sum: u64 },
-    /// A refresh token was used.
-    Refreshed { family: FamilyId, sequence: u32, successor: TokenId, sum: u64, index: u64, sent: u64 },
+    /// A refresh token was used; `from` is what watermarks go by in the token that its family had come to before.
+    Refreshed {
+        family: FamilyId,
+        sequence: u32,
+        successor: TokenId,
+        sum: u64,
+        index: u64,
+        sent: u64,
+        from: Arc<Facts>,
+    },
     /// A repeated use of a refresh token gave another successor in the place of the one that this key had signed.
     Replaced { family: FamilyId, sequence: u32, kid: KeyId, index: u64 },
     /// A token was revoked, and its family with it if it has one.
@@ -166,16 +175,17 @@ pub enum Event {
     Bounds { issue_ms: u64, verify_ms: u64 },
     /// A node has applied what became of a key.
     Key { node: NodeId, index: u64, kid: KeyId, standing: Standing },
-    /// A node signed a token by its view at `view`, having proved freshness since its start or not. A plain token is not in
-    /// the log.
-    Signed { node: NodeId, kid: KeyId, plain: bool, view: u64, sent: u64, proved: bool },
+    /// A node signed a token by its view at `view`, having proved freshness since its start or not; `age_ms` ago by its boot
+    /// clock that view was proved fresh. A plain token is not in the log.
+    Signed { node: NodeId, kid: KeyId, plain: bool, view: u64, sent: u64, proved: bool, age_ms: Option<u64> },
     /// A node handed out a plain token that it dated by its own clock. So far ahead a token may say that it was issued, and so
     /// long may a node be cut off that issues it.
     Dated { node: NodeId, dated_ms: u64, allowed_ms: u64 },
     /// A node answered with a list.
     Listed { node: NodeId, proved: bool },
-    /// A node accepted a token that this key signed, by its view at `view`.
-    Vouched { node: NodeId, kid: KeyId, view: u64, sent: u64 },
+    /// A node accepted a token that this key signed, by its view at `view`, which had been proved fresh `age_ms` before the
+    /// node was asked, by its boot clock.
+    Vouched { node: NodeId, kid: KeyId, view: u64, sent: u64, age_ms: Option<u64> },
     /// A node forgot something that is needed up to this second, because it took it for expired.
     Forgotten { node: NodeId, index: u64, what: String, until: u64 },
     /// What a client did, once it knows what came of it or that it will not know.
@@ -313,77 +323,6 @@ impl History {
     #[must_use]
     pub fn compares_at(&self, index: u64) -> bool {
         index.is_multiple_of(self.whole_every)
-    }
-
-    /// The log issued a token.
-    pub fn note_issued(&self, record: TokenRecord) {
-        lock(&self.issued).entry(record.id).or_insert_with(|| Arc::new(record));
-    }
-
-    /// Every token that the log has issued so far.
-    #[must_use]
-    pub fn issued(&self) -> Vec<Arc<TokenRecord>> {
-        lock(&self.issued).values().cloned().collect()
-    }
-
-    /// Whether nobody has spoken for the entry at this index.
-    pub fn is_first_at(&self, index: u64) -> bool {
-        lock(&self.spoken_for).insert(index)
-    }
-
-    /// This has to end once a revoke is done.
-    pub fn note_descendants(&self, index: u64, found: Vec<Descendant>) {
-        lock(&self.descendants).insert(index, found);
-    }
-
-    /// A token went in another way than with what it was created with.
-    pub fn note_gone(&self, id: TokenId) {
-        lock(&self.gone).insert(id);
-    }
-
-    /// What has to have ended, since all revokes up to an index are done. Each is given once.
-    #[must_use]
-    pub fn take_descendants(&self, index: u64) -> Vec<Descendant> {
-        let mut all = lock(&self.descendants);
-        let later = all.split_off(&index.saturating_add(1));
-        let done = std::mem::replace(&mut *all, later);
-        let gone = lock(&self.gone);
-        let is_reached = |found: &Descendant| found.through.iter().all(|id| !gone.contains(id));
-        done.into_values().flatten().filter(is_reached).collect()
-    }
-
-    /// These were in the group on which a watermark was set.
-    pub fn note_members(&self, index: u64, members: BTreeSet<String>) {
-        lock(&self.members).insert(index, members);
-    }
-
-    /// Who was in the group on which a watermark was set.
-    #[must_use]
-    pub fn members_at(&self, index: u64) -> BTreeSet<String> {
-        lock(&self.members).get(&index).cloned().unwrap_or_default()
-    }
-
-    /// A master key was made.
-    pub fn note_master_key(&self, key: &MasterKey) {
-        lock(&self.masters).insert(key.fingerprint(), key.clone());
-    }
-
-    /// The master key with this fingerprint.
-    #[must_use]
-    pub fn master_key(&self, fingerprint: &[u8; 32]) -> Option<MasterKey> {
-        lock(&self.masters).get(fingerprint).cloned()
-    }
-
-    /// The refresh secret was replaced, since a lost node knew it.
-    pub fn note_replaced(&self, index: u64) {
-        let mut since = lock(&self.refresh_since);
-        *since = index.max(*since);
-    }
-
-    /// Whether the refresh token that came with a token of this index can't be told from a forged one any more.
-    #[must_use]
-    pub fn is_of_replaced(&self, index: u64) -> bool {
-        index < *lock(&self.refresh_since)
     }
 
     /// Another cluster follows this one: its history is told what happens here and matters there.

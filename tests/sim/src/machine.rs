@@ -21,6 +21,7 @@ mod circle;
 mod descendants;
 mod keys;
 mod master_keys;
+mod overstepping;
 
 /// A replica as the simulator runs it.
 pub type Member = Replica<Watched, NodeRuntime, StateMachine<NodeRuntime, Watched>>;
@@ -75,7 +76,7 @@ impl Machine for Watched {
     fn restore(snapshot: &mut dyn Read) -> Result<Self, String> {
         let restored = Self::of(Authority::restore(snapshot)?);
         if let Some(scope) = scope::current() {
-            tell_whole(&scope, &restored.0.view());
+                tell_whole(&scope, &restored.0.view());
             keys::tell(&scope, None, &restored.0.view());
             master_keys::tell(&scope, None, &restored.0.view());
             circle::tell_whole(&scope, &restored.0.view());
@@ -96,7 +97,13 @@ impl Machine for Watched {
         let before = self.0.view();
         let entry = command;
         let (stamp_ms, command) = plant::before_apply(&before, stamp_ms, command);
-        let outcome = self.0.apply(index, stamp_ms, &command)?;
+        let outcome = match plant::in_place_of_apply(&before, index, stamp_ms, &command)? {
+            Some((other, outcome)) => {
+                *self = Self::of(other);
+                outcome
+            }
+            None => self.0.apply(index, stamp_ms, &command)?,
+        };
         if let Some(other) = plant::after_apply(&before, &self.0, &command, &outcome)? {
             *self = Self::of(other);
         }

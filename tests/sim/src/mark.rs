@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 
 use circlet_authority::{TokenRecord, Watermark, Whom};
 use circlet_token::{Claims, KeyId};
+use sha2::{Digest, Sha256};
+
+use crate::machine::first_word;
 
 /// Whose tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +53,18 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Whom the token speaks for, as a number.
+    #[must_use]
+    pub fn subject_number(&self) -> u64 {
+        first_word(&Sha256::digest(self.subject.as_bytes()))
+    }
+
+    /// The log index that issued it.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
     /// Of what a token says.
     #[must_use]
     pub fn of_claims(claims: &Claims, kid: &KeyId) -> Self {
@@ -76,6 +91,12 @@ impl Facts {
 }
 
 impl Mark {
+    /// Whether it is on a key because that leaked: what the key signed is good no more, and can be refreshed still.
+    #[must_use]
+    pub fn is_of_leak(&self) -> bool {
+        self.index == u64::MAX
+    }
+
     /// As a state holds it. Who was in a group has marks of their own there.
     #[must_use]
     pub fn held(whom: &Whom, mark: &Watermark) -> Self {

@@ -9,8 +9,10 @@ use circlet_raft::defects::Defects;
 use crate::house;
 use crate::scope;
 
+mod applying;
 mod states;
 
+pub(crate) use applying::in_place_of_apply;
 pub(crate) use states::{after_apply, in_next_generation, in_snapshot, master_key_of_before};
 
 /// A bug that can be switched on.
@@ -133,6 +135,14 @@ pub enum Plant {
     KeptRefreshSecret,
     /// A disk that went back is filled again, whatever it had acknowledged.
     LogReversion,
+    /// A refresh asks for no watermark.
+    DeafRefresh,
+    /// A token is issued under an id that another one has.
+    TakenId,
+    /// A cluster that has begun anew accepts what a key of before has signed since.
+    RestoreTrustsKeys,
+    /// What a node does by itself panics.
+    PanickingTask,
     /// A node that starts has forgotten how far it knew that the log is decided.
     ForgottenCommitted,
 }
@@ -197,6 +207,10 @@ impl Plant {
         (Self::GiveUnproved, "give-unproved"),
         (Self::KeptRefreshSecret, "kept-refresh-secret"),
         (Self::LogReversion, "log-reversion"),
+        (Self::DeafRefresh, "deaf-refresh"),
+        (Self::TakenId, "taken-id"),
+        (Self::RestoreTrustsKeys, "restore-trusts-keys"),
+        (Self::PanickingTask, "panicking-task"),
         (Self::ForgottenCommitted, "forgotten-committed"),
     ];
 

@@ -38,6 +38,7 @@ mod revoking;
 mod settings;
 mod signing;
 mod strangers;
+mod taking;
 mod verifying;
 mod witness;
 
@@ -200,7 +201,8 @@ impl Workload {
                     self.issue(&computer).await;
                 }
                 11..=15 => self.issue_with_token(&computer).await,
-                16 => self.issue_again(&computer).await,
+                16 if self.dice.percent(50) => self.issue_again(&computer).await,
+                16 => self.take_id(&computer).await,
                 17..=25 => self.issue_plain(&computer).await,
                 26..=36 => self.refresh(&computer).await,
                 37..=45 => self.revoke(&computer).await,

@@ -1,5 +1,7 @@
 //! A node that is cut off for longer than its bounds neither signs what the log doesn't know nor accepts anything. That
 //! it was cut off is seen by what it didn't know: a write acknowledged longer ago than the bound, which its view lacks.
+//! Where nobody can write any more it is seen by when the node last proved its view fresh, by its own boot clock, whatever
+//! the node makes of that.
 
 use super::Invariant;
 use crate::history::Event;
@@ -31,7 +33,7 @@ impl Invariant for Isolation {
     }
 
     fn see(&mut self, now: u64, event: &Event) -> Result<(), String> {
-        let (bounds, node, view, sent, does) = match (event, self.bounds) {
+        let (bound, node, view, sent, age_ms, does) = match (event, self.bounds) {
             (Event::Bounds { issue_ms, verify_ms }, _) => {
                 self.bounds = Some((with_drift(*issue_ms), with_drift(*verify_ms)));
                 return Ok(());
@@ -42,16 +44,21 @@ impl Invariant for Isolation {
                 }
                 return Ok(());
             }
-            (Event::Signed { node, plain: true, view, sent, .. }, Some((issue, _))) => {
-                (issue, node, view, sent, "signed a plain token")
+            (Event::Signed { node, plain: true, view, sent, age_ms, .. }, Some((issue, _))) => {
+                (issue, node, view, sent, age_ms, "signed a plain token")
             }
-            (Event::Vouched { node, view, sent, .. }, Some((_, verify))) => {
-                (verify, node, view, sent, "accepted a token")
+            (Event::Vouched { node, view, sent, age_ms, .. }, Some((_, verify))) => {
+                (verify, node, view, sent, age_ms, "accepted a token")
             }
             _ => return Ok(()),
         };
+        if let Some(age_ms) = age_ms.filter(|age_ms| age_ms * 1_000_000 > bound) {
+            return Err(format!(
+                "node {node} {does} at {view}, which it had proved fresh {age_ms} ms before"
+            ));
+        }
         match self.behind(*view, *sent) {
-            Some(behind) if behind > bounds => {
+            Some(behind) if behind > bound => {
                 let late_ms = behind / 1_000_000;
                 Err(format!(
                     "node {node} {does} at {view}, asked {late_ms} ms after it could have known more"

@@ -19,6 +19,11 @@ impl Invariant for PublishedKeys {
 
     fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
+            // What the cluster of before had published, this one hasn't, unless its state says so.
+            Event::Begun { .. } => {
+                self.known.clear();
+                Ok(())
+            }
             Event::Key { kid, .. } => {
                 self.known.insert(kid.clone());
                 Ok(())

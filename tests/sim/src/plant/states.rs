@@ -22,7 +22,7 @@ const LISTED: [u8; 2] = [9, 252];
 /// The tag of what a revoke has left to end.
 const CASCADE: u8 = 20;
 /// The tag of a watermark among the records of a state.
-const WATERMARK: u8 = 60;
+pub(super) const WATERMARK: u8 = 60;
 /// What stands before the records: a word and a version.
 const HEAD_BYTES: usize = 14;
 
@@ -100,7 +100,7 @@ fn as_before(before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A state as bytes.
-fn bytes_of(state: &State) -> Result<Vec<u8>, String> {
+pub(super) fn bytes_of(state: &State) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     state.encode_snapshot(&mut bytes).map_err(|error| error.to_string())?;
     Ok(bytes)
@@ -116,14 +116,14 @@ pub(crate) fn in_snapshot(state: Vec<u8>) -> Vec<u8> {
 }
 
 /// The bytes of a state without some of its records.
-fn without(state: &[u8], drops: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+pub(super) fn without(state: &[u8], drops: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let mut records = records(state)?;
     records.retain(|record| !drops(record));
     joined(state, &records)
 }
 
 /// The records of a state: tag and content of each.
-fn records(state: &[u8]) -> Option<Vec<&[u8]>> {
+pub(super) fn records(state: &[u8]) -> Option<Vec<&[u8]>> {
     let mut rest = state.get(HEAD_BYTES..)?;
     let mut records = Vec::new();
     loop {
@@ -140,7 +140,7 @@ fn records(state: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 /// A state of these records, with the beginning that `state` has.
-fn joined(state: &[u8], records: &[&[u8]]) -> Option<Vec<u8>> {
+pub(super) fn joined(state: &[u8], records: &[&[u8]]) -> Option<Vec<u8>> {
     let mut kept = state.get(..HEAD_BYTES)?.to_vec();
     for record in records {
         kept.extend_from_slice(&u32::try_from(record.len()).ok()?.to_le_bytes());

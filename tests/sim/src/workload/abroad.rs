@@ -75,8 +75,8 @@ impl Workload {
         let (record, history) = (&held.record, &theirs.history);
         let asked = NodeRuntime::timeout(PATIENCE, ask(computer, move |member| judged(member, text))).await;
         let (view, accepted, unknown) = match asked {
-            Ok(Some(Verdict::Accepted { view, grant, .. })) => {
-                history.tell(&Event::Vouched { node, kid: record.kid.clone(), view, sent });
+            Ok(Some(Verdict::Accepted { view, grant, age_ms, .. })) => {
+                history.tell(&Event::Vouched { node, kid: record.kid.clone(), view, sent, age_ms });
                 if let Some(grant) = grant {
                     history.tell(&Event::Granted { node, view, sent, grant: *grant });
                 }

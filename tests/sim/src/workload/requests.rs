@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use circlet_authority::{
     Action, Actor, FamilyId, Generation, IssueToken, Outcome, RefreshOverrides, RefreshToken, Refusal,
-    TokenActor, TokenRecord,
+    TokenRecord,
 };
-use circlet_token::{Algorithm, Audience, Lifetime, Scope, TokenId, Verified};
+use circlet_token::{Audience, Lifetime, Scope, TokenId};
 use sha2::{Digest, Sha256};
 
 use super::{Held, Reply, Workload, administrator};
@@ -16,6 +16,7 @@ use crate::history::Event;
 use crate::house;
 use crate::linear::token;
 use crate::machine::first_word;
+use crate::mark::Facts;
 use crate::runtime::global_nanos;
 
 /// A request is tried so often at most.
@@ -51,9 +52,7 @@ impl Workload {
         let Some(held) = self.some_token() else { return };
         let Some(user) = held.record.subject.user_name() else { return };
         let order = self.order(user, user, Lifetime::from_secs(600));
-        let claims = held.record.claims(&self.cluster.service);
-        let verified = Verified { claims, key: held.record.kid.clone(), algorithm: Algorithm::EdDsa };
-        let actor = Actor::Token(Box::new(TokenActor::of(&verified)));
+        let actor = self.bearer(&held.record);
         self.issue_by(computer, &actor, order, Some(held.record.id), true).await;
     }
 
@@ -175,11 +174,13 @@ impl Workload {
                     index,
                     text: Some(text),
                 } => {
+                    // A repeat goes on from what the first use gave.
+                    let from = Arc::new(Facts::of_record(if replay { &record } else { &held.record }));
                     let held =
                         Held { record: *record, text, order: None, plain: false, since: global_nanos() };
                     let (successor, sum) = (held.record.id, held.sum());
                     self.count(if replay { "refresh repeated" } else { "refresh done" });
-                    let event = Event::Refreshed { family, sequence, successor, sum, index, sent };
+                    let event = Event::Refreshed { family, sequence, successor, sum, index, sent, from };
                     self.cluster.history.tell(&event);
                     self.keep(held);
                     return;

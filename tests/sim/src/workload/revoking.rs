@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use circlet_authority::{
-    Action, Descendants, FamilyId, Outcome, PresentedToken, RevokeNote, RevokeTarget, RevokeToken, Revoked,
-    TokenRecord,
+    Action, Actor, Descendants, FamilyId, Outcome, PresentedToken, RevokeNote, RevokeTarget, RevokeToken,
+    Revoked, TokenActor, TokenRecord,
 };
-use circlet_token::TokenId;
+use circlet_token::{Algorithm, TokenId, Verified};
 use openraft_rt::AsyncRuntime;
 
 use super::{Held, Reply, Workload, administrator};
@@ -36,7 +36,9 @@ impl Workload {
         let by_id = !matches!(target, RevokeTarget::Family { .. });
         let revoke = RevokeToken { target, cascade };
         let sent = global_nanos();
-        let reply = self.propose(computer, administrator(), action_of(&revoke)).await;
+        // Whoever has a token may end it.
+        let actor = if self.dice.percent(15) { self.bearer(record) } else { administrator() };
+        let reply = self.propose(computer, actor, action_of(&revoke)).await;
         if !held.plain {
             match &reply {
                 Reply::Decided { outcome: Outcome::Revoked(revoked), .. } if !is_unseen(revoked) => {
@@ -81,6 +83,13 @@ impl Workload {
             found = parent.clone();
         }
         Some(found)
+    }
+
+    /// Who shows a token.
+    pub(super) fn bearer(&self, record: &TokenRecord) -> Actor {
+        let claims = record.claims(&self.cluster.service);
+        let verified = Verified { claims, key: record.kid.clone(), algorithm: Algorithm::EdDsa };
+        Actor::Token(Box::new(TokenActor::of(&verified)))
     }
 
     fn tell_revoked(&self, id: Option<TokenId>, family: Option<FamilyId>, index: u64) {

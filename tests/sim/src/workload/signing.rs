@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use circlet_authority::{SealedKind, State, TokenRecord};
-use circlet_raft::Published;
+use circlet_raft::{Clocks, Published};
 use circlet_token::mint;
 
+use super::witness::Node;
 use crate::history::Event;
 use crate::house;
 use crate::machine::Member;
@@ -35,6 +36,7 @@ pub(super) fn sign(
     let (node, kid, view_index) = (scope.node(), kid.clone(), published.index);
     // What was published may be told otherwise than it is.
     let proved = member.published().fresh_as_of.is_some();
-    scope.history().tell(&Event::Signed { node, kid, plain, view: view_index, sent, proved });
+    let age_ms = Node::age_ms(published, scope.boot_ms());
+    scope.history().tell(&Event::Signed { node, kid, plain, view: view_index, sent, proved, age_ms });
     Some(mint(&record.claims(view.service_id()?), &record.kid, &key).into())
 }

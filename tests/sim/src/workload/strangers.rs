@@ -20,6 +20,8 @@ use crate::scope::lock;
 const WHILE: u64 = 2_000_000_000;
 /// So many tokens of each kind are shown to a cluster that begins anew, the latest first.
 const TOKENS_SHOWN: usize = 80;
+/// And so many that whoever has a key of before signs now.
+const OLD_KEYS_SHOWN: usize = 6;
 
 impl Workload {
     /// An administrator trusts another cluster's key, or does so no more.
@@ -44,10 +46,14 @@ impl Workload {
         let ours = &self.cluster.service;
         let own;
         let (what, issuer, user, pair) = match self.dice.between(0, 9) {
-            0..=6 => match self.dice.pick(&*THEIRS) {
+            0..=5 => match self.dice.pick(&*THEIRS) {
                 Some(theirs) => ("foreign token", &*house::OTHERS, "dave", theirs),
                 None => return,
             },
+            6 => {
+                own = self.some_old_pair();
+                ("token of an old key", ours, "alice", &own)
+            }
             7..=8 => match drawn {
                 Some(name) => {
                     own = Pair::named(ours, &name);
@@ -61,12 +67,26 @@ impl Workload {
             }
         };
         self.count(what);
-        let claims = self.claims(issuer, user);
-        let text: Arc<str> = mint(&claims, &pair.kid, &pair.signer()).into();
-        let Some(id) = claims.id else { return };
-        let foreign = Foreign { id, text, kid: pair.kid.clone(), at: global_nanos() };
+        let foreign = self.minted(computer, issuer, user, pair);
         lock(&self.shown).push(foreign.clone());
         self.show_foreign(computer, foreign).await;
+    }
+
+    /// A pair that our keyring has or had, or was to have, maybe before this cluster began. Somebody has it.
+    fn some_old_pair(&self) -> Pair {
+        let drawn = lock(&self.drawn).clone();
+        let name = self.dice.pick(&drawn).filter(|_| self.dice.percent(80));
+        let ours = &self.cluster.service;
+        name.map_or_else(|| Pair::first(ours), |name| Pair::named(ours, name))
+    }
+
+    /// A token signed by this pair as of now; one that names us says that it is of the node's present index.
+    fn minted(&self, computer: &Computer, issuer: &ServiceId, user: &str, pair: &Pair) -> Foreign {
+        let index = computer.node().map_or(0, |(_, member)| member.published().index);
+        let id = TokenId(self.dice.bytes());
+        let claims = self.claims(id, issuer, user, index);
+        let text: Arc<str> = mint(&claims, &pair.kid, &pair.signer()).into();
+        Foreign { id, text, kid: pair.kid.clone(), at: global_nanos() }
     }
 
     async fn show_foreign(&self, computer: &Computer, foreign: Foreign) {
@@ -96,11 +116,16 @@ impl Workload {
                 self.count("foreign token of before shown");
                 self.show_foreign(&computer, foreign.clone()).await;
             }
+            for _ in 0..OLD_KEYS_SHOWN {
+                self.count("token of an old key");
+                let forged = self.minted(&computer, &self.cluster.service, "alice", &self.some_old_pair());
+                self.show_foreign(&computer, forged).await;
+            }
         }
     }
 
     /// What a plain token of that issuer says, issued now.
-    fn claims(&self, issuer: &ServiceId, user: &str) -> Claims {
+    fn claims(&self, id: TokenId, issuer: &ServiceId, user: &str, index: u64) -> Claims {
         let now = (START_MS + global_nanos() / 1_000_000) / 1_000;
         Claims {
             revocable: None,
@@ -111,8 +136,8 @@ impl Workload {
             expires_at: Some(now + 60),
             issued_at: now,
             not_before: None,
-            id: Some(TokenId(self.dice.bytes())),
-            index: (*issuer == self.cluster.service).then_some(5),
+            id: Some(id),
+            index: (*issuer == self.cluster.service).then_some(index),
         }
     }
 }

@@ -30,6 +30,8 @@ pub enum Verdict {
         view: u64,
         /// Whether the node had proved freshness.
         proved: bool,
+        /// How old the view was when the node was asked, by its boot clock, in milliseconds.
+        age_ms: Option<u64>,
         /// What it may do.
         grant: Option<Box<Grant>>,
     },
@@ -47,25 +49,27 @@ pub enum Verdict {
 /// Has the node that is being polled judge a token.
 pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
     let Some(node) = witness::Node::here(member) else { return Verdict::Stale };
+    let asked_ms = node.boot_ms();
     let opinion = |published: &Arc<Published<State>>| {
         let (view, index) = (&published.view, published.index);
+        let age_ms = witness::Node::age_ms(published, asked_ms);
         let now = node.now_secs(view);
         let signed = |_: &ServiceId, keys: &Arc<KeySet>| check_signature(&text, keys).map(Arc::new);
         match judge::judge(view, now, Rules::HERE, signed) {
             Ok(good) => {
                 let feed = good.feed.filter(|_| node.plant() != Plant::AnyFeedAge);
-                let found = (index, grant(view, &good.verified));
+                let found = (index, age_ms, grant(view, &good.verified));
                 Opinion::Good { found, needs_freshness: good.needs_freshness, feed }
             }
             Err(why) if forgives(node.plant(), &why, &text, view) => {
-                let found = (index, granted_beyond(node.plant(), &text, view));
+                let found = (index, age_ms, granted_beyond(node.plant(), &text, view));
                 Opinion::Good { found, needs_freshness: false, feed: None }
             }
             Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why: (index, why) },
         }
     };
     match vouch(&node, opinion).await {
-        Ok((view, grant)) => Verdict::Accepted { view, proved: node.has_proved(), grant },
+        Ok((view, age_ms, grant)) => Verdict::Accepted { view, proved: node.has_proved(), age_ms, grant },
         Err(Unvouched::Refused((view, why))) => Verdict::Refused { why, view },
         Err(Unvouched::Stale(_) | Unvouched::TooSlow | Unvouched::FeedStale { .. }) => Verdict::Stale,
     }
@@ -101,6 +105,10 @@ fn forgives(plant: Plant, why: &Reject, text: &str, view: &State) -> bool {
             parsed.is_ok_and(|claims| view.member(&claims.issuer).is_some())
         }
         (_, Reject::Revoked { why: Revocation::Watermark }) => overlooks(plant, text, view),
+        (
+            Plant::RestoreTrustsKeys,
+            Reject::UnknownKey { .. } | Reject::Revoked { why: Revocation::KeyTainted { .. } },
+        ) => view.generation() > 1,
         (Plant::DeafToTaints, Reject::UnknownKey { kid: Some(kid), issuer }) => {
             KeyId::parse(kid).is_ok_and(|kid| view.has_ended(issuer, &kid))
         }
@@ -178,9 +186,9 @@ impl Workload {
             }
             Ok(Some(verdict)) => verdict,
         };
-        if let Verdict::Accepted { view, .. } = &verdict {
-            let view = *view;
-            self.cluster.history.tell(&Event::Vouched { node, kid: kid.clone(), view, sent });
+        if let Verdict::Accepted { view, age_ms, .. } = &verdict {
+            let (kid, view, age_ms) = (kid.clone(), *view, *age_ms);
+            self.cluster.history.tell(&Event::Vouched { node, kid, view, sent, age_ms });
         }
         Some(verdict)
     }

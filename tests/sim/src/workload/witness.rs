@@ -42,6 +42,16 @@ impl Node {
         noted.unwrap_or_else(|| self.scope.now())
     }
 
+    /// How old a view is, by the node's true boot clock at `boot_ms`; nothing if it was never proved fresh.
+    pub(super) fn age_ms(published: &Published<State>, boot_ms: u64) -> Option<u64> {
+        Some(boot_ms.saturating_sub(published.fresh_as_of?.boot_ms))
+    }
+
+    /// What its boot clock shows, whatever it is told.
+    pub(super) fn boot_ms(&self) -> u64 {
+        self.scope.boot_ms()
+    }
+
     /// It answers with a list of a view that was proved fresh, or wasn't.
     pub(super) fn tell_listed(&self, proved: bool) {
         let node = self.scope.node();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use circlet_authority::FamilyId;
 use circlet_sim::history::Event;
 use circlet_sim::linear::token::Step;
-use circlet_token::TokenId;
+use circlet_sim::mark::Facts;
+use circlet_token::{Parsed, TokenId};
 use reqwest::Method;
 use serde_json::json;
 
@@ -96,7 +97,10 @@ impl Workload {
         let step = Step::UseOrRepeat { sequence, digest, successor, next: *next };
         self.record_token(held, step, begun, true);
         if *next == sequence + 1 || self.explain_replacement(node, this, *next, index).await {
-            self.judge.tell(&Event::Refreshed { family, sequence, successor, sum, index, sent });
+            // Whether it is a repeat is not to be seen from outside: then it went from what it gave, and else from more.
+            let Ok(parsed) = Parsed::parse(&new.text) else { return };
+            let from = Arc::new(Facts::of_claims(parsed.claims(), &new.kid));
+            self.judge.tell(&Event::Refreshed { family, sequence, successor, sum, index, sent, from });
         }
         self.signed(node, new, false, sent).await;
     }

@@ -71,7 +71,16 @@ impl Workload {
         match self.ledger.standing(node, &kid) {
             // What was asked for before may have been signed before.
             Some((since, standing)) if standing != Standing::Active && sent <= since => {}
-            _ => self.judge.tell(&Event::Signed { node, kid, plain, view: held.index, sent, proved }),
+            // When it proved freshness is not to be seen from outside.
+            _ => self.judge.tell(&Event::Signed {
+                node,
+                kid,
+                plain,
+                view: held.index,
+                sent,
+                proved,
+                age_ms: None,
+            }),
         }
     }
 
@@ -90,7 +99,8 @@ impl Workload {
                 return;
             }
         }
-        self.judge.tell(&Event::Vouched { node: node.number, kid: kid.clone(), view, sent });
+        let (node, kid) = (node.number, kid.clone());
+        self.judge.tell(&Event::Vouched { node, kid, view, sent, age_ms: None });
     }
 
     /// An administrator publishes a key, which signs by itself once every node has it.

@@ -1,0 +1,71 @@
+//! Planted bugs that overlook something while a command is applied: the state is without it meanwhile.
+
+use circlet_authority::{Action, Command, State};
+use circlet_raft::Machine;
+use circlet_token::TokenId;
+
+use super::Plant;
+use super::states::{WATERMARK, bytes_of, joined, records, without};
+use crate::authority::Authority;
+use crate::scope;
+
+/// The tag of a recorded token among the records of a state.
+const TOKEN: u8 = 7;
+
+/// What is overlooked.
+enum Overlooked {
+    /// All watermarks; they are there again afterwards.
+    Watermarks,
+    /// A token, whose place is taken.
+    Token(TokenId),
+}
+
+impl Overlooked {
+    fn of(plant: Plant, before: &State, action: &Action) -> Option<Self> {
+        match (plant, action) {
+            (Plant::DeafRefresh, Action::RefreshToken(_)) => Some(Self::Watermarks),
+            (Plant::TakenId, Action::IssueToken(issue)) => {
+                let is_other = |digest| digest != issue.request_digest;
+                let taken = before.token(&issue.id).filter(|record| record.family.is_none());
+                taken.filter(|record| is_other(record.request_digest)).map(|record| Self::Token(record.id))
+            }
+            _ => None,
+        }
+    }
+
+    fn covers(&self, record: &[u8]) -> bool {
+        match self {
+            Self::Watermarks => record.first() == Some(&WATERMARK),
+            Self::Token(id) => record.first() == Some(&TOKEN) && record.windows(16).any(|part| part == id.0),
+        }
+    }
+}
+
+/// A bug in applying, where one is planted: the machine that a command makes of this state, and what comes of it.
+pub(crate) fn in_place_of_apply(
+    before: &State,
+    index: u64,
+    stamp_ms: u64,
+    command: &[u8],
+) -> Result<Option<(Authority, Vec<u8>)>, String> {
+    let Some(scope) = scope::current() else { return Ok(None) };
+    let plant = scope.history().plant();
+    if !matches!(plant, Plant::DeafRefresh | Plant::TakenId) {
+        return Ok(None);
+    }
+    let Ok(Command { action, .. }) = Command::decode(command) else { return Ok(None) };
+    let Some(overlooked) = Overlooked::of(plant, before, &action) else { return Ok(None) };
+    let torn = || "the state could not be taken apart".to_owned();
+    let whole = bytes_of(before)?;
+    let rest = without(&whole, |record| overlooked.covers(record)).ok_or_else(torn)?;
+    let mut machine = Authority::restore(&mut rest.as_slice())?;
+    let outcome = machine.apply(index, stamp_ms, command)?;
+    if let Overlooked::Watermarks = overlooked {
+        let after = bytes_of(&machine.view())?;
+        let mut all = records(&after).ok_or_else(torn)?;
+        all.extend(records(&whole).ok_or_else(torn)?.into_iter().filter(|record| overlooked.covers(record)));
+        let again = joined(&after, &all).ok_or_else(torn)?;
+        machine = Authority::restore(&mut again.as_slice())?;
+    }
+    Ok(Some((machine, outcome)))
+}
