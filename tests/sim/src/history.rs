@@ -13,7 +13,7 @@ use crate::invariant::{self, Invariant};
 use crate::linear::Operation;
 use crate::mark::{Facts, Mark};
 use crate::plant::Plant;
-use crate::runtime::global_nanos;
+use crate::runtime::{self, global_nanos};
 use crate::scope::lock;
 use crate::sealing::MasterKey;
 
@@ -353,6 +353,7 @@ impl History {
     /// Something happened.
     pub fn tell(&self, event: &Event) {
         let now = global_nanos();
+        runtime::spend();
         let mut inner = lock(&self.inner);
         inner.steps += 1;
         if inner.lines.is_some() {

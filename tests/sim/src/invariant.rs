@@ -87,9 +87,12 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
 /// What a run judges itself, once nothing goes wrong any more.
 const LIVENESS: &str = "liveness";
 
+/// Likewise: no task of a node, and nothing else that a run does, panics.
+pub const NO_PANIC: &str = "no-panic";
+
 /// What can be broken, by name.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    all().into_iter().map(|invariant| invariant.name()).chain([LIVENESS])
+    all().into_iter().map(|invariant| invariant.name()).chain([LIVENESS, NO_PANIC])
 }
 
 /// The name of the invariant that is called so.

@@ -34,6 +34,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("time", Plant::BlindStamps),
     ("sound-state", Plant::UnsyncedSnapshots),
     ("liveness", Plant::HalfDoneChanges),
+    ("no-panic", Plant::PanickingTask),
 ];
 
 #[cfg(test)]

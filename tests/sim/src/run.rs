@@ -16,13 +16,15 @@ use crate::dice::Dice;
 use crate::fault::Fault;
 use crate::history::{Event, History, Violation};
 use crate::house;
+use crate::invariant;
 use crate::plant::Plant;
-use crate::runtime::{NodeRuntime, global_nanos};
+use crate::runtime::{self, NodeRuntime, global_nanos};
 use crate::workload::Workload;
 
 mod conclusion;
 mod health;
 mod neighbours;
+mod panics;
 
 use conclusion::conclude;
 use health::recover;
@@ -80,6 +82,7 @@ pub struct Plan {
 /// Runs one seed.
 #[must_use]
 pub fn run(plan: Plan) -> Report {
+    panics::begin();
     let mut runtime = NodeRuntime::with_seed(plan.seed);
     if plan.records_runtime {
         runtime.record_trace();
@@ -87,18 +90,22 @@ pub fn run(plan: Plan) -> Report {
     let history = Arc::new(history(plan));
     let told = Arc::clone(&history);
     let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(plan, told))));
-    let mut report = played.unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".to_owned());
-        let violation = Violation { invariant: "no-panic", step: history.steps(), at_ms: 0, what };
-        Report { violation: Some(violation), ..Report::default() }
-    });
-    report.violation = history.violation().or(report.violation);
+    let mut report = played.unwrap_or_default();
+    report.violation = history.violation().or_else(|| broken_off(&history));
     report.steps = history.steps();
     report.lines = history.lines();
     if plan.records_runtime {
         report.lines.extend(runtime.take_trace());
     }
     report
+}
+
+/// Why a run can't be believed, whoever judges: it was too much work, or something panicked.
+fn broken_off(history: &History) -> Option<Violation> {
+    let (invariant, what) = runtime::exhausted()
+        .map(|what| ("bounded-work", what))
+        .or_else(|| panics::first().map(|what| (invariant::NO_PANIC, what)))?;
+    Some(Violation { invariant, step: history.steps(), at_ms: 0, what })
 }
 
 /// What is told of a cluster. In a few runs nodes are compared at every index, since two may differ at one and agree at the
@@ -251,7 +258,10 @@ async fn live_on(plan: Plan, dice: &Dice, mut life: Life, safe: &Safe, history: 
 async fn watch(history: &History, for_ms: u64, suffices: impl Fn() -> bool) {
     for _ in 0..for_ms / 50 {
         NodeRuntime::sleep(Duration::from_millis(50)).await;
-        if history.violation().is_some() || suffices() {
+        if let Some(what) = panics::first() {
+            history.accuse(invariant::NO_PANIC, what);
+        }
+        if history.violation().is_some() || runtime::exhausted().is_some() || suffices() {
             return;
         }
     }

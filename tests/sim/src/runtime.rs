@@ -15,8 +15,11 @@ use openraft_rt_sim::{SimJoinError, SimJoinHandle, SimRuntime, SimSleep};
 
 use crate::scope::{self, Scope, Task};
 
+mod effort;
 mod instant;
 
+pub use effort::exhausted;
+pub(crate) use effort::spend;
 pub use instant::NodeInstant;
 pub(crate) use instant::global_nanos;
 
@@ -27,6 +30,7 @@ impl NodeRuntime {
     /// A runtime whose randomness derives from `seed`.
     #[must_use]
     pub fn with_seed(seed: u64) -> Self {
+        effort::begin();
         Self(SimRuntime::with_seed(seed))
     }
 

@@ -234,7 +234,7 @@ impl<F: Future + Send + 'static> Future for Task<F> {
         let this = self.get_mut();
         // Before anything else: a node may die while it is frozen, and whoever waits for its tasks must hear of it.
         *lock(&this.slot.waker) = Some(cx.waker().clone());
-        if this.holds(cx) {
+        if this.holds(cx) || !runtime::spend() {
             return Poll::Pending;
         }
         let _inside = Inside::enter(this.scope.clone());

@@ -11,6 +11,7 @@ use openraft_rt::AsyncRuntime;
 use crate::duty::{self, Duty};
 use crate::house::{self, Pair};
 use crate::machine::Member;
+use crate::plant::Plant;
 use crate::round::Round;
 use crate::runtime::NodeRuntime;
 use crate::scope;
@@ -68,6 +69,7 @@ pub(super) async fn purge(member: Arc<Member>) {
     loop {
         NodeRuntime::sleep(PURGE_LOOK).await;
         let Some(scope) = scope::current() else { return };
+        assert_ne!(scope.history().plant(), Plant::PanickingTask, "a planted panic");
         let margin_secs = member.published().view.config().purge_margin;
         let margin_ms = u64::try_from(margin_secs).unwrap_or(0) * 1_000;
         let leads = member.status().role == Role::Leader;
