@@ -47,6 +47,8 @@ enum Strike {
     Join = 95,
     Leave = 97,
     Lose = 99,
+    /// Only where it is sought.
+    LeaveBehind = 100,
 }
 
 impl Strike {
@@ -119,7 +121,8 @@ impl Strike {
             Fault::Transfer => Self::HandOver,
             Fault::Join => Self::Join,
             Fault::Leave => Self::Leave,
-            Fault::Replacement | Fault::DeclaredLost | Fault::SnapshotInstalled => Self::Lose,
+            Fault::Replacement | Fault::DeclaredLost => Self::Lose,
+            Fault::SnapshotInstalled => Self::LeaveBehind,
         }
     }
 }
@@ -231,6 +234,7 @@ impl Chaos {
             Strike::Join => self.let_join().await,
             Strike::Leave => self.let_leave(victim).await,
             Strike::Lose => self.lose(victim).await,
+            Strike::LeaveBehind => self.leave_behind(victim).await,
         }
     }
 
@@ -335,10 +339,30 @@ impl Chaos {
 
     async fn hand_over(&self, to: Arc<Computer>) {
         let Some(leader) = self.cluster.leader() else { return };
-        self.note(Fault::Transfer, format!("{} hands over to {}", leader.id, to.id));
         let id = to.id;
-        // Whether it succeeds is seen by who leads.
+        if leader.id == id {
+            return;
+        }
+        self.say(format!("{} is to hand over to {id}", leader.id));
         let _ = ask(&leader, move |member| async move { member.transfer(id).await.is_ok() }).await;
+        // Whether it succeeds is seen by who leads.
+        for _ in 0..20 {
+            if self.cluster.leader().is_some_and(|now| now.id == id) {
+                return self.note(Fault::Transfer, format!("{} has handed over to {id}", leader.id));
+            }
+            self.wait_ms(50, 50).await;
+        }
+    }
+
+    /// A node is down until what it lacks is in the log of no other, for a while at most.
+    async fn leave_behind(&self, victim: Arc<Computer>) {
+        if victim.node().is_none() {
+            return;
+        }
+        self.note(Fault::Crash, format!("{} is left behind", victim.id));
+        self.cluster.kill(&victim);
+        self.wait_ms(8_000, 14_000).await;
+        self.cluster.start(&victim).await;
     }
 }
 

@@ -42,6 +42,7 @@ impl Watched {
         let Some(scope) = scope::current() else { return };
         let sum = step.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
         let view = self.0.view();
+        scope.note_applied();
         let node = scope.node();
         let now_ms = view.now_ms();
         scope.history().tell(&Event::Applied { node, index, sum: first_word(&sum), now_ms });
@@ -76,7 +77,8 @@ impl Machine for Watched {
     fn restore(snapshot: &mut dyn Read) -> Result<Self, String> {
         let restored = Self::of(Authority::restore(snapshot)?);
         if let Some(scope) = scope::current() {
-                tell_whole(&scope, &restored.0.view());
+            scope.note_applied();
+            tell_whole(&scope, &restored.0.view());
             keys::tell(&scope, None, &restored.0.view());
             master_keys::tell(&scope, None, &restored.0.view());
             circle::tell_whole(&scope, &restored.0.view());

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -51,6 +52,7 @@ pub struct Scope {
     clock: Arc<Mutex<Clock>>,
     history: Arc<History>,
     ring: Ring,
+    applied: AtomicBool,
     life: Mutex<Life>,
 }
 
@@ -76,7 +78,14 @@ impl Scope {
     /// A new life of `node`, whose clock goes on through its crashes.
     #[must_use]
     pub fn new(node: NodeId, clock: Arc<Mutex<Clock>>, history: Arc<History>) -> Arc<Self> {
-        Arc::new(Self { node, clock, history, ring: Ring::default(), life: Mutex::default() })
+        Arc::new(Self {
+            node,
+            clock,
+            history,
+            ring: Ring::default(),
+            applied: AtomicBool::new(false),
+            life: Mutex::default(),
+        })
     }
 
     /// What happens is told here.
@@ -95,6 +104,17 @@ impl Scope {
     #[must_use]
     pub fn node(&self) -> NodeId {
         self.node
+    }
+
+    /// The node has applied something, or taken up what it had applied before.
+    pub fn note_applied(&self) {
+        self.applied.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it has.
+    #[must_use]
+    pub fn has_applied(&self) -> bool {
+        self.applied.load(Ordering::SeqCst)
     }
 
     /// Whether the node runs; a frozen one does.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use circlet_raft::NodeId;
+
 use super::Chaos;
 use crate::cluster::Computer;
 use crate::fault::Fault;
@@ -16,7 +18,16 @@ impl Chaos {
         if self.dice.percent(40) {
             side = leader.into_iter().collect();
         }
+        // Nobody, or everybody, is cut off from nobody.
+        if side.is_empty() || side.len() == ids.len() {
+            side = self.dice.pick(&ids).copied().into_iter().collect();
+        }
         let bridge = self.dice.percent(20).then(|| self.dice.pick(&ids).copied()).flatten();
+        // A side that is the bridge leaves nothing to bridge.
+        let bridge = bridge.filter(|bridge| {
+            let stays = |id: &&NodeId| *id != bridge;
+            side.iter().any(|id| stays(&id)) && ids.iter().filter(stays).any(|id| !side.contains(id))
+        });
         let (there, back) = match self.dice.between(0, 4) {
             0 => (true, false),
             1 => (false, true),
