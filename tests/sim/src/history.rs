@@ -238,6 +238,8 @@ impl fmt::Display for Event {
 pub struct Violation {
     /// Which one.
     pub invariant: &'static str,
+    /// The number of the cluster in which it was broken.
+    pub cluster: u64,
     /// The number of the event that broke it.
     pub step: u64,
     /// The simulator's time in milliseconds.
@@ -253,6 +255,10 @@ pub struct History {
     /// The one invariant that judges, if it is not all of them.
     by: Option<&'static str>,
     inner: Mutex<Inner>,
+    /// Which cluster of the run it is of: the first, unless it is a neighbour's.
+    cluster: u64,
+    /// The readable log, if it is kept: of all clusters of the run, in the order in which things happen.
+    lines: Lines,
     /// Every token that the log has issued, whoever was told.
     issued: Mutex<BTreeMap<TokenId, Arc<TokenRecord>>>,
     /// What has to end with tokens that were revoked with all that was created with them, by the index of the revoke; what
@@ -274,12 +280,12 @@ pub struct History {
     whole_every: u64,
 }
 
+/// Lines that several histories write.
+type Lines = Option<Arc<Mutex<Vec<String>>>>;
+
 #[derive(Debug)]
 struct Inner {
     steps: u64,
-    lines: Option<Vec<String>>,
-    /// Over all lines, whether they are kept or not.
-    sum: u64,
     invariants: Vec<Box<dyn Invariant>>,
     violation: Option<Violation>,
 }
@@ -290,17 +296,13 @@ impl History {
     pub fn new(plant: Plant, by: Option<&'static str>, keeps_lines: bool) -> Self {
         let mut invariants = invariant::all();
         invariants.retain(|invariant| by.is_none_or(|by| by == invariant.name()));
-        let inner = Inner {
-            steps: 0,
-            lines: keeps_lines.then(Vec::new),
-            sum: 0xcbf2_9ce4_8422_2325,
-            invariants,
-            violation: None,
-        };
+        let inner = Inner { steps: 0, invariants, violation: None };
         Self {
             plant,
             by,
             inner: Mutex::new(inner),
+            cluster: 1,
+            lines: keeps_lines.then(Arc::default),
             issued: Mutex::default(),
             descendants: Mutex::default(),
             gone: Mutex::default(),
@@ -317,6 +319,12 @@ impl History {
     #[must_use]
     pub fn comparing_at_each(self) -> Self {
         Self { whole_every: 1, ..self }
+    }
+
+    /// One of a neighbour of `ours`, the cluster of this number: what happens there stands in the same readable log.
+    #[must_use]
+    pub fn beside(self, ours: &Self, cluster: u64) -> Self {
+        Self { cluster, lines: ours.lines.clone(), ..self }
     }
 
     /// Whether nodes are compared as a whole at this index.
@@ -356,20 +364,18 @@ impl History {
         runtime::spend();
         let mut inner = lock(&self.inner);
         inner.steps += 1;
-        if inner.lines.is_some() {
-            let line = format!("{:>10}.{:03} {event}", now / 1_000_000, now / 1_000 % 1_000);
-            inner.sum = line
-                .bytes()
-                .fold(inner.sum, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-            inner.lines.iter_mut().for_each(|lines| lines.push(line.clone()));
+        if let Some(lines) = &self.lines {
+            let (cluster, step) = (self.cluster, inner.steps);
+            let moment = format!("{:>10}.{:03}", now / 1_000_000, now / 1_000 % 1_000);
+            lock(lines).push(format!("c{cluster} {step:>7} {moment} {event}"));
         }
         if inner.violation.is_some() {
             return;
         }
-        let step = inner.steps;
+        let (cluster, step) = (self.cluster, inner.steps);
         let broken = inner.invariants.iter_mut().find_map(|invariant| {
             let what = invariant.see(now, event).err()?;
-            Some(Violation { invariant: invariant.name(), step, at_ms: now / 1_000_000, what })
+            Some(Violation { invariant: invariant.name(), cluster, step, at_ms: now / 1_000_000, what })
         });
         inner.violation = broken;
     }
@@ -381,23 +387,16 @@ impl History {
         if inner.violation.is_some() {
             return;
         }
-        let step = inner.steps;
+        let (cluster, step) = (self.cluster, inner.steps);
         inner.violation = inner.invariants.iter_mut().find_map(|invariant| {
             let what = invariant.finish().err()?;
-            Some(Violation { invariant: invariant.name(), step, at_ms, what })
+            Some(Violation { invariant: invariant.name(), cluster, step, at_ms, what })
         });
     }
 
     /// Counts what happened in another history as well.
     pub fn add_steps(&self, steps: u64) {
         lock(&self.inner).steps += steps;
-    }
-
-    /// Adds the readable log of another history.
-    pub fn add_lines(&self, lines: Vec<String>) {
-        if let Some(all) = &mut lock(&self.inner).lines {
-            all.extend(lines);
-        }
     }
 
     /// Takes over that something was broken elsewhere.
@@ -414,7 +413,7 @@ impl History {
         let at_ms = global_nanos() / 1_000_000;
         let mut inner = lock(&self.inner);
         let step = inner.steps;
-        inner.violation.get_or_insert(Violation { invariant, step, at_ms, what });
+        inner.violation.get_or_insert(Violation { invariant, cluster: self.cluster, step, at_ms, what });
     }
 
     /// The first invariant that was broken.
@@ -429,9 +428,9 @@ impl History {
         lock(&self.inner).steps
     }
 
-    /// The readable log, if it was kept.
+    /// The readable log, if it was kept: cluster, step, milliseconds, and what happened.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        lock(&self.inner).lines.clone().unwrap_or_default()
+        self.lines.as_ref().map_or_else(Vec::new, |lines| lock(lines).clone())
     }
 }

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use circlet_sim::fault::Fault;
+use circlet_sim::history::Violation;
 use circlet_sim::invariant;
 use circlet_sim::plant::Plant;
 use circlet_sim::proof::PROOFS;
@@ -249,7 +250,9 @@ impl Sums {
 fn show(case: Case, seed: u64, report: &Report, out: &mut impl Write) -> io::Result<()> {
     let Some(violation) = &report.violation else { return Ok(()) };
     writeln!(out, "\nseed {seed}: {} is broken", violation.invariant)?;
-    writeln!(out, "  step {}, {} ms: {}", violation.step, violation.at_ms, violation.what)?;
+    // As the lines of a trace begin.
+    let Violation { cluster, step, at_ms, what, .. } = violation;
+    writeln!(out, "  step {step} of c{cluster}, {at_ms} ms: {what}")?;
     let Case { plant, by } = case;
     let planted = if plant == Plant::None { String::new() } else { format!(" --plant {}", plant.name()) };
     let judged = by.map_or_else(String::new, |by| format!(" --by {by}"));

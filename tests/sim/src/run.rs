@@ -105,7 +105,7 @@ fn broken_off(history: &History) -> Option<Violation> {
     let (invariant, what) = runtime::exhausted()
         .map(|what| ("bounded-work", what))
         .or_else(|| panics::first().map(|what| (invariant::NO_PANIC, what)))?;
-    Some(Violation { invariant, step: history.steps(), at_ms: 0, what })
+    Some(Violation { invariant, cluster: 1, step: history.steps(), at_ms: 0, what })
 }
 
 /// What is told of a cluster. In a few runs nodes are compared at every index, since two may differ at one and agree at the

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use circlet_sim::plant::Plant;
+
 /// Runs the command in a directory.
 fn run(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_circlet-sim"));
@@ -13,11 +15,16 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Whether a line of a trace is a moment and what happened then.
+/// Whether a line of a trace is a cluster, a step, a moment, and what happened then.
 fn is_readable(line: &str) -> bool {
-    let Some((moment, what)) = line.trim_start().split_once(' ') else { return false };
+    let mut words = line.split_whitespace();
+    let [Some(cluster), Some(step), Some(moment), Some(_)] = [(); 4].map(|()| words.next()) else {
+        return false;
+    };
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    moment.split_once('.').is_some_and(|(ms, us)| is_number(ms) && is_number(us)) && !what.is_empty()
+    cluster.strip_prefix('c').is_some_and(is_number)
+        && is_number(step)
+        && moment.split_once('.').is_some_and(|(ms, us)| is_number(ms) && is_number(us))
 }
 
 fn assert_readable(trace: &Path) {
@@ -49,6 +56,16 @@ fn a_planted_bug_is_told_with_the_command_that_replays_it() {
     assert!(text.lines().any(|line| line == seed) && text.lines().any(|line| line == step), "{text}");
     let trace = replay.iter().skip_while(|argument| **argument != "--trace").nth(1).expect("a file");
     assert_readable(&directory.path().join(trace));
+}
+
+#[test]
+fn the_list_names_each_bug_that_must_be_caught_and_no_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = said(&run(directory.path(), &["--plant", "list"]));
+    let named: Vec<&str> = text.lines().collect();
+    let harmful = Plant::ALL.iter().filter(|(plant, _)| !plant.is_harmless()).map(|(_, name)| *name);
+    assert_eq!(named, harmful.collect::<Vec<_>>());
+    assert!(named.len() < Plant::ALL.len(), "one does no harm");
 }
 
 #[test]

@@ -55,8 +55,8 @@ impl Circle {
         dice: &Dice,
     ) -> Result<Self, String> {
         let mut others = Vec::new();
-        for service in house::NEIGHBOURS.iter().take(count) {
-            let history = Arc::new(super::history(plan));
+        for (number, service) in (2..).zip(house::NEIGHBOURS.iter().take(count)) {
+            let history = Arc::new(super::history(plan).beside(&ours.history, number));
             let (settings, faults) = (settings(dice, plan.course), Arc::clone(&ours.faults));
             let cluster = Cluster::new(service, Arc::clone(&history), dice, settings, faults);
             let workload = Workload::new(Arc::clone(&cluster), dice.split());
@@ -121,9 +121,6 @@ impl Circle {
             other.history.finish();
         }
         self.is_broken(ours);
-        for Other { history, .. } in &self.others {
-            ours.add_steps(history.steps());
-            ours.add_lines(history.lines());
-        }
+        self.others.iter().for_each(|other| ours.add_steps(other.history.steps()));
     }
 }
