@@ -10,7 +10,8 @@ mod flusher;
 mod pulse;
 mod sled_engine;
 
-pub use pulse::{DiskReport, DiskTrouble, FLUSH_MICROS};
+pub use flusher::ROOM_LOOK;
+pub use pulse::{DiskReport, DiskTrouble, FLUSH_MICROS, Pulse};
 pub use sled_engine::{FlushCount, SledEngine, Sync, VALUE_BYTES_MAX};
 
 /// Called once when a batch is on stable storage, or when it is known that it won't be.

@@ -14,7 +14,7 @@ const ROUND_CHANGES_MAX: usize = 4_096;
 const LAZY_FLUSH: Duration = Duration::from_millis(100);
 
 /// How often is looked for room on a disk that had none.
-const ROOM_LOOK: Duration = Duration::from_millis(100);
+pub const ROOM_LOOK: Duration = Duration::from_millis(100);
 
 /// A batch on its way, and whom to tell; nobody if it isn't urgent.
 pub(super) struct Work {

@@ -52,21 +52,36 @@ impl DiskTrouble {
     }
 }
 
-/// What the flusher notes and others read.
-pub(super) struct Pulse {
+/// What whoever flushes notes, and others read. Times are in microseconds since anything that doesn't change, so that a
+/// simulated disk can note by its own clock.
+pub struct Pulse {
     epoch: Instant,
     queued: AtomicU64,
     classes: [AtomicU64; FLUSH_MICROS.len() + 1],
     micros: AtomicU64,
     average_micros: AtomicU64,
-    /// When the flush under way began, in microseconds since the epoch, plus one; 0 if none is.
+    /// When the flush under way began, plus one; 0 if none is.
     begun: AtomicU64,
     waits_for_room: AtomicBool,
     closing: AtomicBool,
 }
 
+impl std::fmt::Debug for Pulse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pulse").field("waits_for_room", &self.waits_for_room).finish_non_exhaustive()
+    }
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Pulse {
-    pub(super) fn new() -> Self {
+    /// Of a disk of which nothing is known yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             epoch: Instant::now(),
             queued: AtomicU64::new(0),
@@ -80,12 +95,12 @@ impl Pulse {
     }
 
     /// A batch was handed over.
-    pub(super) fn queued(&self) {
+    pub fn queued(&self) {
         self.queued.fetch_add(1, Ordering::Relaxed);
     }
 
     /// So many batches were taken.
-    pub(super) fn taken(&self, batches: u64) {
+    pub fn taken(&self, batches: u64) {
         self.queued.fetch_sub(batches, Ordering::Relaxed);
     }
 
@@ -98,7 +113,8 @@ impl Pulse {
         self.closing.load(Ordering::Relaxed)
     }
 
-    pub(super) fn wait_for_room(&self, waits: bool) {
+    /// Notes whether room is waited for.
+    pub fn wait_for_room(&self, waits: bool) {
         if self.waits_for_room.swap(waits, Ordering::Relaxed) != waits {
             if waits {
                 tracing::error!(
@@ -112,12 +128,21 @@ impl Pulse {
 
     /// Times what `flush` does.
     pub(super) fn time<T>(&self, flush: impl FnOnce() -> T) -> T {
-        let begun = Instant::now();
-        self.begun.store(micros(begun.duration_since(self.epoch)).saturating_add(1), Ordering::Relaxed);
+        self.begin(micros(self.epoch.elapsed()));
         let result = flush();
-        self.begun.store(0, Ordering::Relaxed);
-        self.note(micros(begun.elapsed()));
+        self.end(micros(self.epoch.elapsed()));
         result
+    }
+
+    /// A flush begins now.
+    pub fn begin(&self, now: u64) {
+        self.begun.store(now.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// It ends now.
+    pub fn end(&self, now: u64) {
+        let begun = self.begun.swap(0, Ordering::Relaxed).saturating_sub(1);
+        self.note(now.saturating_sub(begun));
     }
 
     fn note(&self, took: u64) {
@@ -133,9 +158,15 @@ impl Pulse {
 
     /// What was seen; `failed` is known to whoever writes.
     pub(super) fn report(&self, failed: bool) -> DiskReport {
+        self.report_at(micros(self.epoch.elapsed()), failed)
+    }
+
+    /// What was seen until now.
+    #[must_use]
+    pub fn report_at(&self, now: u64, failed: bool) -> DiskReport {
         let under_way = match self.begun.load(Ordering::Relaxed) {
             0 => 0,
-            begun => micros(self.epoch.elapsed()).saturating_sub(begun),
+            begun => now.saturating_sub(begun),
         };
         let slow = under_way > micros(STUCK) || self.average_micros.load(Ordering::Relaxed) > micros(SLOW);
         let trouble = match (failed, self.waits_for_room.load(Ordering::Relaxed), slow) {

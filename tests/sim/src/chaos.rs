@@ -36,6 +36,7 @@ enum Strike {
     SlowDisk = 69,
     FailingDisk = 71,
     FullDisk = 73,
+    BadDiskOfLeader = 74,
     CutSnapshot = 76,
     DamageLog = 78,
     DamageSnapshot = 80,
@@ -52,7 +53,7 @@ enum Strike {
 }
 
 impl Strike {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Crash,
         Self::BounceLeader,
         Self::Cut,
@@ -64,6 +65,7 @@ impl Strike {
         Self::SlowDisk,
         Self::FailingDisk,
         Self::FullDisk,
+        Self::BadDiskOfLeader,
         Self::CutSnapshot,
         Self::DamageLog,
         Self::DamageSnapshot,
@@ -107,6 +109,7 @@ impl Strike {
             Fault::SlowDisk => Self::SlowDisk,
             Fault::FailingSync => Self::FailingDisk,
             Fault::FullDisk => Self::FullDisk,
+            Fault::LeaderDiskBad => Self::BadDiskOfLeader,
             Fault::Cut | Fault::CutOneWay | Fault::CutWithBridge | Fault::ConnectionHung => Self::Cut,
             Fault::LagThenCut => Self::LagThenCut,
             Fault::Storm
@@ -222,6 +225,7 @@ impl Chaos {
             Strike::SlowDisk => self.slow_disk(victim).await,
             Strike::FailingDisk => self.failing_disk(victim).await,
             Strike::FullDisk => self.full_disk(victim).await,
+            Strike::BadDiskOfLeader => self.bad_disk_of_leader().await,
             Strike::CutSnapshot => self.cut_snapshot(victim).await,
             Strike::CutKeyFile => self.cut_key_file(victim).await,
             Strike::DamageLog => self.damage_log(victim).await,
@@ -249,7 +253,7 @@ impl Chaos {
         for computer in self.cluster.computers() {
             computer.disk.arm(None);
             computer.disk.arm_keys(None);
-            computer.disk.set(|habits| (habits.fails, habits.full) = (false, false));
+            computer.disk.make_good();
             lock(&computer.clock).set_right(global_nanos());
             // A node that stopped itself is restarted by its supervisor.
             let stopped = computer.node().is_some_and(|(_, member)| member.status().stopped.is_some());

@@ -5,14 +5,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use circlet_raft::engine::{Batch, Change, Done, Engine, Visit};
+use circlet_raft::engine::{Batch, Change, DiskReport, Done, Engine, Pulse, ROOM_LOOK, Visit};
 use openraft_rt::AsyncRuntime;
 use tokio::sync::Notify;
 
 use crate::dice::Dice;
 use crate::fault::Fault;
-use crate::runtime::NodeRuntime;
-use crate::scope::lock;
+use crate::runtime::{NodeRuntime, global_nanos};
+use crate::scope::{self, Scope, lock};
 
 mod files;
 
@@ -97,7 +97,16 @@ impl Disk {
     pub fn set(&self, change: impl FnOnce(&mut Habits)) {
         let mut habits = lock(&self.habits);
         change(&mut habits);
-        habits.hurt |= habits.fails || habits.full;
+        habits.hurt |= habits.fails;
+    }
+
+    /// Ends what is wrong with it and doesn't last.
+    pub fn make_good(&self) {
+        let usual = Habits::default();
+        self.set(|habits| {
+            (habits.fails, habits.full) = (false, false);
+            (habits.sync_us_min, habits.sync_us_max) = (usual.sync_us_min, usual.sync_us_max);
+        });
     }
 
     /// Whether anything happened to it that may make its node stop.
@@ -280,6 +289,9 @@ pub struct DiskEngine {
 
 #[derive(Default)]
 struct Shared {
+    pulse: Pulse,
+    /// Whose clock times what the disk does.
+    scope: Option<Arc<Scope>>,
     /// What reads see.
     records: Mutex<Records>,
     queue: Mutex<VecDeque<(Batch, Option<Done>)>>,
@@ -292,7 +304,7 @@ impl DiskEngine {
     /// Opens a disk after a crash or for the first time. Call it inside the node's scope: the flusher runs there.
     #[must_use]
     pub fn open(disk: Arc<Disk>, dice: Dice) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { scope: scope::current(), ..Shared::default() });
         lock(&shared.records).clone_from(&lock(&disk.synced));
         if disk.habits().forgets_committed {
             lock(&shared.records).remove(COMMITTED);
@@ -322,13 +334,13 @@ impl Shared {
     }
 
     async fn flush(&self, disk: &Disk, dice: &Dice, round: Vec<(Batch, Option<Done>)>) {
-        let habits = disk.habits();
+        self.pulse.taken(round.len() as u64);
         let (batches, waiting): (Vec<_>, Vec<_>) =
             round.into_iter().map(|(batch, done)| (batch.into_changes(), done)).unzip();
         let mut waiting: Vec<Done> = waiting.into_iter().flatten().collect();
-        if habits.full {
-            lock(&self.failure).get_or_insert_with(|| "no space left on the simulated disk".to_owned());
-        }
+        self.wait_for_room(disk).await;
+        self.pulse.begin(self.now_micros());
+        let habits = disk.habits();
         if lock(&self.failure).is_none() {
             disk.write(&batches);
             let mut records = lock(&self.records);
@@ -348,19 +360,38 @@ impl Shared {
         if failure.is_none() {
             disk.sync();
         }
+        self.pulse.end(self.now_micros());
         for done in waiting {
             done(failure.as_ref().map_or(Ok(()), |reason| Err(io::Error::other(reason.clone()))));
         }
+    }
+
+    /// Returns when the disk has room, as the product's flusher does: what finds none isn't begun, and nobody is told that
+    /// it is durable.
+    async fn wait_for_room(&self, disk: &Disk) {
+        while disk.habits().full && lock(&self.failure).is_none() {
+            self.pulse.wait_for_room(true);
+            NodeRuntime::sleep(ROOM_LOOK).await;
+        }
+        self.pulse.wait_for_room(false);
+    }
+
+    /// On the monotonic clock of the node, whoever asks.
+    fn now_micros(&self) -> u64 {
+        let global = global_nanos();
+        self.scope.as_ref().map_or(global, |scope| scope.monotonic(global)) / 1_000
     }
 }
 
 impl Engine for DiskEngine {
     fn submit(&self, batch: Batch, done: Done) {
+        self.shared.pulse.queued();
         lock(&self.shared.queue).push_back((batch, Some(done)));
         self.shared.urgent.notify_one();
     }
 
     fn submit_lazily(&self, batch: Batch) {
+        self.shared.pulse.queued();
         lock(&self.shared.queue).push_back((batch, None));
         self.shared.lazy.notify_one();
     }
@@ -382,6 +413,10 @@ impl Engine for DiskEngine {
 
     fn failure(&self) -> Option<String> {
         lock(&self.shared.failure).clone()
+    }
+
+    fn disk(&self) -> DiskReport {
+        self.shared.pulse.report_at(self.shared.now_micros(), self.failure().is_some())
     }
 
     fn file(&self) -> String {

@@ -57,6 +57,8 @@ faults! {
     FailingSync = "failing sync",
     /// There is no room on a disk.
     FullDisk = "full disk",
+    /// The disk of a leader is full or slow while nothing else is wrong.
+    LeaderDiskBad = "leader's disk bad",
     /// A cut in both directions.
     Cut = "cut",
     /// A cut in one direction.

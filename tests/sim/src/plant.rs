@@ -143,6 +143,8 @@ pub enum Plant {
     RestoreTrustsKeys,
     /// What a node does by itself panics.
     PanickingTask,
+    /// A leader whose disk holds up the cluster leads on.
+    ClingToLeading,
     /// A node that starts has forgotten how far it knew that the log is decided.
     ForgottenCommitted,
 }
@@ -211,6 +213,7 @@ impl Plant {
         (Self::TakenId, "taken-id"),
         (Self::RestoreTrustsKeys, "restore-trusts-keys"),
         (Self::PanickingTask, "panicking-task"),
+        (Self::ClingToLeading, "cling-to-leading"),
         (Self::ForgottenCommitted, "forgotten-committed"),
     ];
 
@@ -243,6 +246,7 @@ impl Plant {
             blind_stamps: self == Self::BlindStamps,
             half_done_changes: self == Self::HalfDoneChanges,
             log_reversion: self == Self::LogReversion,
+            clings_to_leading: self == Self::ClingToLeading,
         }
     }
 }

@@ -175,7 +175,11 @@ impl DiskFolder {
         let mut files = self.files();
         files.begin()?;
         match self.disk.habits().failure() {
-            Some(failure) => Err(failure),
+            Some(failure) => {
+                // A node that can't write its first snapshot stops itself.
+                self.disk.set(|habits| habits.hurt = true);
+                Err(failure)
+            }
             None => change(&mut files),
         }
     }
