@@ -1,14 +1,15 @@
-//! What is done to the nodes. The seed shuffles a deck with every kind in it, again and again, so that a short run has
-//! them all.
+//! What is done to the nodes. The seed shuffles a deck with every kind in it, again and again; what can't be done when it
+//! is drawn is put back, and a run isn't over before each kind was really made.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use circlet_sim::dice::Dice;
 use circlet_sim::history::Event;
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::deck::Deck;
 use crate::judge::Judge;
@@ -30,6 +31,10 @@ pub(crate) struct Chaos {
     workload: Arc<Workload>,
     dice: Dice,
     over: AtomicBool,
+    /// Only what was never made is made from now on.
+    late: AtomicBool,
+    /// What was never made from its beginning to its end.
+    untried: std::sync::Mutex<BTreeSet<Fault>>,
     /// One fault of the network at a time: mending mends all.
     network: Mutex<()>,
     /// Whose clock is or was wrong. The promise is about one.
@@ -44,14 +49,16 @@ pub(crate) struct Chaos {
 const NODES_MORE: usize = 2;
 
 impl Chaos {
-    /// Nothing is done yet.
-    pub(crate) fn new(workload: &Arc<Workload>, dice: Dice) -> Arc<Self> {
+    /// Nothing is done yet; each of these is to be.
+    pub(crate) fn new(workload: &Arc<Workload>, dice: Dice, wanted: &[Fault]) -> Arc<Self> {
         Arc::new(Self {
             lab: Arc::clone(&workload.lab),
             judge: Arc::clone(&workload.judge),
             workload: Arc::clone(workload),
             dice,
             over: AtomicBool::new(false),
+            late: AtomicBool::new(false),
+            untried: std::sync::Mutex::new(wanted.iter().copied().collect()),
             network: Mutex::default(),
             clock: Mutex::default(),
             moving: Mutex::default(),
@@ -61,20 +68,51 @@ impl Chaos {
 
     /// Does one thing after the other, up to two at a time, until told to stop; then waits until all have ended.
     pub(crate) async fn rage(self: Arc<Self>, mut deck: Deck<Fault>) {
-        let mut under_way: Vec<JoinHandle<()>> = Vec::new();
+        let mut under_way = JoinSet::new();
         while !self.is_over() && !deck.is_empty() {
-            self.wait_ms(200, 900).await;
-            under_way.retain(|task| !task.is_finished());
-            if under_way.len() < 2 {
-                let (this, fault) = (Arc::clone(&self), deck.draw(&self.dice));
-                under_way.push(tokio::spawn(async move { this.make(fault).await }));
+            self.wait_ms(100, 700).await;
+            while let Some(ended) = under_way.try_join_next() {
+                self.see_end(ended, &mut deck);
+            }
+            if under_way.len() < 2
+                && let Some(fault) = self.next(&mut deck)
+            {
+                let this = Arc::clone(&self);
+                under_way.spawn(async move { (fault, this.make(fault).await) });
             }
         }
-        for task in under_way {
-            if task.await.is_err() {
-                self.judge.accuse("lab", "a fault could not be ended".to_owned());
-            }
+        while let Some(ended) = under_way.join_next().await {
+            self.see_end(ended, &mut deck);
         }
+    }
+
+    fn next(&self, deck: &mut Deck<Fault>) -> Option<Fault> {
+        if self.late.load(Ordering::SeqCst) {
+            return self.dice.pick(&self.untried()).copied();
+        }
+        Some(deck.draw(&self.dice))
+    }
+
+    fn see_end(&self, ended: Result<(Fault, bool), JoinError>, deck: &mut Deck<Fault>) {
+        match ended {
+            Ok((fault, true)) => self.was_made(fault),
+            Ok((fault, false)) => deck.put_back(fault),
+            Err(_) => self.judge.accuse("lab", "a fault could not be ended".to_owned()),
+        }
+    }
+
+    fn was_made(&self, fault: Fault) {
+        self.untried.lock().unwrap_or_else(PoisonError::into_inner).remove(&fault);
+    }
+
+    /// What was never made.
+    pub(crate) fn untried(&self) -> Vec<Fault> {
+        self.untried.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    /// The time is over: only what was never made is made from now on.
+    pub(crate) fn hurry(&self) {
+        self.late.store(true, Ordering::SeqCst);
     }
 
     /// Nothing begins from now on.
@@ -86,8 +124,9 @@ impl Chaos {
         self.over.load(Ordering::SeqCst)
     }
 
-    async fn make(&self, fault: Fault) {
-        let Some(victim) = self.dice.pick(&self.lab.nodes()).cloned() else { return };
+    /// Makes a fault and mends it; whether that could be done at this moment.
+    async fn make(&self, fault: Fault) -> bool {
+        let Some(victim) = self.dice.pick(&self.lab.nodes()).cloned() else { return false };
         match fault {
             Fault::Kill => self.kill(&victim).await,
             Fault::BounceLeader => self.bounce_leader().await,
@@ -100,8 +139,8 @@ impl Chaos {
             Fault::Clock => self.set_clock(&victim).await,
             Fault::FullDisk => self.full_disk(&victim).await,
             Fault::FailingDisk => self.failing_disk(&victim).await,
-            Fault::PowerCut => self.power_cut(std::slice::from_ref(&victim)).await,
-            Fault::PowerCutOfAll => self.power_cut(&self.lab.nodes()).await,
+            Fault::PowerCut => self.power_cut(fault, std::slice::from_ref(&victim)).await,
+            Fault::PowerCutOfAll => self.power_cut(fault, &self.lab.nodes()).await,
             Fault::Replacement => self.replace(&victim).await,
             Fault::Join => self.let_join().await,
             Fault::Leave => self.let_leave(&victim).await,
@@ -153,9 +192,14 @@ impl Chaos {
         self.lab.nodes().into_iter().find(|node| node.number == number)
     }
 
+    /// A fault is made, and counted.
+    fn say(&self, fault: Fault, what: String) {
+        self.judge.fault(fault.name(), what);
+    }
+
     /// Sets one wall clock wrong for a while.
-    async fn set_clock(&self, victim: &Arc<Node>) {
-        let Ok(mut wrong) = self.clock.try_lock() else { return };
+    async fn set_clock(&self, victim: &Arc<Node>) -> bool {
+        let Ok(mut wrong) = self.clock.try_lock() else { return false };
         let nodes = self.lab.nodes();
         let last = wrong.and_then(|number| nodes.iter().find(|node| node.number == number));
         let victim = match last {
@@ -167,13 +211,13 @@ impl Chaos {
         let sign = if self.dice.percent(50) { '+' } else { '-' };
         let offset = format!("{sign}{}", self.dice.between(1, most));
         victim.note(|known| known.wrong_clock_until = u64::MAX);
-        self.judge
-            .fault("clock set", format!("the wall clock of node {} is off by {offset} s", victim.number));
+        self.say(Fault::Clock, format!("the wall clock of node {} is off by {offset} s", victim.number));
         let number = victim.number.to_string();
         self.lab.must(&self.judge, &["clock", &number, &offset]).await;
         self.wait_ms(1_500, 5_000).await;
         self.lab.must(&self.judge, &["clock", &number, "+0"]).await;
         let until = self.judge.now() + CLOCK_REMEMBERED;
         victim.note(|known| known.wrong_clock_until = until);
+        true
     }
 }

@@ -31,6 +31,17 @@ impl<T: Copy> Deck<T> {
     }
 }
 
+impl<T: Copy + PartialEq> Deck<T> {
+    /// What was drawn could not be done now. It comes again; and others before, if nothing else was left.
+    pub(crate) fn put_back(&mut self, kind: T) {
+        if self.left.iter().all(|left| *left == kind) {
+            self.left.clone_from(&self.kinds);
+        } else {
+            self.left.push(kind);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Deck, Dice};
@@ -44,5 +55,23 @@ mod tests {
             drawn.sort_unstable();
             assert_eq!(drawn, Fault::ALL);
         }
+    }
+
+    #[test]
+    fn what_was_put_back_comes_again_and_keeps_nothing_else_from_coming() {
+        let (mut deck, dice) = (Deck::of(&Fault::ALL), Dice::new(7));
+        let (mut tried, mut others) = (0, 0);
+        for _ in 0..Fault::ALL.len() * 8 {
+            // It can never be done, for all that is left.
+            match deck.draw(&dice) {
+                Fault::Join => {
+                    tried += 1;
+                    deck.put_back(Fault::Join);
+                }
+                _ => others += 1,
+            }
+        }
+        assert!(tried > 8, "tried {tried} times");
+        assert!(others > Fault::ALL.len() * 2, "{others} others");
     }
 }

@@ -39,10 +39,13 @@ use workload::{MARKED_GROUP, Workload};
 /// How long each client rests at most between two requests, in milliseconds. Many wait for a node that is cut off.
 const CLIENTS_REST_MS: [u64; 12] = [20, 40, 40, 60, 60, 80, 80, 100, 100, 120, 120, 150];
 
+/// What was not made within the time is tried for so much longer at most.
+const TRIED_ON: Duration = Duration::from_mins(2);
+
 /// Breaks the nodes of a lab while clients are at work, and judges what they were told.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// For so long faults are made
+    /// For so long faults are made; and for up to two minutes more if some kind of fault was not made by then
     #[arg(long, default_value_t = 40)]
     seconds: u64,
     /// Decides which faults are made and what clients want; without it one is drawn
@@ -91,13 +94,13 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let workload = Workload::new(lab, Arc::clone(&judge), Client::new()?, dice.split())?;
     prepare(&workload, arguments.plant).await?;
 
-    let chaos = Chaos::new(&workload, dice.split());
+    let wanted = arguments.plant.map_or(&Fault::ALL[..], Plant::faults);
+    let chaos = Chaos::new(&workload, dice.split(), wanted);
     let supervisor = tokio::spawn(Arc::clone(&chaos).supervise());
     let administrator = tokio::spawn(Arc::clone(&workload).keep_admin());
     let clients = CLIENTS_REST_MS.map(|rest_ms| tokio::spawn(Arc::clone(&workload).run(rest_ms)));
-    let deck = Deck::of(arguments.plant.map_or(&Fault::ALL[..], Plant::faults));
-    let raging = tokio::spawn(Arc::clone(&chaos).rage(deck));
-    watch(&judge, arguments).await;
+    let raging = tokio::spawn(Arc::clone(&chaos).rage(Deck::of(wanted)));
+    watch(&judge, &chaos, arguments).await;
     chaos.stop();
     workload.stop();
     for task in clients.into_iter().chain(std::iter::once(raging)) {
@@ -114,16 +117,25 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let report = Report::of(&judge, seed, workload.lab.nodes().len(), workload.gaps.longest_ms());
     say(arguments, &workload, &report)
         .map_err(|error| format!("the report could not be written: {error}"))?;
+    let untried: Vec<&str> = chaos.untried().into_iter().map(Fault::name).collect();
+    if arguments.plant.is_none() && report.violations.is_empty() && !untried.is_empty() {
+        return Err(format!("could not be tried: {}", untried.join(", ")));
+    }
     let is_seen =
         |plant: Plant| judge.has_seen(plant.seen_by()) && judge.has_seen(plant.seen_in_the_end_by());
     Ok(arguments.plant.map_or(report.violations.is_empty(), |plant| !is_seen(plant)))
 }
 
-/// Lets time pass; where something must be seen, until it is.
-async fn watch(judge: &Judge, arguments: &Arguments) {
+/// Lets time pass; where something must be seen, until it is, and elsewhere until each kind of fault was made.
+async fn watch(judge: &Judge, chaos: &Chaos, arguments: &Arguments) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(arguments.seconds);
     let is_seen = |plant: Plant| judge.has_seen(plant.seen_by());
     while tokio::time::Instant::now() < deadline && !arguments.plant.is_some_and(is_seen) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    chaos.hurry();
+    let is_tried = || arguments.plant.is_some() || chaos.untried().is_empty();
+    while tokio::time::Instant::now() < deadline + TRIED_ON && !is_tried() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -57,4 +57,26 @@ impl Fault {
         Self::Join,
         Self::Leave,
     ];
+
+    /// What a report calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::BounceLeader => "leader bounced",
+            Self::Pause => "pause",
+            Self::Cut => "two-way cut",
+            Self::Isolation => "isolation",
+            Self::OneWay => "one-way cut",
+            Self::Bridge => "bridge",
+            Self::StartAlone => "start alone",
+            Self::Clock => "clock set",
+            Self::FullDisk => "full disk",
+            Self::FailingDisk => "failing disk",
+            Self::PowerCut => "power cut",
+            Self::PowerCutOfAll => "power cut of all",
+            Self::Replacement => "replacement",
+            Self::Join => "join",
+            Self::Leave => "leave",
+        }
+    }
 }

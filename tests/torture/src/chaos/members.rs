@@ -7,7 +7,7 @@ use std::time::Duration;
 use circlet_sim::history::Event;
 use reqwest::Method;
 
-use super::{Chaos, NODES_MORE};
+use super::{Chaos, Fault, NODES_MORE};
 use crate::client::Shown;
 use crate::lab::Node;
 
@@ -19,69 +19,70 @@ const RETRY: Duration = Duration::from_millis(300);
 
 impl Chaos {
     /// A machine is lost with its disk. It is removed, and another joins under its name and at its address.
-    pub(super) async fn replace(&self, victim: &Arc<Node>) {
-        let Ok(_moving) = self.moving.try_lock() else { return };
-        let Some(_breaking) = self.take(victim) else { return };
+    pub(super) async fn replace(&self, victim: &Arc<Node>) -> bool {
+        let Ok(_moving) = self.moving.try_lock() else { return false };
+        let Some(_breaking) = self.take(victim) else { return false };
         let number = victim.number.to_string();
-        self.judge
-            .fault("replacement", format!("node {number} is lost with its disk, another takes its place"));
+        self.say(Fault::Replacement, format!("node {number} is lost with its disk, another takes its place"));
         victim.note(|known| (known.runs, known.ready) = (false, false));
         self.judge.tell(&Event::Killed { node: victim.number, lost: 0 });
         self.in_time(self.join_anew(&number), format!("node {number} could not be replaced")).await;
         self.start(victim).await;
-        self.in_time(self.until_it_votes(&number), format!("the new node {number} got no vote")).await;
+        self.in_time(self.until_it_votes(&number), format!("the new node {number} got no vote")).await
     }
 
     /// Another node joins.
-    pub(super) async fn let_join(&self) {
-        let _moving = self.moving.lock().await;
-        if !self.is_over() && self.lab.nodes().len() < self.nodes_min + NODES_MORE {
-            self.join_another().await;
-        }
+    pub(super) async fn let_join(&self) -> bool {
+        let Ok(_moving) = self.moving.try_lock() else { return false };
+        self.lab.nodes().len() < self.nodes_min + NODES_MORE && self.join_another().await
     }
 
     /// A node is taken from the clients and removed, and stops by itself. If there would be too few, another joins first.
-    pub(super) async fn let_leave(&self, victim: &Arc<Node>) {
-        let _moving = self.moving.lock().await;
-        if self.is_over() {
-            return;
-        }
-        if self.lab.nodes().len() <= self.nodes_min {
-            self.join_another().await;
+    pub(super) async fn let_leave(&self, victim: &Arc<Node>) -> bool {
+        let Ok(_moving) = self.moving.try_lock() else { return false };
+        if self.lab.nodes().len() <= self.nodes_min && self.join_another().await {
+            self.was_made(Fault::Join);
         }
         let leader = if self.dice.percent(40) { self.leader().await } else { None };
         let victim = leader.as_ref().unwrap_or(victim);
         let _breaking = victim.breaking.lock().await;
         if !self.lab.has(victim) || self.lab.nodes().len() <= self.nodes_min {
-            return;
+            return false;
         }
         let number = victim.number.to_string();
-        self.judge.fault("leave", format!("node {number} leaves"));
+        self.say(Fault::Leave, format!("node {number} leaves"));
         victim.note(|known| (known.runs, known.ready) = (false, false));
-        self.in_time(self.until_removed(&number), format!("node {number} could not be removed")).await;
+        let removed = format!("node {number} could not be removed");
         let stopped = format!("node {number} was removed and runs on");
-        self.in_time(self.until_it_stops(victim), stopped).await;
+        let has_left = self.in_time(self.until_removed(&number), removed).await
+            && self.in_time(self.until_it_stops(victim), stopped).await;
         self.judge.tell(&Event::Killed { node: victim.number, lost: 0 });
         self.lab.forget(victim);
         self.lab.must(&self.judge, &["wipe", &number]).await;
+        has_left
     }
 
-    async fn join_another(&self) {
+    async fn join_another(&self) -> bool {
         let number = self.lab.free_number();
-        self.judge.fault("join", format!("node {number} joins"));
+        self.say(Fault::Join, format!("node {number} joins"));
         let text = number.to_string();
         self.in_time(self.join_anew(&text), format!("node {text} could not join")).await;
         match self.lab.add(number).await {
             Ok(node) => self.start(&node).await,
-            Err(why) => return self.judge.accuse("lab", why),
+            Err(why) => {
+                self.judge.accuse("lab", why);
+                return false;
+            }
         }
-        self.in_time(self.until_it_votes(&text), format!("the new node {text} got no vote")).await;
+        self.in_time(self.until_it_votes(&text), format!("the new node {text} got no vote")).await
     }
 
-    async fn in_time(&self, what: impl Future<Output = ()>, otherwise: String) {
-        if tokio::time::timeout(PATIENCE, what).await.is_err() {
+    async fn in_time(&self, what: impl Future<Output = ()>, otherwise: String) -> bool {
+        let is_done = tokio::time::timeout(PATIENCE, what).await.is_ok();
+        if !is_done {
             self.judge.accuse("liveness", otherwise);
         }
+        is_done
     }
 
     /// Makes a node of this number on an empty disk. A join that is broken off half way has used up its name: then all of it

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Chaos;
+use super::{Chaos, Fault};
 use crate::lab::Node;
 use crate::workload::issuing::VERIFY_MAX_ISOLATION_MS;
 
@@ -23,22 +23,23 @@ impl Chaos {
     }
 
     /// A node is cut off from the others, often the leader.
-    pub(super) async fn cut(&self, victim: &Arc<Node>) {
-        let _network = self.network.lock().await;
+    pub(super) async fn cut(&self, victim: &Arc<Node>) -> bool {
+        let Ok(_network) = self.network.try_lock() else { return false };
         let leader = if self.dice.percent(50) { self.leader().await } else { None };
         let victim = leader.as_ref().unwrap_or(victim);
-        self.judge.fault("two-way cut", format!("node {} is cut off", victim.number));
+        self.say(Fault::Cut, format!("node {} is cut off", victim.number));
         for other in self.others(victim) {
             self.between("cut", victim, &other).await;
         }
         self.wait_ms(1_000, 5_000).await;
         self.mend().await;
+        true
     }
 
     /// A node is cut off for longer than it may issue and verify on its own, while clients go on asking it.
-    pub(super) async fn isolate(&self, victim: &Arc<Node>) {
-        let _network = self.network.lock().await;
-        self.judge.fault("isolation", format!("node {} is cut off for long", victim.number));
+    pub(super) async fn isolate(&self, victim: &Arc<Node>) -> bool {
+        let Ok(_network) = self.network.try_lock() else { return false };
+        self.say(Fault::Isolation, format!("node {} is cut off for long", victim.number));
         for other in self.others(victim) {
             self.between("cut", victim, &other).await;
         }
@@ -49,40 +50,43 @@ impl Chaos {
             self.workload.verify(victim).await;
         }
         self.mend().await;
+        self.judge.now() >= until
     }
 
     /// What a node sends is lost, or what is sent to it.
-    pub(super) async fn one_way(&self, victim: &Arc<Node>) {
-        let _network = self.network.lock().await;
+    pub(super) async fn one_way(&self, victim: &Arc<Node>) -> bool {
+        let Ok(_network) = self.network.try_lock() else { return false };
         let leader = if self.dice.percent(50) { self.leader().await } else { None };
         let victim = leader.as_ref().unwrap_or(victim);
         let is_deaf = self.dice.percent(50);
         let how = if is_deaf { "hears nothing" } else { "is heard by nobody" };
-        self.judge.fault("one-way cut", format!("node {} {how}", victim.number));
+        self.say(Fault::OneWay, format!("node {} {how}", victim.number));
         for other in self.others(victim) {
             let (from, to) = if is_deaf { (&other, victim) } else { (victim, &other) };
             self.between("deafen", from, to).await;
         }
         self.wait_ms(1_000, 5_000).await;
         self.mend().await;
+        true
     }
 
     /// Two nodes don't reach each other; whoever else there is reaches both.
-    pub(super) async fn bridge(&self, victim: &Arc<Node>) {
-        let _network = self.network.lock().await;
-        let Some(other) = self.dice.pick(&self.others(victim)).cloned() else { return };
+    pub(super) async fn bridge(&self, victim: &Arc<Node>) -> bool {
+        let Ok(_network) = self.network.try_lock() else { return false };
+        let Some(other) = self.dice.pick(&self.others(victim)).cloned() else { return false };
         let (one, two) = (victim.number, other.number);
-        self.judge.fault("bridge", format!("nodes {one} and {two} don't reach each other"));
+        self.say(Fault::Bridge, format!("nodes {one} and {two} don't reach each other"));
         self.between("cut", victim, &other).await;
         self.wait_ms(1_000, 4_000).await;
         self.mend().await;
+        true
     }
 
     /// A node dies, and when it is back it is alone: it vouches for nothing, and signs nothing.
-    pub(super) async fn start_alone(&self, victim: &Arc<Node>) {
-        let _network = self.network.lock().await;
-        let Some(_breaking) = self.take(victim) else { return };
-        self.judge.fault("start alone", format!("node {} starts while it is cut off", victim.number));
+    pub(super) async fn start_alone(&self, victim: &Arc<Node>) -> bool {
+        let Ok(_network) = self.network.try_lock() else { return false };
+        let Some(_breaking) = self.take(victim) else { return false };
+        self.say(Fault::StartAlone, format!("node {} starts while it is cut off", victim.number));
         self.end(victim).await;
         for other in self.others(victim) {
             self.between("cut", victim, &other).await;
@@ -96,5 +100,6 @@ impl Chaos {
         }
         victim.note(|known| known.alone_since_start = false);
         self.mend().await;
+        true
     }
 }

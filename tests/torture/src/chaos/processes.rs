@@ -4,50 +4,53 @@ use std::sync::Arc;
 
 use circlet_sim::history::Event;
 
-use super::Chaos;
+use super::{Chaos, Fault};
 use crate::lab::Node;
 
 impl Chaos {
     /// A process is killed, and started again later.
-    pub(super) async fn kill(&self, victim: &Arc<Node>) {
-        let Some(_breaking) = self.take(victim) else { return };
-        self.judge.fault("kill", format!("node {} is killed", victim.number));
+    pub(super) async fn kill(&self, victim: &Arc<Node>) -> bool {
+        let Some(_breaking) = self.take(victim) else { return false };
+        self.say(Fault::Kill, format!("node {} is killed", victim.number));
         self.end(victim).await;
         self.wait_ms(20, 3_000).await;
         self.start(victim).await;
+        true
     }
 
     /// The leader is killed and is back at once.
-    pub(super) async fn bounce_leader(&self) {
-        let Some(leader) = self.leader().await else { return };
-        let Some(_breaking) = self.take(&leader) else { return };
-        self.judge.fault("leader bounced", format!("leader {} dies and comes back at once", leader.number));
+    pub(super) async fn bounce_leader(&self) -> bool {
+        let Some(leader) = self.leader().await else { return false };
+        let Some(_breaking) = self.take(&leader) else { return false };
+        self.say(Fault::BounceLeader, format!("leader {} dies and comes back at once", leader.number));
         self.end(&leader).await;
         self.start(&leader).await;
+        true
     }
 
     /// A process is stopped in its tracks for a while, often the leader.
-    pub(super) async fn pause(&self, victim: &Arc<Node>) {
+    pub(super) async fn pause(&self, victim: &Arc<Node>) -> bool {
         let leader = if self.dice.percent(50) { self.leader().await } else { None };
         let victim = leader.as_ref().unwrap_or(victim);
-        let Some(_breaking) = self.take(victim) else { return };
+        let Some(_breaking) = self.take(victim) else { return false };
         if !victim.condition().runs {
-            return;
+            return false;
         }
-        self.judge.fault("pause", format!("node {} is paused", victim.number));
         victim.note(|known| known.paused = true);
         let number = victim.number.to_string();
         // It may have stopped itself a moment ago: then the supervisor finds it.
-        if self.lab.run(&["pause", &number]).await.is_ok() {
+        let is_paused = self.lab.run(&["pause", &number]).await.is_ok();
+        if is_paused {
+            self.say(Fault::Pause, format!("node {number} is paused"));
             self.wait_ms(500, 4_500).await;
             self.lab.must(&self.judge, &["resume", &number]).await;
         }
         victim.note(|known| known.paused = false);
+        is_paused
     }
 
     /// Machines lose power at once, and with it what they hadn't synced.
-    pub(super) async fn power_cut(&self, victims: &[Arc<Node>]) {
-        let kind = if victims.len() == 1 { "power cut" } else { "power cut of all" };
+    pub(super) async fn power_cut(&self, fault: Fault, victims: &[Arc<Node>]) -> bool {
         let mut breaking = Vec::new();
         for victim in victims {
             breaking.push(victim.breaking.lock().await);
@@ -55,10 +58,10 @@ impl Chaos {
         // One may have left while another was waited for.
         let victims: Vec<&Arc<Node>> = victims.iter().filter(|victim| self.lab.has(victim)).collect();
         if victims.is_empty() {
-            return;
+            return false;
         }
         let numbers: Vec<String> = victims.iter().map(|victim| victim.number.to_string()).collect();
-        self.judge.fault(kind, format!("power cut at {}", numbers.join(", ")));
+        self.say(fault, format!("power cut at {}", numbers.join(", ")));
         for victim in &victims {
             victim.note(|known| (known.runs, known.ready) = (false, false));
         }
@@ -70,6 +73,7 @@ impl Chaos {
             self.wait_ms(5, 300).await;
             self.start(victim).await;
         }
+        true
     }
 
     /// Kills a process.
