@@ -64,7 +64,7 @@ impl Workload {
         let mut through = Arc::clone(node);
         let user = order["username"].as_str().unwrap_or_default().to_owned();
         let begun = self.judge.now();
-        let before = self.touched.before_issue(&user, begun);
+        let before = self.touched.before_issue(&user);
         for _ in 0..ATTEMPTS {
             let sent = self.judge.now();
             let write = Write {

@@ -102,7 +102,9 @@ impl Workload {
             Decided::Unknown => self.record_end_of(held.subject, sent, false),
             Decided::Refused => {}
         }
-        self.touched.removed(&held.user, !matches!(decided, Decided::Unknown), self.judge.now());
+        if !matches!(decided, Decided::Unknown) {
+            self.touched.removed(&held.user);
+        }
     }
 
     async fn mark_seconds(self: &Arc<Self>, node: &Arc<Node>, held: Held) {
@@ -116,7 +118,9 @@ impl Workload {
         if matches!(decided, Decided::Done(_)) {
             drop(tokio::spawn(Arc::clone(self).hunt(held.clone())));
         }
-        self.touched.removed(&held.user, !matches!(decided, Decided::Unknown), self.judge.now());
+        if !matches!(decided, Decided::Unknown) {
+            self.touched.removed(&held.user);
+        }
     }
 
     async fn mark_group(self: &Arc<Self>, node: &Arc<Node>) {
@@ -208,8 +212,8 @@ impl Workload {
     }
 }
 
-/// What came of a watermark.
-enum Decided {
+/// What came of a watermark, or of a key.
+pub(super) enum Decided {
     Done(u64),
     Refused,
     Unknown,

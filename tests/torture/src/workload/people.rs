@@ -69,7 +69,9 @@ impl Workload {
             Reply::Unknown => self.record_end_of(held.subject, sent, false),
             Reply::Refused(_) => {}
         }
-        self.touched.removed(user, !matches!(reply, Reply::Unknown), self.judge.now());
+        if !matches!(reply, Reply::Unknown) {
+            self.touched.removed(user);
+        }
         let mut through = Arc::clone(node);
         while !self.add_user(&through, user).await && !self.is_over() {
             tokio::time::sleep(RETRY).await;

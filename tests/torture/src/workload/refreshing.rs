@@ -43,7 +43,7 @@ impl Workload {
             // Used before: if it counts as a theft, it ends the family.
             self.touched.family(family);
         }
-        let before = self.touched.before_issue(&held.user, self.judge.now());
+        let before = self.touched.before_issue(&held.user);
         let body = json!({
             "grant_type": "refresh_token", "refresh_token": &*refresh, "access_token": &*held.text,
         });

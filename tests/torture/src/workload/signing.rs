@@ -7,7 +7,7 @@ use circlet_token::KeyId;
 use reqwest::Method;
 use serde_json::json;
 
-use super::marks::{Mark, Whom};
+use super::marks::{Decided, Mark, Whom};
 use super::{Held, Reply, Workload, Write};
 use crate::client::Shown;
 use crate::lab::Node;
@@ -29,6 +29,11 @@ fn standing(text: &str) -> Option<Standing> {
     }
 }
 
+/// Whether tokens of a key that stands so may be accepted.
+fn is_usable(standing: Standing) -> bool {
+    !matches!(standing, Standing::Tainted | Standing::Retired)
+}
+
 impl Workload {
     /// Reads from a node, on a view that is fresh, where our keys stand there, and tells it. One reading after the
     /// other: so a later one never says less.
@@ -41,6 +46,9 @@ impl Workload {
         let keys: Vec<_> = answer.body["keys"].as_array()?.iter().filter_map(read).collect();
         for (kid, standing) in &keys {
             self.ledger.tell(&self.judge, node.number, kid, *standing);
+            if !is_usable(*standing) {
+                self.touched.out_of_use(kid, self.judge.now());
+            }
         }
         Some(keys)
     }
@@ -125,9 +133,12 @@ impl Workload {
         self.touched.leaking(&kid);
         let sent = self.judge.now();
         let path = format!("{KEYS}/{}/taint", kid.as_str());
-        let index = self.turn(node, "key tainted", Method::POST, path, None).await;
-        self.touched.leaked(index.is_some(), self.judge.now());
-        if let Some(index) = index {
+        let decided = self.turn(node, "key tainted", Method::POST, path, None).await;
+        if matches!(decided, Decided::Refused) {
+            self.touched.not_leaked(&kid);
+        }
+        if let Decided::Done(index) = decided {
+            self.touched.out_of_use(&kid, self.judge.now());
             self.ledger.tell(&self.judge, node.number, &kid, Standing::Tainted);
             self.set_mark(Mark { whom: Whom::Key(kid.clone()), below: u64::MAX, index, sent, ends: false });
             for other in self.lab.running() {
@@ -147,8 +158,7 @@ impl Workload {
     /// Some key of ours that signs, signed, or will; rather the one that signs.
     pub(super) async fn usable_key(&self, node: &Arc<Node>) -> Option<KeyId> {
         let keys = self.read_keys(node).await?;
-        let is_good = |standing: Standing| !matches!(standing, Standing::Tainted | Standing::Retired);
-        let usable: Vec<_> = keys.into_iter().filter(|(_, standing)| is_good(*standing)).collect();
+        let usable: Vec<_> = keys.into_iter().filter(|(_, standing)| is_usable(*standing)).collect();
         let active = usable.iter().find(|(_, standing)| *standing == Standing::Active);
         let kid = if self.dice.percent(50) { active } else { self.dice.pick(&usable) };
         kid.map(|(kid, _)| kid.clone())
@@ -161,7 +171,7 @@ impl Workload {
         method: Method,
         path: String,
         body: Option<&serde_json::Value>,
-    ) -> Option<u64> {
+    ) -> Decided {
         let admin = self.admin();
         let write = Write { method, path, shown: Shown::Token(&admin.text), body, idempotency_key: None };
         match self.write(node, what, self.hollowed(write), &[404, 409]).await {
@@ -171,9 +181,10 @@ impl Workload {
                 if let (Some(kid), Some(state)) = (kid, state) {
                     self.ledger.tell(&self.judge, node.number, &kid, state);
                 }
-                Some(index)
+                Decided::Done(index)
             }
-            Reply::Refused(_) | Reply::Unknown => None,
+            Reply::Refused(_) => Decided::Refused,
+            Reply::Unknown => Decided::Unknown,
         }
     }
 }

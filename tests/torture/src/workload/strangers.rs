@@ -1,5 +1,6 @@
 //! Another cluster, which is trusted at times, and keys that nobody has published.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,6 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519}
 use reqwest::Method;
 use serde_json::json;
 
-use super::touched::LATE;
 use super::{Reply, Workload, Write};
 use crate::client::Shown;
 use crate::lab::Node;
@@ -53,8 +53,9 @@ pub(crate) struct Strangers {
     pub(crate) untrusted: Pair,
     /// Names us, and nobody has ever published it.
     forged: Pair,
-    /// One change of what is trusted at a time; and until when one may be under way of which nobody heard.
-    changing: tokio::sync::Mutex<u64>,
+    /// One change of what is trusted at a time; and the keys of which it was never said whether they are trusted: that
+    /// may yet be decided, whatever is decided before.
+    changing: tokio::sync::Mutex<BTreeSet<KeyId>>,
 }
 
 impl Strangers {
@@ -62,7 +63,7 @@ impl Strangers {
     pub(crate) fn new(us: &ServiceId) -> Result<Self, String> {
         let theirs = [Pair::of(&house::OTHERS)?, Pair::of(&house::OTHERS)?];
         let (untrusted, forged) = (Pair::of(&house::OTHERS)?, Pair::of(us)?);
-        Ok(Self { theirs, untrusted, forged, changing: tokio::sync::Mutex::new(0) })
+        Ok(Self { theirs, untrusted, forged, changing: tokio::sync::Mutex::default() })
     }
 }
 
@@ -70,7 +71,7 @@ impl Workload {
     /// An administrator trusts another cluster's key, or does so no more.
     pub(super) async fn change_trust(&self, node: &Arc<Node>) {
         let Some(pair) = self.dice.pick(&self.strangers.theirs) else { return };
-        let mut unheard_until = self.strangers.changing.lock().await;
+        let mut unheard = self.strangers.changing.lock().await;
         let trusts = self.dice.percent(60);
         let body = json!({ "certificate": pair.certificate, "name": "theirs" });
         let admin = self.admin();
@@ -90,13 +91,15 @@ impl Workload {
             Reply::Done(..) => {
                 self.record_now(object, step, sent);
                 // What was asked for earlier may still come after it.
-                if !trusts && self.judge.now() > *unheard_until {
+                if !trusts && !unheard.contains(&pair.kid) {
                     self.ledger.tell_distrusted(&self.judge, node.number, &pair.kid);
                 }
             }
             Reply::Unknown => {
                 self.record(object, step, sent, None);
-                *unheard_until = self.judge.now() + LATE;
+                if trusts {
+                    unheard.insert(pair.kid.clone());
+                }
             }
             Reply::Refused(_) => {}
         }

@@ -1,4 +1,8 @@
 //! What somebody tried to end, whatever was answered: of those tokens nobody can say that they live.
+//!
+//! What was never answered may be decided at any later time: `raft.propose-timeout-ms` says when its fate counts as
+//! unknown, and an entry that one node alone has kept comes into effect when that node leads again. So it stays open until
+//! something shows that it can change nothing any more, and otherwise for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,9 +12,6 @@ use circlet_token::{KeyId, TokenId};
 
 use super::Held;
 
-/// What nobody knows to be done or not done may still be done for so long, in nanoseconds.
-pub(crate) const LATE: u64 = 30_000_000_000;
-
 /// Tokens, families, and users.
 #[derive(Debug, Default)]
 pub(crate) struct Touched(Mutex<Inner>);
@@ -19,14 +20,16 @@ pub(crate) struct Touched(Mutex<Inner>);
 struct Inner {
     ids: BTreeSet<TokenId>,
     families: BTreeSet<FamilyId>,
-    /// For each user: how many removals began, and until when one may be under way.
+    /// For each user: how many removals began, and how many of them nobody was told of.
     removals: BTreeMap<String, (u64, u64)>,
     /// For each key: below which index somebody tried to end what it signed.
     keys: BTreeMap<KeyId, u64>,
     /// Keys that somebody tried to taint.
     leaked: BTreeSet<KeyId>,
-    /// How many taints are under way, and until when another one may be, of which nobody was told.
-    taints: (u32, u64),
+    /// Keys whose taint may yet be decided, once for each time that it was asked for.
+    leaking: Vec<KeyId>,
+    /// When the last key was known to be tainted.
+    last_leak: u64,
     groups: BTreeSet<String>,
 }
 
@@ -68,20 +71,30 @@ impl Touched {
         let mut inner = self.lock();
         inner.keys.insert(kid.clone(), u64::MAX);
         inner.leaked.insert(kid.clone());
-        inner.taints.0 += 1;
+        inner.leaking.push(kid.clone());
     }
 
-    /// The taint was decided, or nobody knows.
-    pub(crate) fn leaked(&self, decided: bool, now: u64) {
+    /// A taint of the key was refused.
+    pub(crate) fn not_leaked(&self, kid: &KeyId) {
         let mut inner = self.lock();
-        let until = if decided { now } else { now.saturating_add(LATE) };
-        inner.taints = (inner.taints.0.saturating_sub(1), inner.taints.1.max(until));
+        if let Some(at) = inner.leaking.iter().position(|leaking| leaking == kid) {
+            inner.leaking.swap_remove(at);
+        }
+    }
+
+    /// A taint of the key was decided, or the key is out of use: whatever else asked for its taint changes nothing.
+    pub(crate) fn out_of_use(&self, kid: &KeyId, now: u64) {
+        let mut inner = self.lock();
+        if inner.leaking.contains(kid) {
+            inner.leaking.retain(|leaking| leaking != kid);
+            inner.last_leak = inner.last_leak.max(now);
+        }
     }
 
     /// Until when another key may have begun to sign without waiting for anybody, since the one before leaked.
     pub(crate) fn last_leak(&self) -> u64 {
-        let (under_way, until) = self.lock().taints;
-        if under_way > 0 { u64::MAX } else { until }
+        let inner = self.lock();
+        if inner.leaking.is_empty() { inner.last_leak } else { u64::MAX }
     }
 
     /// Somebody is about to end what claims this group.
@@ -107,23 +120,23 @@ impl Touched {
     /// Somebody is about to remove this user.
     pub(crate) fn removing(&self, user: &str) {
         let mut inner = self.lock();
-        let (began, until) = inner.removals.entry(user.to_owned()).or_default();
-        (*began, *until) = (*began + 1, u64::MAX);
+        let (began, open) = inner.removals.entry(user.to_owned()).or_default();
+        (*began, *open) = (*began + 1, *open + 1);
     }
 
-    /// The removal was decided, or nobody knows.
-    pub(crate) fn removed(&self, user: &str, decided: bool, now: u64) {
+    /// A removal was decided or refused. One of which nobody knows what became is never told here.
+    pub(crate) fn removed(&self, user: &str) {
         let mut inner = self.lock();
-        if let Some((_, until)) = inner.removals.get_mut(user) {
-            *until = if decided { now } else { now.saturating_add(LATE) };
+        if let Some((_, open)) = inner.removals.get_mut(user) {
+            *open = open.saturating_sub(1);
         }
     }
 
-    /// What is to be given to [`Self::spared`] when a token of the user has been issued; `None` while a removal may be
-    /// under way.
-    pub(crate) fn before_issue(&self, user: &str, now: u64) -> Option<u64> {
-        let (began, until) = self.lock().removals.get(user).copied().unwrap_or_default();
-        (now > until || until == 0).then_some(began)
+    /// What is to be given to [`Self::spared`] when a token of the user has been issued; `None` while a removal may yet be
+    /// decided.
+    pub(crate) fn before_issue(&self, user: &str) -> Option<u64> {
+        let (began, open) = self.lock().removals.get(user).copied().unwrap_or_default();
+        (open == 0).then_some(began)
     }
 
     /// Whether no removal of the user began since then.
@@ -136,7 +149,7 @@ impl Touched {
 mod tests {
     use circlet_token::KeyId;
 
-    use super::{LATE, Touched};
+    use super::Touched;
 
     #[test]
     fn a_key_whose_tokens_were_ended_signs_others_that_live() {
@@ -150,20 +163,37 @@ mod tests {
         touched.key_ended(&kid, 12);
         assert!(touched.ends_key(&kid, 12));
         assert_eq!(touched.last_leak(), u64::MAX);
-        touched.leaked(false, 5);
-        assert_eq!(touched.last_leak(), LATE + 5);
+    }
+
+    #[test]
+    fn a_taint_that_was_never_answered_stays_open_until_its_key_is_out_of_use() {
+        let (touched, kid) = (Touched::default(), KeyId::of_certificate(b"one"));
+        touched.out_of_use(&kid, 3);
+        assert_eq!(touched.last_leak(), 0);
+        touched.leaking(&kid);
+        touched.leaking(&kid);
+        touched.not_leaked(&kid);
+        touched.out_of_use(&KeyId::of_certificate(b"other"), 5);
+        assert_eq!(touched.last_leak(), u64::MAX);
+        touched.out_of_use(&kid, 7);
+        touched.out_of_use(&kid, 9);
+        assert_eq!(touched.last_leak(), 7);
     }
 
     #[test]
     fn a_token_issued_while_its_user_may_be_removed_is_not_spared() {
         let touched = Touched::default();
-        let before = touched.before_issue("alice", 5);
+        let before = touched.before_issue("alice");
         assert!(touched.spared("alice", before));
         touched.removing("alice");
         assert!(!touched.spared("alice", before));
-        assert!(!touched.spared("alice", touched.before_issue("alice", 6)));
-        touched.removed("alice", false, 7);
-        assert_eq!(touched.before_issue("alice", LATE), None);
-        assert!(touched.spared("alice", touched.before_issue("alice", LATE + 8)));
+        assert!(!touched.spared("alice", touched.before_issue("alice")));
+        touched.removed("alice");
+        assert!(touched.spared("alice", touched.before_issue("alice")));
+        // One that is never answered is not settled by another one that is.
+        touched.removing("alice");
+        touched.removing("alice");
+        touched.removed("alice");
+        assert_eq!(touched.before_issue("alice"), None);
     }
 }
