@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use circlet_token::{KeyId, Parsed, ServiceId};
+use circlet_sim::house;
+use circlet_token::{KeyId, Parsed, ServiceId, Subject};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::held::number;
 use super::{TOKENS, Workload};
 use crate::client::Shown;
 
@@ -26,13 +28,15 @@ pub(crate) struct Pass {
     pub(crate) text: String,
     pub(crate) kid: KeyId,
     pub(crate) index: u64,
+    pub(crate) issued_at: u64,
 }
 
 impl Pass {
     fn of(text: &str) -> Option<Self> {
         let parsed = Parsed::parse(text).ok()?;
         let kid = KeyId::parse(parsed.kid()?).ok()?;
-        Some(Self { text: text.to_owned(), kid, index: parsed.claims().index? })
+        let claims = parsed.claims();
+        Some(Self { text: text.to_owned(), kid, index: claims.index?, issued_at: claims.issued_at })
     }
 }
 
@@ -79,6 +83,11 @@ impl Administrator {
 }
 
 impl Workload {
+    /// What counts as the subject of a user.
+    pub(super) fn subject_of(&self, user: &str) -> u64 {
+        number(Subject::user(&self.administrator.service, &house::name(user)).as_str())
+    }
+
     /// What the administrator shows at present.
     pub(crate) fn admin(&self) -> Arc<Pass> {
         Arc::clone(&self.administrator.pass.lock().unwrap_or_else(PoisonError::into_inner))
@@ -86,7 +95,7 @@ impl Workload {
 
     /// Whether somebody tried to end this pass.
     pub(crate) fn may_be_out(&self, pass: &Pass) -> bool {
-        self.touched.ends_key(&pass.kid, pass.index)
+        self.touched.ends_key(&pass.kid, pass.index) || self.touched.ends_second(pass.issued_at)
     }
 
     /// Whether it is a pass that was refused since somebody tried to end it. Then another one is on its way.

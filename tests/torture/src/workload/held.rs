@@ -26,6 +26,8 @@ pub(crate) struct Held {
     /// The groups that its scope names.
     pub(crate) groups: Vec<String>,
     pub(crate) text: Arc<str>,
+    /// What it was created with, and what that was created with, as far back as is known.
+    pub(crate) origins: Vec<Object>,
     /// Family and sequence of the refresh token, and its text.
     pub(crate) refresh: Option<(FamilyId, u32, Arc<str>)>,
     /// When clients learnt of it, in nanoseconds.
@@ -48,6 +50,7 @@ impl Held {
             kid,
             revocable: claims.revocable == Some(true),
             groups: claims.scope.groups().map(str::to_owned).collect(),
+            origins: Vec::new(),
             refresh: answer.text("refresh_token").and_then(family),
             since: now,
             text,
@@ -57,6 +60,12 @@ impl Held {
     /// Equal for equal bytes.
     pub(crate) fn sum(&self) -> u64 {
         number(&self.text)
+    }
+
+    /// What comes of a token that was created with this one.
+    pub(crate) fn with_origins(self) -> Vec<Object> {
+        let own = self.object();
+        self.origins.into_iter().chain([own]).collect()
     }
 
     /// What it belongs to in the history of operations.

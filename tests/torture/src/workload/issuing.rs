@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use circlet_sim::history::Event;
 use circlet_sim::linear::token::Step;
-use circlet_token::TokenId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -45,7 +44,7 @@ impl Workload {
             return;
         }
         let order = self.order(&held.user);
-        self.issue_by(node, Shown::Token(&held.text), order, Some(held.id)).await;
+        self.issue_by(node, Shown::Token(&held.text), order, Some(held.clone())).await;
     }
 
     fn order(&self, user: &str) -> Value {
@@ -59,7 +58,7 @@ impl Workload {
     }
 
     /// The same order again, if nobody said what became of it: the key makes it the same token.
-    async fn issue_by(&self, node: &Arc<Node>, shown: Shown<'_>, order: Value, by: Option<TokenId>) {
+    async fn issue_by(&self, node: &Arc<Node>, shown: Shown<'_>, order: Value, by: Option<Held>) {
         let key = format!("{:016x}{:016x}", self.dice.word(), self.dice.word());
         let mut through = Arc::clone(node);
         let user = order["username"].as_str().unwrap_or_default().to_owned();
@@ -77,13 +76,15 @@ impl Workload {
             // A user may be gone, a token ended, a wrong clock may find it expired.
             match self.write(&through, "issue", write, &[400, 401, 403, 404]).await {
                 Reply::Done(answer, index) => {
-                    let Some(held) = Held::of(&answer, self.judge.now()) else {
+                    let Some(mut held) = Held::of(&answer, self.judge.now()) else {
                         self.judge.accuse("answers", "what was issued can't be read".to_owned());
                         return;
                     };
+                    let id = by.as_ref().map(|by| by.id);
+                    held.origins = by.map(Held::with_origins).unwrap_or_default();
                     let step = Step::Issue { id: held.id, subject: held.subject };
                     self.record_token(&held, step, begun, true);
-                    self.judge.tell(&Event::Issued { id: held.id, by, index, sum: held.sum() });
+                    self.judge.tell(&Event::Issued { id: held.id, by: id, index, sum: held.sum() });
                     if !self.touched.spared(&user, before) {
                         self.touched.tokens([held.id]);
                     }

@@ -1,9 +1,11 @@
-//! Watermarks: everything of a user, of a user in some seconds, of a group or of a key that was issued before ends with
-//! one decision.
+//! Watermarks: everything of a user, of a user in some seconds, of users whose names begin alike, of a group, of a key, or
+//! of everybody in some seconds that was issued before ends with one decision.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use circlet_sim::history::Event;
+use circlet_sim::linear::Object;
 use circlet_token::KeyId;
 use reqwest::Method;
 use serde_json::json;
@@ -17,8 +19,17 @@ use crate::lab::Node;
 pub(crate) const MARKED_GROUP: &str = "writers";
 
 /// Which kinds there are, the frequent ones more than once.
-pub(crate) const KINDS: [Kind; 8] =
-    [Kind::User, Kind::User, Kind::User, Kind::Seconds, Kind::Seconds, Kind::Group, Kind::Group, Kind::Key];
+pub(crate) const KINDS: [Kind; 9] = [
+    Kind::User,
+    Kind::User,
+    Kind::Seconds,
+    Kind::Seconds,
+    Kind::Start,
+    Kind::Group,
+    Kind::Group,
+    Kind::Key,
+    Kind::Everyone,
+];
 
 /// A kind of watermark.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +38,14 @@ pub(crate) enum Kind {
     User,
     /// Of a user, issued in some seconds.
     Seconds,
+    /// Of users whose names begin alike.
+    Start,
     /// Of a group.
     Group,
     /// Of a key.
     Key,
+    /// Of everybody, issued in some seconds: whatever becomes of it, what is issued later lives.
+    Everyone,
 }
 
 /// Whose tokens a mark ends. That of a subject as a whole is not among them: the invariants know it by itself.
@@ -42,6 +57,10 @@ pub(crate) enum Whom {
     Group(&'static str),
     /// Of this subject, issued from this second to that.
     Seconds(u64, u64, u64),
+    /// Of everybody, issued from this second to that.
+    Everyone(u64, u64),
+    /// Created with a token or its family, or with what was.
+    Descendants(Object),
 }
 
 /// Something that has ended tokens, or may have.
@@ -67,8 +86,17 @@ impl Mark {
             Whom::Seconds(subject, since, until) => {
                 held.subject == *subject && (*since..=*until).contains(&held.issued_at)
             }
+            Whom::Everyone(since, until) => (*since..=*until).contains(&held.issued_at),
+            // What can't be revoked lives on; its family ends.
+            Whom::Descendants(of) => held.revocable && held.origins.contains(of),
         };
         is_meant && held.index < self.below
+    }
+
+    /// Whether it may have ended a token or its family.
+    pub(crate) fn concerns(&self, held: &Held) -> bool {
+        let comes_of_it = |of: &Object| held.origins.contains(of);
+        self.refuses(held) || matches!(&self.whom, Whom::Descendants(of) if comes_of_it(of))
     }
 }
 
@@ -82,6 +110,8 @@ impl Workload {
         }
         match kind {
             Kind::User => self.mark_user(node, held).await,
+            Kind::Start => self.mark_start(node, held).await,
+            Kind::Everyone => self.mark_everyone(node, &held).await,
             Kind::Seconds => self.mark_seconds(node, held).await,
             Kind::Group => self.mark_group(node).await,
             Kind::Key => self.mark_key(node).await,
@@ -121,6 +151,55 @@ impl Workload {
         if !matches!(decided, Decided::Unknown) {
             self.touched.removed(&held.user);
         }
+    }
+
+    /// More than one name may begin so.
+    async fn mark_start(self: &Arc<Self>, node: &Arc<Node>, held: Held) {
+        let start: String = held.user.chars().take(2).collect();
+        let meant: Vec<&str> = USERS.into_iter().filter(|user| user.starts_with(&start)).collect();
+        let subjects: BTreeSet<u64> = meant.iter().map(|user| self.subject_of(user)).collect();
+        for user in &meant {
+            self.touched.removing(user);
+        }
+        let of_them: Vec<_> = self
+            .held()
+            .iter()
+            .filter(|known| subjects.contains(&known.subject))
+            .map(|known| known.id)
+            .collect();
+        self.touched.tokens(of_them);
+        let sent = self.judge.now();
+        let body = json!({ "user": format!("{start}*") });
+        let decided = self.set_watermark(node, "watermark of a beginning", &body).await;
+        for subject in subjects {
+            if let Decided::Done(index) = decided {
+                self.judge.tell(&Event::Watermark { subject, index });
+            }
+            if !matches!(decided, Decided::Refused) {
+                self.record_end_of(subject, sent, matches!(decided, Decided::Done(_)));
+            }
+        }
+        if matches!(decided, Decided::Done(_)) {
+            drop(tokio::spawn(Arc::clone(self).hunt(held)));
+        }
+        if !matches!(decided, Decided::Unknown) {
+            for user in meant {
+                self.touched.removed(user);
+            }
+        }
+    }
+
+    /// Also the administrator's and those that the log doesn't hold.
+    async fn mark_everyone(self: &Arc<Self>, node: &Arc<Node>, held: &Held) {
+        let since = held.issued_at.saturating_sub(self.dice.between(0, 1));
+        let until = held.issued_at + self.dice.between(0, 1);
+        self.touched.seconds(since, until);
+        let sent = self.judge.now();
+        let body = json!({ "everyone": true, "since": since, "until": until });
+        let decided = self.set_watermark(node, "watermark of everybody", &body).await;
+        self.keep_mark(Whom::Everyone(since, until), &decided, sent);
+        self.hunt_refused(&decided);
+        self.admin_is_out();
     }
 
     async fn mark_group(self: &Arc<Self>, node: &Arc<Node>) {
@@ -173,7 +252,7 @@ impl Workload {
         }
     }
 
-    fn keep_mark(&self, whom: Whom, decided: &Decided, sent: u64) {
+    pub(super) fn keep_mark(&self, whom: Whom, decided: &Decided, sent: u64) {
         match decided {
             Decided::Done(index) => {
                 let (below, index) = (*index, *index);
@@ -202,7 +281,7 @@ impl Workload {
     }
 
     /// Shows around the latest token that the last mark refuses.
-    fn hunt_refused(self: &Arc<Self>, decided: &Decided) {
+    pub(super) fn hunt_refused(self: &Arc<Self>, decided: &Decided) {
         let Decided::Done(_) = decided else { return };
         let Some(mark) = lock(&self.marks).last().cloned() else { return };
         let refused = self.held().iter().rev().find(|held| held.revocable && mark.refuses(held)).cloned();
@@ -225,7 +304,7 @@ mod tests {
 
     use circlet_token::{KeyId, TokenId};
 
-    use super::{Held, Mark, Whom};
+    use super::{Held, Mark, Object, Whom};
 
     #[test]
     fn a_mark_refuses_what_it_means_and_what_was_issued_before() {
@@ -238,20 +317,38 @@ mod tests {
             kid: KeyId::of_certificate(b"one"),
             revocable: true,
             groups: vec!["writers".to_owned()],
+            origins: vec![Object::Subject(3)],
             text: Arc::from(""),
             refresh: None,
             since: 0,
         };
         let refuses = |whom, below| Mark { whom, below, index: below, sent: 0, ends: true }.refuses(&held);
-        for whom in [Whom::Key(held.kid.clone()), Whom::Group("writers"), Whom::Seconds(7, 1_000, 1_000)] {
+        let meant = [
+            Whom::Key(held.kid.clone()),
+            Whom::Group("writers"),
+            Whom::Seconds(7, 1_000, 1_000),
+            Whom::Everyone(999, 1_000),
+            Whom::Descendants(Object::Subject(3)),
+        ];
+        for whom in meant {
             assert!(refuses(whom.clone(), 41), "{whom:?}");
             assert!(!refuses(whom.clone(), 40), "{whom:?}: issued by a view that knew of it");
         }
         let other = Whom::Key(KeyId::of_certificate(b"other"));
-        for whom in
-            [other, Whom::Group("readers"), Whom::Seconds(7, 1_001, 1_005), Whom::Seconds(8, 0, 2_000)]
-        {
+        let not_meant = [
+            other,
+            Whom::Group("readers"),
+            Whom::Seconds(7, 1_001, 1_005),
+            Whom::Seconds(8, 0, 2_000),
+            Whom::Everyone(1_001, 1_002),
+            Whom::Descendants(held.object()),
+        ];
+        for whom in not_meant {
             assert!(!refuses(whom.clone(), 41), "{whom:?}");
         }
+        let below = |whom| Mark { whom, below: 41, index: 41, sent: 0, ends: true };
+        let lasting = Held { revocable: false, ..held.clone() };
+        let cascade = below(Whom::Descendants(Object::Subject(3)));
+        assert!(!cascade.refuses(&lasting) && cascade.concerns(&lasting));
     }
 }

@@ -62,10 +62,11 @@ impl Workload {
             };
             match self.write(&through, "refresh", write, &[400, 401, 403, 404]).await {
                 Reply::Done(answer, index) => {
-                    let Some(new) = Held::of(&answer, self.judge.now()) else {
+                    let Some(mut new) = Held::of(&answer, self.judge.now()) else {
                         self.judge.accuse("answers", "what was refreshed can't be read".to_owned());
                         return;
                     };
+                    new.origins.clone_from(&held.origins);
                     self.tell_refreshed(&through, &this, &new, index, sent).await;
                     if !self.touched.spared(&held.user, before) {
                         self.touched.tokens([new.id]);

@@ -1,4 +1,4 @@
-//! Revoking, by id and by value.
+//! Revoking, by id and by value, at times with all that was created with it.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use circlet_token::TokenId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::marks::{Decided, Whom};
 use super::{Reply, TOKENS, Workload, Write};
 use crate::client::Shown;
 use crate::lab::Node;
@@ -21,7 +22,11 @@ impl Workload {
         if let Some(family) = family {
             self.touched.family(family);
         }
-        let (what, path, body, is_access): (_, _, Option<Value>, bool) =
+        let cascades = self.dice.percent(20);
+        if cascades {
+            self.touched.descendants(held.object());
+        }
+        let (what, mut path, mut body, is_access): (_, _, Option<Value>, bool) =
             match (&held.refresh, self.dice.between(0, 9)) {
                 (Some((.., refresh)), 0..=2) => (
                     "revoke by refresh token",
@@ -34,6 +39,13 @@ impl Workload {
                 }
                 _ => ("revoke by id", format!("{TOKENS}/{}", held.id), None, true),
             };
+        if cascades {
+            self.judge.count("revoke with descendants");
+            match &mut body {
+                Some(body) => body["cascade"] = true.into(),
+                None => path.push_str("?cascade=true"),
+            }
+        }
         let admin = self.admin();
         let write = Write {
             method: Method::DELETE,
@@ -46,10 +58,20 @@ impl Workload {
         // What can't be revoked is refused; what nobody knows any more is not found.
         let (answer, index) = match self.write(node, what, write, &[400, 404, 409]).await {
             Reply::Done(answer, index) => (answer, index),
-            Reply::Unknown => return self.record_token(&held, Step::MaybeEnd, sent, false),
+            Reply::Unknown => {
+                if cascades {
+                    self.keep_mark(Whom::Descendants(held.object()), &Decided::Unknown, sent);
+                }
+                return self.record_token(&held, Step::MaybeEnd, sent, false);
+            }
             Reply::Refused(_) => return,
         };
         self.record_token(&held, Step::End, sent, true);
+        if cascades {
+            let decided = Decided::Done(index);
+            self.keep_mark(Whom::Descendants(held.object()), &decided, sent);
+            self.hunt_refused(&decided);
+        }
         self.judge.tell(&Event::Revoked { id: None, family, index });
         let named = answer.text("revoked_token_id").and_then(|text| TokenId::parse(text).ok());
         for id in named.into_iter().chain(is_access.then_some(held.id)) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use circlet_authority::FamilyId;
+use circlet_sim::linear::Object;
 use circlet_token::{KeyId, TokenId};
 
 use super::Held;
@@ -31,6 +32,10 @@ struct Inner {
     /// When the last key was known to be tainted.
     last_leak: u64,
     groups: BTreeSet<String>,
+    /// Everybody's tokens that say that they were issued from this second to that.
+    seconds: Vec<(u64, u64)>,
+    /// What was created with these.
+    descendants: BTreeSet<Object>,
 }
 
 impl Touched {
@@ -46,6 +51,8 @@ impl Touched {
             || family.is_some_and(|family| inner.families.contains(family))
             || inner.keys.get(&held.kid).is_some_and(|below| held.index < *below)
             || held.groups.iter().any(|group| inner.groups.contains(group))
+            || held.origins.iter().any(|origin| inner.descendants.contains(origin))
+            || inner.ends_second(held.issued_at)
     }
 
     /// Whether somebody tried to end what this key signed with this index.
@@ -102,6 +109,21 @@ impl Touched {
         self.lock().groups.insert(group.to_owned());
     }
 
+    /// Somebody is about to end whatever was issued in these seconds.
+    pub(crate) fn seconds(&self, since: u64, until: u64) {
+        self.lock().seconds.push((since, until));
+    }
+
+    /// Whether somebody tried to end whatever was issued in this second.
+    pub(crate) fn ends_second(&self, issued_at: u64) -> bool {
+        self.lock().ends_second(issued_at)
+    }
+
+    /// Somebody is about to end what was created with this.
+    pub(crate) fn descendants(&self, of: Object) {
+        self.lock().descendants.insert(of);
+    }
+
     /// Somebody is about to end these tokens.
     pub(crate) fn tokens(&self, ids: impl IntoIterator<Item = TokenId>) {
         self.lock().ids.extend(ids);
@@ -142,6 +164,12 @@ impl Touched {
     /// Whether no removal of the user began since then.
     pub(crate) fn spared(&self, user: &str, before: Option<u64>) -> bool {
         before == Some(self.lock().removals.get(user).copied().unwrap_or_default().0)
+    }
+}
+
+impl Inner {
+    fn ends_second(&self, issued_at: u64) -> bool {
+        self.seconds.iter().any(|(since, until)| (*since..=*until).contains(&issued_at))
     }
 }
 
