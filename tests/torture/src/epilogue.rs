@@ -48,6 +48,7 @@ pub(crate) async fn look(workload: &Arc<Workload>) {
         workload.read_state(node).await;
         workload.issue(node).await;
     }
+    new_master_key(workload, deadline).await;
     same_lists(workload).await;
     tokio::time::sleep(Duration::from_millis(BOUND_MS + 100)).await;
     living_and_ended(workload).await;
@@ -86,6 +87,19 @@ async fn healthy(workload: &Workload) -> Result<(), String> {
     match seen.as_slice() {
         [(leader, _)] if !leader.is_null() => Ok(()),
         _ => Err(format!("leader and index differ: {seen:?}")),
+    }
+}
+
+/// Nothing keeps the master key from being replaced, and so every node has the present one.
+async fn new_master_key(workload: &Arc<Workload>, deadline: tokio::time::Instant) {
+    for node in workload.lab.nodes().iter().cycle() {
+        if workload.turn_master_key(node).await {
+            return;
+        }
+        if tokio::time::Instant::now() > deadline {
+            return workload.judge.accuse("liveness", "the master key could not be replaced".to_owned());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -23,6 +23,7 @@ mod held;
 pub(crate) mod issuing;
 mod ledger;
 mod marks;
+mod master_key;
 mod outside;
 mod overreaching;
 mod people;
@@ -41,6 +42,7 @@ pub(crate) use held::Held;
 use ledger::Ledger;
 pub(crate) use marks::MARKED_GROUP;
 use marks::{KINDS, Kind, Mark, Whom};
+use master_key::Replaced;
 use refreshing::Unheard;
 use strangers::Strangers;
 use touched::Touched;
@@ -65,9 +67,10 @@ enum Deed {
     ChangeGroup,
     ChangeTrust,
     ChangeSetting,
+    TurnMasterKey,
 }
 
-const DEEDS: [Deed; 24] = [
+const DEEDS: [Deed; 26] = [
     Deed::PublishKey,
     Deed::PublishKey,
     Deed::PublishKey,
@@ -92,6 +95,8 @@ const DEEDS: [Deed; 24] = [
     Deed::ChangeSetting,
     Deed::ChangeSetting,
     Deed::ChangeSetting,
+    Deed::TurnMasterKey,
+    Deed::TurnMasterKey,
 ];
 
 /// What became of a write.
@@ -130,6 +135,7 @@ pub(crate) struct Workload {
     marking: Mutex<Deck<Kind>>,
     administering: Mutex<Deck<Deed>>,
     /// What ends many tokens is acknowledged, and not done.
+    replaced: Replaced,
     is_hollow: AtomicBool,
     over: AtomicBool,
 }
@@ -166,6 +172,7 @@ impl Workload {
             unheard: Mutex::default(),
             marking: Mutex::new(Deck::of(&KINDS)),
             administering: Mutex::new(Deck::of(&DEEDS)),
+            replaced: Replaced::default(),
             is_hollow: AtomicBool::new(false),
             over: AtomicBool::new(false),
         }))
@@ -218,6 +225,9 @@ impl Workload {
             Deed::ChangeGroup => self.change_group(node).await,
             Deed::ChangeTrust => self.change_trust(node).await,
             Deed::ChangeSetting => self.change_setting(node).await,
+            Deed::TurnMasterKey => {
+                self.turn_master_key(node).await;
+            }
         }
     }
 
