@@ -72,7 +72,7 @@ impl Chaos {
         while !self.is_over() && !deck.is_empty() {
             self.wait_ms(100, 700).await;
             while let Some(ended) = under_way.try_join_next() {
-                self.see_end(ended, &mut deck);
+                self.see_end(&ended, &mut deck);
             }
             if under_way.len() < 2
                 && let Some(fault) = self.next(&mut deck)
@@ -82,7 +82,7 @@ impl Chaos {
             }
         }
         while let Some(ended) = under_way.join_next().await {
-            self.see_end(ended, &mut deck);
+            self.see_end(&ended, &mut deck);
         }
     }
 
@@ -93,10 +93,10 @@ impl Chaos {
         Some(deck.draw(&self.dice))
     }
 
-    fn see_end(&self, ended: Result<(Fault, bool), JoinError>, deck: &mut Deck<Fault>) {
+    fn see_end(&self, ended: &Result<(Fault, bool), JoinError>, deck: &mut Deck<Fault>) {
         match ended {
-            Ok((fault, true)) => self.was_made(fault),
-            Ok((fault, false)) => deck.put_back(fault),
+            Ok((fault, true)) => self.was_made(*fault),
+            Ok((fault, false)) => deck.put_back(*fault),
             Err(_) => self.judge.accuse("lab", "a fault could not be ended".to_owned()),
         }
     }

@@ -33,7 +33,7 @@ use judge::Judge;
 use lab::Lab;
 use plant::Plant;
 use report::Report;
-use workload::issuing::{ISSUE_MAX_ISOLATION_MS, PLAIN_GROUP, USERS, VERIFY_MAX_ISOLATION_MS};
+use workload::issuing::{ISSUE_MAX_ISOLATION_MS, LASTING_USER, PLAIN_GROUP, USERS, VERIFY_MAX_ISOLATION_MS};
 use workload::{MARKED_GROUP, Workload};
 
 /// How long each client rests at most between two requests, in milliseconds. Many wait for a node that is cut off.
@@ -144,7 +144,7 @@ async fn watch(judge: &Judge, chaos: &Chaos, arguments: &Arguments) {
 async fn prepare(workload: &Arc<Workload>, plant: Option<Plant>) -> Result<(), String> {
     let nodes = workload.lab.nodes();
     let first = nodes.first().ok_or("a lab without nodes")?;
-    for user in USERS {
+    for user in USERS.into_iter().chain([LASTING_USER]) {
         if !workload.add_user(first, user).await {
             return Err(format!("the cluster can't make user {user}"));
         }

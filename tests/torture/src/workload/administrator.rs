@@ -29,6 +29,7 @@ pub(crate) struct Pass {
     pub(crate) kid: KeyId,
     pub(crate) index: u64,
     pub(crate) issued_at: u64,
+    pub(crate) subject: u64,
 }
 
 impl Pass {
@@ -36,7 +37,8 @@ impl Pass {
         let parsed = Parsed::parse(text).ok()?;
         let kid = KeyId::parse(parsed.kid()?).ok()?;
         let claims = parsed.claims();
-        Some(Self { text: text.to_owned(), kid, index: claims.index?, issued_at: claims.issued_at })
+        let subject = number(claims.subject.as_str());
+        Some(Self { text: text.to_owned(), kid, index: claims.index?, issued_at: claims.issued_at, subject })
     }
 }
 
@@ -95,7 +97,7 @@ impl Workload {
 
     /// Whether somebody tried to end this pass.
     pub(crate) fn may_be_out(&self, pass: &Pass) -> bool {
-        self.touched.ends_key(&pass.kid, pass.index) || self.touched.ends_second(pass.issued_at)
+        self.touched.ends_key(&pass.kid, pass.index) || self.touched.ends_second(pass.subject, pass.issued_at)
     }
 
     /// Whether it is a pass that was refused since somebody tried to end it. Then another one is on its way.

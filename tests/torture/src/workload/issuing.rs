@@ -19,6 +19,9 @@ pub(crate) const VERIFY_MAX_ISOLATION_MS: u64 = 6_000;
 /// Users beside the administrator.
 pub(crate) const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
+/// A user whom nobody removes, shuts out or marks, so that there are recorded tokens of whose life nothing is open.
+pub(crate) const LASTING_USER: &str = "erin";
+
 /// What plain tokens claim. Nobody changes it.
 pub(crate) const PLAIN_GROUP: &str = "readers";
 
@@ -28,7 +31,7 @@ pub(crate) const PLAIN_USER: &str = "plain";
 impl Workload {
     /// An administrator creates a token for a user.
     pub(crate) async fn issue(&self, node: &Arc<Node>) {
-        let user = self.dice.pick(&USERS).copied().unwrap_or("alice");
+        let user = self.dice.pick(&USERS).copied().filter(|_| self.dice.percent(75)).unwrap_or(LASTING_USER);
         let mut order = self.order(user);
         if self.dice.percent(20) {
             order["scope"] = format!("applied-permissions/groups:{MARKED_GROUP}").into();

@@ -138,18 +138,15 @@ impl Workload {
     }
 
     async fn mark_seconds(self: &Arc<Self>, node: &Arc<Node>, held: Held) {
-        self.touch_user(&held);
         let since = held.issued_at.saturating_sub(self.dice.between(0, 4));
         let until = held.issued_at + self.dice.between(0, 2);
+        self.touched.seconds_of(Some(held.subject), since, until);
         let sent = self.judge.now();
         let body = json!({ "user": held.user, "since": since, "until": until });
         let decided = self.set_watermark(node, "watermark of some seconds", &body).await;
         self.keep_mark(Whom::Seconds(held.subject, since, until), &decided, sent);
         if matches!(decided, Decided::Done(_)) {
-            drop(tokio::spawn(Arc::clone(self).hunt(held.clone())));
-        }
-        if !matches!(decided, Decided::Unknown) {
-            self.touched.removed(&held.user);
+            drop(tokio::spawn(Arc::clone(self).hunt(held)));
         }
     }
 
@@ -193,7 +190,7 @@ impl Workload {
     async fn mark_everyone(self: &Arc<Self>, node: &Arc<Node>, held: &Held) {
         let since = held.issued_at.saturating_sub(self.dice.between(0, 1));
         let until = held.issued_at + self.dice.between(0, 1);
-        self.touched.seconds(since, until);
+        self.touched.seconds_of(None, since, until);
         let sent = self.judge.now();
         let body = json!({ "everyone": true, "since": since, "until": until });
         let decided = self.set_watermark(node, "watermark of everybody", &body).await;

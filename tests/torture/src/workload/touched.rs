@@ -32,8 +32,8 @@ struct Inner {
     /// When the last key was known to be tainted.
     last_leak: u64,
     groups: BTreeSet<String>,
-    /// Everybody's tokens that say that they were issued from this second to that.
-    seconds: Vec<(u64, u64)>,
+    /// Tokens of this subject, or everybody's, that say that they were issued from this second to that.
+    seconds: Vec<(Option<u64>, u64, u64)>,
     /// What was created with these.
     descendants: BTreeSet<Object>,
 }
@@ -52,7 +52,7 @@ impl Touched {
             || inner.keys.get(&held.kid).is_some_and(|below| held.index < *below)
             || held.groups.iter().any(|group| inner.groups.contains(group))
             || held.origins.iter().any(|origin| inner.descendants.contains(origin))
-            || inner.ends_second(held.issued_at)
+            || inner.ends_second(held.subject, held.issued_at)
     }
 
     /// Whether somebody tried to end what this key signed with this index.
@@ -109,14 +109,14 @@ impl Touched {
         self.lock().groups.insert(group.to_owned());
     }
 
-    /// Somebody is about to end whatever was issued in these seconds.
-    pub(crate) fn seconds(&self, since: u64, until: u64) {
-        self.lock().seconds.push((since, until));
+    /// Somebody is about to end whatever was issued to this subject, or to everybody, in these seconds.
+    pub(crate) fn seconds_of(&self, subject: Option<u64>, since: u64, until: u64) {
+        self.lock().seconds.push((subject, since, until));
     }
 
-    /// Whether somebody tried to end whatever was issued in this second.
-    pub(crate) fn ends_second(&self, issued_at: u64) -> bool {
-        self.lock().ends_second(issued_at)
+    /// Whether somebody tried to end whatever was issued to this subject in this second.
+    pub(crate) fn ends_second(&self, subject: u64, issued_at: u64) -> bool {
+        self.lock().ends_second(subject, issued_at)
     }
 
     /// Somebody is about to end what was created with this.
@@ -168,8 +168,9 @@ impl Touched {
 }
 
 impl Inner {
-    fn ends_second(&self, issued_at: u64) -> bool {
-        self.seconds.iter().any(|(since, until)| (*since..=*until).contains(&issued_at))
+    fn ends_second(&self, subject: u64, issued_at: u64) -> bool {
+        let mut ended = self.seconds.iter().filter(|(whose, ..)| whose.is_none_or(|whose| whose == subject));
+        ended.any(|(_, since, until)| (*since..=*until).contains(&issued_at))
     }
 }
 
@@ -191,6 +192,15 @@ mod tests {
         touched.key_ended(&kid, 12);
         assert!(touched.ends_key(&kid, 12));
         assert_eq!(touched.last_leak(), u64::MAX);
+    }
+
+    #[test]
+    fn what_was_issued_in_other_seconds_or_to_others_is_not_touched_by_a_mark_on_some() {
+        let touched = Touched::default();
+        touched.seconds_of(Some(7), 10, 12);
+        assert!(touched.ends_second(7, 12) && !touched.ends_second(7, 13) && !touched.ends_second(8, 12));
+        touched.seconds_of(None, 20, 20);
+        assert!(touched.ends_second(8, 20) && !touched.ends_second(8, 21));
     }
 
     #[test]
