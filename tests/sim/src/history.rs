@@ -19,58 +19,13 @@ use crate::sealing::MasterKey;
 
 mod notes;
 
+mod facts;
+
+pub use facts::{Descendant, Grant, Standing};
+
 /// Nodes are compared as a whole at every index that this divides, in most runs: the digest of a state takes longer than
 /// most entries take to be applied.
 const WHOLE_EVERY: u64 = 32;
-
-/// What a node knows of a key, ours or another cluster's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Ours; it verifies, and does not sign yet.
-    Published,
-    /// Ours; it signs.
-    Active,
-    /// Ours; it verifies, and signs only what it has signed before.
-    Retiring,
-    /// Ours; nothing that it signed counts any more.
-    Tainted,
-    /// Ours; it is forgotten.
-    Retired,
-    /// Another cluster's, which is trusted.
-    Trusted,
-    /// Another cluster's, which is trusted no more.
-    Distrusted,
-}
-
-/// What comes from a revoked token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Descendant {
-    /// A token that can be revoked.
-    pub id: Option<TokenId>,
-    /// A family.
-    pub family: Option<FamilyId>,
-    /// The tokens in between.
-    pub through: Vec<TokenId>,
-}
-
-/// What a token of another cluster says, and what it may do here.
-#[derive(Clone, Debug)]
-pub struct Grant {
-    /// Who issued it.
-    pub issuer: ServiceId,
-    /// From its issue to its end, in seconds; `None` if it never ends.
-    pub lifetime: Option<u64>,
-    /// When it ends, in seconds.
-    pub expires_at: Option<u64>,
-    /// Whom it is meant for.
-    pub audience: String,
-    /// The groups that it claims.
-    pub claimed: Vec<String>,
-    /// The groups of ours that it is in.
-    pub groups: BTreeSet<String>,
-    /// Whether it administers this cluster.
-    pub admin: bool,
-}
 
 /// Something that the invariants look at. Times are the simulator's, in nanoseconds.
 #[derive(Clone, Debug)]
@@ -131,8 +86,8 @@ pub enum Event {
     CircleBound { ms: u64 },
     /// The neighbours acknowledged that they revoked a token of theirs.
     RevokedAbroad { id: TokenId },
-    /// The neighbours acknowledged that every token of a subject of theirs below `index` was revoked.
-    WatermarkAbroad { subject: u64, index: u64 },
+    /// The neighbours with this name acknowledged a watermark.
+    MarkedAbroad { issuer: ServiceId, mark: Arc<Mark> },
     /// The neighbours acknowledged that this key of theirs leaked.
     TaintedAbroad { kid: KeyId },
     /// A node of the neighbours' has applied that a key is in their keyring.
@@ -146,14 +101,13 @@ pub enum Event {
     CircleKey { node: NodeId, index: u64, key: CirclePublicKey },
     /// A node has applied that a neighbour's feed told it a key; `refused` if it is not trusted though nobody has ended it.
     Told { node: NodeId, index: u64, kid: KeyId, refused: bool },
-    /// A node judged a token of the neighbours by its view at `view`; `index` is the token's own. `unknown`: refused for its
-    /// key alone, which that view didn't have.
+    /// A node judged a token of the neighbours by its view at `view`; `facts` are what watermarks go by in it. `unknown`:
+    /// refused for its key alone, which that view didn't have.
     VerifiedAbroad {
         node: NodeId,
         id: TokenId,
         issuer: ServiceId,
-        subject: u64,
-        index: u64,
+        facts: Arc<Facts>,
         kid: KeyId,
         revocable: bool,
         view: u64,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use circlet_authority::{TokenRecord, Watermark, Whom};
-use circlet_token::{Claims, KeyId};
+use circlet_token::{Claims, KeyId, Subject};
 use sha2::{Digest, Sha256};
 
 use crate::machine::first_word;
@@ -108,6 +108,12 @@ impl Mark {
             Whom::Everyone => Target::Everyone,
         };
         Self { target, index: mark.index, since: mark.since, until: mark.until }
+    }
+
+    /// On all that was issued to a subject below an index.
+    #[must_use]
+    pub fn on_subject(subject: &Subject, index: u64) -> Self {
+        Self { target: Target::Subject(subject.to_string()), index, since: 0, until: u64::MAX }
     }
 
     /// Whether it is on all that was issued before, whenever that was.

@@ -89,6 +89,8 @@ pub enum Plant {
     DeafToGroupMarks,
     /// Watermarks on stretches of time are ignored.
     DeafToStretches,
+    /// Watermarks of neighbours on stretches of time are ignored.
+    DeafToStretchesAbroad,
     /// What a revoke has left to end of its descendants is forgotten.
     HalfACascade,
     /// A node that is cut off issues plain tokens for ever.
@@ -186,6 +188,7 @@ impl Plant {
         (Self::DeafToKeyMarks, "deaf-to-key-marks"),
         (Self::DeafToGroupMarks, "deaf-to-group-marks"),
         (Self::DeafToStretches, "deaf-to-stretches"),
+        (Self::DeafToStretchesAbroad, "deaf-to-stretches-abroad"),
         (Self::HalfACascade, "half-a-cascade"),
         (Self::IssueWhenIsolated, "issue-when-isolated"),
         (Self::DatesAnything, "dates-anything"),

@@ -1,13 +1,15 @@
 //! A verification of a revocable token of another cluster, sent later than the bound after its revoke was acknowledged
-//! there, or after it was acknowledged that its key leaked, is refused by every node here, also while the clusters are cut
-//! off from each other.
+//! there, or a watermark on it, of whatever kind, or that its key leaked, is refused by every node here, also while the
+//! clusters are cut off from each other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use circlet_token::{KeyId, TokenId};
+use circlet_token::{KeyId, ServiceId, TokenId};
 
 use super::Invariant;
 use crate::history::Event;
+use crate::mark::Mark;
 
 /// Clocks show whole milliseconds: the leader's and the asking node's, when each reads them.
 const ROUNDING: u64 = 4_000_000;
@@ -17,8 +19,8 @@ pub(super) struct RevokedAbroad {
     /// `circle.max-staleness` and 200 ppm of drift, in nanoseconds.
     bound: Option<u64>,
     revoked: BTreeMap<TokenId, u64>,
-    /// For each subject, watermarks: when acknowledged, and below which index they refuse.
-    marks: BTreeMap<u64, Vec<(u64, u64)>>,
+    /// Watermarks of each neighbour, and when each was acknowledged.
+    marks: BTreeMap<ServiceId, Vec<(u64, Arc<Mark>)>>,
     tainted: BTreeMap<KeyId, u64>,
 }
 
@@ -33,8 +35,8 @@ impl Invariant for RevokedAbroad {
             Event::RevokedAbroad { id } => {
                 self.revoked.entry(*id).or_insert(now);
             }
-            Event::WatermarkAbroad { subject, index } => {
-                self.marks.entry(*subject).or_default().push((now, *index));
+            Event::MarkedAbroad { issuer, mark } => {
+                self.marks.entry(issuer.clone()).or_default().push((now, Arc::clone(mark)));
             }
             Event::TaintedAbroad { kid } => {
                 self.tainted.entry(kid.clone()).or_insert(now);
@@ -42,16 +44,16 @@ impl Invariant for RevokedAbroad {
             Event::VerifiedAbroad {
                 node,
                 id,
-                subject,
-                index,
+                issuer,
+                facts,
                 kid,
                 sent,
                 accepted: true,
                 revocable: true,
                 ..
             } => {
-                let marks = self.marks.get(subject).into_iter().flatten();
-                let marked = marks.filter(|(_, below)| index < below).map(|(at, _)| *at);
+                let marks = self.marks.get(issuer).into_iter().flatten();
+                let marked = marks.filter(|(_, mark)| mark.ends(facts)).map(|(at, _)| *at);
                 let ended = self.revoked.get(id).into_iter().chain(self.tainted.get(kid)).copied();
                 let first = ended.chain(marked).min();
                 if let (Some(at), Some(bound)) = (first, self.bound)

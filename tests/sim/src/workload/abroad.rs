@@ -7,10 +7,11 @@ use circlet_token::{KeyId, Reject};
 use openraft_rt::AsyncRuntime;
 
 use super::verifying::{Verdict, judged};
-use super::{Held, PATIENCE, Workload, subject_number};
+use super::{Held, PATIENCE, Workload};
 use crate::circle::Neighbour;
 use crate::cluster::{Cluster, Computer, ask};
 use crate::history::Event;
+use crate::mark::{Facts, Mark};
 use crate::runtime::{NodeRuntime, global_nanos};
 
 /// After a revoke its token is shown abroad again this much later than the bound, in milliseconds: until an answer has
@@ -56,6 +57,12 @@ impl Workload {
         }
     }
 
+    /// Tells those who follow us of a watermark that was acknowledged.
+    pub(super) fn tell_mark_abroad(&self, mark: &Arc<Mark>) {
+        let (issuer, mark) = (self.cluster.service.clone(), Arc::clone(mark));
+        self.cluster.history.tell_abroad(&Event::MarkedAbroad { issuer, mark });
+    }
+
     async fn hunt_there(self: Arc<Self>, theirs: Arc<Cluster>, held: Held) {
         let begun = global_nanos();
         let bound_ms = theirs.view().map_or(0, |view| view.config().circle_max_staleness_ms);
@@ -96,8 +103,7 @@ impl Workload {
             node,
             id: record.id,
             issuer: self.cluster.service.clone(),
-            subject: subject_number(record),
-            index: record.index,
+            facts: Arc::new(Facts::of_record(record)),
             kid: record.kid.clone(),
             revocable: record.revocable,
             view,

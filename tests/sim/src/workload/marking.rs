@@ -87,18 +87,18 @@ impl Workload {
     }
 
     fn tell_mark(&self, mut mark: Mark, record: &TokenRecord) {
-        let (index, is_of_all_time) = (mark.index, mark.is_of_all_time());
-        match &mut mark.target {
-            Target::Subject(_) if is_of_all_time => {
-                let subject = subject_number(record);
-                self.cluster.history.tell(&Event::Watermark { subject, index });
-                self.cluster.history.tell_abroad(&Event::WatermarkAbroad { subject, index });
-                return;
-            }
-            Target::Group { members, .. } => *members = self.cluster.history.members_at(index),
-            _ => {}
+        let index = mark.index;
+        if let Target::Group { members, .. } = &mut mark.target {
+            *members = self.cluster.history.members_at(index);
         }
-        self.cluster.history.tell(&Event::Marked(Arc::new(mark)));
+        let mark = Arc::new(mark);
+        self.tell_mark_abroad(&mark);
+        self.cluster.history.tell(&match mark.target {
+            Target::Subject(_) if mark.is_of_all_time() => {
+                Event::Watermark { subject: subject_number(record), index }
+            }
+            _ => Event::Marked(mark),
+        });
     }
 
     /// Tells what watermarks go by in a token that clients have learnt of.

@@ -1,6 +1,7 @@
 //! Users and groups that change while their tokens live.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use circlet_authority::{
     Action, DeleteGroup, DeleteUser, Group, Outcome, PutGroup, PutMode, PutUser, UserStatus,
@@ -12,6 +13,7 @@ use crate::history::Event;
 use crate::house;
 use crate::linear::Object;
 use crate::linear::value::{self, ABSENT, DISABLED, GOOD};
+use crate::mark::Mark;
 use crate::runtime::global_nanos;
 
 impl Workload {
@@ -73,7 +75,8 @@ impl Workload {
         // What was not there ended nothing: it may be somebody's name all the same, who has tokens for a group.
         if let Some((_, index)) = done.filter(|(outcome, _)| !matches!(outcome, Outcome::NotFound { .. })) {
             self.cluster.history.tell(&Event::Watermark { subject, index });
-            self.cluster.history.tell_abroad(&Event::WatermarkAbroad { subject, index });
+            let subject = house::subject(&self.cluster.service, user);
+            self.tell_mark_abroad(&Arc::new(Mark::on_subject(&subject, index)));
         }
         // That it may have is always true.
         self.record_end_of(subject, sent, false);

@@ -54,7 +54,9 @@ pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
         let (view, index) = (&published.view, published.index);
         let age_ms = witness::Node::age_ms(published, asked_ms);
         let now = node.now_secs(view);
-        let signed = |_: &ServiceId, keys: &Arc<KeySet>| check_signature(&text, keys).map(Arc::new);
+        let signed = |_: &ServiceId, keys: &Arc<KeySet>| {
+            check_signature(&text, keys).map(|read| misread(node.plant(), view, read))
+        };
         match judge::judge(view, now, Rules::HERE, signed) {
             Ok(good) => {
                 let feed = good.feed.filter(|_| node.plant() != Plant::AnyFeedAge);
@@ -91,6 +93,14 @@ fn grant(view: &State, verified: &Verified) -> Option<Box<Grant>> {
         groups: rights.groups,
         admin: rights.admin,
     }))
+}
+
+/// What a token says, as a planted bug reads it: a neighbour's as if it had been issued before any time.
+fn misread(plant: Plant, view: &State, mut read: Verified) -> Arc<Verified> {
+    if plant == Plant::DeafToStretchesAbroad && view.service_id() != Some(&read.claims.issuer) {
+        read.claims.issued_at = 0;
+    }
+    Arc::new(read)
 }
 
 /// Whether a planted bug overlooks what is wrong with a token.
