@@ -170,17 +170,8 @@ impl Cluster {
     /// Waits until this node may acknowledge what its view holds up to `index`.
     pub async fn may_acknowledge(&self, index: u64) -> Result<(), Unavailable> {
         let view = Arc::clone(&self.published().view);
-        let due = view.floor_due(index);
-        if due == 0 {
-            return Ok(());
-        }
-        let reached = self.floor.reaches(due, FLOOR_WAIT).await;
-        // Where none is required, a node without one vouches for nothing.
-        let has_none = self.floor.status().standing == Standing::Absent;
-        if has_none && !view.floor_is_required() {
-            return Ok(());
-        }
-        reached.map_err(|why| Unavailable::NotOnFloor { index, why })
+        let may = self.floor.may_acknowledge(&view, index, tokio::time::sleep(FLOOR_WAIT)).await;
+        may.map_err(|why| Unavailable::NotOnFloor { index, why })
     }
 
     /// Has the cluster decide what the node does by itself, and tells nobody of: it doesn't wait for the floor.

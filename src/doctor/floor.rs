@@ -9,6 +9,7 @@ use circlet_token::ServiceId;
 use super::Finding;
 use crate::floor::place::{Phase, Place};
 use crate::floor::reading;
+use crate::floor::storage::Root;
 use crate::home::settings::NodeSettings;
 use crate::home::{Identity, Paths};
 
@@ -38,13 +39,13 @@ pub(super) fn look(paths: &Paths, settings: Option<&NodeSettings>, findings: &mu
 }
 
 fn of_file(dir: &Path, ulid: &str, identity: &Identity) -> Finding {
-    let place = Place::new(dir, ulid, identity.generation);
+    let place = Place::new(&Root::real(dir), ulid, identity.generation);
     if place.is_closed().unwrap_or(false) {
         let why = format!("{} was sealed: the cluster was restored", place.folder(Phase::Open).display());
         return Finding::problem(FLOOR, why, "don't run this node; it is of the generation before");
     }
     let file = place.file(identity.node_id, Phase::Open);
-    match reading::read(&file) {
+    match reading::read(place.storage(), &file) {
         Ok(read) => {
             let (file, index) = (file.display(), read.picture.index());
             Finding::fine(

@@ -1,15 +1,14 @@
 //! The file that is one node's floor, as the node writes it: a whole picture, then what changed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use circlet_authority::{FloorFact, FloorRecord, State};
 use serde::{Deserialize, Serialize};
 
 use super::frames::{self, Chain, MAGIC};
 use super::place::{Phase, Place};
+use super::storage::Written;
 
 /// Facts of a picture that are written as one record.
 const FACTS_PER_RECORD: usize = 1_000;
@@ -64,7 +63,7 @@ impl Trouble {
 pub struct FloorFile {
     place: Place,
     path: PathBuf,
-    file: File,
+    file: Box<dyn Written>,
     chain: Chain,
     base_bytes: u64,
     bytes: u64,
@@ -78,17 +77,18 @@ impl FloorFile {
         refuse_closed(place)?;
         place.make().map_err(trouble)?;
         let aside = path.with_extension("floor.new");
-        let file = create(&aside).map_err(trouble)?;
+        let storage = place.storage();
+        let file = storage.create(&aside).map_err(trouble)?;
         let header = Header {
             service_id: state.service_id().map(ToString::to_string).unwrap_or_default(),
             generation: state.generation(),
             node,
-            inode: file.metadata().map_err(trouble)?.ino(),
+            inode: file.stat().map_err(trouble)?.inode,
         };
-        let (chain, bytes) = write_picture(&file, &header, state).map_err(trouble)?;
-        file.sync_all().map_err(trouble)?;
-        fs::rename(&aside, &path).map_err(trouble)?;
-        File::open(place.folder(Phase::Open)).and_then(|folder| folder.sync_all()).map_err(trouble)?;
+        let (chain, bytes) = write_picture(&*file, &header, state).map_err(trouble)?;
+        file.sync().map_err(trouble)?;
+        storage.rename(&aside, &path).map_err(trouble)?;
+        storage.sync_folder(&place.folder(Phase::Open)).map_err(trouble)?;
         let begun = Self { place: place.clone(), path, file, chain, base_bytes: bytes, bytes };
         begun.check()?;
         Ok(begun)
@@ -98,8 +98,8 @@ impl FloorFile {
     pub fn append(&mut self, record: &FloorRecord) -> Result<(), Trouble> {
         let mut frame = Vec::new();
         let written = frames::put(&mut self.chain, &record.encode(), &mut frame)
-            .and_then(|()| self.file.write_all_at(&frame, self.bytes))
-            .and_then(|()| self.file.sync_data());
+            .and_then(|()| self.file.write_at(&frame, self.bytes))
+            .and_then(|()| self.file.sync());
         written.map_err(|source| Trouble::Io { file: self.path.clone(), source })?;
         self.bytes += frame.len() as u64;
         self.check()
@@ -108,14 +108,14 @@ impl FloorFile {
     /// Whether what was written is what others will find: nobody has sealed it, and the file is in its place.
     pub fn check(&self) -> Result<(), Trouble> {
         let trouble = |source| Trouble::Io { file: self.path.clone(), source };
-        let found = fs::metadata(&self.path);
+        let found = self.place.storage().stat(&self.path);
         refuse_closed(&self.place)?;
-        let (found, own) = (found.map_err(trouble)?, self.file.metadata().map_err(trouble)?);
-        if (found.dev(), found.ino()) != (own.dev(), own.ino()) {
+        let (found, own) = (found.map_err(trouble)?, self.file.stat().map_err(trouble)?);
+        if (found.device, found.inode) != (own.device, own.inode) {
             return Err(Trouble::Usurped(self.path.clone()));
         }
-        if found.len() != self.bytes {
-            let why = format!("it has {} bytes, and this node wrote {}", found.len(), self.bytes);
+        if found.bytes != self.bytes {
+            let why = format!("it has {} bytes, and this node wrote {}", found.bytes, self.bytes);
             return Err(trouble(io::Error::other(why)));
         }
         Ok(())
@@ -137,51 +137,23 @@ fn refuse_closed(place: &Place) -> Result<(), Trouble> {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
-}
-
-fn write_picture(file: &File, header: &Header, state: &State) -> io::Result<(Chain, u64)> {
-    let mut out = Counted { to: BufWriter::new(file), bytes: 0 };
-    let mut chain = frames::first();
+fn write_picture(file: &dyn Written, header: &Header, state: &State) -> io::Result<(Chain, u64)> {
+    let (mut chain, mut bytes) = (frames::first(), 0);
     let mut frame = MAGIC.to_vec();
     frames::put(&mut chain, &serde_json::to_vec(header)?, &mut frame)?;
-    out.write_all(&frame)?;
     let nothing = State::new();
     let mut facts = state.floor_changes(&nothing).peekable();
     let (index, tokens_until) = (state.index(), state.floor_tokens_until());
     loop {
         let part: Vec<FloorFact> = facts.by_ref().take(FACTS_PER_RECORD).collect();
         let more = facts.peek().is_some();
-        frame.clear();
         let record = FloorRecord { index, more, tokens_until, facts: part };
         frames::put(&mut chain, &record.encode(), &mut frame)?;
-        out.write_all(&frame)?;
+        file.write_at(&frame, bytes)?;
+        bytes += frame.len() as u64;
         if !more {
-            break;
+            return Ok((chain, bytes));
         }
-    }
-    out.flush()?;
-    Ok((chain, out.bytes))
-}
-
-/// Counts what goes through it.
-struct Counted<W> {
-    to: W,
-    bytes: u64,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = self.to.write(bytes)?;
-        self.bytes += length as u64;
-        Ok(length)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+        frame.clear();
     }
 }

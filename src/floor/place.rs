@@ -1,14 +1,15 @@
 //! Where floors lie, and how whoever restores takes them away from nodes that may still live: by renaming the folder that
 //! holds all of them, which is one step for any number of nodes.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::storage::{Root, Storage};
+
 /// The floors of one generation of a cluster below one directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Place {
-    root: PathBuf,
+    root: Root,
     ulid: String,
     generation: u64,
 }
@@ -27,14 +28,20 @@ pub enum Phase {
 impl Place {
     /// The floors of a generation of the cluster with this unique part of its service id, below `root`.
     #[must_use]
-    pub fn new(root: &Path, ulid: &str, generation: u64) -> Self {
-        Self { root: root.to_owned(), ulid: ulid.to_owned(), generation }
+    pub fn new(root: &Root, ulid: &str, generation: u64) -> Self {
+        Self { root: root.clone(), ulid: ulid.to_owned(), generation }
     }
 
     /// The directory that the operator has named.
     #[must_use]
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.root.dir
+    }
+
+    /// What it is on.
+    #[must_use]
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.root.storage
     }
 
     /// The folder in this phase.
@@ -45,7 +52,7 @@ impl Place {
             Phase::Sealed => ".sealed",
             Phase::Spent => ".spent",
         };
-        self.root.join(format!("{}.{}{ending}", self.ulid, self.generation))
+        self.root.dir.join(format!("{}.{}{ending}", self.ulid, self.generation))
     }
 
     /// The file of a node in this phase.
@@ -56,14 +63,14 @@ impl Place {
 
     /// Whether nodes of this generation have been fenced off.
     pub fn is_closed(&self) -> io::Result<bool> {
-        Ok(self.folder(Phase::Sealed).try_exists()? || self.folder(Phase::Spent).try_exists()?)
+        Ok(self.exists(Phase::Sealed)? || self.exists(Phase::Spent)?)
     }
 
     /// In which phase the floors are; `None` if there are none. One that was sealed counts, whatever a node that lives on has
     /// made anew beside it.
     pub fn phase(&self) -> io::Result<Option<Phase>> {
         for phase in [Phase::Spent, Phase::Sealed, Phase::Open] {
-            if self.folder(phase).try_exists()? {
+            if self.exists(phase)? {
                 return Ok(Some(phase));
             }
         }
@@ -72,25 +79,24 @@ impl Place {
 
     /// Moves all the floors from one phase to another, in one durable step.
     pub fn turn(&self, from: Phase, to: Phase) -> io::Result<()> {
-        fs::rename(self.folder(from), self.folder(to))?;
-        self.sync_root()
+        self.storage().rename(&self.folder(from), &self.folder(to))?;
+        self.storage().sync_folder(self.root())
     }
 
     /// Makes the folder, if nobody has.
     pub fn make(&self) -> io::Result<()> {
         // The directory itself is the operator's: where its storage is not mounted, none is made in its stead.
-        match fs::create_dir(self.folder(Phase::Open)) {
+        match self.storage().make_folder(&self.folder(Phase::Open)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            made => made.and_then(|()| self.sync_root()),
+            made => made.and_then(|()| self.storage().sync_folder(self.root())),
         }
     }
 
     /// The generations of this cluster that came after this one and have floors here.
     pub fn later(&self) -> io::Result<Vec<u64>> {
         let mut later = Vec::new();
-        for entry in fs::read_dir(&self.root)? {
-            let name = entry?.file_name();
-            let rest = name.to_str().and_then(|name| name.strip_prefix(&self.ulid)?.strip_prefix('.'));
+        for name in self.storage().names(self.root())? {
+            let rest = name.strip_prefix(&self.ulid).and_then(|rest| rest.strip_prefix('.'));
             let number = rest.and_then(|rest| rest.split('.').next()?.parse::<u64>().ok());
             later.extend(number.filter(|number| *number > self.generation));
         }
@@ -99,7 +105,7 @@ impl Place {
         Ok(later)
     }
 
-    fn sync_root(&self) -> io::Result<()> {
-        File::open(&self.root)?.sync_all()
+    fn exists(&self, phase: Phase) -> io::Result<bool> {
+        self.storage().exists(&self.folder(phase))
     }
 }

@@ -8,6 +8,7 @@ use circlet_authority::{Picture, State};
 
 use super::place::{Phase, Place};
 use super::reading::{self, FloorRead, Unfit};
+use super::storage::{Root, Storage};
 
 /// What the floors must agree with.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +88,7 @@ pub struct Proof {
 }
 
 /// Seals the floors below these directories, and proves that they hold everything.
-pub fn prove(roots: &[PathBuf], against: Against<'_>) -> Result<Proof, Incomplete> {
+pub fn prove(roots: &[Root], against: Against<'_>) -> Result<Proof, Incomplete> {
     let state = against.state();
     let service = state.service_id().map(ToString::to_string).unwrap_or_default();
     let ulid = state.service_id().map(|id| id.ulid().to_owned()).unwrap_or_default();
@@ -123,7 +124,7 @@ impl Proof {
         while let Some(place) = self.places.pop() {
             let sealed = place.folder(Phase::Sealed);
             place.turn(Phase::Sealed, Phase::Spent).map_err(io(&sealed))?;
-            self.sealed_here.retain(|other| *other != place);
+            self.sealed_here.retain(|other| other.root() != place.root());
         }
         Ok(())
     }
@@ -154,8 +155,8 @@ fn examine(places: &[Place], against: Against<'_>) -> Result<(Picture, usize), I
     let mut unfit = BTreeMap::new();
     for place in places {
         let folder = place.folder(phase(place)?.unwrap_or(Phase::Open));
-        for (node, file) in files(&folder)? {
-            match of_node(&file, node, against.state()) {
+        for (node, file) in files(place.storage(), &folder)? {
+            match of_node(place.storage(), &file, node, against.state()) {
                 Ok(found) => {
                     let later = |known: &FloorRead| known.picture.index() < found.picture.index();
                     if read.get(&node).is_none_or(later) {
@@ -190,8 +191,8 @@ fn examine(places: &[Place], against: Against<'_>) -> Result<(Picture, usize), I
     Ok((last.with_tokens_until(tokens_until), nodes))
 }
 
-fn of_node(file: &Path, node: u64, state: &State) -> Result<FloorRead, Unfit> {
-    let found = reading::read(file)?;
+fn of_node(storage: &dyn Storage, file: &Path, node: u64, state: &State) -> Result<FloorRead, Unfit> {
+    let found = reading::read(storage, file)?;
     let header = &found.header;
     let service = state.service_id().map(ToString::to_string).unwrap_or_default();
     if header.node == node && header.generation == state.generation() && header.service_id == service {
@@ -205,19 +206,13 @@ fn of_node(file: &Path, node: u64, state: &State) -> Result<FloorRead, Unfit> {
 }
 
 /// The floors in a folder, by node.
-fn files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Incomplete> {
+fn files(storage: &dyn Storage, folder: &Path) -> Result<Vec<(u64, PathBuf)>, Incomplete> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io(folder))? {
-        let path = entry.map_err(io(folder))?.path();
-        let name =
-            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".floor"));
-        if let Some(node) = name.and_then(|name| name.parse().ok()) {
-            files.push((node, path));
+    for name in storage.names(folder).map_err(io(folder))? {
+        if let Some(node) = name.strip_suffix(".floor").and_then(|name| name.parse().ok()) {
+            files.push((node, folder.join(&name)));
         }
     }
     files.sort();
     Ok(files)
 }
-
-#[cfg(test)]
-mod tests;

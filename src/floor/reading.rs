@@ -1,14 +1,13 @@
 //! A floor's file as it is found when its node may be gone.
 
-use std::fs::File;
-use std::io::{self, BufReader};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::Path;
 
 use circlet_authority::{FloorRecord, Picture};
 
 use super::file::Header;
 use super::frames::{Found, Frames};
+use super::storage::Storage;
 
 /// What is in one file.
 #[derive(Debug)]
@@ -58,10 +57,10 @@ pub enum Unfit {
 }
 
 /// Reads a file to its end.
-pub fn read(path: &Path) -> Result<FloorRead, Unfit> {
-    let file = File::open(path)?;
-    let found = file.metadata()?.ino();
-    let mut frames = Frames::begin(BufReader::new(file))?.ok_or(Unfit::NotAFloor)?;
+pub fn read(storage: &dyn Storage, path: &Path) -> Result<FloorRead, Unfit> {
+    let (file, stat) = storage.open(path)?;
+    let found = stat.inode;
+    let mut frames = Frames::begin(file)?.ok_or(Unfit::NotAFloor)?;
     let Found::Payload(header) = frames.next()? else { return Err(Unfit::NotAFloor) };
     let header: Header = serde_json::from_slice(&header)
         .map_err(|error| Unfit::Content { number: 0, why: error.to_string() })?;

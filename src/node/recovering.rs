@@ -9,6 +9,7 @@ use circlet_raft::offline::{self, Held};
 use super::next_generation::{self, Begun, NextGenerationError};
 use super::others;
 use crate::floor::proof::{self, Against};
+use crate::floor::storage::Root;
 use crate::home::settings::NodeSettings;
 use crate::home::{Home, HomeError};
 use crate::machine::Authority;
@@ -71,7 +72,7 @@ pub async fn recover(recovering: Recovering) -> Result<Recovered, NextGeneration
             state.service_id().cloned().ok_or(circlet_authority::NoNextGeneration::NotFounded)?;
         let floor = match floors.as_slice() {
             [] => None,
-            floors => Some(proof::prove(floors, Against::Remains(&state))?),
+            dirs => Some(proof::prove(&Root::all_real(dirs), Against::Remains(&state))?),
         };
         // The lost nodes know the master key of before.
         next_generation::begin(&home.paths, &settings, &state, &service_id, &MasterKey::generate(), floor)

@@ -10,6 +10,7 @@ use super::next_generation::{self, Begun, NextGenerationError};
 use super::{opening, others};
 use crate::backup::{self, BackupError, Header, Opening};
 use crate::floor::proof::{self, Against};
+use crate::floor::storage::Root;
 use crate::home::{Home, settings};
 
 /// What a cluster is restored with.
@@ -82,7 +83,7 @@ pub async fn restore(restoring: Restoring) -> Result<Restored, NextGenerationErr
         let master = opening::placed_master_key(&home.paths)?;
         let floor = match floors.as_slice() {
             [] => None,
-            floors => Some(proof::prove(floors, Against::Backup(&state))?),
+            dirs => Some(proof::prove(&Root::all_real(dirs), Against::Backup(&state))?),
         };
         next_generation::begin(&home.paths, &settings, &state, &service_id, &master, floor)
     });

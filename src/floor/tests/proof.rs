@@ -14,8 +14,9 @@ use circlet_token::{UserName, read_certificate};
 
 use super::super::file::{FloorFile, Trouble};
 use super::super::place::{Phase, Place};
-use super::super::reading::{self, Unfit};
-use super::{Against, Incomplete, Proof, prove};
+use super::super::proof::{Against, Incomplete, Proof, prove};
+use super::super::reading::{self, FloorRead, Unfit};
+use super::super::storage::{RealStorage, Root};
 use crate::certificates::{TokenKeyKind, token_issuer};
 use crate::founded;
 
@@ -71,12 +72,12 @@ impl Cluster {
         self.apply(Action::PutUser(Box::new(put)));
     }
 
-    fn roots(&self) -> Vec<PathBuf> {
-        vec![self.root.path().to_owned()]
+    fn roots(&self) -> Vec<Root> {
+        vec![Root::real(self.root.path())]
     }
 
     fn place(&self) -> Place {
-        Place::new(self.root.path(), ULID, 1)
+        Place::new(&Root::real(self.root.path()), ULID, 1)
     }
 
     fn path(&self, node: u64) -> PathBuf {
@@ -103,6 +104,10 @@ impl Cluster {
         assert_eq!(self.place().phase().unwrap(), Some(Phase::Open), "{error}");
         error
     }
+}
+
+fn read(path: &Path) -> Result<FloorRead, Unfit> {
+    reading::read(&RealStorage, path)
 }
 
 fn append_bytes(path: &Path, bytes: &[u8]) {
@@ -177,12 +182,12 @@ fn every_node_that_was_there_must_have_its_floor() {
 fn floors_on_storages_of_their_own_are_named_one_by_one() {
     let cluster = Cluster::new();
     let other = tempfile::tempdir_in(cluster.root.path().parent().unwrap()).unwrap();
-    let place = Place::new(other.path(), ULID, 1);
+    let place = Place::new(&Root::real(other.path()), ULID, 1);
     place.make().unwrap();
     fs::rename(cluster.path(2), place.file(2, Phase::Open)).unwrap();
     let backup = cluster.state.archived();
     assert_eq!(cluster.refused(&backup), "node node2 (id 2): its floor is not there");
-    let both = [cluster.root.path().to_owned(), other.path().to_owned()];
+    let both = [cluster.root.path(), other.path()].map(Root::real);
     let proof = prove(&both, Against::Backup(&backup)).unwrap();
     assert_eq!(place.phase().unwrap(), Some(Phase::Sealed));
     proof.spend().unwrap();
@@ -210,10 +215,10 @@ fn what_was_never_acknowledged_may_be_torn() {
     let index = Picture::of(&cluster.state).index();
     cluster.follow(1).unwrap();
     let after = fs::read(cluster.path(1)).unwrap();
-    assert_eq!(reading::read(&cluster.path(1)).unwrap().picture.index(), index);
+    assert_eq!(read(&cluster.path(1)).unwrap().picture.index(), index);
     for length in before.len()..after.len() {
         OpenOptions::new().write(true).open(cluster.path(1)).unwrap().set_len(length as u64).unwrap();
-        let read = reading::read(&cluster.path(1)).unwrap();
+        let read = read(&cluster.path(1)).unwrap();
         assert_eq!((read.torn, read.picture.index()), (length > before.len(), index - 1), "{length}");
         assert!(cluster.prove(&backup).is_ok());
         append_bytes(&cluster.path(1), &after[length..]);
@@ -223,7 +228,7 @@ fn what_was_never_acknowledged_may_be_torn() {
         let mut bytes = after[..written].to_vec();
         bytes.resize(after.len() + 100, 0);
         OpenOptions::new().write(true).open(cluster.path(1)).unwrap().write_all_at(&bytes, 0).unwrap();
-        let read = reading::read(&cluster.path(1));
+        let read = read(&cluster.path(1));
         assert!(read.is_ok_and(|read| read.torn && read.picture.index() == index - 1), "{written}");
         OpenOptions::new().write(true).open(cluster.path(1)).unwrap().set_len(0).unwrap();
         append_bytes(&cluster.path(1), &after);
@@ -242,11 +247,11 @@ fn what_was_acknowledged_may_not_be_damaged() {
     for place in 0..whole.len() {
         let file = OpenOptions::new().write(true).open(cluster.path(1)).unwrap();
         file.write_all_at(&[whole[place] ^ 0x10], place as u64).unwrap();
-        let read = reading::read(&cluster.path(1));
+        let read = read(&cluster.path(1));
         assert!(read.is_err(), "byte {place} of {}", whole.len());
         file.write_all_at(&[whole[place]], place as u64).unwrap();
     }
-    assert!(reading::read(&cluster.path(1)).is_ok());
+    assert!(read(&cluster.path(1)).is_ok());
     let file = OpenOptions::new().write(true).open(cluster.path(1)).unwrap();
     file.write_all_at(b"!", whole.len() as u64 / 2).unwrap();
     let error = cluster.refused(&backup);
@@ -278,7 +283,7 @@ fn floors_of_another_time_or_another_cluster_are_refused() {
     // What one node is left with may be later: some of it nobody has decided.
     assert!(prove(&cluster.roots(), Against::Remains(&cluster.state)).is_ok());
     let elsewhere = tempfile::tempdir().unwrap();
-    let nothing = prove(&[elsewhere.path().to_owned()], Against::Backup(&cluster.state));
+    let nothing = prove(&[Root::real(elsewhere.path())], Against::Backup(&cluster.state));
     assert!(matches!(nothing, Err(Incomplete::None { .. })), "{nothing:?}");
     fs::create_dir(cluster.root.path().join(format!("{ULID}.7"))).unwrap();
     let later = cluster.prove(&cluster.state.archived());
@@ -291,9 +296,9 @@ fn a_picture_begun_anew_holds_the_same_in_the_place_of_the_old_one() {
     let backup = cluster.state.archived();
     cluster.disable("early");
     cluster.follow(1).unwrap();
-    let before = reading::read(&cluster.path(1)).unwrap();
+    let before = read(&cluster.path(1)).unwrap();
     let file = FloorFile::begin(&cluster.place(), 1, &cluster.state).unwrap();
-    let after = reading::read(&cluster.path(1)).unwrap();
+    let after = read(&cluster.path(1)).unwrap();
     assert_eq!(after.picture.head(), before.picture.head());
     assert_ne!(after.header.inode, before.header.inode);
     assert!(matches!(cluster.files[0].0.check(), Err(Trouble::Usurped(_))), "two that write as one node");
@@ -305,13 +310,13 @@ fn a_picture_begun_anew_holds_the_same_in_the_place_of_the_old_one() {
     // Half a picture is none.
     let whole = fs::read(cluster.path(1)).unwrap();
     OpenOptions::new().write(true).open(cluster.path(1)).unwrap().set_len(whole.len() as u64 / 2).unwrap();
-    assert!(matches!(reading::read(&cluster.path(1)), Err(Unfit::Unfinished)));
+    assert!(matches!(read(&cluster.path(1)), Err(Unfit::Unfinished)));
 }
 
 #[test]
 fn a_floor_whose_folder_is_gone_is_not_begun_somewhere_else() {
     let cluster = Cluster::new();
-    let nowhere = Place::new(&cluster.root.path().join("not mounted"), ULID, 1);
+    let nowhere = Place::new(&Root::real(&cluster.root.path().join("not mounted")), ULID, 1);
     let begun = FloorFile::begin(&nowhere, 1, &cluster.state);
     assert!(matches!(begun, Err(Trouble::Io { .. })), "{begun:?}");
     fs::remove_file(cluster.path(1)).unwrap();
