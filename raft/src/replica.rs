@@ -252,6 +252,11 @@ where
         self.board.load()
     }
 
+    /// Resolves when the published view holds `index`; needs a deadline from its caller.
+    pub async fn wait_index(&self, index: u64) {
+        self.board.wait_index(index).await;
+    }
+
     /// A view proven fresh as of an instant later than `newer_than`, or later than this call.
     pub async fn fresh(&self, newer_than: Option<Instants>) -> Result<Arc<Published<M::View>>, NotFresh> {
         self.prover.fresh::<R, _>(&self.board, newer_than).await.map_err(NotFresh)

@@ -10,10 +10,18 @@ use openraft_rt::AsyncRuntime;
 use crate::cluster::{Cluster, ask};
 use crate::dice::Dice;
 use crate::fault::Fault;
+use crate::floor::proof::Against;
 use crate::history::History;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 use crate::workload::Workload;
+
+mod floors;
+
+use floors::Ground;
+
+/// In so many of a hundred clusters with floors the nodes live on while it is restored.
+const FENCED_PERCENT: u64 = 40;
 
 /// How a cluster ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,26 +95,36 @@ impl Life {
         history: &Arc<History>,
         dice: &Dice,
     ) -> Result<Option<Self>, String> {
-        let (before, whole, fault) = match end {
+        let (before, whole, ground, faults) = match end {
             End::Restored => {
                 let Some(kept) = lock(&safe.0).clone() else { return Ok(None) };
-                self.stop();
                 let archived = State::decode_snapshot(&mut kept.archived.as_slice());
-                (archived.map_err(|error| error.to_string())?, kept.whole, Fault::Restored)
+                let archived = archived.map_err(|error| error.to_string())?;
+                let ground = self.lose_all(&archived, dice).await;
+                (archived, kept.whole, ground, [Fault::Restored, Fault::RestoredOnFloor])
             }
             End::Recovered => {
-                let left = self.lose_all_but_one(dice).await?;
+                let (left, ground) = self.lose_all_but_one(dice).await?;
                 let whole = bytes_of(&left)?;
-                (left, whole, Fault::Recovered)
+                (left, whole, ground, [Fault::Recovered, Fault::RecoveredOnFloor])
             }
         };
+        let [fault, on_floor] = faults;
         self.cluster.faults.count(fault);
+        if ground.is_some() {
+            self.cluster.faults.count(on_floor);
+        }
         let (service, faults) = (&self.cluster.service, Arc::clone(&self.cluster.faults));
         let cluster = Cluster::new(service, Arc::clone(history), dice, self.cluster.settings(), faults);
+        if self.cluster.keeps_floors() {
+            cluster.keep_floors();
+        }
         let begun = global_nanos();
-        cluster.begin_anew(&before, &whole, NODES).await?;
+        let (floor, good) = ground.map(|ground| ground.spend(&self.cluster, &before)).transpose()?.unzip();
+        let second = cluster.begin_anew(&before, floor.as_ref(), &whole, NODES).await?;
         let first = cluster.computers().first().map_or(0, |founder| founder.id);
         let workload = self.workload.anew(Arc::clone(&cluster), dice.split(), first);
+        workload.show_good(&good.unwrap_or_default(), second).await;
         for _ in 0..2 {
             drop(NodeRuntime::spawn(Arc::clone(&workload).client(60)));
         }
@@ -120,8 +138,30 @@ impl Life {
         self.cluster.end();
     }
 
-    /// One node is cut off and lags behind; then it is all that is left.
-    async fn lose_all_but_one(&self, dice: &Dice) -> Result<State, String> {
+    /// All nodes are lost, or cut off from whoever restores; what their floors hold against this backup.
+    async fn lose_all(&self, archived: &State, dice: &Dice) -> Option<Ground> {
+        if !self.cluster.keeps_floors() {
+            self.stop();
+            return None;
+        }
+        let silenced = self.silence_floors(dice).await;
+        let last = self.last_view().filter(|_| !silenced);
+        let fenced = dice.percent(FENCED_PERCENT);
+        if !fenced {
+            self.stop_at_once(dice);
+        }
+        let ground = self.ask_floors(last.as_deref(), Against::Backup(archived), dice);
+        if fenced {
+            self.cluster.faults.count(Fault::Fenced);
+            NodeRuntime::sleep(Duration::from_millis(dice.between(0, 1_500))).await;
+            self.stop();
+        }
+        ground
+    }
+
+    /// One node is cut off and lags behind; then it is all that is left, and floors.
+    async fn lose_all_but_one(&self, dice: &Dice) -> Result<(State, Option<Ground>), String> {
+        let silenced = self.cluster.keeps_floors() && self.silence_floors(dice).await;
         let computers = self.cluster.computers();
         let left = dice.pick(&computers).cloned().ok_or("there are no computers")?;
         for other in computers.iter().filter(|other| other.id != left.id) {
@@ -129,8 +169,13 @@ impl Life {
             self.cluster.wires.cut(left.id, other.id);
         }
         NodeRuntime::sleep(Duration::from_millis(dice.between(100, 1_500))).await;
+        let last = self.last_view().filter(|_| !silenced);
         self.cluster.kill(&left);
-        self.stop();
-        self.cluster.left_on(&left).await
+        self.stop_at_once(dice);
+        let state = self.cluster.left_on(&left).await?;
+        let asks = self.cluster.keeps_floors();
+        let ask = || self.ask_floors(last.as_deref(), Against::Remains(&state), dice);
+        let ground = asks.then(ask).flatten();
+        Ok((state, ground))
     }
 }

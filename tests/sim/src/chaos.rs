@@ -10,7 +10,7 @@ use openraft_rt::AsyncRuntime;
 
 use crate::cluster::{Cluster, Computer, ask};
 use crate::dice::Dice;
-use crate::disk::Habits;
+use crate::disk::{FloorDisk, Habits};
 use crate::fault::Fault;
 use crate::history::Event;
 use crate::runtime::{NodeRuntime, global_nanos};
@@ -19,6 +19,7 @@ use crate::wires::Weather;
 
 mod clocks;
 mod disks;
+mod floors;
 mod members;
 mod network;
 
@@ -100,7 +101,15 @@ impl Strike {
             | Fault::FeedLate
             | Fault::FeedLost
             | Fault::FeedReplayed
-            | Fault::FeedForged => Self::PowerCut,
+            | Fault::FeedForged
+            | Fault::FloorUnwritable
+            | Fault::FloorSlow
+            | Fault::FloorAway
+            | Fault::FloorCut
+            | Fault::RestoredOnFloor
+            | Fault::RecoveredOnFloor
+            | Fault::Fenced
+            | Fault::FloorSpoilt => Self::PowerCut,
             Fault::SnapshotCut => Self::CutSnapshot,
             Fault::KeyFileCut => Self::CutKeyFile,
             Fault::LogDamaged => Self::DamageLog,
@@ -254,10 +263,13 @@ impl Chaos {
             computer.disk.arm(None);
             computer.disk.arm_keys(None);
             computer.disk.make_good();
+            let halted =
+                computer.disk.is_halted() || computer.floor.as_ref().is_some_and(FloorDisk::is_halted);
+            computer.floor.iter().for_each(FloorDisk::mend);
             lock(&computer.clock).set_right(global_nanos());
             // A node that stopped itself is restarted by its supervisor.
             let stopped = computer.node().is_some_and(|(_, member)| member.status().stopped.is_some());
-            if stopped || computer.disk.is_halted() {
+            if stopped || halted {
                 self.cluster.kill(&computer);
             }
             self.cluster.start(&computer).await;

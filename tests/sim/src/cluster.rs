@@ -19,8 +19,9 @@ use openraft_rt::AsyncRuntime;
 use crate::circle::{self, Neighbour};
 use crate::clock::Clock;
 use crate::dice::Dice;
-use crate::disk::{Disk, DiskEngine, DiskFolder};
+use crate::disk::{Disk, DiskEngine, DiskFolder, FloorDisk};
 use crate::fault::{Fault, Faults};
+use crate::floor;
 use crate::history::{Event, History};
 use crate::house;
 use crate::machine::Member;
@@ -61,6 +62,8 @@ pub struct Computer {
     pub peer: Peer,
     /// Where log and snapshots are.
     pub disk: Arc<Disk>,
+    /// Where its floor is, if it keeps one.
+    pub floor: Option<FloorDisk>,
     /// Its clocks, which go on while it is down.
     pub clock: Arc<Mutex<Clock>>,
     introduced: Vec<(NodeId, Peer)>,
@@ -105,6 +108,8 @@ pub struct Cluster {
     settings: Settings,
     computers: Mutex<Vec<Arc<Computer>>>,
     neighbours: Mutex<Vec<Neighbour>>,
+    /// Its nodes keep floors.
+    keeps_floors: AtomicBool,
 }
 
 impl Cluster {
@@ -126,7 +131,18 @@ impl Cluster {
             settings,
             computers: Mutex::default(),
             neighbours: Mutex::default(),
+            keeps_floors: AtomicBool::new(false),
         })
+    }
+
+    /// Has the nodes that come from now on keep floors.
+    pub fn keep_floors(&self) {
+        self.keeps_floors.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether nodes keep floors.
+    pub fn keeps_floors(&self) -> bool {
+        self.keeps_floors.load(Ordering::SeqCst)
     }
 
     /// The clusters that it is in a circle with.
@@ -203,6 +219,7 @@ impl Cluster {
             id,
             peer,
             disk,
+            floor: self.keeps_floors().then(FloorDisk::default),
             clock,
             introduced,
             running: Mutex::default(),
@@ -226,6 +243,11 @@ impl Cluster {
         };
         self.history.tell(&Event::Started { node: computer.id, life });
         let scope = Scope::new(computer.id, Arc::clone(&computer.clock), Arc::clone(&self.history));
+        let floor = computer.floor.as_ref().map(|storage| {
+            let keeper = floor::keeper(computer.id, &computer.disk, storage);
+            scope.stands_on(keeper.floor());
+            (keeper, storage.clone(), self.dice.split())
+        });
         let opening = self.open(Arc::clone(computer), Arc::clone(&scope), life);
         let opened = scope.enter(|| NodeRuntime::spawn(opening)).await;
         lock(&computer.running).opens = false;
@@ -247,6 +269,10 @@ impl Cluster {
                 };
                 member.tell_by(Arc::new(keeper.clone()));
                 scope.enter(|| drop(NodeRuntime::spawn(keeper.run(own))));
+                if let Some((keeper, storage, dice)) = floor {
+                    let keeping = floor::keep(Arc::clone(&member), keeper, storage, dice);
+                    scope.enter(|| drop(NodeRuntime::spawn(keeping)));
+                }
                 for neighbour in self.neighbours() {
                     let following = circle::follow(Arc::clone(&member), neighbour);
                     scope.enter(|| drop(NodeRuntime::spawn(following)));
@@ -335,6 +361,7 @@ impl Cluster {
             self.faults.count(fault);
         }
         computer.disk.begin_life();
+        computer.floor.iter().for_each(|floor| floor.crash(&self.dice));
         self.history.tell(&Event::Killed { node: computer.id, lost });
     }
 
@@ -363,8 +390,12 @@ where
 /// Has a command decided through a node.
 pub async fn decide(computer: &Computer, actor: Actor, action: Action) -> Result<Outcome, String> {
     let command = Command { actor, action }.encode();
-    let proposed = ask(computer, |member| async move { member.propose(command).await }).await;
-    let committed = proposed.ok_or("the node died")?.map_err(|error| error.to_string())?;
+    let proposed = ask(computer, |member| async move {
+        let committed = member.propose(command).await.map_err(|error| error.to_string())?;
+        floor::may_acknowledge(&member, committed.index).await?;
+        Ok::<_, String>(committed)
+    });
+    let committed = proposed.await.ok_or("the node died")??;
     let outcome = Outcome::decode(&committed.outcome).map_err(|error| error.to_string())?;
     match outcome.refusal() {
         Some(refusal) => Err(refusal.to_string()),

@@ -16,7 +16,7 @@ use crate::scope::{self, Scope, lock};
 
 mod files;
 
-pub use files::{DiskFolder, Files};
+pub use files::{DiskFolder, Files, FloorDisk, Spoilt};
 
 /// How long a batch that nobody waits for may stay in memory, as in the real flusher.
 const LAZY_FLUSH: Duration = Duration::from_millis(100);

@@ -119,6 +119,22 @@ faults! {
     Restored = "restored from a backup",
     /// All nodes but one are lost, and the cluster begins anew from what that one holds.
     Recovered = "recovered from one node",
+    /// A floor can't be written, for want of room or of a disk that syncs.
+    FloorUnwritable = "floor can't be written",
+    /// Syncs of a floor take long.
+    FloorSlow = "floor slow",
+    /// The storage of a floor can't be reached.
+    FloorAway = "floor out of reach",
+    /// A crash in the middle of writing a floor.
+    FloorCut = "crash while a floor is written",
+    /// A cluster that is lost begins anew from a backup, on floors.
+    RestoredOnFloor = "restored on floors",
+    /// One of whose nodes one is left does.
+    RecoveredOnFloor = "recovered on floors",
+    /// Floors are taken from nodes that still live.
+    Fenced = "nodes fenced off",
+    /// One of the floors is gone, damaged, a copy or out of reach when they are needed.
+    FloorSpoilt = "floor spoilt when needed",
 }
 
 impl Fault {
@@ -132,16 +148,28 @@ impl Fault {
         Self::FeedForged,
     ];
 
+    /// Those that concern floors alone.
+    pub const OF_FLOORS: [Self; 4] =
+        [Self::FloorUnwritable, Self::FloorSlow, Self::FloorAway, Self::FloorCut];
+
     /// Whether a cluster ends with it, and another one begins.
     #[must_use]
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Restored | Self::Recovered)
+        matches!(
+            self,
+            Self::Restored
+                | Self::Recovered
+                | Self::RestoredOnFloor
+                | Self::RecoveredOnFloor
+                | Self::Fenced
+                | Self::FloorSpoilt
+        )
     }
 
     /// Whether it happens to a single cluster, and that goes on.
     #[must_use]
     pub fn is_within(self) -> bool {
-        !self.is_final() && !Self::BETWEEN.contains(&self)
+        !self.is_final() && !Self::BETWEEN.contains(&self) && !Self::OF_FLOORS.contains(&self)
     }
 }
 

@@ -151,9 +151,13 @@ pub enum Event {
     /// A node took over who belongs to the cluster: ids, and the beginning of each one's key.
     Members { node: NodeId, index: u64, keys: Vec<(NodeId, u64)> },
     /// A cluster begins anew from what is left of the one before; every index of before is lower.
-    Begun { index: u64 },
-    /// A node judged a token of another cluster.
-    Shown { node: NodeId, id: TokenId, accepted: bool },
+    Begun { index: u64, on_floor: bool },
+    /// Whoever restores asked whether the floors hold everything; `spoilt`: what was done to one of them before.
+    FloorsAsked { spoilt: Option<String>, proved: bool },
+    /// A token that was good when its cluster was lost, and floors were complete, was shown to a node of the next one.
+    LivedOn { node: NodeId, id: TokenId, accepted: bool },
+    /// A node judged a token that the log didn't issue; `own` if it names this cluster.
+    Shown { node: NodeId, id: TokenId, own: bool, accepted: bool },
     /// A node has applied that the secrets are sealed under this master key; those who had a vote then.
     MasterKey { node: NodeId, index: u64, key: u64, voters: Vec<NodeId> },
     /// It was decided that this node said that it has a master key on its disk.

@@ -193,6 +193,7 @@ pub fn secrets(name: &str, under: &MasterKey) -> (ClusterCa, Sealed) {
 #[must_use]
 pub fn bootstrap(founder: &Peer, service: &ServiceId, config: Config) -> Action {
     let master = first_master_key(service);
+    let feature_level = if config.revocation_floor_required { 3 } else { 1 };
     let (cluster_ca, refresh_secret) = secrets(&format!("of {service}"), &master);
     let NewKey { kid, algorithm, certificate_der, spki_der, private_key, origin } =
         Pair::first(service).as_ours(&master);
@@ -221,7 +222,7 @@ pub fn bootstrap(founder: &Peer, service: &ServiceId, config: Config) -> Action 
             public_key: founder.public_key,
         },
         config,
-        feature_level: 1,
+        feature_level,
     }))
 }
 

@@ -15,11 +15,14 @@ mod issued_once;
 mod keys;
 mod limits;
 mod linearizable;
+mod lives_on;
 mod lost_node;
 mod master_key;
 mod node_ids;
+mod on_floor;
 mod one_successor;
 mod policy;
+mod proved_floors;
 mod published_keys;
 mod purge;
 mod quota;
@@ -57,6 +60,9 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<acknowledged::Acknowledged>::default(),
         Box::<issued_once::IssuedOnce>::default(),
         Box::<restored::Restored>::default(),
+        Box::<on_floor::OnFloor>::default(),
+        Box::<proved_floors::ProvedFloors>::default(),
+        Box::<lives_on::LivesOn>::default(),
         Box::<one_successor::OneSuccessor>::default(),
         Box::<revoked_family::RevokedFamily>::default(),
         Box::<revoked_bound::RevokedBound>::default(),

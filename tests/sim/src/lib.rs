@@ -20,6 +20,7 @@
 //! | [`mark`] | watermarks, as those mean them who set them |
 //! | [`wires`] | the network |
 //! | [`disk`] | the disks |
+//! | [`floor`] | the product's floor under revocations, on storage of a simulated node's own |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
 //! | [`authority`], [`feature_level`], [`judge`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`] | the product's own: the machine, what versions know, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one |
@@ -35,6 +36,7 @@ pub mod cluster;
 pub mod dice;
 pub mod disk;
 pub mod fault;
+pub mod floor;
 pub mod history;
 pub mod house;
 pub mod invariant;

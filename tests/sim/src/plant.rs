@@ -10,9 +10,11 @@ use crate::house;
 use crate::scope;
 
 mod applying;
+mod floors;
 mod states;
 
 pub(crate) use applying::in_place_of_apply;
+pub(crate) use floors::{on_floor, part_of_floors};
 pub(crate) use states::{after_apply, in_next_generation, in_snapshot, master_key_of_before};
 
 /// A bug that can be switched on.
@@ -149,6 +151,18 @@ pub enum Plant {
     ClingToLeading,
     /// A node that starts has forgotten how far it knew that the log is decided.
     ForgottenCommitted,
+    /// A node acknowledges what its floor doesn't hold yet.
+    UnheldFloor,
+    /// What is written to a floor isn't synced.
+    UnsyncedFloor,
+    /// No watermark is written to a floor.
+    UnmarkedFloor,
+    /// Whoever restores takes the floors that can be read for all that there were.
+    PartOfFloors,
+    /// Refresh tokens live on with a floor as access tokens do.
+    RefreshOnFloor,
+    /// A cluster that begins anew on a floor begins as if there were none.
+    FloorInVain,
 }
 
 impl Plant {
@@ -218,6 +232,12 @@ impl Plant {
         (Self::PanickingTask, "panicking-task"),
         (Self::ClingToLeading, "cling-to-leading"),
         (Self::ForgottenCommitted, "forgotten-committed"),
+        (Self::UnheldFloor, "unheld-floor"),
+        (Self::UnsyncedFloor, "unsynced-floor"),
+        (Self::UnmarkedFloor, "unmarked-floor"),
+        (Self::PartOfFloors, "part-of-floors"),
+        (Self::RefreshOnFloor, "refresh-on-floor"),
+        (Self::FloorInVain, "floor-in-vain"),
     ];
 
     /// Whether it breaks nothing that is promised, which `docs/simulation.md` explains: then nothing may catch it.

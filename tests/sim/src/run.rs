@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use circlet_authority::Config;
 use circlet_raft::Settings;
 use futures::future::join;
 use openraft_rt::AsyncRuntime;
@@ -30,6 +31,8 @@ use conclusion::conclude;
 use health::recover;
 use neighbours::Circle;
 
+/// In so many of a hundred runs the cluster requires floors.
+const FLOORS_PERCENT: u64 = 25;
 /// In one of so many runs nodes are compared as a whole at every index.
 const COMPARED_AT_EACH: u64 = 16;
 
@@ -125,6 +128,16 @@ fn settings(dice: &Dice, course: Course) -> Settings {
     Settings { snapshot_log_bytes, ..Settings::default() }
 }
 
+/// What a cluster is founded with; some require floors.
+fn configured(cluster: &Cluster, dice: &Dice, seeks: bool) -> Config {
+    let config = house::config(dice);
+    let revocation_floor_required = dice.percent(FLOORS_PERCENT) || seeks;
+    if revocation_floor_required {
+        cluster.keep_floors();
+    }
+    Config { revocation_floor_required, ..config }
+}
+
 async fn play(plan: Plan, history: Arc<History>) -> Report {
     let dice = Dice::new(plan.seed);
     let settings = settings(&dice, plan.course);
@@ -135,7 +148,7 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     let service = &house::SERVICE;
     let cluster = Cluster::new(service, Arc::clone(&history), &dice, settings, Arc::default());
     let mut report = Report::default();
-    let config = house::config(&dice);
+    let config = configured(&cluster, &dice, seeks);
     let ms = |secs: i64| u64::try_from(secs).unwrap_or(0) * 1_000;
     let (issue_ms, verify_ms) = (ms(config.issue_max_isolation), ms(config.verify_max_isolation));
     history.tell(&Event::Bounds { issue_ms, verify_ms });
@@ -161,6 +174,9 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
         drop(NodeRuntime::spawn(Arc::clone(&workload).client(pause_ms_max)));
     }
     drop(NodeRuntime::spawn(Arc::clone(&chaos).rage()));
+    if cluster.keeps_floors() {
+        drop(NodeRuntime::spawn(Arc::clone(&chaos).rage_at_floors()));
+    }
     circle.iter().for_each(Circle::begin);
     let faulty_ms = dice.between(5_000, 25_000);
     let safe = Arc::new(Safe::default());
@@ -226,19 +242,20 @@ async fn make_backup(safe: Arc<Safe>, cluster: Arc<Cluster>, dice: Dice, faulty_
     safe.fill(&cluster, &dice).await;
 }
 
-/// How the cluster ends, if it does: in a few runs, and when each kind is sought in both ways.
-fn ends(plan: Plan, dice: &Dice) -> Vec<End> {
+/// How the cluster ends, if it does: in a few runs, in most of those with floors, and when each kind is sought in both ways.
+fn ends(plan: Plan, on_floors: bool, dice: &Dice) -> Vec<End> {
+    let (restored, recovered) = if on_floors { (45, 70) } else { (11, 18) };
     match (plan.course, dice.between(0, 99)) {
         (Course::EachKind, _) => vec![End::Restored, End::Recovered],
-        (_, 0..=14) => vec![End::Restored],
-        (_, 15..=24) => vec![End::Recovered],
+        (_, number) if number < restored => vec![End::Restored],
+        (_, number) if number < recovered => vec![End::Recovered],
         _ => Vec::new(),
     }
 }
 
 /// The cluster may end, and another one go on; the last one comes back.
 async fn live_on(plan: Plan, dice: &Dice, mut life: Life, safe: &Safe, history: &Arc<History>) -> Life {
-    for end in ends(plan, dice) {
+    for end in ends(plan, life.cluster.keeps_floors(), dice) {
         if history.violation().is_some() {
             break;
         }

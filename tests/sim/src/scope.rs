@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use circlet_raft::{Clocks, NodeId};
 
 use crate::clock::Clock;
+use crate::floor::Floor;
 use crate::history::History;
 use crate::runtime;
 use crate::sealing::Ring;
@@ -53,6 +54,7 @@ pub struct Scope {
     history: Arc<History>,
     ring: Ring,
     applied: AtomicBool,
+    floor: OnceLock<Floor>,
     life: Mutex<Life>,
 }
 
@@ -83,6 +85,7 @@ impl Scope {
             clock,
             history,
             ring: Ring::default(),
+            floor: OnceLock::new(),
             applied: AtomicBool::new(false),
             life: Mutex::default(),
         })
@@ -98,6 +101,17 @@ impl Scope {
     #[must_use]
     pub fn ring(&self) -> &Ring {
         &self.ring
+    }
+
+    /// How far the node's floor has come; it has none unless it [stands on](Self::stands_on) one.
+    #[must_use]
+    pub fn floor(&self) -> Floor {
+        self.floor.get_or_init(Floor::default).clone()
+    }
+
+    /// The node has a floor, said before anybody asks for it.
+    pub fn stands_on(&self, floor: Floor) {
+        self.floor.get_or_init(|| floor);
     }
 
     /// Whose life it is.

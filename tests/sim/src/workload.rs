@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cluster::{Cluster, Computer, ask};
 use crate::dice::Dice;
+use crate::floor;
 use crate::history::Event;
 use crate::house;
 use crate::linear::{Object, Step, value};
@@ -38,6 +39,7 @@ mod revoking;
 mod settings;
 mod signing;
 mod strangers;
+mod survivors;
 mod taking;
 mod verifying;
 mod witness;
@@ -315,6 +317,7 @@ impl Workload {
 /// A node's part of a write: to propose it, and to sign what was decided once its own view holds it.
 async fn carry_out(member: Arc<Member>, command: Vec<u8>, sent: u64) -> Result<Answer, ProposeError> {
     let committed = member.propose(command).await?;
+    floor::may_acknowledge(&member, committed.index).await.map_err(ProposeError::Unknown)?;
     let published = member.published();
     let outcome = Outcome::decode(&committed.outcome).map_err(|error| error.to_string());
     let text = match &outcome {

@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Cluster, Computer, ask, decide};
 use crate::fault::Fault;
+use crate::feature_level;
+use crate::floor;
 use crate::history::Event;
 use crate::house;
 use crate::plant::Plant;
@@ -137,7 +139,7 @@ impl Cluster {
             client_url: peer.client_url.clone(),
             public_key: peer.public_key,
             votes: true,
-            supports: 1,
+            supports: feature_level::supported(),
         }));
         self.persist(|through| {
             let admit = admit.clone();
@@ -180,8 +182,15 @@ impl Cluster {
             if through.id == id {
                 return Err("a node doesn't remove itself".to_owned());
             }
-            let removed = ask(&through, move |member| async move { member.remove(id).await });
-            removed.await.ok_or("the helper died")?.map_err(|error| error.to_string())
+            let removed = ask(&through, move |member| async move {
+                member.remove(id).await.map_err(|error| error.to_string())?;
+                if !member.published().view.floor_is_required() {
+                    return Ok(());
+                }
+                let removed = member.fresh(None).await.map_err(|error| error.0)?.index;
+                floor::may_acknowledge(&member, removed).await
+            });
+            removed.await.ok_or("the helper died")?
         })
         .await;
         self.history.tell(&Event::Removed { node: id });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use circlet_authority::{NextGeneration, NodeRecord, State};
+use circlet_authority::{NextGeneration, NodeRecord, Picture, State};
 use circlet_raft::engine::Engine;
 use circlet_raft::log_store::PurgeBound;
 use circlet_raft::snapshot::SnapshotStore;
@@ -16,7 +16,7 @@ use crate::authority::Authority;
 use crate::disk::{Disk, DiskEngine, DiskFolder};
 use crate::history::Event;
 use crate::house::{self, Pair};
-use crate::plant;
+use crate::plant::{self, Plant};
 use crate::runtime::NodeRuntime;
 use crate::scope::Scope;
 use crate::sealing::MasterKey;
@@ -35,14 +35,16 @@ impl Cluster {
         Ok(held.await?.machine.into_state())
     }
 
-    /// Begins the next generation of a cluster that had this state, on one computer, and has others join it. `as_it_was`
-    /// is the whole of that state as bytes; a planted bug takes from there what must not live on.
+    /// Begins the next generation of a cluster that had this state, on one computer, on a floor if there is one, and has
+    /// others join it. `as_it_was` is the whole of that state as bytes; a planted bug takes from there what must not live on.
+    /// The second at which it began comes back.
     pub async fn begin_anew(
         self: &Arc<Self>,
         before: &State,
+        floor: Option<&Picture>,
         as_it_was: &[u8],
         count: u64,
-    ) -> Result<(), String> {
+    ) -> Result<u64, String> {
         let attempt = before.index() + 1;
         let peer = peer("n1", attempt);
         let clock = self.new_clock();
@@ -67,10 +69,16 @@ impl Cluster {
             master_key_fingerprint: master.fingerprint(),
             founder,
         };
-        let state = before.next_generation(&next).map_err(|error| error.to_string())?;
-        let index = state.index();
-        self.history.tell(&Event::Begun { index });
-        let state = plant::in_next_generation(self.history.plant(), state, as_it_was)?;
+        let plant = self.history.plant();
+        let state = match floor.filter(|_| plant != Plant::FloorInVain) {
+            Some(floor) => before.next_generation_on(&next, floor),
+            None => before.next_generation(&next),
+        };
+        let state = state.map_err(|error| error.to_string())?;
+        let (index, second) = (state.index(), state.now_ms() / 1_000);
+        self.history.tell(&Event::Begun { index, on_floor: floor.is_some() });
+        let planted = if plant == Plant::RefreshOnFloor && floor.is_none() { Plant::None } else { plant };
+        let state = plant::in_next_generation(planted, state, as_it_was)?;
         let founder = self.add(index, peer.clone(), Vec::new(), clock);
         let disk = Arc::clone(&founder.disk);
         turnover::place(&disk, &master)?;
@@ -86,7 +94,8 @@ impl Cluster {
         })
         .await?;
         self.start(&founder).await;
-        self.gather(count, attempt).await
+        self.gather(count, attempt).await?;
+        Ok(second)
     }
 
     /// Does something with the disk of a computer on which no node runs.

@@ -11,6 +11,10 @@ use crate::dice::Dice;
 use crate::plant::Plant;
 use crate::scope::{self, lock};
 
+mod floors;
+
+pub use floors::{FloorDisk, Spoilt};
+
 /// A file's number, whatever it is called.
 type Inode = u64;
 
@@ -34,21 +38,19 @@ struct Content {
     synced: usize,
 }
 
-/// One change of the folder: a name that comes, and one that goes, at once.
-#[derive(Clone, Debug)]
+/// One change of a folder: names that come, and some that go, at once.
+#[derive(Clone, Debug, Default)]
 struct Renaming {
-    comes: Option<(String, Inode)>,
-    goes: Option<String>,
+    comes: Vec<(String, Inode)>,
+    goes: Vec<String>,
 }
 
 impl Renaming {
     fn apply(self, names: &mut BTreeMap<String, Inode>) {
-        if let Some(name) = self.goes {
+        for name in self.goes {
             names.remove(&name);
         }
-        if let Some((name, inode)) = self.comes {
-            names.insert(name, inode);
-        }
+        names.extend(self.comes);
     }
 }
 
@@ -102,6 +104,21 @@ impl Files {
 
     fn content(&self, name: &str) -> io::Result<&Content> {
         self.inodes.get(&self.inode(name)?).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn create(&mut self, name: &str) -> Inode {
+        self.next += 1;
+        self.inodes.insert(self.next, Content::default());
+        self.rename(Renaming { comes: vec![(name.to_owned(), self.next)], ..Renaming::default() });
+        self.next
+    }
+
+    fn sync_names(&mut self) {
+        for renaming in std::mem::take(&mut self.unsynced_names) {
+            renaming.apply(&mut self.synced_names);
+        }
+        let named: Vec<Inode> = self.names.values().copied().collect();
+        self.inodes.retain(|inode, _| named.contains(inode));
     }
 
     fn rename(&mut self, renaming: Renaming) {
@@ -192,10 +209,7 @@ impl Folder for DiskFolder {
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Write + Send>> {
         self.change(|files| {
-            files.next += 1;
-            let inode = files.next;
-            files.inodes.insert(inode, Content::default());
-            files.rename(Renaming { comes: Some((name.to_owned(), inode)), goes: None });
+            let inode = files.create(name);
             Ok(Box::new(Appending { folder: self.clone(), inode }) as Box<dyn Write + Send>)
         })
     }
@@ -225,7 +239,7 @@ impl Folder for DiskFolder {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.change(|files| {
             let inode = files.inode(from)?;
-            files.rename(Renaming { comes: Some((to.to_owned(), inode)), goes: Some(from.to_owned()) });
+            files.rename(Renaming { comes: vec![(to.to_owned(), inode)], goes: vec![from.to_owned()] });
             Ok(())
         })
     }
@@ -234,7 +248,7 @@ impl Folder for DiskFolder {
         let mut files = self.files();
         files.begin()?;
         files.inode(name)?;
-        files.rename(Renaming { comes: None, goes: Some(name.to_owned()) });
+        files.rename(Renaming { goes: vec![name.to_owned()], ..Renaming::default() });
         Ok(())
     }
 
@@ -243,11 +257,7 @@ impl Folder for DiskFolder {
             if self.forgets_to_sync() {
                 return Ok(());
             }
-            for renaming in std::mem::take(&mut files.unsynced_names) {
-                renaming.apply(&mut files.synced_names);
-            }
-            let named: Vec<Inode> = files.names.values().copied().collect();
-            files.inodes.retain(|inode, _| named.contains(inode));
+            files.sync_names();
             Ok(())
         })
     }

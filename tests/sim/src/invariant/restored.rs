@@ -1,5 +1,6 @@
 //! A cluster that begins anew, from a backup or from what one node holds, accepts nothing that was issued before, and so
-//! nothing that was revoked before: no token of its own or of others, no refresh token, no key.
+//! nothing that was revoked before: no token of its own or of others, no refresh token, no key. Where it begins on floors, its
+//! own access tokens may live on, and nothing else; what they may not is said by the invariant `on-floor`.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,7 @@ use crate::linear::{Object, Operation};
 #[derive(Debug, Default)]
 struct Seen {
     tokens: BTreeSet<TokenId>,
+    foreign: BTreeSet<TokenId>,
     families: BTreeSet<FamilyId>,
     keys: BTreeSet<KeyId>,
 }
@@ -24,8 +26,8 @@ pub(super) struct Restored {
     before: Seen,
     /// Since.
     since: Seen,
-    /// Where it began.
-    begun: u64,
+    /// Tokens with a lower index are of a cluster that nothing lives on of.
+    own_since: u64,
 }
 
 impl Invariant for Restored {
@@ -35,26 +37,35 @@ impl Invariant for Restored {
 
     fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
-            Event::Begun { index } => {
-                self.begun = *index;
-                self.before.tokens.append(&mut self.since.tokens);
+            Event::Begun { index, on_floor } => {
+                if !on_floor {
+                    self.own_since = *index;
+                    self.before.tokens.append(&mut self.since.tokens);
+                }
+                self.before.foreign.append(&mut self.since.foreign);
                 self.before.families.append(&mut self.since.families);
                 self.before.keys.append(&mut self.since.keys);
             }
             Event::Operation(Operation { object: Object::Family(family), .. }) => {
                 self.since.families.insert(*family);
             }
-            Event::Verified { node, id, index, accepted: true, .. } if *index < self.begun => {
+            Event::Verified { node, id, index, accepted: true, .. } if *index < self.own_since => {
                 return Err(format!(
                     "node {node} accepted token {id} of {index}, from before {}",
-                    self.begun
+                    self.own_since
                 ));
             }
-            Event::Shown { node, id, accepted } => {
+            Event::Shown { node, id, own: true, accepted } => {
                 if *accepted && self.before.tokens.contains(id) {
-                    return Err(format!("node {node} accepted token {id} of another cluster, from before"));
+                    return Err(format!("node {node} accepted token {id}, from before"));
                 }
                 self.since.tokens.insert(*id);
+            }
+            Event::Shown { node, id, own: false, accepted } => {
+                if *accepted && self.before.foreign.contains(id) {
+                    return Err(format!("node {node} accepted token {id} of another cluster, from before"));
+                }
+                self.since.foreign.insert(*id);
             }
             Event::Issued { id, by, .. } => {
                 if let Some(by) = by.filter(|by| self.before.tokens.contains(by)) {

@@ -15,6 +15,8 @@ use crate::sealing::MasterKey;
 const HEAD: u8 = 1;
 /// The tag of a key among the records of a state.
 const KEY: u8 = 2;
+/// The tags of a token and of a family.
+const TOKENS: [u8; 2] = [7, 8];
 /// The tag of where the present generation began.
 const BEGUN: u8 = 61;
 /// The tag of a revoked id among the records of a state, and what says that four bytes of its expiry follow.
@@ -115,6 +117,12 @@ pub(crate) fn in_snapshot(state: Vec<u8>) -> Vec<u8> {
     without(&state, |record| record.first() == Some(&WATERMARK)).unwrap_or(state)
 }
 
+/// The same state without its watermarks.
+pub(super) fn without_watermarks(state: &State) -> Option<State> {
+    let kept = without(&bytes_of(state).ok()?, |record| record.first() == Some(&WATERMARK))?;
+    State::decode_snapshot(&mut kept.as_slice()).ok()
+}
+
 /// The bytes of a state without some of its records.
 pub(super) fn without(state: &[u8], drops: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let mut records = records(state)?;
@@ -162,12 +170,19 @@ pub(crate) fn master_key_of_before(history: &History, as_it_was: &[u8]) -> Optio
 /// A bug in beginning anew, where one is planted: what the next generation begins with. `as_it_was` is the state of before,
 /// whole.
 pub(crate) fn in_next_generation(plant: Plant, next: State, as_it_was: &[u8]) -> Result<State, String> {
-    if !matches!(plant, Plant::RestoreKeepsKeys | Plant::RestoreForgetsWhen) {
+    if !matches!(plant, Plant::RestoreKeepsKeys | Plant::RestoreForgetsWhen | Plant::RefreshOnFloor) {
         return Ok(next);
     }
     let state = bytes_of(&next)?;
     let torn = || "the state could not be taken apart".to_owned();
     let mut records = records(&state).ok_or_else(torn)?;
+    if plant == Plant::RefreshOnFloor {
+        let before = self::records(as_it_was).ok_or_else(torn)?;
+        let live_on = |record: &&&[u8]| record.first().is_some_and(|tag| TOKENS.contains(tag));
+        records.extend(before.iter().filter(live_on));
+        let state = joined(&state, &records).ok_or_else(torn)?;
+        return State::decode_snapshot(&mut state.as_slice()).map_err(|error| error.to_string());
+    }
     records.retain(|record| record.first() != Some(&BEGUN));
     if plant == Plant::RestoreKeepsKeys {
         records.retain(|record| record.first() != Some(&KEY));

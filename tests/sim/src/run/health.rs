@@ -9,6 +9,7 @@ use circlet_token::{Audience, Claims, Scope, ServiceId, TokenId, mint};
 use openraft_rt::AsyncRuntime;
 
 use crate::cluster::{Cluster, Computer, ask};
+use crate::floor;
 use crate::history::{Event, History};
 use crate::house;
 use crate::machine::tell_whole;
@@ -54,6 +55,7 @@ async fn healthy(cluster: &Arc<Cluster>, history: &History) -> Result<(), String
         let seen = fresh.map_err(|error| format!("node {id} can't prove freshness: {}", error.0))?;
         history.tell(&Event::Fresh { node: id, index: seen.index, sent });
         tell_whole(&scope, &seen.view);
+        floor::stands_well(&computer)?;
     }
     leaders.dedup();
     if leaders.len() == 1 && leaders.iter().all(Option::is_some) {

@@ -55,6 +55,8 @@ impl Circle {
         dice: &Dice,
     ) -> Result<Self, String> {
         let mut others = Vec::new();
+        // Theirs is not what is looked at.
+        let config = &Config { revocation_floor_required: false, ..config.clone() };
         for (number, service) in (2..).zip(house::NEIGHBOURS.iter().take(count)) {
             let history = Arc::new(super::history(plan).beside(&ours.history, number));
             let (settings, faults) = (settings(dice, plan.course), Arc::clone(&ours.faults));

@@ -10,6 +10,7 @@ pub const ALWAYS: &[&str] = &[
     "fresh read",
     "fresh read failed",
     "fresh write",
+    "good token of before shown",
     "group deleted",
     "group written",
     "issue",

@@ -96,7 +96,8 @@ impl Workload {
             if accepted {
                 self.count("strange token accepted");
             }
-            self.cluster.history.tell(&Event::Shown { node, id, accepted });
+            let own = THEIRS.iter().all(|theirs| theirs.kid != foreign.kid);
+            self.cluster.history.tell(&Event::Shown { node, id, own, accepted });
         }
     }
 

@@ -132,7 +132,7 @@ impl Workload {
             let view = answer.and_then(|answer| answer.body["index"].as_u64()).unwrap_or(0);
             self.vouched(node, &pair.kid, view, sent).await;
         }
-        self.judge.tell(&Event::Shown { node: node.number, id, accepted });
+        self.judge.tell(&Event::Shown { node: node.number, id, own: false, accepted });
     }
 
     /// Asks a node on a fresh view whom it trusts.
