@@ -55,6 +55,17 @@ impl Floor {
         self.status.borrow().clone()
     }
 
+    /// Why it can't be relied on at the moment; `None` if it stands.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match self.status().standing {
+            Standing::Stands => None,
+            Standing::Absent => Some(NO_FLOOR.to_owned()),
+            Standing::Begins => Some("it is being begun".to_owned()),
+            Standing::Fails(why) | Standing::Ended(why) => Some(why),
+        }
+    }
+
     /// It holds everything up to `index`; `written` says whether a record was written for that.
     pub fn holds(&self, index: u64, written: bool) {
         self.status.send_modify(|status| {
