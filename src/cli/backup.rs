@@ -61,8 +61,8 @@ impl Backup {
             )
         })?;
         output.say(
-            "it holds users, groups, trusted clusters and settings, and no key; no token of before lives on when it is \
-             restored",
+            "it holds users, groups, trusted clusters and settings, and no key; when it is restored, tokens of before end \
+             unless revocation floors prove which were revoked",
         );
         Ok(())
     }
