@@ -6,7 +6,7 @@
 //! - A success is remembered for a minute as a keyed hash of user, stored hash and password; a changed password
 //!   misses it at once.
 //! - Wrong answers for one user come later and later, and an address that keeps guessing must pause. A right
-//!   password is never held back on account of its user: guessing cannot lock the owner out.
+//!   password is never held back on account of its user: guessing elsewhere cannot lock the owner out.
 
 mod hashing;
 mod memory;

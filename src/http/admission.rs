@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::places::Seat;
 use crate::metrics::Work;
 use crate::usecase::failure::Failure;
 
@@ -18,13 +19,15 @@ const REVOKES_MAX: usize = 8192;
 pub(super) struct Client {
     /// Where the connection comes from.
     pub(super) peer: SocketAddr,
+    /// What its connection sits on.
+    pub(super) seat: Arc<Seat>,
     revokes: Arc<AtomicUsize>,
 }
 
 impl Client {
     /// One that has just come.
-    pub(super) fn new(peer: SocketAddr) -> Self {
-        Self { peer, revokes: Arc::default() }
+    pub(super) fn new(peer: SocketAddr, seat: Arc<Seat>) -> Self {
+        Self { peer, seat, revokes: Arc::default() }
     }
 }
 
@@ -72,7 +75,7 @@ mod tests {
     use super::*;
 
     fn client() -> Client {
-        Client::new(SocketAddr::from(([127, 0, 0, 1], 1)))
+        Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), Arc::default())
     }
 
     /// So many requests of this kind, each of a connection of its own.

@@ -18,6 +18,7 @@ use super::attempt::Attempt;
 use super::body::{Parameters, Reads};
 use super::edge::Edge;
 use super::errors::Shape;
+use super::places::{Answering, Seat};
 use super::receive::receive;
 use super::request_id::RequestId;
 use crate::audit::{Change, Entity};
@@ -41,6 +42,8 @@ pub(crate) struct Call {
     request_id: RequestId,
     shape: Shape,
     attempt: Attempt,
+    /// Until the handler has answered.
+    _answering: Answering,
 }
 
 /// What the edge notes on every request before it is routed.
@@ -53,6 +56,8 @@ pub(crate) struct Asked {
     pub(crate) address: IpAddr,
     /// Takes what becomes known of the request.
     pub(crate) attempt: Attempt,
+    /// What the client's connection sits on.
+    pub(super) seat: Arc<Seat>,
 }
 
 impl FromRequest<Arc<Edge>> for Call {
@@ -79,10 +84,12 @@ impl Call {
             Some(body) => receive(&head.headers, body).await?,
             None => Bytes::new(),
         };
-        let Asked { request_id, shape, address, attempt } = asked;
+        let Asked { request_id, shape, address, attempt, seat } = asked;
+        let answering = seat.answer()?;
         let edge = Arc::clone(edge);
         let (uri, headers) = (head.uri, head.headers);
-        let call = Self { edge, uri, headers, body, address, request_id, shape, attempt };
+        let call =
+            Self { edge, uri, headers, body, address, request_id, shape, attempt, _answering: answering };
         call.wait_for_view().await?;
         Ok(call)
     }

@@ -135,7 +135,8 @@ pub(super) async fn answer(
     let address = edge.client_address(request.headers(), client.peer);
     let method = request.method().clone();
     let attempt = Attempt::default();
-    let asked = Asked { request_id: request_id.clone(), shape, address, attempt: attempt.clone() };
+    let (seat, noted) = (Arc::clone(&client.seat), attempt.clone());
+    let asked = Asked { request_id: request_id.clone(), shape, address, attempt: noted, seat };
     let readable = path::readable(request.uri().path());
     let admitted = readable.and_then(|()| {
         let work = Work::of(method.as_str(), request.uri().path());

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use super::places::Places;
 use super::prompt::Prompt;
 use super::router::App;
 use crate::home::settings::ConnectionsMax;
-use crate::metrics::Counts;
+use crate::metrics::{Counts, Full};
 
 /// What a client is told that finds no place. One that begins with TLS is hung up on: a handshake costs more than it.
 const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
@@ -91,10 +90,17 @@ async fn accept(
                 continue;
             }
         };
-        let connected = counts.connected();
+        let counts = counts.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection(socket, peer, tls, app, stop).await {
-                tracing::debug!(%error, %peer, "client connection ended");
+            let connected = counts.connected();
+            let client = Client::new(peer, Arc::clone(&place.seat));
+            tokio::select! {
+                ended = connection(socket, client, tls, app, stop) => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, %peer, "client connection ended");
+                    }
+                }
+                () = place.seat.is_asked_back() => counts.refused(Full::All),
             }
             drop((connected, place));
         });
@@ -115,25 +121,25 @@ fn turn_away(socket: &TcpStream, tls: bool) {
 
 async fn connection(
     socket: TcpStream,
-    peer: SocketAddr,
+    client: Client,
     tls: Option<TlsAcceptor>,
     app: App,
     stop: CancellationToken,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
     match tls {
-        None => speak(socket, peer, app, stop).await,
+        None => speak(socket, client, app, stop).await,
         Some(acceptor) => {
             let socket = timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(socket))
                 .await
                 .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
-            speak(socket, peer, app, stop).await
+            speak(socket, client, app, stop).await
         }
     }
 }
 
 /// Serves one connection until either side ends it; when asked to stop, until the request under way is answered.
-async fn speak<S>(socket: S, peer: SocketAddr, app: App, stop: CancellationToken) -> io::Result<()>
+async fn speak<S>(socket: S, client: Client, app: App, stop: CancellationToken) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -148,7 +154,6 @@ where
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .keep_alive_interval(HEADERS_TIMEOUT)
         .max_header_list_size(u32::try_from(HEADERS_BYTES_MAX).expect("a small constant"));
-    let client = Client::new(peer);
     let service = service_fn(move |request| {
         let (app, client) = (app.clone(), client.clone());
         async move { Ok::<_, Infallible>(app.answer(request, &client).await) }

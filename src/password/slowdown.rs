@@ -2,7 +2,8 @@
 //!
 //! The two counts act differently on purpose. A user's count only delays *wrong* answers, so whoever knows the
 //! password gets in at once. An address's count refuses to check at all, except for a user who was right from
-//! that very address not long ago: an owner who shares an address with a guesser.
+//! that very address not long ago: an owner who shares an address with a guesser. It does so for revokes too: whoever
+//! could guess by revoking would guess without a pause. A token is never held back.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};

@@ -141,6 +141,34 @@ async fn thousands_of_open_and_slow_connections_take_little_memory_and_keep_nobo
     }
 }
 
+/// All places are taken by addresses that have many, each of which sends a body that never ends. Whoever has none gets one.
+#[tokio::test]
+async fn those_who_take_all_places_keep_no_revoke_out_that_comes_from_elsewhere() {
+    let server = Server::start_with("http.connections-max: 64\nhttp.connections-per-address-max: 32\n");
+    let t = Transcript::of(&server);
+    let order = Body::Json(json!({"expires_in": 7200, "force_revocable": true}));
+    let token = t.quietly(Method::POST, TOKENS, As::Admin, order).await;
+    let to = address(&server);
+    let mut crowd = Vec::new();
+    for number in 0..80 {
+        let mut client = connect_from(1 + number % 2, to).await.unwrap();
+        let asks = b"POST /access/api/v1/tokens HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n{";
+        // Who finds no place may be hung up on before it has asked.
+        let _ = client.write_all(asks).await;
+        crowd.push(client);
+    }
+    let (id, bearer) = (token.field("token_id"), token.field("access_token"));
+    let mut revoking = connect_from(3, to).await.unwrap();
+    let asks = format!(
+        "DELETE {TOKENS}/{id} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {bearer}\r\nconnection: close\r\n\r\n"
+    );
+    revoking.write_all(asks.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    revoking.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    drop(crowd);
+}
+
 /// From how many addresses so many come, each of which uses up its part.
 fn addresses(size: usize) -> usize {
     size / CLIENTS_PER_ADDRESS
@@ -211,6 +239,12 @@ async fn floods_of_garbage_and_of_wrong_passwords_take_little_memory_and_keep_no
         let slowed: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
         assert!(!slowed.is_empty(), "whoever guesses is told to wait");
         assert!(slowed.iter().all(|answer| answer.headers.contains_key("retry-after")));
+        let order = Body::Json(json!({"expires_in": 7200, "force_revocable": true}));
+        let known = t.quietly(Method::POST, TOKENS, As::Admin, order).await;
+        let path = format!("{TOKENS}/{}", known.field("token_id"));
+        let bearer = As::Bearer(known.field("access_token"));
+        let revoked = t.quietly(Method::DELETE, &path, bearer, Body::Empty).await;
+        assert_eq!(revoked.status, 200, "a token revokes from where passwords are guessed: {}", revoked.text);
         assert_small(&server, "garbage and guesses came");
         if flooding.is_over() {
             break;

@@ -128,7 +128,7 @@ settings! {
         raw, v => raw.tls_key = Some(path(v)?);
     "http.allow-plain", "false", "Whether http.tls may be off on an address that is not loopback.",
         raw, v => raw.http_allow_plain = flag(v)?;
-    "http.connections-max", "8192", "Clients that may be connected; who comes on top is told 503, or hung up on if it speaks TLS.",
+    "http.connections-max", "8192", "Clients that may be connected; who comes on top gets a place of the address that has most, or is told 503, or hung up on if it speaks TLS.",
         raw, v => raw.connections.all = size(v, 1_000_000)?;
     "http.connections-per-address-max", "4096", "How many of them from one address (of IPv6: one /64) that is no trusted proxy.",
         raw, v => raw.connections.per_address = size(v, 1_000_000)?;
