@@ -1,4 +1,4 @@
-//! `scripts/cluster`, which runs a cluster of real nodes to break by hand.
+//! `scripts/cluster`, which runs a cluster of real nodes to break by hand, and when `scripts/upgrade` tries nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -119,4 +119,42 @@ async fn a_cluster_is_brought_up_broken_mended_taken_down_and_wiped() {
     script.does(&["wipe"]);
     script.assert_nodes(["not running"; 3]);
     assert!(!script.nodes().exists(), "its data is gone");
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let mut command = Command::new("git");
+    command.current_dir(folder).args(["-c", "user.name=a", "-c", "user.email=a@example.org"]);
+    let output = command.args(arguments).output().expect("git runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// How `scripts/upgrade --may-skip` ends in a folder that has nothing else, and what it says.
+fn upgrade(folder: &Path) -> (Option<i32>, String) {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["scripts/upgrade", "tests/upgrade/previous"] {
+        std::fs::create_dir_all(folder.join(file).parent().expect("a folder")).expect("a folder");
+        std::fs::copy(own.join(file), folder.join(file)).expect("copied");
+    }
+    let mut command = Command::new(folder.join("scripts/upgrade"));
+    let output = command.arg("--may-skip").output().expect("bash runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn an_upgrade_goes_untried_only_where_the_clone_is_shallow_and_loudly() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (whole, shallow) = (place.path().join("whole"), place.path().join("shallow"));
+    std::fs::create_dir(&whole).expect("a folder");
+    assert_eq!(upgrade(&whole).0, Some(2), "it is no clone");
+    git(&whole, &["init", "--quiet"]);
+    for message in ["one", "two"] {
+        git(&whole, &["commit", "--quiet", "--allow-empty", "--message", message]);
+    }
+    let (status, said) = upgrade(&whole);
+    assert_eq!(status, Some(2), "the whole history has no such commit: {said}");
+    let from = format!("file://{}", whole.display());
+    git(place.path(), &["clone", "--quiet", "--depth", "1", &from, "shallow"]);
+    let (status, said) = upgrade(&shallow);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("NOTHING WAS TRIED"), "{said}");
 }
