@@ -447,16 +447,19 @@ fn a_snapshot_keeps_its_bytes() {
     for other in [&restored, &snapshot_of(&required), &on_floor] {
         tags.extend(sections(other));
     }
-    frozen(
-        "snapshot.hex",
-        &[
-            ("state".to_owned(), bytes.clone()),
-            ("empty".to_owned(), snapshot_of(&State::new())),
-            ("next-generation".to_owned(), restored),
-            ("required".to_owned(), snapshot_of(&required)),
-            ("on-floor".to_owned(), on_floor),
-        ],
-    );
+    let snapshots = [
+        ("state".to_owned(), bytes.clone()),
+        ("empty".to_owned(), snapshot_of(&State::new())),
+        ("next-generation".to_owned(), restored),
+        ("required".to_owned(), snapshot_of(&required)),
+        ("on-floor".to_owned(), on_floor),
+    ];
+    for (label, bytes) in &snapshots {
+        let decoded = State::decode_snapshot(&mut bytes.as_slice());
+        let decoded = decoded.unwrap_or_else(|error| panic!("{label}: {error}"));
+        assert_eq!(hex(&snapshot_of(&decoded)), hex(bytes), "{label} comes back as it was");
+    }
+    frozen("snapshot.hex", &snapshots);
     let known = (1..=17)
         .filter(|tag| !(12..=13).contains(tag))
         .chain([50])
