@@ -32,6 +32,22 @@ const NEXT_BLOCK: &str = "== the next block";
 /// Before these words a number is a promise: how many end, answer or are kept. So it is in `3 of 4`.
 const COUNTED: [&str; 4] = ["recorded", "voting", "users", "groups"];
 
+/// After these words a number is a promise as well.
+const PROMISED: [&str; 9] = [
+    "level",
+    "accepted",
+    "lost",
+    "twice",
+    "status",
+    "response",
+    "lost_acks",
+    "stale_accepts",
+    "double_refreshes",
+];
+
+/// In the row of such a node the last number is the feature level that it supports.
+const ROLES: [&str; 2] = ["voter", "learner"];
+
 /// They belong to the number before them.
 const UNITS: [&str; 4] = ["s", "min", "h", "d"];
 
@@ -116,9 +132,13 @@ fn lasting(line: &str) -> String {
         let following = |steps: usize| words.get(at + steps).copied().unwrap_or_default();
         let (word, next) = (words[at], following(1));
         let drawn = word.len() > 15 && word.chars().any(|c| c.is_ascii_digit());
-        let counts = COUNTED.contains(&next) || next == "of" && is_number(following(2));
-        let measures =
-            UNITS.contains(&word) && at.checked_sub(1).is_some_and(|before| is_number(words[before]));
+        let before = at.checked_sub(1).map_or("", |before| words[before]);
+        let is_level = at + 1 == words.len() && ROLES.iter().any(|role| words.contains(role));
+        let counts = COUNTED.contains(&next)
+            || next == "of" && is_number(following(2))
+            || PROMISED.contains(&before)
+            || is_level;
+        let measures = UNITS.contains(&word) && is_number(before);
         !drawn && !measures && next != "leads" && (!is_number(word) || counts)
     };
     let lasting = (0..words.len()).filter(|at| lasts(*at)).map(|at| words[at]);
@@ -141,6 +161,20 @@ fn what_is_counted_must_be_as_shown_and_what_is_measured_need_not() {
         ("would revoke it: 4 recorded tokens", "would revoke it: 3 recorded tokens"),
         ("0 of 96 asked for", "1 of 96 asked for"),
         (r#"{"node":7,"ready":true}"#, r#"{"node":7,"ready":false}"#),
+        ("fresh as of 230 ms ago, feature level 2", "fresh as of 230 ms ago, feature level 3"),
+        (
+            "16  node-4  voter  no  yes  http://h:1  h:2  19  2",
+            "16  node-4  voter  no  yes  http://h:1  h:2  19  3",
+        ),
+        ("revoked tokens accepted         0", "revoked tokens accepted         5"),
+        (
+            "acknowledgements lost           0 of 96 asked for",
+            "acknowledgements lost           1 of 96 asked for",
+        ),
+        ("refresh tokens used twice       0", "refresh tokens used twice       1"),
+        (r#""stale_accepts":0"#, r#""stale_accepts":5"#),
+        ("error: server response: 409 Conflict", "error: server response: 400 Conflict"),
+        ("exit status 1", "exit status 2"),
     ] {
         assert_ne!(lasting(shown), lasting(said));
     }
