@@ -191,6 +191,29 @@ mod tests {
         Ok(content)
     }
 
+    /// A whole file, as every version has to read it: the meta data, a block of content, the end.
+    const FROZEN: &str = "63697263736e617001\
+        42000000baf78b1f01a59d41f90102fb2c010101000101010101016103683a310968747470733a2f2f68\
+        0707070707070707070707070707070707070707070707070707070707070707\
+        0a0000003c5bad34736f6d65207374617465\
+        00000000366e1b6b";
+
+    #[test]
+    fn the_file_is_frozen() {
+        let pairs = FROZEN.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        let bytes: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+        let mut reader = Reader::start(bytes.as_slice()).unwrap();
+        let meta = reader.meta().clone();
+        assert_eq!(meta.last_log_id.map(|last| last.index()), Some(300));
+        let mut content = Vec::new();
+        reader.read_to_end(&mut content).unwrap();
+        reader.drain().unwrap();
+        assert_eq!(content, b"some state");
+        let mut writer = Writer::start(Vec::new(), &meta).unwrap();
+        writer.write_all(&content).unwrap();
+        assert_eq!(writer.finish().unwrap(), bytes);
+    }
+
     #[test]
     fn contents_of_any_length_come_back() {
         for length in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES] {
