@@ -13,8 +13,9 @@ use crate::drill::{self, Objectives, Plan, Trouble};
 /// Drive load at a running cluster while something happens to it, and tell what the clients noticed.
 ///
 /// Ends with 1 if an acknowledged write was lost, a revoked token accepted after the bound, or a refresh token used
-/// twice; if an objective was missed; or if a process that should have been killed lives. The tokens that the drill
-/// makes are revoked in the end.
+/// twice; if a node that runs can't serve everything half a minute later, or can't tell of what was acknowledged; if an
+/// objective was missed; or if a process that should have been killed lives. The tokens that the drill makes are revoked in
+/// the end.
 #[derive(clap::Args)]
 pub struct Drill {
     /// How long the load runs

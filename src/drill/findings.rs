@@ -111,6 +111,8 @@ impl Findings {
             missed.push("no node could be asked for what was acknowledged".to_owned());
         }
         missed.extend(none("lost acknowledgements", self.left.lost_acks));
+        missed.extend(none("acknowledgements that a node could not tell of", self.left.unanswered));
+        missed.extend(self.left.not_back.iter().map(|who| format!("a node runs and is not back: {who}")));
         missed.extend(none("revoked tokens accepted after the bound", self.stale_accepts));
         missed.extend(none("refresh tokens used twice", self.double_refreshes));
         let silent = self.operations.iter().filter(|sum| sum.done == 0);
@@ -171,6 +173,8 @@ impl Findings {
             "events": self.marks.iter().map(|mark| json!({"at_ms": mark.at_ms, "what": mark.what})).collect::<Vec<_>>(),
             "operations": self.operations.iter().map(sum).collect::<serde_json::Map<_, _>>(),
             "acks_asked_for": self.left.asked_for,
+            "acks_unanswered": self.left.unanswered,
+            "not_back": self.left.not_back,
             "unreachable": self.left.unreachable,
             "service_id": self.service_id,
             "nodes": self.nodes,
@@ -220,10 +224,14 @@ impl Findings {
             "\nacknowledgements lost           {} of {} asked for",
             self.left.lost_acks, self.left.asked_for
         )?;
+        writeln!(text, "acknowledgements not told of    {}", self.left.unanswered)?;
         writeln!(text, "revoked tokens accepted         {}", self.stale_accepts)?;
         writeln!(text, "refresh tokens used twice       {}", self.double_refreshes)?;
         if !self.left.unreachable.is_empty() {
             writeln!(text, "nodes that could not be asked   {}", self.left.unreachable.join(", "))?;
+        }
+        for who in &self.left.not_back {
+            writeln!(text, "a node that is not back         {who}")?;
         }
         for problem in &self.problems {
             writeln!(text, "  {problem}")?;
@@ -281,6 +289,14 @@ mod tests {
         assert_eq!(found(0, 0, 0).judge(&none, None), Vec::<String>::new());
         for broken in [found(1, 0, 0), found(0, 1, 0), found(0, 0, 1)] {
             assert_eq!(broken.judge(&none, None).len(), 1);
+        }
+        let left = |unanswered, not_back| Left { unanswered, not_back, asked_for: 10, ..Left::default() };
+        for (left, why) in [
+            (left(7, Vec::new()), "acknowledgements that a node could not tell of: 7, must be 0"),
+            (left(0, vec!["node-1: disk_full".to_owned()]), "a node runs and is not back: node-1: disk_full"),
+        ] {
+            let silent = Findings { left, ..found(0, 0, 0) };
+            assert_eq!(silent.judge(&none, None), [why]);
         }
         let unasked = Findings { left: Left::default(), ..found(0, 0, 0) };
         assert_eq!(unasked.judge(&none, None).len(), 1);
