@@ -26,8 +26,18 @@ async fn drill(cluster: &Cluster, ask: usize, arguments: &[&str]) -> (Option<i32
     (output.status.code(), report, talk)
 }
 
+/// What programs read of a report: these names don't change, and the numbers are numbers.
+fn assert_says_all(report: &Value) {
+    for number in ["write_gap_ms", "plain_failed", "lost_acks", "stale_accepts", "double_refreshes"] {
+        assert!(report[number].is_u64(), "{number}: {report:#}");
+    }
+    let elections = report["elections"].as_array();
+    assert!(elections.is_some_and(|won| won.iter().all(|one| one["took_ms"].is_u64())), "{report:#}");
+}
+
 fn assert_nothing_is_broken(report: &Value) {
-    for must_be_zero in ["lost_acks", "stale_accepts", "double_refreshes"] {
+    assert_says_all(report);
+    for must_be_zero in ["lost_acks", "acks_unanswered", "stale_accepts", "double_refreshes"] {
         assert_eq!(report[must_be_zero], 0, "{must_be_zero}: {report:#}");
     }
     for operation in ["issue", "verify", "refresh", "revoke"] {
@@ -58,6 +68,7 @@ async fn a_drill_kills_the_leader_and_tells_what_clients_noticed() {
         Some(1),
         "the killed node is gone: {report:#}"
     );
+    assert_eq!(report["not_back"], serde_json::json!([]), "and nobody runs without being back: {report:#}");
     let picture = std::fs::read_to_string(&picture).expect("a picture");
     assert!(picture.starts_with("<svg ") && picture.contains("killed, which led"), "{picture}");
 }
