@@ -38,9 +38,15 @@ fn every_command_has_a_manual_page_and_is_completed() {
     run(&["completions", "tcl"]).assert_refused(&["tcl", "bash", "zsh", "fish"]);
 }
 
-/// Has a program read a file, if this machine has the program.
+/// Has a program read a file, if this machine has the program; where `TOOLS_REQUIRED` is set, it must have it.
 fn assert_nothing_to_complain_of(program: &str, flags: &[&str], file: &Path) {
-    let Ok(read) = Command::new(program).args(flags).arg(file).output() else { return };
+    let read = match Command::new(program).args(flags).arg(file).output() {
+        Ok(read) => read,
+        Err(error) => {
+            assert!(std::env::var_os("TOOLS_REQUIRED").is_none(), "{program} can't be run: {error}");
+            return;
+        }
+    };
     let said = String::from_utf8_lossy(&read.stderr);
     assert!(read.status.success() && said.is_empty(), "{program} {}: {said}", file.display());
 }
