@@ -153,6 +153,11 @@ impl Cluster {
         self.nodes[number].kill();
     }
 
+    /// SIGTERM; returns at once.
+    pub(crate) fn terminate(&self, number: usize) {
+        self.nodes[number].terminate();
+    }
+
     /// SIGSTOP.
     pub(crate) fn pause(&self, number: usize) {
         self.nodes[number].pause();

@@ -2,18 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
+
 use super::cluster::Cluster;
 use super::eventually::{eventually, until};
-use super::http::Auth;
+use super::http::{Auth, Body};
 use super::load::{Load, Told};
 use super::promises::{READY_WITHIN, REVOKED_WITHIN, WRITES_BACK_WITHIN};
-use super::tokens::{LONG_SECS, Pair, TOKENS, create, refresh, refreshed, revoke, revoke_once};
+use super::tokens::{LONG_SECS, Pair, TOKENS, create, create_body, refresh, refreshed, revoke, revoke_once};
 
 /// What the clients have done before and after the fault, at least.
 const PLAIN: usize = 60;
 const REFRESHED: usize = 6;
 const REVOKED: usize = 4;
 const REFUSED: usize = 6;
+/// Nobody elects a leader sooner, by itself, than 20 s after it heard of the last one.
+const LONG_ELECTIONS: &str = "raft.election-min-ms: 20000\nraft.election-max-ms: 25000\n";
+/// Half of that: so whoever leads by then was handed the lead.
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(10);
 const LEADER_CHANGES: &str = "circlet_raft_leader_changes_total";
 
 #[tokio::test]
@@ -55,6 +61,34 @@ async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write()
     cluster.ready(leader).await;
     assert_all_is_there(&cluster, leader, &told).await;
     a_healthy_cluster_decides(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_leader_that_is_asked_to_stop_hands_over_first() {
+    let mut cluster = Cluster::start_with("three-node", LONG_ELECTIONS).await;
+    let leader = cluster.leader(&cluster.all()).await;
+    let others = cluster.others(leader);
+    let stopping = cluster.endpoint(leader).url().to_owned();
+    cluster.terminate(leader);
+    eventually(HANDED_OVER_WITHIN, "another node leads and decides", || async {
+        let status = cluster.status(others[0]).await?;
+        let nodes = status["nodes"].as_array()?;
+        let led = nodes.iter().find(|node| node["id"] == status["leader"])?;
+        if led["url"] == stopping.as_str() {
+            return None;
+        }
+        let body = Body::Json(create_body(LONG_SECS, false));
+        let auth = Auth::Token(&cluster.admin_token);
+        let made = cluster.endpoint(others[1]).send(Method::POST, TOKENS, auth, body).await.ok()?;
+        (made.status == 200).then_some(())
+    })
+    .await;
+    let ended = eventually(READY_WITHIN, "the leader of before ends", || {
+        let ended = cluster.ended(leader);
+        async move { ended }
+    })
+    .await;
+    assert_eq!(ended.code(), Some(0), "{}", cluster.said(leader));
 }
 
 /// How much the clients have done.

@@ -103,6 +103,11 @@ impl Node {
         }
     }
 
+    /// Asks it to stop, and doesn't wait.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
     }
