@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use circlet::backup::{Opening, open};
@@ -69,10 +70,20 @@ impl Drop for Ended<'_> {
     }
 }
 
-/// Makes users until it is told to stop, as a load of writes, while `work` runs.
-fn under_load<T>(node: &Node, password: &str, work: impl FnOnce() -> T) -> T {
+/// What was acknowledged to a load while some work was done.
+struct Acknowledged {
+    /// The users, in this order.
+    users: Vec<String>,
+    /// How many of them before the work began.
+    before: usize,
+}
+
+/// Makes users until it is told to stop, as a load of writes, while `work` runs; it begins once the first of them is there.
+fn under_load<T>(node: &Node, password: &str, work: impl FnOnce() -> T) -> (T, Acknowledged) {
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let users = Mutex::new(Vec::new());
+    let count = || users.lock().expect("no panic while held").len();
+    let (result, before) = std::thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0.. {
                 if done.load(Ordering::Relaxed) {
@@ -80,12 +91,24 @@ fn under_load<T>(node: &Node, password: &str, work: impl FnOnce() -> T) -> T {
                 }
                 let name = format!("load-{number}");
                 node.ask(password, &["user", "create", &name, "--email", "l@example.org"]).json();
+                users.lock().expect("no panic while held").push(name);
             }
         });
         // Also if the work fails: a load without end would hide that.
         let _ended = Ended(&done);
-        work()
-    })
+        eventually("a user is acknowledged", || (count() > 0).then_some(()));
+        let before = count();
+        (work(), before)
+    });
+    (result, Acknowledged { users: users.into_inner().expect("no panic while held"), before })
+}
+
+/// A backup is the state of one moment while it was made: the users made up to then, and no later ones.
+fn assert_holds_one_moment(restored: &[String], made: &Acknowledged) {
+    let loaded = restored.iter().filter(|name| name.starts_with("load-")).count();
+    let (held, later) = made.users.split_at_checked(loaded).expect("as many were acknowledged");
+    assert!(held.len() >= made.before, "{} of {} are lost: {restored:?}", held.len(), made.before);
+    assert!(held.iter().all(|name| restored.contains(name)), "{held:?} and not {later:?}: {restored:?}");
 }
 
 /// Everything of before is refused: whenever it was revoked, if at all.
@@ -111,7 +134,7 @@ fn a_cluster_is_restored_from_a_backup_that_was_made_under_load() {
     let backup = root.path().join("backup");
     let secret = passphrase_in(&root, "passphrase", PASSPHRASE);
     let order = ["backup", "--out", text(&backup), "--passphrase-file", text(&secret)];
-    let written = under_load(&node, &password, || node.ask(&password, &order).json());
+    let (written, made) = under_load(&node, &password, || node.ask(&password, &order).json());
     assert_eq!(written["sealed"], "sealed under a passphrase");
     node.ask(&password, &order).assert_refused(&["is there already"]);
     let under_key = root.path().join("under-key");
@@ -137,7 +160,9 @@ fn a_cluster_is_restored_from_a_backup_that_was_made_under_load() {
     let late_node = Place::new(root.path(), "late");
     let refused = late_node.found(&["join", "--token", join["token"].as_str().expect("a token")]);
     assert_ne!(refused.code, Some(0), "{}", refused.stdout);
-    assert!(users(&node, &password).contains(&"alice".to_owned()));
+    let restored_users = users(&node, &password);
+    assert!(restored_users.contains(&"alice".to_owned()));
+    assert_holds_one_moment(&restored_users, &made);
     let groups = node.ask(&password, &["group", "list"]).json();
     assert!(groups.to_string().contains("readers"), "{groups}");
     let list = node.ask(&password, &["token", "list"]).json();
