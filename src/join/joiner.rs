@@ -303,8 +303,8 @@ mod tests {
             asked.set(asked.get() + 1);
             if asked.get() < until { Err(failure()) } else { Ok(asked.get()) }
         };
-        let (stranger, unreachable): (fn() -> JoinError, fn() -> JoinError) =
-            (|| JoinError::Stranger(String::new()), || JoinError::Unreachable(String::new()));
+        let stranger = || JoinError::Stranger(String::new());
+        let unreachable = || JoinError::Unreachable(String::new());
         let pause = Duration::from_millis(1);
         let patience = Duration::from_mins(1);
         assert!(matches!(patiently(patience, pause, || ask(3, stranger)).await, Ok(3)));

@@ -13,10 +13,10 @@ use crate::turnover::custodian::Master;
 
 impl History {
     /// The log issued a token. Every node says so, and each repeat of the request: always of the same token.
-    pub fn note_issued(&self, record: TokenRecord) {
+    pub fn note_issued(&self, record: &TokenRecord) {
         let mut issued = lock(&self.issued);
         let first = issued.entry(record.id).or_insert_with(|| Arc::new(record.clone()));
-        let differs = **first != record;
+        let differs = first.as_ref() != record;
         drop(issued);
         if differs {
             self.accuse(

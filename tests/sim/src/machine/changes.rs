@@ -32,7 +32,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
     match command.action {
         Action::IssueToken(_) => {
             if let Outcome::Issued(record) = outcome {
-                scope.history().note_issued(*record);
+                scope.history().note_issued(&record);
             }
         }
         Action::RefreshToken(refresh) => {
@@ -44,7 +44,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
                 let (family, sequence, kid) = (refresh.family, refresh.sequence, first.kid.clone());
                 scope.history().tell(&Event::Replaced { family, sequence, kid, index: after.index() });
             }
-            scope.history().note_issued(*record);
+            scope.history().note_issued(&record);
         }
         Action::RotateKey(rotate) if matches!(*rotate, RotateKey::Confirm { .. }) => {}
         Action::TurnMasterKey(turn) if outcome.refusal().is_none() => {

@@ -2,7 +2,7 @@
 //! in what was applied, whatever anybody was told.
 
 use circlet_authority::{Action, Actor, Command, IssueToken, PutMode, PutUser, RevokeTarget, State, Whom};
-use circlet_token::TokenId;
+use circlet_token::{TokenId, UserName};
 
 use crate::history::Event;
 use crate::house;
@@ -40,7 +40,7 @@ fn beyond(before: &State, user: &str, command: &Command) -> Option<&'static str>
         let names = |name: Option<&str>| name == Some(user);
         itself
             || before.token(id).is_some_and(|record| {
-                names(record.subject.user_name()) || names(record.owner.as_ref().map(|name| name.as_str()))
+                names(record.subject.user_name()) || names(record.owner.as_ref().map(UserName::as_str))
             })
     };
     let (allowed, what) = match &command.action {

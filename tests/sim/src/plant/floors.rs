@@ -24,7 +24,12 @@ pub(crate) fn part_of_floors(plant: Plant, roots: &[Root], before: &State) -> Op
     let files = roots.iter().filter_map(|root| {
         let place = Place::new(root, service.ulid(), before.generation());
         let folder = place.folder(Phase::Open);
-        let file = root.storage.names(&folder).ok()?.into_iter().find(|name| name.ends_with(".floor"))?;
+        let file = root
+            .storage
+            .names(&folder)
+            .ok()?
+            .into_iter()
+            .find(|name| name.strip_suffix(".floor").is_some())?;
         reading::read(&*root.storage, &folder.join(file)).ok()
     });
     files.map(|read| read.picture).max_by_key(Picture::index)

@@ -28,14 +28,9 @@ impl Workload {
             let verified = Verified { claims, key: record.kid.clone(), algorithm: Algorithm::EdDsa };
             record.expiry() > now + REST_SECS
                 && matches!(last.judge(&verified, now), Judgement::Good { .. })
-                && (!record.scope.is_user() || self.may_speak(held, before))
+                && (!record.scope.is_user() || may_speak(held, before))
         };
         lock(&self.held).iter().rev().filter(is_good).take(TOKENS_SHOWN).cloned().collect()
-    }
-
-    fn may_speak(&self, held: &Held, view: &State) -> bool {
-        let user = held.record.subject.user_name();
-        user.and_then(|user| view.user(&house::name(user))).is_some_and(|user| user.is_enabled())
     }
 
     /// Shows every node what must live on, of what was issued before the second at which the cluster began.
@@ -46,7 +41,7 @@ impl Workload {
             };
             for held in good.iter().filter(|held| held.record.issued_at < second) {
                 // Somebody may have been shut out in the very last moment.
-                if held.record.scope.is_user() && !self.may_speak(held, &view) {
+                if held.record.scope.is_user() && !may_speak(held, &view) {
                     continue;
                 }
                 let (text, kid) = (Arc::clone(&held.text), &held.record.kid);
@@ -58,4 +53,9 @@ impl Workload {
             }
         }
     }
+}
+
+fn may_speak(held: &Held, view: &State) -> bool {
+    let user = held.record.subject.user_name();
+    user.and_then(|user| view.user(&house::name(user))).is_some_and(|user| user.is_enabled())
 }

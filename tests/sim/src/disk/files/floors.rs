@@ -80,9 +80,10 @@ impl FloorDisk {
     }
 
     /// Does this to the floor on it; false if there is none.
+    #[must_use]
     pub fn spoil(&self, how: Spoilt, dice: &Dice) -> bool {
         let mut files = lock(&self.0.files);
-        let floor = files.names.iter().find(|(name, _)| name.ends_with(".floor"));
+        let floor = files.names.iter().find(|(name, _)| name.strip_suffix(".floor").is_some());
         let Some((name, inode)) = floor.map(|(name, inode)| (name.clone(), *inode)) else { return false };
         match how {
             Spoilt::Missing => drop(files.names.remove(&name)),
