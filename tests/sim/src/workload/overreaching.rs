@@ -147,6 +147,8 @@ fn forbids(refusal: &Refusal) -> bool {
             | Refusal::KeyUnknown { .. }
             | Refusal::UserDisabled { .. }
             | Refusal::OnlyForSelf { .. }
+            | Refusal::NotMember { .. }
+            | Refusal::ExpiryTooLong { .. }
             | Refusal::ScopeForbidden { .. }
             | Refusal::ScopeUnaccepted { .. }
             | Refusal::InsufficientScope { .. }
