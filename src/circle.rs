@@ -9,6 +9,7 @@ pub(crate) mod ask;
 pub mod follow;
 pub mod forward;
 mod leader;
+pub mod orders;
 pub mod serve;
 pub mod told;
 

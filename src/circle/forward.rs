@@ -17,7 +17,8 @@ const CHALLENGE_SECS: u64 = 30;
 /// So far apart the clocks of its nodes may be.
 const CLOCKS_SECS: u64 = 10;
 const MADE_BYTES: usize = 8;
-const RANDOM_BYTES: usize = 16;
+/// What a challenge is drawn from.
+pub const RANDOM_BYTES: usize = 16;
 const MAC_BYTES: usize = 32;
 /// The longest name of an administrator that is carried along, in bytes.
 pub const BY_BYTES_MAX: usize = 512;
@@ -89,12 +90,16 @@ impl Order<'_> {
     }
 }
 
-/// A challenge for a member. Any node of the cluster can tell it from one that it didn't make, and nobody remembers it.
+/// A challenge for a member, with bytes that were drawn for it. Any node of the cluster can tell it from one that it didn't
+/// make, and nobody remembers it.
 #[must_use]
-pub fn challenge(secret: &[u8; 32], member: &ServiceId, now_secs: u64) -> Vec<u8> {
+pub fn challenge(
+    secret: &[u8; 32],
+    member: &ServiceId,
+    now_secs: u64,
+    random: [u8; RANDOM_BYTES],
+) -> Vec<u8> {
     let mut out = now_secs.to_be_bytes().to_vec();
-    let mut random = [0; RANDOM_BYTES];
-    rand::fill(&mut random);
     out.extend_from_slice(&random);
     let mac = mac(secret, member, &out);
     out.extend_from_slice(&mac);
@@ -137,7 +142,7 @@ mod tests {
     #[test]
     fn a_challenge_is_for_one_member_and_for_a_moment() {
         let (them, other, secret) = (service("jfrt@01them"), service("jfrt@01other"), [7; 32]);
-        let made = challenge(&secret, &them, 1_000);
+        let made = challenge(&secret, &them, 1_000, [1; RANDOM_BYTES]);
         for now in [990, 1_000, 1_040] {
             assert!(is_challenge(&secret, &them, now, &made), "{now}");
         }
@@ -146,7 +151,8 @@ mod tests {
         }
         assert!(!is_challenge(&secret, &other, 1_000, &made));
         assert!(!is_challenge(&[8; 32], &them, 1_000, &made));
-        assert_ne!(challenge(&secret, &them, 1_000), made, "each is another one");
+        let other_draw = challenge(&secret, &them, 1_000, [2; RANDOM_BYTES]);
+        assert_ne!(other_draw, made, "each is another one");
         for at in 0..made.len() {
             let mut changed = made.clone();
             changed[at] ^= 1;

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{
-    Action, Actor, Descendants, Member, Outcome, Progress, Refusal, RevokeForMember, State,
-};
+use circlet_authority::{Actor, Descendants, Member, Progress, Refusal, RevokeForMember, State};
 use circlet_token::{Parsed, ServiceId, TokenId, verify_signature};
 use serde_json::{Value, json};
 
@@ -17,8 +15,9 @@ use super::failure::{Code, Failure};
 use super::revoke::Ended;
 use super::{Session, reading, refusal};
 use crate::audit::{Change, Entity};
-use crate::circle::ask::{self, Unanswered};
-use crate::circle::forward::{BY_BYTES_MAX, Order, challenge, is_challenge};
+use crate::circle::ask;
+use crate::circle::forward::{BY_BYTES_MAX, Order, RANDOM_BYTES, challenge};
+use crate::circle::orders::{self, Hosts, Judged, Unjudged};
 use crate::seal::{hex, hex_decode};
 
 /// How long all hosts of the issuer together may take.
@@ -121,48 +120,60 @@ async fn verdict(
     let theirs = member.circle_key().ok_or_else(|| internal("the member has no circle key".to_owned()))?;
     let http =
         ask::client(&member.approved.ca_certificate_der).map_err(|error| unreachable(error.to_string()))?;
-    let (mut sent, mut last) = (false, "it has no hosts".to_owned());
     let by: String = session.caller.principal().chars().take(BY_BYTES_MAX / 4).collect();
-    for host in &member.approved.hosts {
-        let challenge = match fetch_challenge(&http, host, us).await {
-            Ok(challenge) => challenge,
-            Err(error) => {
-                last = format!("{host}: {error}");
-                continue;
-            }
-        };
-        let mut nonce = [0; 32];
-        rand::fill(&mut nonce);
-        let issuer = &member.approved.issuer;
-        let order = Order { issuer, member: us, challenge, nonce, id, cascade, by: &by };
-        let body = json!({
-            "member": us.as_str(), "token_id": id.to_string(), "cascade": cascade, "by": by,
-            "challenge": hex(&order.challenge), "nonce": hex(&nonce), "signature": hex(&order.sign(&ours)),
-        });
-        let request = http.post(format!("{host}/circlet/v1/circle/revocations")).json(&body);
-        sent = true;
-        match ask::read(request, ANSWER_BYTES_MAX, ANSWER_TIMEOUT).await {
-            Ok(answer) => {
-                let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
-                let text = answer["verdict"].as_str().unwrap_or_default();
-                let signature = answer["signature"].as_str().and_then(hex_decode).unwrap_or_default();
-                if order.is_verdict(theirs, text, &signature) {
-                    return Ok(serde_json::from_str(text).unwrap_or_default());
-                }
-                last = format!("{host}: its answer is not signed with the issuer's circle key");
-            }
-            Err(error) => last = format!("{host}: {error}"),
-        }
+    let (issuer, hosts) = (&member.approved.issuer, &member.approved.hosts);
+    let wanted = Order { issuer, member: us, challenge: Vec::new(), nonce: [0; 32], id, cascade, by: &by };
+    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let done = |text: &str| read(text)["outcome"] == "revoked";
+    let verdict = orders::verdict(&There { http, us }, hosts, &wanted, (&ours, theirs), done).await;
+    match verdict {
+        Ok(text) => Ok(read(&text)),
+        Err(Unjudged::Unreachable(why)) => Err(unreachable(why)),
+        Err(Unjudged::Unknown(why)) => Err(unknown_fate(&why)),
     }
-    Err(if sent { unknown_fate(&last) } else { unreachable(last) })
 }
 
-async fn fetch_challenge(http: &reqwest::Client, host: &str, us: &ServiceId) -> Result<Vec<u8>, Unanswered> {
-    let request = http.get(format!("{host}/circlet/v1/circle/challenge?member={us}"));
-    let answer = ask::read(request, ANSWER_BYTES_MAX, ANSWER_TIMEOUT).await?;
-    let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
-    // A challenge that is none is refused by the issuer.
-    Ok(answer["challenge"].as_str().and_then(hex_decode).unwrap_or_default())
+/// The issuer's hosts, over HTTP.
+struct There<'a> {
+    http: reqwest::Client,
+    us: &'a ServiceId,
+}
+
+impl Hosts for There<'_> {
+    async fn challenge(&self, host: &str) -> Result<Vec<u8>, String> {
+        let request = self.http.get(format!("{host}/circlet/v1/circle/challenge?member={}", self.us));
+        let answer = ask::read(request, ANSWER_BYTES_MAX, ANSWER_TIMEOUT).await;
+        let answer: Value =
+            serde_json::from_slice(&answer.map_err(|error| error.to_string())?).unwrap_or_default();
+        // A challenge that is none is refused by the issuer.
+        Ok(answer["challenge"].as_str().and_then(hex_decode).unwrap_or_default())
+    }
+
+    fn nonce(&self) -> [u8; 32] {
+        let mut nonce = [0; 32];
+        rand::fill(&mut nonce);
+        nonce
+    }
+
+    async fn order(
+        &self,
+        host: &str,
+        order: &Order<'_>,
+        signature: &[u8],
+    ) -> Result<(String, Vec<u8>), String> {
+        let body = json!({
+            "member": order.member.as_str(), "token_id": order.id.to_string(), "cascade": order.cascade,
+            "by": order.by, "challenge": hex(&order.challenge), "nonce": hex(&order.nonce),
+            "signature": hex(signature),
+        });
+        let request = self.http.post(format!("{host}/circlet/v1/circle/revocations")).json(&body);
+        let answer = ask::read(request, ANSWER_BYTES_MAX, ANSWER_TIMEOUT).await;
+        let answer: Value =
+            serde_json::from_slice(&answer.map_err(|error| error.to_string())?).unwrap_or_default();
+        let verdict = answer["verdict"].as_str().unwrap_or_default().to_owned();
+        let signature = answer["signature"].as_str().and_then(hex_decode).unwrap_or_default();
+        Ok((verdict, signature))
+    }
 }
 
 fn unreachable(why: String) -> Failure {
@@ -224,7 +235,9 @@ pub(crate) struct Asked {
 pub(crate) async fn challenge_for(session: &Session<'_>, member: &ServiceId) -> Result<String, Failure> {
     let published = reading::current(session.cluster).await?;
     let secret = challenge_secret(session, &published.view)?;
-    Ok(hex(&challenge(&secret, member, session.cluster.now_at(&published).secs())))
+    let mut random = [0; RANDOM_BYTES];
+    rand::fill(&mut random);
+    Ok(hex(&challenge(&secret, member, session.cluster.now_at(&published).secs(), random)))
 }
 
 /// Judges an order of a member: the verdict, and our signature under it.
@@ -235,10 +248,6 @@ pub(crate) async fn judge(session: &Session<'_>, asked: &Asked) -> Result<(Strin
         |why: &'static str| Failure::new(Code::Forbidden, "order_refused", "Forbidden").with_detail(why);
     let secret = challenge_secret(session, view)?;
     let now_secs = session.cluster.now_at(&published).secs();
-    if !is_challenge(&secret, &asked.member, now_secs, &asked.challenge) {
-        return Err(forbidden("the challenge is not one that this cluster made a moment ago"));
-    }
-    let member = view.member(&asked.member).ok_or_else(|| forbidden("only members of the circle may ask"))?;
     let issuer = view.service_id().ok_or_else(|| forbidden("there is no cluster"))?;
     let order = Order {
         issuer,
@@ -249,9 +258,7 @@ pub(crate) async fn judge(session: &Session<'_>, asked: &Asked) -> Result<(Strin
         cascade: asked.cascade,
         by: &asked.by,
     };
-    if !member.circle_key().is_some_and(|key| order.is_signed_by(key, &asked.signature)) {
-        return Err(forbidden("the order is not signed with the circle key of the member"));
-    }
+    let member = orders::heard(view, &secret, now_secs, &order, &asked.signature).map_err(forbidden)?;
     let key = session.cluster.keys().circle_key(view).map_err(|error| {
         Failure::new(Code::Internal, "sealed", "Internal error").with_detail(error.to_string())
     })?;
@@ -267,51 +274,38 @@ fn challenge_secret(session: &Session<'_>, view: &State) -> Result<[u8; 32], Fai
     Ok(secret.challenge_secret())
 }
 
-/// Revokes, and goes on until nothing is left that was to end with it.
+/// Has the order carried out; the verdict on it.
 async fn decide(session: &Session<'_>, member: &Member, asked: &Asked) -> Result<Value, Failure> {
     let issuer = member.approved.issuer.clone();
     let revoke = RevokeForMember { issuer, member: member.since_index, id: asked.id, cascade: asked.cascade };
-    let mut first = None;
-    let mut found = Descendants::default();
-    loop {
-        let action = Action::RevokeForMember(revoke.clone());
-        let decided = session.cluster.decide(Actor::System, action).await;
-        let revoked = match decided.map_err(|error| refusal::unavailable(&error))?.outcome {
-            Outcome::Revoked(revoked) => *revoked,
-            Outcome::NotFound { .. } => return Ok(json!({"outcome": "unknown"})),
-            Outcome::Refused(refused) => return Ok(refuse(session, asked, &refused)),
-            _ => return Err(Failure::new(Code::Internal, "internal", "Internal error")),
-        };
-        found.ended = found.ended.saturating_add(revoked.descendants.ended);
-        found.living = found.living.saturating_add(revoked.descendants.living);
-        let more = revoked.descendants.more;
-        let first = first.get_or_insert(revoked);
-        if more {
-            continue;
-        }
-        let ids: Vec<String> = first.ids.iter().map(ToString::to_string).collect();
-        let already = first.already && found.ended == 0;
-        let note = Some(first.note.to_string()).filter(|note| !note.is_empty());
-        if !already {
-            session.counts.revoked(found.ended.saturating_add(first.ids.len() as u64));
-        }
-        let data = json!({"removed": {"ids": ids, "note": note, "already": already,
-            "member": asked.member.as_str(), "by": asked.by}});
-        session.write_line(Change::Deleted, Entity::Token, &asked.id.to_string(), data);
-        let mut verdict = json!({"outcome": "revoked", "ids": ids, "already": already, "note": note});
-        if asked.cascade {
-            verdict["ended"] = found.ended.into();
-            verdict["living"] = found.living.into();
-        }
-        return Ok(verdict);
+    let judged = orders::carry_out(&revoke, |action| async {
+        session.cluster.decide(Actor::System, action).await.map(|decided| decided.outcome)
+    });
+    let (first, found) = match judged.await.map_err(|error| refusal::unavailable(&error))? {
+        Judged::Revoked { first, found } => (first, found),
+        Judged::Unknown => return Ok(json!({"outcome": "unknown"})),
+        Judged::Refused(refused) => return Ok(refuse(session, asked, &refused)),
+        Judged::Unforeseen => return Err(Failure::new(Code::Internal, "internal", "Internal error")),
+    };
+    let ids: Vec<String> = first.ids.iter().map(ToString::to_string).collect();
+    let already = first.already && found.ended == 0;
+    let note = Some(first.note.to_string()).filter(|note| !note.is_empty());
+    if !already {
+        session.counts.revoked(found.ended.saturating_add(first.ids.len() as u64));
     }
+    let data = json!({"removed": {"ids": ids, "note": note, "already": already,
+        "member": asked.member.as_str(), "by": asked.by}});
+    session.write_line(Change::Deleted, Entity::Token, &asked.id.to_string(), data);
+    let mut verdict = json!({"outcome": "revoked", "ids": ids, "already": already, "note": note});
+    if asked.cascade {
+        verdict["ended"] = found.ended.into();
+        verdict["living"] = found.living.into();
+    }
+    Ok(verdict)
 }
 
 /// A refusal as a verdict, with its line in the audit log: who asked has no credential of ours, so nobody else writes it.
 fn refuse(session: &Session<'_>, asked: &Asked, refused: &Refusal) -> Value {
-    if matches!(refused, Refusal::UnknownToken { .. }) {
-        return json!({"outcome": "unknown"});
-    }
     let failure = refusal::failure(refused);
     let data =
         json!({"refused": {"reason": failure.reason(), "member": asked.member.as_str(), "by": asked.by}});
