@@ -114,7 +114,7 @@ pub enum Judged {
     Unknown,
     /// The member or the token is not of the kind.
     Refused(Box<Refusal>),
-    /// The log answered something else.
+    /// The log answered something else, or it refused the rest of what it had begun: what ended is not undone.
     Unforeseen,
 }
 
@@ -134,6 +134,7 @@ where
     loop {
         let revoked = match decide(Action::RevokeForMember(revoke.clone())).await? {
             Outcome::Revoked(revoked) => revoked,
+            _ if first.is_some() => return Ok(Judged::Unforeseen),
             Outcome::NotFound { .. } => return Ok(Judged::Unknown),
             Outcome::Refused(refusal) if matches!(*refusal, Refusal::UnknownToken { .. }) => {
                 return Ok(Judged::Unknown);
@@ -155,6 +156,7 @@ where
 mod tests {
     use std::sync::Mutex;
 
+    use circlet_authority::RevokeNote;
     use circlet_token::{ServiceId, TokenId};
 
     use super::*;
@@ -209,5 +211,33 @@ mod tests {
             assert!(matches!(asked(lost).await, Err(Unjudged::Unknown(_))), "{lost:?}");
         }
         assert!(matches!(asked(&[]).await, Err(Unjudged::Unreachable(_))), "nobody was asked");
+    }
+
+    /// What comes of an order with all that was created with the token, if the log answers this, one after the other.
+    async fn carried_out(outcomes: Vec<Outcome>) -> Judged {
+        let issuer = ServiceId::parse("jfrt@01us").expect("it is one");
+        let revoke = RevokeForMember { issuer, member: 1, id: TokenId([3; 16]), cascade: true };
+        let mut outcomes = outcomes.into_iter();
+        let decide = |_| std::future::ready(outcomes.next().ok_or("nothing more was to be decided"));
+        carry_out(&revoke, decide).await.expect("there is an answer to each")
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_the_rest_is_no_refusal_of_what_was_revoked() {
+        let revoked = |more| {
+            let descendants = Descendants { ended: 2, living: 1, more };
+            let (ids, already, note) = (vec![TokenId([3; 16])], false, RevokeNote::None);
+            Outcome::Revoked(Box::new(Revoked { ids, already, note, descendants }))
+        };
+        let refused = || {
+            let issuer = ServiceId::parse("jfrt@01us").expect("it is one");
+            Outcome::Refused(Box::new(Refusal::MemberMayNotRevoke { issuer }))
+        };
+        assert!(matches!(carried_out(vec![refused()]).await, Judged::Refused(_)));
+        assert!(matches!(carried_out(vec![revoked(true), refused()]).await, Judged::Unforeseen));
+        let Judged::Revoked { found, .. } = carried_out(vec![revoked(true), revoked(false)]).await else {
+            panic!("both parts were done")
+        };
+        assert_eq!((found.ended, found.living), (4, 2));
     }
 }
