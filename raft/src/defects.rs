@@ -22,6 +22,4 @@ pub struct Defects {
     pub half_done_changes: bool,
     /// A follower that lacks what it had acknowledged is filled again from the beginning.
     pub log_reversion: bool,
-    /// A leader whose disk holds up the cluster leads on.
-    pub clings_to_leading: bool,
 }

@@ -19,7 +19,7 @@ where
     /// clock.
     pub(super) async fn leave_a_bad_disk(&self, handed_over: &mut Option<u64>) {
         let Some(trouble) = self.journal.disk().trouble else { return };
-        if self.leader() != Some(self.id) || self.is_lone() || self.defects.clings_to_leading {
+        if self.leader() != Some(self.id) || self.is_lone() {
             return;
         }
         let now_ms = self.clocks.boot_ms();

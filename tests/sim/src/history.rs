@@ -173,8 +173,6 @@ pub enum Event {
     /// A node has been back for a while with no more than the log's `kept` entries; before, it had acknowledged more to a
     /// leader that has led ever since. `refused`: that one has noticed.
     CameBack { node: NodeId, kept: u64, acknowledged: u64, by: NodeId, refused: bool },
-    /// A leader whose disk says that this is wrong with it led for so long while nothing else was.
-    LedOn { node: NodeId, disk: &'static str, for_ms: u64 },
     /// It was acknowledged that this node was removed.
     Removed { node: NodeId },
     /// A node gave a master key to who showed the identity of another, and asked at `sent`.

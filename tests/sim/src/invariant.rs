@@ -6,7 +6,6 @@ use crate::history::Event;
 
 mod acknowledged;
 mod agreement;
-mod bad_disk;
 mod circle_keys;
 mod dated;
 mod fresh_after_start;
@@ -86,7 +85,6 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<linearizable::Linearizable>::default(),
         Box::<node_ids::NodeIds>::default(),
         Box::<set_back::SetBack>::default(),
-        Box::<bad_disk::BadDisk>::default(),
         Box::<time::Time>::default(),
         Box::<sound_state::SoundState>::default(),
     ]

@@ -147,8 +147,6 @@ pub enum Plant {
     RestoreTrustsKeys,
     /// What a node does by itself panics.
     PanickingTask,
-    /// A leader whose disk holds up the cluster leads on.
-    ClingToLeading,
     /// A node that starts has forgotten how far it knew that the log is decided.
     ForgottenCommitted,
     /// A node acknowledges what its floor doesn't hold yet.
@@ -230,7 +228,6 @@ impl Plant {
         (Self::TakenId, "taken-id"),
         (Self::RestoreTrustsKeys, "restore-trusts-keys"),
         (Self::PanickingTask, "panicking-task"),
-        (Self::ClingToLeading, "cling-to-leading"),
         (Self::ForgottenCommitted, "forgotten-committed"),
         (Self::UnheldFloor, "unheld-floor"),
         (Self::UnsyncedFloor, "unsynced-floor"),
@@ -269,7 +266,6 @@ impl Plant {
             blind_stamps: self == Self::BlindStamps,
             half_done_changes: self == Self::HalfDoneChanges,
             log_reversion: self == Self::LogReversion,
-            clings_to_leading: self == Self::ClingToLeading,
         }
     }
 }

@@ -34,7 +34,6 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("linearizable", Plant::StaleLists),
     ("node-ids", Plant::RecycledId),
     ("set-back", Plant::LogReversion),
-    ("bad-disk", Plant::ClingToLeading),
     ("time", Plant::BlindStamps),
     ("sound-state", Plant::UnsyncedSnapshots),
     ("liveness", Plant::HalfDoneChanges),

@@ -15,7 +15,7 @@ use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 use crate::wires::Weather;
 
-/// How long a leader whose disk is bad may lead on: long enough for a second attempt to hand over.
+/// How long the disk of a leader stays bad while it leads on: long enough for a second attempt to hand over.
 const LEADS_ON_MS_MAX: u64 = 15_000;
 
 impl Chaos {
@@ -52,8 +52,7 @@ impl Chaos {
         self.cluster.start(&victim).await;
     }
 
-    /// The disk of whoever leads is full or slow, and nothing else is wrong: another node leads soon, which the invariant
-    /// `bad-disk` says. Some of the time is for a second attempt.
+    /// The disk of whoever leads is full or slow, and nothing else is wrong, until another node leads.
     pub(super) async fn bad_disk_of_leader(&self) {
         if self.quiet.swap(true, Ordering::SeqCst) {
             return;
@@ -87,13 +86,6 @@ impl Chaos {
         let led_ms = || (global_nanos() - begun) / 1_000_000;
         while !self.has_ended(reign) && led_ms() < LEADS_ON_MS_MAX {
             NodeRuntime::sleep(Duration::from_millis(50)).await;
-        }
-        // Whom nobody asked to write anything doesn't know that its disk is bad.
-        if !self.has_ended(reign)
-            && let Some(trouble) = member.status().disk.trouble
-        {
-            let (node, disk, for_ms) = (leader.id, trouble.word(), led_ms());
-            self.cluster.history.tell(&Event::LedOn { node, disk, for_ms });
         }
         leader.disk.make_good();
     }
