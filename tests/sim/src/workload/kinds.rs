@@ -19,6 +19,7 @@ pub const ALWAYS: &[&str] = &[
     "issue plain unanswered",
     "issue plain: it would be recorded",
     "issue plain: stale",
+    "issue plain: the clock is off",
     "issue refused",
     "issue unknown",
     "issuer distrusted",
