@@ -25,7 +25,7 @@
 //! | `freshness` | how a node proves that its view is fresh |
 //! | [`sources`] | since when the view holds what somebody else had decided |
 //! | [`trace`] | the trace of a request, as far as it goes with a proposal |
-//! | `watch` | a value that many watch, in order |
+//! | [`watch`] | a value that many watch, in order |
 //! | [`offline`] | a data folder that no node has open |
 //! | [`replica`] | one member of the cluster, over any runtime and network |
 //! | [`raft`] | the facade |
@@ -60,7 +60,7 @@ pub mod storage;
 pub mod trace;
 mod transport;
 pub mod types;
-mod watch;
+pub mod watch;
 
 pub use clock_watch::{Clocks, Instants, SystemClocks};
 pub use engine::{DiskReport, DiskTrouble, FLUSH_MICROS};

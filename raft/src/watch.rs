@@ -7,11 +7,11 @@ use tokio::sync::Notify;
 
 /// The end that changes the value.
 #[derive(Debug)]
-pub(crate) struct Sender<T>(Arc<Shared<T>>);
+pub struct Sender<T>(Arc<Shared<T>>);
 
 /// An end that watches it.
 #[derive(Debug)]
-pub(crate) struct Receiver<T> {
+pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     seen: u64,
 }
@@ -30,16 +30,20 @@ impl<T> Shared<T> {
 }
 
 impl<T: Clone> Sender<T> {
-    pub(crate) fn new(value: T) -> Self {
+    /// The end that changes this value.
+    #[must_use]
+    pub fn new(value: T) -> Self {
         Self(Arc::new(Shared { value: Mutex::new((value, 0)), changed: Notify::new() }))
     }
 
     /// A copy of the value as it is.
-    pub(crate) fn get(&self) -> T {
+    #[must_use]
+    pub fn get(&self) -> T {
         self.0.lock().0.clone()
     }
 
-    pub(crate) fn set(&self, value: T) {
+    /// Changes it to another.
+    pub fn set(&self, value: T) {
         self.modify(|old| {
             *old = value;
             true
@@ -47,7 +51,7 @@ impl<T: Clone> Sender<T> {
     }
 
     /// Changes the value in place; `change` says whether it did.
-    pub(crate) fn modify(&self, change: impl FnOnce(&mut T) -> bool) {
+    pub fn modify(&self, change: impl FnOnce(&mut T) -> bool) {
         let changed = {
             let mut value = self.0.lock();
             let changed = change(&mut value.0);
@@ -59,7 +63,9 @@ impl<T: Clone> Sender<T> {
         }
     }
 
-    pub(crate) fn subscribe(&self) -> Receiver<T> {
+    /// An end that watches it, and has seen what it is now.
+    #[must_use]
+    pub fn subscribe(&self) -> Receiver<T> {
         let seen = self.0.lock().1;
         Receiver { shared: Arc::clone(&self.0), seen }
     }
@@ -67,14 +73,14 @@ impl<T: Clone> Sender<T> {
 
 impl<T: Clone> Receiver<T> {
     /// A copy of the value, which counts as seen.
-    pub(crate) fn see(&mut self) -> T {
+    pub fn see(&mut self) -> T {
         let value = self.shared.lock();
         self.seen = value.1;
         value.0.clone()
     }
 
     /// Waits until the value is another than the one seen.
-    pub(crate) async fn changed(&self) {
+    pub async fn changed(&self) {
         loop {
             // Made before the look, so that no change falls between the two.
             let changed = self.shared.changed.notified();
@@ -86,7 +92,7 @@ impl<T: Clone> Receiver<T> {
     }
 
     /// Waits until the value is as wanted, which it may be already. Waits for ever if it never will.
-    pub(crate) async fn wait_for(&self, wanted: impl Fn(&T) -> bool) -> T {
+    pub async fn wait_for(&self, wanted: impl Fn(&T) -> bool) -> T {
         loop {
             let changed = self.shared.changed.notified();
             {

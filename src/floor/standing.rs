@@ -1,8 +1,9 @@
 //! How far a node's floor has come, and what may be acknowledged by that.
 
-use circlet_authority::State;
 use std::sync::Arc;
-use tokio::sync::watch;
+
+use circlet_authority::State;
+use circlet_raft::watch;
 
 /// Whether this node's floor can be relied on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Floor {
     /// How it stands now.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.status.borrow().clone()
+        self.status.get()
     }
 
     /// Why it can't be relied on at the moment; `None` if it stands.
@@ -68,38 +69,42 @@ impl Floor {
 
     /// It holds everything up to `index`; `written` says whether a record was written for that.
     pub fn holds(&self, index: u64, written: bool) {
-        self.status.send_modify(|status| {
+        self.status.modify(|status| {
             status.holds = status.holds.max(index);
             status.standing = Standing::Stands;
             status.written += u64::from(written);
+            true
         });
     }
 
     /// There is to be none.
     pub fn is_absent(&self) {
-        self.status.send_modify(|status| status.standing = Standing::Absent);
+        self.stands(Standing::Absent);
     }
 
     /// It can't be written, and will be tried again.
     pub fn fails(&self, why: String) {
-        self.status.send_modify(|status| status.standing = Standing::Fails(why));
+        self.stands(Standing::Fails(why));
     }
 
     /// It will never be written again.
     pub fn ends(&self, why: String) {
-        self.status.send_modify(|status| status.standing = Standing::Ended(why));
+        self.stands(Standing::Ended(why));
+    }
+
+    fn stands(&self, standing: Standing) {
+        self.status.modify(|status| {
+            status.standing = standing;
+            true
+        });
     }
 
     /// Resolves with the reason once it has ended.
     pub async fn ended(&self) -> String {
-        let mut status = self.status.subscribe();
         loop {
-            if let Standing::Ended(why) = &status.borrow_and_update().standing {
-                return why.clone();
-            }
-            if status.changed().await.is_err() {
-                // Nobody is left who could end it.
-                std::future::pending::<()>().await;
+            let ended = |status: &Status| matches!(status.standing, Standing::Ended(_));
+            if let Standing::Ended(why) = self.status.subscribe().wait_for(ended).await.standing {
+                return why;
             }
         }
     }
@@ -124,7 +129,7 @@ impl Floor {
 
     /// Waits until it holds `index`. The error says why it doesn't: at once where it can't, else when `patience` ends.
     pub async fn reaches(&self, index: u64, patience: impl Future<Output = ()>) -> Result<(), String> {
-        let mut status = self.status.subscribe();
+        let status = self.status.subscribe();
         let settled = |status: &Status| {
             let gives_up = !matches!(status.standing, Standing::Begins | Standing::Stands);
             (status.holds >= index && status.standing != Standing::Absent) || gives_up
