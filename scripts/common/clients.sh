@@ -26,7 +26,7 @@ environment() { # environment NAME REQUIREMENTS: a virtual environment with exac
 program() { # program: sets bin, to the program named by CIRCLET_BIN or to a debug build, and clears the environment for it
   bin=${CIRCLET_BIN:-}
   if [ -z "$bin" ]; then
-    cargo build --quiet --bin circlet
+    cargo build --workspace --quiet --bin circlet
     bin=$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug/circlet
   fi
   [ -x "$bin" ] || fail "$bin is no program"

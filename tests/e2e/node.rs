@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 
 /// One node, running or not. Killed when dropped.
@@ -108,18 +108,21 @@ impl Node {
         self.signal(Signal::TERM);
     }
 
+    /// Returns when none of its threads runs any more: on a busy machine that is some time after the signal.
     pub(crate) fn pause(&self) {
-        self.signal(Signal::STOP);
+        let pid = self.signal(Signal::STOP);
+        waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED).expect("our child stops");
     }
 
     pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) -> Pid {
         let pid = self.process.as_ref().expect("a running node").id();
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
         kill_process(pid, signal).expect("a signal to our child");
+        pid
     }
 
     /// The end of its log, for a failed test.

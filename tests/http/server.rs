@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 
 use crate::ports::free_port;
@@ -91,11 +92,16 @@ impl Server {
         Self { url: text("url"), service_id: text("service_id"), home, process }
     }
 
-    /// Stops the process where it is, or lets it go on.
+    /// Stops the process where it is, or lets it go on. Returns when none of its threads runs any more, or all may.
     pub(crate) fn pause(&self, paused: bool) {
-        let signal = if paused { "-STOP" } else { "-CONT" };
-        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        let pid = Pid::from_child(&self.process);
+        let (signal, awaited) = if paused {
+            (Signal::STOP, WaitIdOptions::STOPPED)
+        } else {
+            (Signal::CONT, WaitIdOptions::CONTINUED)
+        };
+        kill_process(pid, signal).unwrap();
+        waitid(WaitId::Pid(pid), awaited).unwrap();
     }
 
     /// What the process has resident, in bytes.
