@@ -12,11 +12,12 @@ use crate::server::{PASSWORD, Server};
 /// Who was told "not now" asks again after this, and so on for so long.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_mins(2);
-/// What a 503 says that a test has brought about: an index that is far away, a cluster that is not there, a full disk under
-/// the audit log.
-const WANTED: [&str; 6] = [
+/// What a 503 says that a test has brought about: an index that is far away, a cluster that is not there or gives no answer,
+/// a full disk under the audit log.
+const WANTED: [&str; 7] = [
     "this node has applied",
     "member_unreachable",
+    "the issuer can't be reached",
     "the audit log of this node",
     "this node is short of",
     "\"condition\":\"disk_full\"",
