@@ -34,6 +34,7 @@ mod ports;
 mod refusals;
 mod routes;
 mod server;
+mod sound_client;
 mod strangers;
 mod system;
 mod tokens;
