@@ -280,11 +280,11 @@ mod tests {
             answer.send(read_index(nonce, 6)).unwrap();
             tokio::task::yield_now().await;
             assert_eq!(proved_ms(&board), None);
-            board.publish(Arc::new(()), 6);
+            board.publish(Arc::new(()), 6, 0);
         };
         let (result, ()) = tokio::join!(round(&board, &clocks, &leader, 1, Defects::default()), script);
         assert!(result.is_ok());
-        board.publish(Arc::new(()), 7);
+        board.publish(Arc::new(()), 7, 0);
         assert_eq!((board.load().index, proved_ms(&board)), (7, Some(7)));
     }
 

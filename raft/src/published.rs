@@ -38,6 +38,8 @@ pub struct Board<V> {
     writer: Mutex<()>,
     /// The published index, for those who wait for one.
     index: watch::Sender<u64>,
+    /// The index of the last change of the members in the view, for those who wait for the next.
+    members: watch::Sender<u64>,
 }
 
 impl<V> Board<V> {
@@ -49,6 +51,7 @@ impl<V> Board<V> {
             current: ArcSwap::from_pointee(first),
             writer: Mutex::new(()),
             index: watch::Sender::new(index),
+            members: watch::Sender::new(0),
         }
     }
 
@@ -59,14 +62,16 @@ impl<V> Board<V> {
     }
 
     /// Shows a newer view; what was proven fresh stays so, since a newer view holds all that an older one did.
-    /// Called before apply or install returns.
-    pub fn publish(&self, view: Arc<V>, index: u64) {
+    /// Called before apply or install returns. `members` is the index of the last change of the members in it.
+    pub fn publish(&self, view: Arc<V>, index: u64, members: u64) {
         {
             let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             let before = self.current.load();
             let (fresh_as_of, sources) = (before.fresh_as_of, Arc::clone(&before.sources));
             self.current.store(Arc::new(Published { view, index, fresh_as_of, sources }));
         }
+        // Before anybody hears of the index: whoever was removed by it is let go of first.
+        self.members.modify(|known| std::mem::replace(known, members) != members);
         self.index.set(index);
     }
 
@@ -90,6 +95,11 @@ impl<V> Board<V> {
             self.current.store(Arc::new(proven));
         }
         true
+    }
+
+    /// For those who look again after each change of the members.
+    pub(crate) fn watch_members(&self) -> watch::Receiver<u64> {
+        self.members.subscribe()
     }
 
     /// Resolves when the published view holds `index`; needs a deadline from its caller.

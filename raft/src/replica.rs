@@ -9,6 +9,7 @@ mod introduction;
 mod members;
 mod status;
 mod upkeep;
+mod welcome;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blocking::Blocking;
 use crate::clock_watch::{Clocks, Dater, Instants, Offsets, Stamper};
 use crate::defects::Defects;
-use crate::failure::{Dismissed, NotFresh, NotWelcome, OpenError};
+use crate::failure::{Dismissed, NotFresh, OpenError};
 use crate::folder::Folder;
 use crate::freshness::{AskLeader, Prover, ReadIndex};
 use crate::gate::Gate;
@@ -34,7 +35,7 @@ use crate::machine::Machine;
 use crate::network::acknowledged::{Acknowledged, Place, Standing};
 use crate::network::calls::{CallError, Calls};
 use crate::network::dismissal::{Addresses, Attentive, Dismissal};
-use crate::network::serve::{self, Answer, Inbox};
+use crate::network::serve::{self, Answer, Connection, Inbox};
 use crate::network::wire::{Ask, Said};
 use crate::network::{Channel, Dial, Lane, Network, detach};
 use crate::published::{Board, Published};
@@ -45,9 +46,6 @@ use crate::sources::{SourceId, Sources};
 use crate::trace::Observer;
 use crate::types::{NodeId, Peer, Types};
 use crate::watch;
-
-/// How soon the connections of a node that was removed are closed.
-const WELCOME_LOOK: Duration = Duration::from_secs(1);
 
 /// What a replica is made of.
 pub struct Parts<M: Machine, L, S> {
@@ -243,8 +241,10 @@ where
                 R::select2(this.stop.cancelled(), comparing).await;
             });
         }
-        let serving = serve::serve(self.raft.clone(), Arc::clone(&self), inbox, from, lane, channel);
-        R::select3(self.stop.cancelled(), serving, self.until_unwelcome(from)).await;
+        let unwelcome = Box::pin(Arc::clone(&self).until_unwelcome(from));
+        let connection = Connection { from, lane, channel, unwelcome };
+        let serving = serve::serve(self.raft.clone(), Arc::clone(&self), inbox, connection);
+        R::select2(self.stop.cancelled(), serving).await;
     }
 
     /// The present view with its index and freshness.
@@ -260,46 +260,6 @@ where
     /// A view proven fresh as of an instant later than `newer_than`, or later than this call.
     pub async fn fresh(&self, newer_than: Option<Instants>) -> Result<Arc<Published<M::View>>, NotFresh> {
         self.prover.fresh::<R, _>(&self.board, newer_than).await.map_err(NotFresh)
-    }
-
-    /// Whether a node that has proved a key is let in.
-    pub fn welcomes(&self, id: NodeId, key: [u8; 32]) -> Result<(), NotWelcome> {
-        let removed = M::removed(&self.board.load().view, id);
-        match self.key_of(id) {
-            Ok(recorded) if recorded == key && self.acknowledged.is_set_back(id) => {
-                Err(NotWelcome::Dismissed(Dismissed::SetBack))
-            }
-            Ok(recorded) if recorded == key => Ok(()),
-            Ok(_) => Err(NotWelcome::Stranger(format!("another key is recorded for node {id}"))),
-            Err(reason) => Err(match removed {
-                Some(removal) if removal.public_key == key => {
-                    NotWelcome::Dismissed(Dismissed::Removed { index: removal.index })
-                }
-                _ => NotWelcome::Stranger(reason),
-            }),
-        }
-    }
-
-    /// The key that a node must prove to be let in, or why it isn't.
-    fn key_of(&self, id: NodeId) -> Result<[u8; 32], String> {
-        let known = self.known(id).or_else(|| self.introduced_by_others(id));
-        Ok(known.ok_or_else(|| format!("node {id} is not a member"))?.public_key)
-    }
-
-    /// Resolves when a node that was let in would not be let in any more: removed, or under another key. While we are
-    /// no member ourselves, we can't tell.
-    async fn until_unwelcome(&self, from: NodeId) {
-        let first = self.key_of(from);
-        loop {
-            R::sleep(WELCOME_LOOK).await;
-            let now = self.key_of(from);
-            let another = matches!((&first, &now), (Ok(first), Ok(now)) if first != now);
-            let set_back = self.acknowledged.is_set_back(from);
-            if set_back || self.peer(self.id).is_some() && (now.is_err() || another) {
-                tracing::info!(from, "a connection is closed: its node is not welcome any more");
-                return;
-            }
-        }
     }
 
     /// What is recorded about a node that may connect: a member, or one that has been admitted.

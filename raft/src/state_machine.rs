@@ -107,8 +107,9 @@ impl<R, M: Machine> StateMachine<R, M> {
 
     fn publish(&mut self) {
         let index = self.applied.map_or(0, |applied| applied.index());
+        let members = self.members.log_id().as_ref().map_or(0, LogId::index);
         let view = self.machine().view();
-        self.board.publish(view, index);
+        self.board.publish(view, index, members);
     }
 
     fn meta(&self) -> Meta {

@@ -251,6 +251,11 @@ fn members_can_be_removed_and_leadership_moved_from_any_node() {
         nodes[first].wait(|raft| async move { raft.remove(third_id).await }).is_ok()
     });
     until("it is gone", || nodes[first].raft().status().members.len() == 2);
+    // Its key is good for nothing but to hear that.
+    let told = nodes[third].wait(|raft| async move {
+        tokio::time::timeout(Duration::from_mins(2), raft.dismissed()).await.unwrap()
+    });
+    assert!(matches!(told, Dismissed::Removed { index } if index <= nodes[first].raft().published().index));
     nodes[first].decide("without the third");
     let unknown = nodes[first].wait(|raft| async move { raft.promote(99).await });
     assert!(matches!(unknown, Err(MemberError::Refused(_))));

@@ -12,10 +12,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
 use circlet_raft::network::Lane;
-use circlet_raft::{Clocks, DiskTrouble, Dismissed, Observation, Observer, ProposeError, Stage, Trace};
+use circlet_raft::{
+    Clocks, DiskTrouble, Dismissed, Machine, NodeId, NotWelcome, Observation, Observer, ProposeError, Stage,
+    Trace,
+};
 use futures::StreamExt;
-use lines::{BOMB, NONSENSE};
+use lines::{BOMB, Lines, NONSENSE};
 use wires::{Wires, decide, in_time, leader, peer, start, three, three_on, until};
+
+/// What members keep open to each other.
+const LANES: [Lane; 4] = [Lane::Calls, Lane::Append, Lane::Heartbeat, Lane::Snapshot];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_off_leader_is_never_credited_with_freshness_after_the_cut() {
@@ -86,17 +92,41 @@ async fn what_cannot_be_applied_never_enters_the_log() {
     assert!(nodes.iter().all(|(node, _)| node.status().stopped.is_none()), "{BOMB} was never proposed");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_was_removed_loses_the_connections_it_has() {
+/// At once is: before any other entry is decided. One thread runs all, and each task in its turn, so that the order tells it.
+#[tokio::test]
+async fn a_node_that_was_removed_loses_the_connections_it_has_before_anything_else_is_decided() {
     let home = tempfile::tempdir().unwrap();
     let wires = Arc::new(Wires::default());
     let nodes = three(&home, &wires).await;
-    let mut removed = wires.open(3, 2, Lane::Calls).await;
-    let mut member = wires.open(1, 2, Lane::Calls).await;
+    let mut open = Vec::new();
+    for (at, lane) in [1, 2].into_iter().flat_map(|at| LANES.map(|lane| (at, lane))) {
+        open.push((at, lane, wires.open(3, at, lane).await, wires.open(3 - at, at, lane).await));
+    }
     in_time(async { while nodes[0].0.remove(3).await.is_err() {} }).await;
-    let closed = tokio::time::timeout(std::time::Duration::from_secs(50), removed.rx.next()).await;
-    assert!(matches!(closed, Ok(None)), "closed, and before it would be for being idle");
-    assert!(futures::poll!(member.rx.next()).is_pending(), "who is still a member keeps its own");
+    for (at, lane, mut removed, mut member) in open {
+        let node = &nodes[usize::try_from(at).unwrap() - 1].0;
+        let removal = in_time(removal_of(node, 3)).await;
+        tokio::select! {
+            biased;
+            closed = removed.rx.next() => assert!(closed.is_none(), "{lane:?} to node {at} says {closed:?}"),
+            _ = decide(node, b"something else") => unreachable!("{lane:?} to node {at} is still open"),
+        }
+        let told = node.welcomes(3, peer(3).public_key);
+        let expected = Dismissed::Removed { index: removal };
+        assert!(matches!(told, Err(NotWelcome::Dismissed(why)) if why == expected), "{lane:?} to node {at}");
+        assert!(futures::poll!(member.rx.next()).is_pending(), "who is still a member keeps its own");
+    }
+}
+
+/// The index at which a node was removed, once the view of another says so.
+async fn removal_of(node: &wires::Node, id: NodeId) -> u64 {
+    loop {
+        let published = node.published();
+        if let Some(removal) = Lines::removed(&published.view, id) {
+            return removal.index;
+        }
+        node.wait_index(published.index + 1).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

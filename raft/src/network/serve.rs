@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::{SinkExt, StreamExt};
 use openraft::AsyncRuntime;
 use openraft::Snapshot;
 use openraft::alias::SnapshotOf;
 use openraft::raft::{AppendEntriesRequest, StreamAppendError};
+use openraft_rt::Select2;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::blocking::{Blocking, unblock};
@@ -43,23 +46,34 @@ pub(crate) struct Inbox {
     pub(crate) blocking: Arc<dyn Blocking>,
 }
 
+/// A connection of a member.
+pub(crate) struct Connection {
+    pub(crate) from: NodeId,
+    pub(crate) lane: Lane,
+    pub(crate) channel: Channel,
+    /// Resolves when the member is none any more: no frame is taken from it after that.
+    pub(crate) unwelcome: BoxFuture<'static, ()>,
+}
+
 /// Serves one connection of a member until it ends.
 pub(crate) async fn serve<R, S, A>(
     raft: openraft::Raft<Types<R>, S>,
     answers: Arc<A>,
     inbox: Inbox,
-    from: NodeId,
-    lane: Lane,
-    channel: Channel,
+    connection: Connection,
 ) where
     R: AsyncRuntime,
     S: FileMachine<R>,
     A: Answer<R>,
 {
+    let Connection { from, lane, channel, unwelcome } = connection;
     let ended = match lane {
-        Lane::Append | Lane::Heartbeat => serve_append(raft, channel).await,
-        Lane::Snapshot => serve_snapshot(raft, channel, inbox).await,
-        Lane::Calls => serve_calls(answers, from, channel).await,
+        Lane::Append | Lane::Heartbeat => serve_append(raft, channel, unwelcome).await,
+        Lane::Snapshot => match R::select2(unwelcome, serve_snapshot(raft, channel, inbox)).await {
+            Select2::First(()) => Ok(()),
+            Select2::Second(ended) => ended,
+        },
+        Lane::Calls => serve_calls(answers, from, channel, unwelcome).await,
         Lane::Join => Ok(()),
     };
     if let Err(error) = ended {
@@ -70,11 +84,12 @@ pub(crate) async fn serve<R, S, A>(
 async fn serve_append<R: AsyncRuntime, S: FileMachine<R>>(
     raft: openraft::Raft<Types<R>, S>,
     channel: Channel,
+    unwelcome: BoxFuture<'static, ()>,
 ) -> io::Result<()> {
     let Channel { mut tx, rx } = channel;
     // Ends the input when this function does: openraft's task reads it until then.
     let (_alive, done) = oneshot::channel::<()>();
-    let requests = futures::stream::unfold(rx, |mut rx| async move {
+    let requests = futures::stream::unfold(rx.take_until(unwelcome), |mut rx| async move {
         let frame = R::timeout(IDLE, rx.next()).await.ok()??.ok()?;
         let request: AppendEntriesRequest<Types<R>> = decode(&frame).ok()?;
         Some((request, rx))
@@ -116,9 +131,9 @@ async fn serve_snapshot<R: AsyncRuntime, S: FileMachine<R>>(
     });
     let answer: SnapshotSaid<R> = loop {
         match R::select2(&mut installing, R::sleep(silence / 4)).await {
-            openraft_rt::Select2::First(Ok(vote)) => break SnapshotSaid::Installed(vote),
-            openraft_rt::Select2::First(Err(reason)) => break SnapshotSaid::Failed(reason),
-            openraft_rt::Select2::Second(()) => tx.send(encode(&SnapshotSaid::<R>::Working)?).await?,
+            Select2::First(Ok(vote)) => break SnapshotSaid::Installed(vote),
+            Select2::First(Err(reason)) => break SnapshotSaid::Failed(reason),
+            Select2::Second(()) => tx.send(encode(&SnapshotSaid::<R>::Working)?).await?,
         }
     };
     tx.send(encode(&answer)?).await?;
@@ -153,8 +168,10 @@ async fn serve_calls<R: AsyncRuntime, A: Answer<R>>(
     answers: Arc<A>,
     from: NodeId,
     channel: Channel,
+    unwelcome: BoxFuture<'static, ()>,
 ) -> io::Result<()> {
-    let Channel { tx, mut rx } = channel;
+    let Channel { tx, rx } = channel;
+    let mut rx = rx.take_until(unwelcome);
     let (queue, frames) = mpsc::channel(QUEUE_FRAMES_MAX);
     let room = Arc::new(Semaphore::new(WORKING_MAX));
     let mut heard = Heard::default();
@@ -177,9 +194,14 @@ async fn serve_calls<R: AsyncRuntime, A: Answer<R>>(
             });
         }
     };
-    match R::select2(reading, write_frames(tx, frames)).await {
-        openraft_rt::Select2::First(ended) => ended,
-        openraft_rt::Select2::Second(()) => Ok(()),
+    let mut writing = pin!(write_frames(tx, frames));
+    match R::select2(reading, &mut writing).await {
+        Select2::First(ended) => {
+            // What was asked before is answered, also where a member asked for its own removal.
+            let _ = R::timeout(IDLE, writing).await;
+            ended
+        }
+        Select2::Second(()) => Ok(()),
     }
 }
 
