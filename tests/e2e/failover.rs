@@ -6,7 +6,7 @@ use reqwest::Method;
 
 use super::cluster::Cluster;
 use super::eventually::{eventually, until};
-use super::http::{Auth, Body};
+use super::http::{Auth, Body, Endpoint};
 use super::load::{Load, Told};
 use super::promises::{READY_WITHIN, REVOKED_WITHIN, WRITES_BACK_WITHIN};
 use super::tokens::{LONG_SECS, Pair, TOKENS, create, create_body, refresh, refreshed, revoke, revoke_once};
@@ -54,12 +54,12 @@ async fn the_loss_of_the_leader_costs_no_plain_token_and_no_acknowledged_write()
     until(Instant::now() + REVOKED_WITHIN).await;
     assert_kept_promises(&told);
     for number in &survivors {
-        assert_all_is_there(&cluster, *number, &told).await;
+        assert_all_is_there(cluster.endpoint(*number), &cluster.admin_token, &told).await;
     }
 
     cluster.restart(leader);
     cluster.ready(leader).await;
-    assert_all_is_there(&cluster, leader, &told).await;
+    assert_all_is_there(cluster.endpoint(leader), &cluster.admin_token, &told).await;
     a_healthy_cluster_decides(&cluster).await;
 }
 
@@ -134,15 +134,14 @@ pub(crate) fn assert_kept_promises(told: &Told) {
 }
 
 /// Everything that was acknowledged is known at a node, and everything that was revoked is refused there.
-async fn assert_all_is_there(cluster: &Cluster, number: usize, told: &Told) {
-    let node = cluster.endpoint(number);
+pub(crate) async fn assert_all_is_there(node: &Endpoint, admin: &str, told: &Told) {
     let revoked: Vec<_> = told.revoked.iter().map(|(token, _)| token).collect();
     for token in revoked {
         let verdict = node.verify(token).await;
         assert_eq!(verdict.status, 401, "revoked, at {}: {}", node.url(), verdict.text);
     }
     for id in &told.created {
-        let known = revoke(node, &cluster.admin_token, id).await;
+        let known = revoke(node, admin, id).await;
         assert!(matches!(known.status, 200 | 204), "created token {id} at {}: {}", node.url(), known.text);
     }
     for successors in told.successors.values() {

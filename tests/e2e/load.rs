@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio::task::JoinHandle;
 
 use super::eventually::until;
@@ -13,6 +14,8 @@ use super::http::{Auth, Body, Endpoint};
 use super::promises::REVOKED_WITHIN;
 use super::tokens::{LONG_SECS, PLAIN_SECS, Pair, TOKENS, create, create_body, refresh_once, revoke_once};
 
+/// Clients who issue and verify, however few nodes there are.
+const PLAIN_CLIENTS_MIN: usize = 2;
 /// A client that was told "not now" asks again after this.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
@@ -37,8 +40,12 @@ pub(crate) struct Told {
     pub(crate) wrong: Vec<String>,
 }
 
+/// Whom the clients know. Whoever asks one of them holds it until it has the answer.
+type Nodes = Arc<RwLock<Vec<Endpoint>>>;
+
 /// The clients at work.
 pub(crate) struct Load {
+    nodes: Nodes,
     told: Arc<Mutex<Told>>,
     stop: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
@@ -47,7 +54,7 @@ pub(crate) struct Load {
 /// What every client has at hand.
 #[derive(Clone)]
 struct Client {
-    nodes: Vec<Endpoint>,
+    nodes: Nodes,
     admin: String,
     told: Arc<Mutex<Told>>,
     stop: Arc<AtomicBool>,
@@ -58,18 +65,29 @@ impl Load {
     pub(crate) fn start(nodes: &[&Endpoint], admin: &str) -> Self {
         let told = Arc::new(Mutex::new(Told::default()));
         let stop = Arc::new(AtomicBool::new(false));
-        let nodes: Vec<Endpoint> = nodes.iter().map(|node| (*node).clone()).collect();
+        let plain_clients = nodes.len().max(PLAIN_CLIENTS_MIN);
+        let nodes = Nodes::new(RwLock::new(nodes.iter().map(|node| (*node).clone()).collect()));
         let client =
             Client { nodes: nodes.clone(), admin: admin.to_owned(), told: told.clone(), stop: stop.clone() };
         let mut tasks = Vec::new();
-        for node in nodes {
-            tasks.push(tokio::spawn(client.clone().issue_and_verify(node)));
+        for number in 0..plain_clients {
+            tasks.push(tokio::spawn(client.clone().issue_and_verify(number)));
         }
         tasks.push(tokio::spawn(client.clone().create_and_revoke()));
         tasks.push(tokio::spawn(client.clone().try_what_was_revoked()));
         tasks.push(tokio::spawn(client.clone().refresh_for_ever()));
         tasks.push(tokio::spawn(client.refresh_for_ever()));
-        Self { told, stop, tasks }
+        Self { nodes, told, stop, tasks }
+    }
+
+    /// Has the clients know one more node.
+    pub(crate) async fn add(&self, node: &Endpoint) {
+        self.nodes.write().await.push(node.clone());
+    }
+
+    /// Has them forget one, and waits until nobody has a request under way there.
+    pub(crate) async fn take_out(&self, url: &str) {
+        self.nodes.write().await.retain(|node| node.url() != url);
     }
 
     /// Looks at what was told so far.
@@ -96,9 +114,20 @@ impl Client {
         note(&mut self.told.lock().expect("no panic while held"));
     }
 
+    /// Whom the client knows, held back from leaving; and the one whose turn it is.
+    async fn nodes(&self, turn: usize) -> (RwLockReadGuard<'_, Vec<Endpoint>>, Endpoint) {
+        let nodes = self.nodes.read().await;
+        let node = nodes[turn % nodes.len()].clone();
+        (nodes, node)
+    }
+
     /// A plain token from one node, verified at all of them, without a pause and without a second try.
-    async fn issue_and_verify(self, node: Endpoint) {
-        while !self.is_stopped() {
+    async fn issue_and_verify(self, first: usize) {
+        for turn in first.. {
+            if self.is_stopped() {
+                return;
+            }
+            let (nodes, node) = self.nodes(turn).await;
             let body = Body::Json(create_body(PLAIN_SECS, false));
             let answer = node.send(Method::POST, TOKENS, Auth::Token(&self.admin), body).await;
             let token = match answer {
@@ -108,7 +137,7 @@ impl Client {
                     continue;
                 }
             };
-            for verifier in &self.nodes {
+            for verifier in nodes.iter() {
                 let verdict = verifier.verify_once(&token).await;
                 match verdict {
                     Ok(verdict) if verdict.status == 200 => self.note(|told| told.plain_done += 1),
@@ -127,9 +156,10 @@ impl Client {
             if self.is_stopped() {
                 return;
             }
-            let node = &self.nodes[turn % self.nodes.len()];
+            let (held, node) = self.nodes(turn).await;
             let body = Body::Json(create_body(LONG_SECS, false));
             let answer = node.send(Method::POST, TOKENS, Auth::Token(&self.admin), body).await;
+            drop(held);
             let Ok(answer) = answer else { continue };
             if answer.status != 200 {
                 self.expect_not_now("create", answer.status, &answer.text);
@@ -139,8 +169,10 @@ impl Client {
             let (id, access) = (answer.member("token_id"), answer.member("access_token"));
             self.note(|told| told.created.push(id.clone()));
             for attempt in turn + 1.. {
-                let node = &self.nodes[attempt % self.nodes.len()];
-                match revoke_once(node, &self.admin, &id).await {
+                let (held, node) = self.nodes(attempt).await;
+                let answer = revoke_once(&node, &self.admin, &id).await;
+                drop(held);
+                match answer {
                     Ok(answer) if matches!(answer.status, 200 | 204) => {
                         self.note(|told| told.revoked.push((access.clone(), Instant::now())));
                         break;
@@ -166,7 +198,7 @@ impl Client {
                 continue;
             };
             until(acknowledged + REVOKED_WITHIN).await;
-            for node in &self.nodes {
+            for node in self.nodes.read().await.iter() {
                 let verdict = node.verify_once(&token).await;
                 match verdict {
                     Ok(verdict) if matches!(verdict.status, 401 | 503) => self.note(|told| told.refused += 1),
@@ -183,10 +215,13 @@ impl Client {
     async fn refresh_for_ever(self) {
         let Some(mut pair) = self.refreshable().await else { return };
         for turn in 0.. {
-            let one = &self.nodes[turn % self.nodes.len()];
-            let other = &self.nodes[(turn + 1) % self.nodes.len()];
-            let answers = tokio::join!(refresh_once(one, &pair), refresh_once(other, &pair));
-            for answer in [answers.0, answers.1].into_iter().flatten() {
+            let answers = {
+                let (nodes, one) = self.nodes(turn).await;
+                let other = &nodes[(turn + 1) % nodes.len()];
+                let answers = tokio::join!(refresh_once(&one, &pair), refresh_once(other, &pair));
+                [answers.0, answers.1]
+            };
+            for answer in answers.into_iter().flatten() {
                 if answer.status != 200 {
                     self.expect_not_now("refresh", answer.status, &answer.text);
                     continue;
@@ -213,7 +248,7 @@ impl Client {
     }
 
     async fn refreshable(&self) -> Option<Pair> {
-        let answer = create(self.nodes.first()?, &self.admin, LONG_SECS, true).await;
+        let answer = create(self.nodes.read().await.first()?, &self.admin, LONG_SECS, true).await;
         Some(Pair::of(&answer))
     }
 

@@ -21,13 +21,31 @@ use super::tokens::TOKENS;
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is needed to let nodes come and go.
-struct Operator {
+pub(crate) struct Operator {
     folder: tempfile::TempDir,
     password: String,
     rotation: Arc<Rotation>,
 }
 
 impl Operator {
+    /// Founds a cluster of one node. Returns it, where it serves, and a token of the administrator.
+    pub(crate) async fn found() -> (Self, Node, Endpoint, String) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut operator = Self { folder, password: String::new(), rotation: Arc::default() };
+        let mut first = operator.prepare("node-1");
+        let founded = circlet(&["init"], &first.home).await;
+        operator.password = founded["admin"]["password"].as_str().expect("a password").to_owned();
+        first.start();
+        let one = Endpoint::new(&first.url);
+        ready(&one).await;
+        operator.rotation.add(&one);
+        let group = Body::Json(json!({ "name": "readers" }));
+        one.put("/artifactory/api/security/groups/readers", operator.admin(), group).await;
+        let body = json!({ "scope": "applied-permissions/admin", "expires_in": 14_400 });
+        let admin = one.post(TOKENS, operator.admin(), Body::Json(body)).await.member("access_token");
+        (operator, first, one, admin)
+    }
+
     fn admin(&self) -> Auth<'_> {
         Auth::Password("admin", &self.password)
     }
@@ -38,7 +56,7 @@ impl Operator {
     }
 
     /// A new node joins through another, and is put into rotation when it is ready.
-    async fn join(&self, through: &Endpoint, name: &str, flags: &[&str]) -> (Node, Endpoint) {
+    pub(crate) async fn join(&self, through: &Endpoint, name: &str, flags: &[&str]) -> (Node, Endpoint) {
         let mut node = self.prepare(name);
         let token = through.post("/circlet/v1/cluster/tokens", self.admin(), Body::Json(json!({}))).await;
         let token = token.member("token");
@@ -53,7 +71,7 @@ impl Operator {
     }
 
     /// Waits until the cluster has so many voters, and all nodes with these roles.
-    async fn voters(&self, through: &Endpoint, count: usize) -> Value {
+    pub(crate) async fn voters(&self, through: &Endpoint, count: usize) -> Value {
         eventually(READY_WITHIN, &format!("{count} nodes vote"), || async {
             let status = self.status(through).await?;
             let nodes = status["nodes"].as_array()?.clone();
@@ -70,7 +88,7 @@ impl Operator {
     }
 
     /// Has a node lead.
-    async fn lead(&self, through: &Endpoint, node: &Node) {
+    pub(crate) async fn lead(&self, through: &Endpoint, node: &Node) {
         eventually(READY_WITHIN, "the node leads", || async {
             let order = Body::Json(json!({ "to": node.name }));
             through.send(Method::POST, "/circlet/v1/cluster/leader", self.admin(), order).await.ok()?;
@@ -81,7 +99,7 @@ impl Operator {
     }
 
     /// Has the cluster decide something, which changes nothing.
-    async fn decide(&self, through: &Endpoint) {
+    pub(crate) async fn decide(&self, through: &Endpoint) {
         let group = Body::Json(json!({ "name": "readers" }));
         let decided = through.put("/artifactory/api/security/groups/readers", self.admin(), group).await;
         assert!(matches!(decided.status, 200 | 201), "{}", decided.text);
@@ -135,19 +153,32 @@ impl Operator {
         .await;
     }
 
-    /// Takes a node out of rotation, removes it, and waits until its process has ended by itself.
-    async fn remove(&self, through: &Endpoint, mut node: Node) {
+    /// Takes a node out of rotation, and removes it.
+    async fn remove(&self, through: &Endpoint, node: Node) {
         self.rotation.take_out(&node.url);
         self.rotation.settle().await;
-        self.let_go(through, &node.name).await;
-        let ended = eventually(READY_WITHIN, "a removed node ends", || {
-            let ended = node.ended();
-            async move { ended }
-        })
-        .await;
-        assert_eq!(ended.code(), Some(1), "{}", node.said());
-        assert!(node.said().contains("was removed from cluster"), "{}", node.said());
+        self.remove_now(through, node).await;
     }
+
+    /// Removes a node, and waits until its process has ended by itself. Started again it ends again: with its key nobody
+    /// speaks any more.
+    pub(crate) async fn remove_now(&self, through: &Endpoint, mut node: Node) {
+        self.let_go(through, &node.name).await;
+        ended_as_removed(&mut node).await;
+        std::fs::remove_file(node.home.join("logs/serve.log")).expect("the log of a node that has ended");
+        node.start();
+        ended_as_removed(&mut node).await;
+    }
+}
+
+async fn ended_as_removed(node: &mut Node) {
+    let ended = eventually(READY_WITHIN, "a removed node ends", || {
+        let ended = node.ended();
+        async move { ended }
+    })
+    .await;
+    assert_eq!(ended.code(), Some(1), "{}", node.said());
+    assert!(node.said().contains("was removed from cluster"), "{}", node.said());
 }
 
 fn settings(name: &str) -> String {
@@ -184,20 +215,8 @@ fn move_to_other_ports(node: &mut Node, home: &Path) {
 #[tokio::test]
 async fn a_cluster_grows_moves_and_shrinks_without_a_failed_plain_request() {
     let _turn = Turn::wait().await;
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let rotation = Arc::new(Rotation::default());
-    let mut operator = Operator { folder, password: String::new(), rotation: Arc::clone(&rotation) };
-    let mut first = operator.prepare("node-1");
-    let founded = circlet(&["init"], &first.home).await;
-    operator.password = founded["admin"]["password"].as_str().expect("a password").to_owned();
-    first.start();
-    let one = Endpoint::new(&first.url);
-    ready(&one).await;
-    rotation.add(&one);
-    let group = Body::Json(json!({ "name": "readers" }));
-    one.put("/artifactory/api/security/groups/readers", operator.admin(), group).await;
-    let body = json!({ "scope": "applied-permissions/admin", "expires_in": 14_400 });
-    let admin = one.post(TOKENS, operator.admin(), Body::Json(body)).await.member("access_token");
+    let (operator, _first, one, admin) = Operator::found().await;
+    let rotation = Arc::clone(&operator.rotation);
     let client = tokio::spawn(Arc::clone(&rotation).run(admin));
 
     let mut nodes = Vec::new();
