@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::password::checks_bytes_max;
+
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(500);
-/// Memory counts as tight when this share of its limit is in use, in percent.
+/// Memory counts as tight when this share of its limit is in use, in percent, with what checks of passwords may take.
 const MEMORY_TIGHT_PERCENT: u64 = 90;
 /// cgroups say "no limit" by a number that no machine has.
 const MEMORY_UNLIMITED: u64 = 1 << 60;
@@ -106,8 +108,7 @@ impl Headroom {
 
     /// Whether memory in use is near its limit.
     pub(crate) fn memory_is_tight(&self) -> bool {
-        let tight = |limit: u64| self.resident_bytes() > limit / 100 * MEMORY_TIGHT_PERCENT;
-        self.0.memory_limit_bytes.is_some_and(tight)
+        self.0.memory_limit_bytes.is_some_and(|limit| self.resident_bytes() > tight_from(limit))
     }
 
     /// Free space on the disk of `data/`.
@@ -129,6 +130,12 @@ impl Headroom {
     pub(crate) fn memory_limit_bytes(&self) -> Option<u64> {
         self.0.memory_limit_bytes
     }
+}
+
+/// Where memory begins to be tight. Nobody may be refused a check of a password, so there must be room for all of them at
+/// any time.
+fn tight_from(limit_bytes: u64) -> u64 {
+    (limit_bytes / 100 * MEMORY_TIGHT_PERCENT).saturating_sub(checks_bytes_max(limit_bytes))
 }
 
 /// Space that a process without privileges may still use on the disk of `path`.
@@ -164,7 +171,9 @@ fn cgroup_limit_bytes() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, Headroom, MEMORY_TIGHT_PERCENT, Settings, resident_bytes};
+    use super::{
+        Duration, Headroom, MEMORY_TIGHT_PERCENT, Settings, checks_bytes_max, resident_bytes, tight_from,
+    };
 
     #[test]
     fn room_is_judged_by_what_is_left_of_it() {
@@ -179,13 +188,24 @@ mod tests {
         assert!(short.disk_is_full() && short.memory_is_tight());
     }
 
+    #[test]
+    fn there_is_room_for_every_check_of_a_password_until_memory_is_tight() {
+        for mib in [64, 128, 192, 256, 512, 1024, 4096] {
+            let limit = mib << 20;
+            let (tight, checks) = (tight_from(limit), checks_bytes_max(limit));
+            assert!(tight + checks <= limit / 100 * MEMORY_TIGHT_PERCENT, "{mib} MiB");
+            // And they leave most of it to everything else.
+            assert!(tight >= limit / 2, "{mib} MiB: tight from {} MiB", tight >> 20);
+        }
+    }
+
     #[tokio::test]
     async fn memory_is_tight_until_enough_of_it_is_given_back() {
         const BALLAST_BYTES: usize = 512 << 20;
         let folder = tempfile::tempdir().unwrap();
-        // It is tight from halfway on: other tests of this process take much less.
-        let tight_from = resident_bytes().unwrap() + (BALLAST_BYTES as u64) / 2;
-        let limit = tight_from / MEMORY_TIGHT_PERCENT * 100;
+        // It is tight from halfway on, or a little sooner: other tests of this process take much less.
+        let halfway = resident_bytes().unwrap() + (BALLAST_BYTES as u64) / 2;
+        let limit = halfway / MEMORY_TIGHT_PERCENT * 100;
         let settings = Settings { memory_limit_bytes: Some(limit), ..Settings::default() };
         let headroom = Headroom::new(folder.path().to_owned(), settings);
         let looking = tokio::spawn(headroom.clone().keep_looking());

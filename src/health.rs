@@ -84,7 +84,7 @@ impl Condition {
             Self::DiskBad => {
                 "see what else writes to the disk of data/, and whether it is failing: dmesg, smartctl"
             }
-            Self::MemoryTight => "give the process more memory, or revoke tokens that nobody needs",
+            Self::MemoryTight => "give the process more memory (memory.limit-bytes) and start it again",
             Self::NoFloor => {
                 "see to the storage of revocation-floor.dir; the node goes on by itself. Without it: revocation-floor.required false"
             }

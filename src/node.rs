@@ -336,7 +336,8 @@ impl Node {
             clock_offset_ms_max: self.settings.raft.clock_offset_ms_max,
             paths: self.home.paths.clone(),
         };
-        Edge::new(self.cluster.clone(), Passwords::start(), audit, usage, headroom, settings)
+        let passwords = Passwords::start(headroom.memory_limit_bytes());
+        Edge::new(self.cluster.clone(), passwords, audit, usage, headroom, settings)
     }
 
     /// Until a signal, until the node has stopped itself, or until a state arrives that is not this home's.

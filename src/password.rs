@@ -27,8 +27,12 @@ use slowdown::Slowdown;
 
 /// How many checks may wait in all; strangers fill half of it at most.
 const QUEUE_CHECKS_MAX: usize = 64;
-/// More threads than this would only take memory (19 MiB each) from everything else.
+/// More threads than this would only take memory from everything else.
 const THREADS_MAX: usize = 4;
+/// What a check takes while it lasts: the `m` of the parameters, which is in KiB.
+const CHECK_BYTES: u64 = 19_456 * 1024;
+/// The part of the process's memory that checks may take, unless a single one takes more: one in so many.
+const MEMORY_SHARE: u64 = 8;
 /// What is checked for users who don't exist: the parameters of a real hash, and no password behind it.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -84,12 +88,11 @@ struct Shared {
 }
 
 impl Passwords {
-    /// Starts the threads, one per processor up to four.
+    /// Starts the threads: one per processor up to four, and fewer where the process may have little memory, in bytes.
     #[must_use]
-    pub fn start() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX);
+    pub fn start(memory_limit_bytes: Option<u64>) -> Self {
         let shared = Shared {
-            pool: Pool::start(threads, QUEUE_CHECKS_MAX),
+            pool: Pool::start(threads(memory_limit_bytes), QUEUE_CHECKS_MAX),
             memory: Mutex::new(Memory::new()),
             slowdown: Mutex::new(Slowdown::default()),
         };
@@ -155,6 +158,17 @@ impl Passwords {
     }
 }
 
+fn threads(memory_limit_bytes: Option<u64>) -> usize {
+    let affordable = memory_limit_bytes.map_or(u64::MAX, |limit| limit / MEMORY_SHARE / CHECK_BYTES).max(1);
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    processors.min(THREADS_MAX).min(usize::try_from(affordable).unwrap_or(usize::MAX))
+}
+
+/// What all checks together take at most, in bytes, for a moment and whenever somebody asks for it.
+pub(crate) fn checks_bytes_max(memory_limit_bytes: u64) -> u64 {
+    threads(Some(memory_limit_bytes)) as u64 * CHECK_BYTES
+}
+
 /// The longest that a wrong answer is held back.
 pub const WRONG_ANSWER_DELAY_MAX: Duration = slowdown::DELAY_MAX;
 
@@ -177,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_right_password_is_right_and_others_are_wrong() {
-        let passwords = Passwords::start();
+        let passwords = Passwords::start(None);
         let stored = passwords.hash(&secret("correct horse")).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert_eq!(check(&passwords, "alice", "correct horse", Some(&stored)).await, Verdict::Right);
@@ -197,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_remembered_success_ends_with_the_password_it_was_for() {
-        let passwords = Passwords::start();
+        let passwords = Passwords::start(None);
         let (old, new) = (hash_now(&secret("old")), hash_now(&secret("new")));
         assert_eq!(check(&passwords, "alice", "old", Some(&old)).await, Verdict::Right);
         assert_eq!(check(&passwords, "alice", "old", Some(&new)).await, Verdict::Wrong);
@@ -205,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn guessing_stops_the_address_but_never_the_owner() {
-        let passwords = Passwords::start();
+        let passwords = Passwords::start(None);
         let stored = hash_now(&secret("right"));
         assert_eq!(check(&passwords, "owner", "right", Some(&stored)).await, Verdict::Right);
         let mut verdict = Verdict::Wrong;

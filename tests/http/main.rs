@@ -22,6 +22,7 @@ mod keys;
 mod legacy;
 mod lineage;
 mod listing;
+mod memory_limit;
 mod metrics;
 mod names;
 mod offline;

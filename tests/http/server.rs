@@ -92,6 +92,15 @@ impl Server {
         Self { url: text("url"), service_id: text("service_id"), home, process }
     }
 
+    /// Ends it, and starts a node on its home, to which something is done before.
+    pub(crate) fn again(mut self, change: impl FnOnce(&Path)) -> Self {
+        let home = std::mem::replace(&mut self.home, tempfile::tempdir().unwrap());
+        drop(self);
+        std::fs::remove_file(home.path().join("ready")).unwrap();
+        change(&home.path().join("home"));
+        Self::serve(home)
+    }
+
     /// Stops the process where it is, or lets it go on. Returns when none of its threads runs any more, or all may.
     pub(crate) fn pause(&self, paused: bool) {
         let pid = Pid::from_child(&self.process);
