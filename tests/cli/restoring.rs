@@ -70,7 +70,13 @@ impl Drop for Ended<'_> {
     }
 }
 
-/// What was acknowledged to a load while some work was done.
+/// So many make users at a time.
+const WRITERS: usize = 3;
+/// So many has each of them made before the work begins: one alone would be no order that a backup could break.
+const BEFORE_MIN: usize = 4;
+
+/// What was acknowledged to one writer of a load while some work was done.
+#[derive(Debug, Default)]
 struct Acknowledged {
     /// The users, in this order.
     users: Vec<String>,
@@ -78,37 +84,55 @@ struct Acknowledged {
     before: usize,
 }
 
-/// Makes users until it is told to stop, as a load of writes, while `work` runs; it begins once the first of them is there.
-fn under_load<T>(node: &Node, password: &str, work: impl FnOnce() -> T) -> (T, Acknowledged) {
+/// Makes users until it is told to stop, as a load of writes, while `work` runs; it begins once some of them are there, and
+/// the load goes on after it until each writer has begun and made another one.
+fn under_load<T>(node: &Node, password: &str, work: impl FnOnce() -> T) -> (T, Vec<Acknowledged>) {
     let done = AtomicBool::new(false);
-    let users = Mutex::new(Vec::new());
-    let count = || users.lock().expect("no panic while held").len();
-    let (result, before) = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for number in 0.. {
-                if done.load(Ordering::Relaxed) {
-                    return;
-                }
-                let name = format!("load-{number}");
-                node.ask(password, &["user", "create", &name, "--email", "l@example.org"]).json();
-                users.lock().expect("no panic while held").push(name);
-            }
+    let writers = [const { Mutex::new(Vec::new()) }; WRITERS];
+    let counts = || writers.each_ref().map(|users| users.lock().expect("no panic while held").len());
+    let until_more = |than: [usize; WRITERS], by| {
+        eventually("users are acknowledged", || {
+            let enough = counts().iter().zip(than).all(|(count, than)| *count >= than + by);
+            enough.then_some(())
         });
+    };
+    let (result, before) = std::thread::scope(|scope| {
+        for (first, users) in writers.iter().enumerate() {
+            let done = &done;
+            scope.spawn(move || {
+                for number in (first..).step_by(WRITERS) {
+                    if done.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let name = format!("load-{number}");
+                    node.ask(password, &["user", "create", &name, "--email", "l@example.org"]).json();
+                    users.lock().expect("no panic while held").push(name);
+                }
+            });
+        }
         // Also if the work fails: a load without end would hide that.
         let _ended = Ended(&done);
-        eventually("a user is acknowledged", || (count() > 0).then_some(()));
-        let before = count();
-        (work(), before)
+        until_more([0; WRITERS], BEFORE_MIN);
+        let before = counts();
+        let result = work();
+        // The first of them may have been under way already.
+        until_more(counts(), 2);
+        (result, before)
     });
-    (result, Acknowledged { users: users.into_inner().expect("no panic while held"), before })
+    let users = writers.map(|users| users.into_inner().expect("no panic while held"));
+    let made = users.into_iter().zip(before).map(|(users, before)| Acknowledged { users, before });
+    (result, made.collect())
 }
 
-/// A backup is the state of one moment while it was made: the users made up to then, and no later ones.
-fn assert_holds_one_moment(restored: &[String], made: &Acknowledged) {
-    let loaded = restored.iter().filter(|name| name.starts_with("load-")).count();
-    let (held, later) = made.users.split_at_checked(loaded).expect("as many were acknowledged");
-    assert!(held.len() >= made.before, "{} of {} are lost: {restored:?}", held.len(), made.before);
-    assert!(held.iter().all(|name| restored.contains(name)), "{held:?} and not {later:?}: {restored:?}");
+/// A backup is the state of one moment while it was made: of each writer the users made up to then, and no later ones.
+fn assert_holds_one_moment(restored: &[String], made: &[Acknowledged]) {
+    for made in made {
+        let held = made.users.iter().take_while(|name| restored.contains(name)).count();
+        let (held, later) = made.users.split_at(held);
+        assert!(held.len() >= made.before, "{} of {} are lost: {restored:?}", held.len(), made.before);
+        assert!(!later.is_empty(), "what came after the backup is not in it: {restored:?}");
+        assert!(later.iter().all(|name| !restored.contains(name)), "{held:?}, not {later:?}: {restored:?}");
+    }
 }
 
 /// Everything of before is refused: whenever it was revoked, if at all.
