@@ -3,6 +3,9 @@
 //! Below `disk.reserve-bytes` of free space, or near the limit of memory, the node issues and refreshes nothing that the
 //! log would have to keep: what is left is for revokes, for what administrators do, and for what the cluster has decided
 //! already. It verifies on, and issues again as soon as there is room.
+//!
+//! A process gives little of its memory back: what tokens leave that end is used again by those to come. So a node with a
+//! full memory issues again once enough of its tokens have gone, up to as many as it had.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,10 @@ use crate::password::checks_bytes_max;
 const LOOK: Duration = Duration::from_millis(500);
 /// Memory counts as tight when this share of its limit is in use, in percent, with what checks of passwords may take.
 const MEMORY_TIGHT_PERCENT: u64 = 90;
+/// A node whose memory is full issues again when one in so many of its tokens has gone.
+const GONE_ONE_IN: u64 = 8;
+/// Beyond this share of its limit nothing that has gone helps, in percent.
+const MEMORY_FULL_PERCENT: u64 = 98;
 /// cgroups say "no limit" by a number that no machine has.
 const MEMORY_UNLIMITED: u64 = 1 << 60;
 
@@ -46,6 +53,9 @@ struct Seen {
     memory_limit_bytes: Option<u64>,
     disk_free_bytes: AtomicU64,
     resident_bytes: AtomicU64,
+    /// How many tokens are recorded now, and how many were when the memory became full; 0 if it isn't.
+    tokens: AtomicU64,
+    tokens_when_full: AtomicU64,
 }
 
 impl Headroom {
@@ -57,17 +67,19 @@ impl Headroom {
             memory_limit_bytes: settings.memory_limit_bytes.or_else(cgroup_limit_bytes),
             disk_free_bytes: AtomicU64::new(u64::MAX),
             resident_bytes: AtomicU64::new(0),
+            tokens: AtomicU64::new(0),
+            tokens_when_full: AtomicU64::new(0),
         }));
-        headroom.look();
+        headroom.look(0);
         headroom
     }
 
-    /// Looks for ever.
-    pub(crate) async fn keep_looking(self) {
+    /// Looks for ever, also at how many tokens are recorded.
+    pub(crate) async fn keep_looking(self, tokens: impl Fn() -> usize) {
         let mut was_tight = false;
         loop {
             tokio::time::sleep(LOOK).await;
-            self.look();
+            self.look(tokens() as u64);
             let tight = self.disk_is_full() || self.memory_is_tight();
             if tight != was_tight {
                 self.tell(tight);
@@ -76,13 +88,24 @@ impl Headroom {
         }
     }
 
-    fn look(&self) {
+    fn look(&self, tokens: u64) {
         // What can't be read doesn't stop anything: the disk says so itself when it is written to.
         if let Some(bytes) = disk_free_bytes(&self.0.data) {
             self.0.disk_free_bytes.store(bytes, Ordering::Relaxed);
         }
         if let Some(bytes) = resident_bytes() {
             self.0.resident_bytes.store(bytes, Ordering::Relaxed);
+        }
+        self.mark(tokens);
+    }
+
+    /// Keeps how many tokens there are, and were when the memory became full.
+    fn mark(&self, tokens: u64) {
+        self.0.tokens.store(tokens, Ordering::Relaxed);
+        if !self.is_beyond(MEMORY_TIGHT_PERCENT) {
+            self.0.tokens_when_full.store(0, Ordering::Relaxed);
+        } else if self.0.tokens_when_full.load(Ordering::Relaxed) == 0 {
+            self.0.tokens_when_full.store(tokens, Ordering::Relaxed);
         }
     }
 
@@ -106,9 +129,17 @@ impl Headroom {
         self.disk_free_bytes() < self.0.disk_reserve_bytes
     }
 
-    /// Whether memory in use is near its limit.
+    /// Whether memory in use is near its limit, and not enough of it is free for other tokens.
     pub(crate) fn memory_is_tight(&self) -> bool {
-        self.0.memory_limit_bytes.is_some_and(|limit| self.resident_bytes() > tight_from(limit))
+        let tokens = self.0.tokens.load(Ordering::Relaxed);
+        let when_full = self.0.tokens_when_full.load(Ordering::Relaxed);
+        let have_gone = tokens < when_full - when_full.div_ceil(GONE_ONE_IN);
+        self.is_beyond(MEMORY_FULL_PERCENT) || self.is_beyond(MEMORY_TIGHT_PERCENT) && !have_gone
+    }
+
+    fn is_beyond(&self, percent: u64) -> bool {
+        let resident = self.resident_bytes();
+        self.0.memory_limit_bytes.is_some_and(|limit| resident > but_for_checks(percent, limit))
     }
 
     /// Free space on the disk of `data/`.
@@ -132,10 +163,10 @@ impl Headroom {
     }
 }
 
-/// Where memory begins to be tight. Nobody may be refused a check of a password, so there must be room for all of them at
-/// any time.
-fn tight_from(limit_bytes: u64) -> u64 {
-    (limit_bytes / 100 * MEMORY_TIGHT_PERCENT).saturating_sub(checks_bytes_max(limit_bytes))
+/// This share of a limit, less what checks of passwords may take: nobody may be refused one, so there must be room for all
+/// of them at any time.
+fn but_for_checks(percent: u64, limit_bytes: u64) -> u64 {
+    (limit_bytes / 100 * percent).saturating_sub(checks_bytes_max(limit_bytes))
 }
 
 /// Space that a process without privileges may still use on the disk of `path`.
@@ -172,7 +203,7 @@ fn cgroup_limit_bytes() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{
-        Duration, Headroom, MEMORY_TIGHT_PERCENT, Settings, checks_bytes_max, resident_bytes, tight_from,
+        Duration, Headroom, MEMORY_TIGHT_PERCENT, Settings, but_for_checks, checks_bytes_max, resident_bytes,
     };
 
     #[test]
@@ -192,11 +223,34 @@ mod tests {
     fn there_is_room_for_every_check_of_a_password_until_memory_is_tight() {
         for mib in [64, 128, 192, 256, 512, 1024, 4096] {
             let limit = mib << 20;
-            let (tight, checks) = (tight_from(limit), checks_bytes_max(limit));
+            let (tight, checks) = (but_for_checks(MEMORY_TIGHT_PERCENT, limit), checks_bytes_max(limit));
             assert!(tight + checks <= limit / 100 * MEMORY_TIGHT_PERCENT, "{mib} MiB");
             // And they leave most of it to everything else.
             assert!(tight >= limit / 2, "{mib} MiB: tight from {} MiB", tight >> 20);
         }
+    }
+
+    #[test]
+    fn full_memory_is_tight_until_enough_tokens_have_gone_and_again_when_as_many_are_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { memory_limit_bytes: Some(4 << 30), ..Settings::default() };
+        let headroom = Headroom::new(folder.path().to_owned(), settings);
+        let look = |resident_percent: u64, tokens: u64| {
+            let limit = headroom.memory_limit_bytes().unwrap();
+            let resident = but_for_checks(resident_percent, limit) + 1;
+            headroom.0.resident_bytes.store(resident, std::sync::atomic::Ordering::Relaxed);
+            headroom.mark(tokens);
+            headroom.memory_is_tight()
+        };
+        assert!(!look(80, 500));
+        assert!(look(91, 800), "it is full, with 800");
+        assert!(look(91, 700), "one in eight has not gone");
+        assert!(!look(92, 699));
+        assert!(look(92, 700), "as many are back");
+        assert!(!look(92, 10));
+        assert!(look(98, 10), "there is nothing left, whoever has gone");
+        assert!(!look(89, 10_000), "memory was given back, or there is more of it");
+        assert!(look(91, 10_000), "and it is full with more");
     }
 
     #[tokio::test]
@@ -208,7 +262,7 @@ mod tests {
         let limit = halfway / MEMORY_TIGHT_PERCENT * 100;
         let settings = Settings { memory_limit_bytes: Some(limit), ..Settings::default() };
         let headroom = Headroom::new(folder.path().to_owned(), settings);
-        let looking = tokio::spawn(headroom.clone().keep_looking());
+        let looking = tokio::spawn(headroom.clone().keep_looking(|| 100));
         let until_it_is = async |tight| {
             let waiting = async {
                 while headroom.memory_is_tight() != tight {

@@ -84,7 +84,9 @@ impl Condition {
             Self::DiskBad => {
                 "see what else writes to the disk of data/, and whether it is failing: dmesg, smartctl"
             }
-            Self::MemoryTight => "give the process more memory (memory.limit-bytes) and start it again",
+            Self::MemoryTight => {
+                "revoke tokens that nobody needs, one in eight at least, and the node goes on by itself; or give it more memory (memory.limit-bytes) and start it again"
+            }
             Self::NoFloor => {
                 "see to the storage of revocation-floor.dir; the node goes on by itself. Without it: revocation-floor.required false"
             }

@@ -255,7 +255,9 @@ impl Node {
         tasks.spawn(stop.clone().run_until_cancelled_owned(audit.clone().keep_trying()));
         let usage = Usage::default();
         let headroom = Headroom::new(self.home.paths.data(), self.settings.headroom);
-        tasks.spawn(stop.clone().run_until_cancelled_owned(headroom.clone().keep_looking()));
+        let cluster = self.cluster.clone();
+        let tokens = move || cluster.published().view.token_count();
+        tasks.spawn(stop.clone().run_until_cancelled_owned(headroom.clone().keep_looking(tokens)));
         let edge = Arc::new(self.edge(audit.clone(), usage.clone(), headroom));
         let watched = Arc::clone(&edge.watched);
         let Doors { clients, metrics } = doors;

@@ -75,7 +75,14 @@ async fn one_owner_can_fill_the_memory_up_to_its_limit_and_takes_nothing_from_ot
     assert!(peak < limit, "{peak} bytes were resident of {limit}, {rest} at rest");
     assert!(sound.ended_well().await > 0);
 
-    // The process keeps what it has used. Given more, it goes on.
+    // The process keeps what it has used, and uses it for others.
+    let order = Body::Json(json!({"expires_in": 7200, "force_revocable": true}));
+    let anew = t.quietly(Method::POST, TOKENS, As::Admin, order).await;
+    assert_eq!(anew.status, 200, "{}", anew.text);
+    let peak = server.peak_bytes();
+    assert!(peak < limit, "{peak} bytes were resident of {limit}");
+
+    // Given more, it goes on in any case.
     let server = server.again(|home| {
         let settings = home.join("etc/node.yml");
         let text = std::fs::read_to_string(&settings).unwrap();
