@@ -11,10 +11,12 @@
 
 mod error;
 mod files;
+mod given_up;
 mod identity;
 mod network;
 mod paths;
 pub mod settings;
+mod superseded;
 mod takeover;
 
 use std::fs::{File, TryLockError};
@@ -23,9 +25,11 @@ use std::path::Path;
 
 pub use error::HomeError;
 pub use files::{read, read_secret, remove, replace, write_public, write_secret};
+pub use given_up::{GivenUp, KeptList, Told};
 pub use identity::{Identity, Introduced};
 pub use network::Network;
 pub use paths::Paths;
+pub use superseded::Superseded;
 pub(crate) use takeover::Takeover;
 
 /// A home directory, held by this process alone until dropped.
@@ -54,7 +58,7 @@ impl Home {
         Ok(home)
     }
 
-    /// Opens the home of an existing node.
+    /// Opens the home of an existing node, unless that was told that its generation is over.
     pub fn open(root: &Path) -> Result<(Self, Identity), HomeError> {
         let nobody = || HomeError::Nobody { home: root.to_owned() };
         let paths = Paths::new(root);
@@ -64,6 +68,9 @@ impl Home {
         let home = Self::lock(root)?;
         takeover::finish(&home.paths)?;
         let identity = Identity::read_if_present(&home.paths)?.ok_or_else(nobody)?;
+        if let Some(told) = Superseded::of(&home.paths, &identity)? {
+            return Err(told.error(&home.paths, &identity));
+        }
         home.make_directories()?;
         Ok((home, identity))
     }
@@ -103,7 +110,7 @@ impl Home {
 
 #[cfg(test)]
 mod tests {
-    use super::{Home, HomeError, Identity};
+    use super::{Home, HomeError, Identity, Superseded};
     use std::os::unix::fs::PermissionsExt;
 
     fn identity() -> Identity {
@@ -156,6 +163,26 @@ mod tests {
         assert_eq!(mode(&home.paths.security()), 0o700);
         assert_eq!(mode(&home.paths.data()), 0o700);
         assert_eq!(mode(&home.paths.master_key()), 0o600);
+    }
+
+    #[test]
+    fn a_home_whose_generation_is_over_opens_no_more_and_one_that_joined_anew_does() {
+        let root = tempfile::tempdir().unwrap();
+        let home = Home::found(root.path()).unwrap_or_else(|error| panic!("{error}"));
+        identity().write(&home.paths).unwrap();
+        let told = Superseded { service_id: "jfrt@01".to_owned(), generation: 7, told_by: 3, told_at_ms: 1 };
+        told.write(&home.paths).unwrap();
+        drop(home);
+        let error = Home::open(root.path()).err().unwrap();
+        assert!(matches!(error, HomeError::Superseded { node_id: 1, generation: 7, .. }), "{error}");
+        assert!(error.remedy().unwrap().contains("join anew from an empty directory"));
+        for anew in [
+            Identity { generation: 7, ..identity() },
+            Identity { service_id: "jfrt@02".to_owned(), ..identity() },
+        ] {
+            anew.write(&super::Paths::new(root.path())).unwrap();
+            assert!(Home::open(root.path()).is_ok(), "it was said of the node before");
+        }
     }
 
     #[test]

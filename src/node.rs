@@ -11,6 +11,7 @@ pub(crate) mod bootstrap_credentials;
 mod doors;
 mod floor;
 mod generated_token;
+mod given_up;
 mod levels;
 mod master_key;
 mod members;
@@ -324,6 +325,8 @@ impl Node {
         tasks.spawn(stop.clone().run_until_cancelled_owned(turnover.run()));
         let (cluster, paths) = here();
         tasks.spawn(stop.clone().run_until_cancelled_owned(members::run(cluster, paths)));
+        let given_up = given_up::run(self.home.paths.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(given_up));
         let (cluster, paths) = here();
         let token = generated_token::run(cluster, paths, audit.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(token));
@@ -412,9 +415,17 @@ impl Node {
                 Ok(Dismissed::SetBack) => {
                     return ServeError::SetBack { node_id, folder: self.home.paths.data() };
                 }
+                Ok(Dismissed::Superseded { generation }) => return self.was_superseded(generation),
                 Err(_) => {}
             }
         }
+    }
+
+    /// The same words as at every later start.
+    fn was_superseded(&self, generation: u64) -> ServeError {
+        let Identity { node_id, service_id, .. } = self.identity.clone();
+        let (home, file) = (self.home.paths.root().to_owned(), self.home.paths.superseded());
+        HomeError::Superseded { home, node_id, service_id, generation, file }.into()
     }
 
     fn was_removed(&self, index: u64) -> ServeError {

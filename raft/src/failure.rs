@@ -75,6 +75,23 @@ pub enum Dismissed {
     /// Its disk doesn't hold any more what it had held and said.
     #[error("the disk of this node went back to an older state")]
     SetBack,
+    /// A member began a later generation of the cluster without it.
+    #[error("the cluster goes on in generation {generation} without this node")]
+    Superseded {
+        /// The later generation.
+        generation: u64,
+    },
+}
+
+/// Why the word that a later generation goes on isn't confirmed to whoever brought it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unconfirmed {
+    /// It isn't believed, and changes nothing.
+    #[error("it is not believed: {0}")]
+    NotBelieved(String),
+    /// It is believed, and the next start won't know of it.
+    #[error("it can't be kept: {0}")]
+    NotKept(String),
 }
 
 impl From<Dismissed> for DialError {

@@ -3,6 +3,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::failure::Unconfirmed;
 use crate::types::NodeId;
 
 /// Answers what peers ask beside the log.
@@ -14,5 +15,11 @@ pub trait Gate: Send + Sync + 'static {
     /// Answers the question of a member, who has proved its key: bytes for bytes. By default nothing is told.
     fn tell(&self, _from: NodeId, _question: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
         async { Err("this node tells nothing beside the log".to_owned()) }.boxed()
+    }
+
+    /// A member says, under the key that is recorded for it, that it began a later generation without us. Whoever believes
+    /// it keeps it where the next start finds it; by default nobody does.
+    fn superseded(&self, _from: NodeId, _generation: u64) -> BoxFuture<'static, Result<(), Unconfirmed>> {
+        async { Err(Unconfirmed::NotBelieved("nobody here keeps it".to_owned())) }.boxed()
     }
 }

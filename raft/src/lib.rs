@@ -65,7 +65,7 @@ pub mod watch;
 pub use clock_watch::{Clocks, Instants, SystemClocks};
 pub use engine::{DiskReport, DiskTrouble, FLUSH_MICROS};
 pub use failure::{
-    DialError, Dismissed, MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError,
+    DialError, Dismissed, MemberError, NotFresh, NotReached, NotWelcome, OpenError, ProposeError, Unconfirmed,
 };
 pub use gate::Gate;
 pub use machine::{Capture, Machine, Removal};
@@ -76,5 +76,5 @@ pub use snapshot_file::SnapshotFile;
 pub use sources::{SourceId, Sources};
 pub use status::{Member, Role, Status};
 pub use trace::{Observation, Observer, Stage, Trace};
-pub use transport::{Doorkeeper, Identity, KnockError, knock, public_key_digest};
+pub use transport::{Doorkeeper, Identity, KnockError, announce_succession, knock, public_key_digest};
 pub use types::{Answer, Committed, NodeId, Peer, Proposal, Types};

@@ -6,6 +6,7 @@
 //! heartbeat  the same frames, never behind entries
 //! snapshot   a file in chunks                         network/snapshot.rs
 //! calls      votes, read indexes, forwarded commands  network/calls.rs
+//! succession a later generation goes on               network/succession.rs
 //! ```
 //!
 //! Nothing here knows sockets or TLS; a simulated network is one more [`Dial`].
@@ -16,6 +17,7 @@ pub(crate) mod calls;
 pub(crate) mod dismissal;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
+pub(crate) mod succession;
 pub(crate) mod wire;
 
 use std::io;
@@ -59,6 +61,8 @@ pub enum Lane {
     Calls,
     /// One request of a stranger.
     Join,
+    /// The word that the cluster goes on in a later generation. A version that doesn't know it hangs up on it.
+    Succession,
 }
 
 /// The sending half of a connection.

@@ -4,6 +4,7 @@ use openraft::raft::AppendEntriesRequest;
 use openraft_rt_tokio::TokioRuntime as Runtime;
 
 use crate::log_store::record::{self, Entry, Meta, Vote};
+use crate::network::succession::{Succession, SuccessionSaid};
 use crate::network::wire::{
     Appended, Ask, Hello, Numbered, Said, SnapshotHead, SnapshotSaid, Welcome, decode, decode_greeting,
 };
@@ -35,6 +36,8 @@ fn peer_frame(frame: &[u8]) {
         decode::<Appended<Runtime>>(frame).is_ok(),
         decode::<SnapshotHead<Runtime>>(frame).is_ok(),
         decode::<SnapshotSaid<Runtime>>(frame).is_ok(),
+        decode::<Succession>(frame).is_ok(),
+        decode::<SuccessionSaid>(frame).is_ok(),
     );
 }
 

@@ -8,6 +8,7 @@ mod decide;
 mod introduction;
 mod members;
 mod status;
+mod succession;
 mod upkeep;
 mod welcome;
 
@@ -223,6 +224,10 @@ where
 
     /// Serves a connection of a member until it ends.
     pub async fn serve(self: Arc<Self>, from: NodeId, lane: Lane, channel: Channel) {
+        if lane == Lane::Succession {
+            R::select2(self.stop.cancelled(), self.hear_of_succession(from, channel)).await;
+            return;
+        }
         let inbox = Inbox {
             folder: Arc::clone(&self.incoming),
             silence: Duration::from_millis(self.settings.snapshot_silence_ms),

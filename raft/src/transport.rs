@@ -7,11 +7,13 @@
 mod dial;
 mod knock;
 mod listen;
+mod succession;
 mod tls;
 
 pub(crate) use dial::TlsDial;
 pub use knock::{Doorkeeper, KnockError, knock};
 pub(crate) use listen::{Doorman, Listener, Listening};
+pub use succession::announce_succession;
 pub(crate) use tls::Credentials;
 pub use tls::{Identity, public_key_digest};
 

@@ -103,7 +103,21 @@ fn for_people(status: &Value) -> String {
         }
     }
     let columns = ["ID", "NAME", "ROLE", "LEADER", "ANSWERS", "URL", "PEER", "MATCHED", "LEVEL"];
-    [verdict::of(status), head, table::table(&columns, &rows)].join("\n\n")
+    let mut parts = vec![verdict::of(status), head, table::table(&columns, &rows)];
+    parts.extend(given_up(status));
+    parts.join("\n\n")
+}
+
+/// Whom the answering node gave up when it began this generation, or one before, if anybody.
+fn given_up(status: &Value) -> Option<String> {
+    let mut rows = table::rows(&status["given_up"], &["id", "name", "generation", "url", "peer", "told_at"]);
+    for row in &mut rows {
+        for never in row.iter_mut().skip(5).filter(|told| told.is_empty()) {
+            "not reached yet".clone_into(never);
+        }
+    }
+    let columns = ["ID", "GIVEN UP", "GENERATION", "URL", "PEER", "KNOWS SINCE"];
+    (!rows.is_empty()).then(|| table::table(&columns, &rows))
 }
 
 /// Remove a node from the cluster; its id never returns.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Finding;
 use crate::home::settings::NodeSettings;
-use crate::home::{HomeError, Identity, Paths};
+use crate::home::{HomeError, Identity, Paths, Superseded};
 
 const SETTINGS: &str = "settings";
 const FILES: &str = "files";
@@ -16,10 +16,7 @@ const OPEN_FILES_USUAL: u64 = 8192 + 256;
 /// The settings, if they can be read.
 pub(super) fn settings(paths: &Paths, findings: &mut Vec<Finding>) -> Option<NodeSettings> {
     match Identity::read_if_present(paths) {
-        Ok(Some(identity)) => findings.push(Finding::fine(
-            SETTINGS,
-            format!("node {} of cluster {} lives here", identity.node_id, identity.service_id),
-        )),
+        Ok(Some(identity)) => findings.push(who_lives_here(paths, &identity)),
         Ok(None) => findings.push(Finding::problem(
             SETTINGS,
             format!("no node lives in {}", paths.root().display()),
@@ -37,6 +34,17 @@ pub(super) fn settings(paths: &Paths, findings: &mut Vec<Finding>) -> Option<Nod
             findings.push(of_home(&error));
             None
         }
+    }
+}
+
+fn who_lives_here(paths: &Paths, identity: &Identity) -> Finding {
+    match Superseded::of(paths, identity) {
+        Ok(None) => {
+            let who = format!("node {} of cluster {} lives here", identity.node_id, identity.service_id);
+            Finding::fine(SETTINGS, who)
+        }
+        Ok(Some(told)) => of_home(&told.error(paths, identity)),
+        Err(error) => of_home(&error),
     }
 }
 

@@ -50,6 +50,23 @@ pub enum HomeError {
         /// What its data says.
         found: String,
     },
+    /// The cluster began a later generation without this node.
+    #[error(
+        "node {node_id} in {} was given up: cluster {service_id} goes on in generation {generation} without it",
+        home.display()
+    )]
+    Superseded {
+        /// The home.
+        home: PathBuf,
+        /// The node.
+        node_id: u64,
+        /// Its cluster.
+        service_id: String,
+        /// The later generation.
+        generation: u64,
+        /// What keeps it from being forgotten.
+        file: PathBuf,
+    },
     /// A file that must be there is not.
     #[error("{} is missing: {what}", file.display())]
     Missing {
@@ -132,6 +149,10 @@ impl HomeError {
                 "put back the data/ and etc/security/ that belong together, or join the cluster anew from an empty directory"
                     .to_owned()
             }
+            Self::Superseded { file, .. } => format!(
+                "what it holds is of before: erase its home, and join anew from an empty directory ({} says so)",
+                file.display()
+            ),
             Self::Missing { .. } => "put it back from a backup of this node, or remove the node and join it anew".to_owned(),
             Self::Damaged { remedy, .. } => (*remedy).to_owned(),
             Self::LogLost { node_id, .. } => format!(

@@ -75,6 +75,8 @@ places! {
     ca_crt = "etc/security/ca.crt";
     /// Which node of which cluster lives here.
     identity = "etc/security/identity.json";
+    /// That the cluster goes on in a later generation without this node, if it was told so.
+    superseded = "etc/security/superseded.json";
     /// The log and the snapshots.
     data = "data";
     /// The log.

@@ -5,7 +5,7 @@
 //! ```text
 //! etc/security/next/      the new security files, laid out as in a home; its identity.json is written last
 //! data/next/              the new log and snapshots
-//! data/before-<n>/        the log and the snapshots of before the generation n
+//! data/before-<n>/        the log and the snapshots of before the generation n, and whom it gave up
 //! ```
 
 use std::fs::{self, File};
@@ -16,6 +16,10 @@ use super::{HomeError, Identity, Paths, files};
 
 /// What is in a data folder.
 const DATA: [&str; 3] = ["raft", "snapshots", "raft.made"];
+/// What is of before from the beginning.
+pub(super) const OF_BEFORE: &str = "given-up";
+/// How the folders of what is of before begin.
+const BEFORE: &str = "before-";
 
 /// The files of the node that shall live in a home.
 pub(crate) struct Takeover<'a> {
@@ -82,6 +86,13 @@ pub(super) fn finish(home: &Paths) -> Result<(), HomeError> {
         }
         rename(&from, &to)?;
     }
+    if next.join(OF_BEFORE).exists() {
+        files::make_directory(&aside, 0o700)?;
+        rename(&next.join(OF_BEFORE), &aside.join(OF_BEFORE))?;
+    }
+    if aside.exists() {
+        sync(&aside)?;
+    }
     sync(&home.data())?;
     remove(&next)?;
     // The identity goes last: with it the files are the new node's.
@@ -106,7 +117,12 @@ fn next_data(home: &Paths) -> PathBuf {
 }
 
 fn before(home: &Paths, generation: u64) -> PathBuf {
-    home.data().join(format!("before-{generation}"))
+    home.data().join(format!("{BEFORE}{generation}"))
+}
+
+/// Whether something in the folder of data is what was there before a generation.
+pub(super) fn is_of_before(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(BEFORE))
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), HomeError> {
@@ -168,6 +184,7 @@ mod tests {
             write_secret(&file, b"after").unwrap();
         }
         fs::create_dir(takeover.data().join("raft")).unwrap();
+        fs::create_dir(takeover.data().join("given-up")).unwrap();
         fs::write(takeover.data().join("raft/db"), "after").unwrap();
         paths
     }
@@ -182,6 +199,7 @@ mod tests {
         }
         assert_eq!(content(&paths.raft().join("db")), "after");
         assert_eq!(content(&paths.data().join("before-2/raft/db")), "before");
+        assert!(paths.data().join("before-2/given-up").is_dir());
         assert!(!paths.security().join("next").exists() && !paths.data().join("next").exists());
     }
 

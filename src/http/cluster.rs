@@ -17,7 +17,8 @@ pub(super) async fn status(call: Call) -> Result<Response, Failure> {
     let session = call.known_session().await?;
     Ok(answer::json_value(
         StatusCode::OK,
-        &cluster::status(&session, &call.edge.watched.problems, &call.edge.health).await?,
+        &cluster::status(&session, &call.edge.watched.problems, &call.edge.health, &call.edge.settings.paths)
+            .await?,
     ))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_authority::{Action, Actor, AdmitByKey, AdmitNode, NodeRecord, NodeRole, Outcome};
-use circlet_raft::{Gate, NodeId};
+use circlet_raft::{Gate, NodeId, Unconfirmed};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::SetOnce;
@@ -13,7 +13,7 @@ use super::messages::{JoinAnswer, JoinRequest, Means, RequestFrame, write_answer
 use crate::certificates;
 use crate::clock;
 use crate::cluster::Cluster;
-use crate::home::{Introduced, Paths};
+use crate::home::{HomeError, Identity, Introduced, Paths, Superseded};
 use crate::secret::Secret;
 use crate::{join_key, join_token, machine, renewal, turnover};
 
@@ -70,6 +70,36 @@ impl Gate for JoinGate {
         }
         .boxed()
     }
+
+    fn superseded(&self, from: NodeId, generation: u64) -> BoxFuture<'static, Result<(), Unconfirmed>> {
+        let paths = self.paths.clone();
+        let keeping = tokio::task::spawn_blocking(move || keep_succession(&paths, from, generation));
+        async { keeping.await.unwrap_or_else(|error| Err(Unconfirmed::NotKept(error.to_string()))) }.boxed()
+    }
+}
+
+/// Keeps it for the next start that the cluster goes on in a later generation. Blocks.
+fn keep_succession(paths: &Paths, from: NodeId, generation: u64) -> Result<(), Unconfirmed> {
+    let unkept = |error: HomeError| {
+        tracing::error!(%error, "that this node was given up can't be kept");
+        Unconfirmed::NotKept(error.to_string())
+    };
+    let identity = Identity::read_if_present(paths).map_err(unkept)?;
+    let Some(identity) = identity.filter(|identity| identity.generation < generation) else {
+        return Err(Unconfirmed::NotBelieved(format!("generation {generation} is none that comes later")));
+    };
+    let told = Superseded {
+        service_id: identity.service_id,
+        generation,
+        told_by: from,
+        told_at_ms: clock::wall_ms(),
+    };
+    tracing::error!(
+        from,
+        generation,
+        "a member says that the cluster goes on in a later generation without this node"
+    );
+    told.write(paths).map_err(unkept)
 }
 
 async fn admit(

@@ -15,7 +15,7 @@ use crate::certificates::{self, CertificateProblem, TokenKeyKind};
 use crate::clock;
 use crate::floor::proof::{Incomplete, Proof};
 use crate::home::settings::NodeSettings;
-use crate::home::{self, HomeError, Identity, Paths, Takeover};
+use crate::home::{self, GivenUp, HomeError, Identity, Introduced, Paths, Takeover, Told};
 use crate::keys;
 use crate::machine::{self, Authority};
 use crate::seal::MasterKey;
@@ -111,6 +111,12 @@ pub enum NextGenerationError {
     BrokenOff,
 }
 
+/// Who is left behind, and who the node that goes on was to them.
+pub(super) struct Left {
+    pub(super) former: Identity,
+    pub(super) nodes: Vec<Introduced>,
+}
+
 /// Makes everything that the next generation begins with, and lets its first node take over the home. Blocks.
 pub(super) fn begin(
     paths: &Paths,
@@ -119,6 +125,7 @@ pub(super) fn begin(
     service_id: &ServiceId,
     master: &MasterKey,
     floor: Option<Proof>,
+    left: Option<Left>,
 ) -> Result<Begun, NextGenerationError> {
     let takeover = Takeover::begin(paths)?;
     let picture = floor.as_ref().map(|floor| &floor.picture);
@@ -129,6 +136,7 @@ pub(super) fn begin(
         index: floor.picture.index(),
         revoked: floor.picture.revoked_count(),
     });
+    let made = made.and_then(|made| stage_left(left, &takeover, paths, made.1.generation).map(|()| made));
     // Once it is all there and before it lives: what it will revoke is not on those floors.
     let made = made.and_then(|made| floor.map_or(Ok(()), Proof::spend).map(|()| made).map_err(Into::into));
     let (state, identity) = match made {
@@ -155,6 +163,20 @@ pub(super) fn begin(
         kept,
         floor: on_floor,
     })
+}
+
+/// What it takes to tell those that are left behind goes with what is of before.
+fn stage_left(
+    left: Option<Left>,
+    takeover: &Takeover<'_>,
+    paths: &Paths,
+    goes_on_in: u64,
+) -> Result<(), NextGenerationError> {
+    let Some(Left { former, nodes }) = left else { return Ok(()) };
+    let Identity { node_id, service_id, generation, .. } = former;
+    let nodes = nodes.into_iter().map(|node| Told { node, told_at_ms: None }).collect();
+    let given_up = GivenUp { service_id, generation, node_id, goes_on_in, nodes };
+    Ok(given_up.stage(&takeover.data(), paths)?)
 }
 
 /// What a generation begins from.

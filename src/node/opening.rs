@@ -1,6 +1,6 @@
 //! From the files of a home to what the log needs to open.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use circlet_raft::{Gate, Options, Peer, SystemClocks};
@@ -42,7 +42,8 @@ impl Opening<'_> {
     }
 }
 
-fn peer(other: &Introduced) -> Peer {
+/// A member as the log knows it.
+pub(super) fn peer(other: &Introduced) -> Peer {
     Peer {
         name: other.name.clone(),
         peer_address: other.peer_address.clone(),
@@ -53,9 +54,20 @@ fn peer(other: &Introduced) -> Peer {
 
 /// Who this node is to its peers: the certificate chain goes up to the CA, so that a joiner can recognise it.
 fn peer_identity(paths: &Paths, identity: &Identity) -> Result<circlet_raft::Identity, HomeError> {
-    let mut certificate_chain = read_certificate(paths.node_crt(), "it shows this node to its peers")?;
-    certificate_chain.extend(read_certificate(paths.ca_crt(), "it is the cluster's certificate authority")?);
-    let private_key = node_key(paths)?;
+    identity_of(identity, &paths.node_key(), &[paths.node_crt(), paths.ca_crt()])
+}
+
+/// Who a node is to its peers that has this key, and these certificates up to the authority.
+pub(super) fn identity_of(
+    identity: &Identity,
+    key: &Path,
+    certificates: &[PathBuf],
+) -> Result<circlet_raft::Identity, HomeError> {
+    let mut certificate_chain = Vec::new();
+    for file in certificates {
+        certificate_chain.extend(read_certificate(file.clone(), "it shows this node to its peers")?);
+    }
+    let private_key = read_key(key.to_owned())?;
     Ok(circlet_raft::Identity {
         node_id: identity.node_id,
         certificate_chain,
@@ -67,7 +79,10 @@ fn peer_identity(paths: &Paths, identity: &Identity) -> Result<circlet_raft::Ide
 
 /// The key by which peers know the node of this home, PKCS#8 DER.
 pub(crate) fn node_key(paths: &Paths) -> Result<Secret, HomeError> {
-    let file = paths.node_key();
+    read_key(paths.node_key())
+}
+
+fn read_key(file: PathBuf) -> Result<Secret, HomeError> {
     let pem = home::read_secret(&file, "it is the key by which peers know this node")?;
     let damaged =
         |error: CertificateProblem| HomeError::Damaged { file, why: error.to_string(), remedy: REJOIN };

@@ -4,14 +4,15 @@
 use std::path::PathBuf;
 
 use circlet_authority::State;
+use circlet_raft::Peer;
 use circlet_raft::offline::{self, Held};
 
-use super::next_generation::{self, Begun, NextGenerationError};
+use super::next_generation::{self, Begun, Left, NextGenerationError};
 use super::others;
 use crate::floor::proof::{self, Against};
 use crate::floor::storage::Root;
 use crate::home::settings::NodeSettings;
-use crate::home::{Home, HomeError};
+use crate::home::{Home, HomeError, Introduced};
 use crate::machine::Authority;
 use crate::seal::MasterKey;
 
@@ -21,6 +22,8 @@ pub struct Recovering {
     pub home: PathBuf,
     /// The others are not asked whether they live.
     pub unasked: bool,
+    /// The others are not told that their generation is over, whenever they turn up.
+    pub untold: bool,
     /// Where the floors of all nodes are, if earlier tokens shall live on.
     pub floors: Vec<PathBuf>,
 }
@@ -36,13 +39,15 @@ pub struct Recovered {
     pub decided: u64,
     /// The names of those who voted besides it.
     pub others: Vec<String>,
+    /// Whether the node will tell the others that they were given up.
+    pub tells: bool,
     /// Whose homes must never be served again: name and URL of each node that there was besides it.
     pub to_erase: Vec<(String, String)>,
 }
 
 /// Makes a stopped node the only one of the next generation of its cluster. If that fails, the home is as it was.
 pub async fn recover(recovering: Recovering) -> Result<Recovered, NextGenerationError> {
-    let Recovering { home, unasked, floors } = recovering;
+    let Recovering { home, unasked, untold, floors } = recovering;
     let (home, identity) = Home::open(&home)?;
     let settings = NodeSettings::read(&home.paths)?;
     let data = home.paths.data();
@@ -65,6 +70,8 @@ pub async fn recover(recovering: Recovering) -> Result<Recovered, NextGeneration
     if !unasked {
         others::must_be_gone(&found, to_erase.clone()).await?;
     }
+    let introduced = others.iter().map(|(id, peer)| introduced(**id, peer)).collect();
+    let left = (!untold).then_some(Left { former: identity, nodes: introduced });
     let others: Vec<String> =
         others.into_iter().filter(|(id, _)| voters.contains(id)).map(|(_, peer)| peer.name.clone()).collect();
     let begun = tokio::task::spawn_blocking(move || {
@@ -75,8 +82,14 @@ pub async fn recover(recovering: Recovering) -> Result<Recovered, NextGeneration
             dirs => Some(proof::prove(&Root::all_real(dirs), Against::Remains(&state))?),
         };
         // The lost nodes know the master key of before.
-        next_generation::begin(&home.paths, &settings, &state, &service_id, &MasterKey::generate(), floor)
+        let master = MasterKey::generate();
+        next_generation::begin(&home.paths, &settings, &state, &service_id, &master, floor, left)
     });
     let begun = begun.await.map_err(|_| NextGenerationError::BrokenOff)??;
-    Ok(Recovered { begun, last, decided, others, to_erase })
+    Ok(Recovered { begun, last, decided, others, tells: !untold, to_erase })
+}
+
+fn introduced(id: u64, peer: &Peer) -> Introduced {
+    let Peer { name, peer_address, client_url, public_key } = peer.clone();
+    Introduced { id, name, peer_address, client_url, public_key }
 }

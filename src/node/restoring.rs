@@ -85,7 +85,7 @@ pub async fn restore(restoring: Restoring) -> Result<Restored, NextGenerationErr
             [] => None,
             dirs => Some(proof::prove(&Root::all_real(dirs), Against::Backup(&state))?),
         };
-        next_generation::begin(&home.paths, &settings, &state, &service_id, &master, floor)
+        next_generation::begin(&home.paths, &settings, &state, &service_id, &master, floor, None)
     });
     let begun = begun.await.map_err(|_| NextGenerationError::BrokenOff)??;
     Ok(Restored { begun, backup: header, in_place })

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::failure::{Code, Failure};
 use super::{Session, reading, refusal};
-use crate::audit::{Change, Entity};
+use crate::audit::{self, Change, Entity};
 use crate::certificates::{self, Validity};
 use crate::health::{Health, Missing};
+use crate::home::{KeptList, Paths, Told};
 use crate::join_token::{self, JoinToken};
 use crate::seal::hex;
 use crate::secret::Secret;
@@ -35,12 +36,14 @@ pub(crate) async fn status(
     session: &Session<'_>,
     problems: &Problems,
     health: &Health,
+    paths: &Paths,
 ) -> Result<Value, Failure> {
     session.require_admin("see the nodes of the cluster").await?;
     let published = session.published();
     let view = &published.view;
     let status = session.cluster.status();
     let nodes: Vec<Value> = view.nodes().map(|node| describe(node, &status)).collect();
+    let given_up = given_up(paths).await;
     Ok(json!({
         "service_id": view.service_id().map(ToString::to_string),
         "generation": view.generation(),
@@ -62,9 +65,33 @@ pub(crate) async fn status(
         })),
         "lost": view.lost_nodes_pending().map(|lost| json!({"id": lost.id, "name": lost.name})).collect::<Vec<_>>(),
         "nodes": nodes,
+        "given_up": given_up,
         "missing": health.missing(&status, &published).iter().map(Missing::json).collect::<Vec<_>>(),
         "problems": problems.all().iter().map(|(file, problem)| json!({"file": file, "problem": problem})).collect::<Vec<_>>(),
     }))
+}
+
+/// Whom this node gave up when it began a generation, and who of them knows.
+async fn given_up(paths: &Paths) -> Vec<Value> {
+    let paths = paths.clone();
+    let read = tokio::task::spawn_blocking(move || KeptList::all(&paths)).await;
+    // What can't be read is in the log of the node: it tells nobody then.
+    let lists = read.ok().and_then(Result::ok).unwrap_or_default();
+    let nodes = lists.into_iter().flat_map(|list| {
+        let generation = list.given_up.generation;
+        list.given_up.nodes.into_iter().map(move |told| (generation, told))
+    });
+    let one = |(generation, told): (u64, Told)| {
+        json!({
+            "id": told.node.id,
+            "name": told.node.name,
+            "url": told.node.client_url,
+            "peer": told.node.peer_address,
+            "generation": generation,
+            "told_at": told.told_at_ms.map(audit::timestamp),
+        })
+    };
+    nodes.map(one).collect()
 }
 
 /// Makes a join token. Its secret is derived, so the log holds only its hash, and every node can check a proof.

@@ -319,7 +319,7 @@ fn one_node_of_three_recovers_and_the_others_come_back_as_strangers() {
             .map(|name| fs::read(places[1].path("etc/security").join(name)).expect("a file of the home"))
     };
     let before = secrets();
-    let done = recover(&["--others-are-gone"]).json();
+    let done = recover(&["--others-are-gone", "--tell-nobody"]).json();
     assert!(
         before.iter().zip(&secrets()).all(|(before, after)| before != after),
         "what the others know is void"
@@ -334,7 +334,9 @@ fn one_node_of_three_recovers_and_the_others_come_back_as_strangers() {
             format!("http://{}", places[number].http).into()
         ))
     );
-    assert!(Path::new(done["kept"].as_str().expect("a folder")).join("raft").is_dir());
+    let kept = Path::new(done["kept"].as_str().expect("a folder"));
+    assert!(kept.join("raft").is_dir());
+    assert!(done["tells"] == false && !kept.join("given-up").exists(), "the others will not be told: {done}");
     recover(&["--others-are-gone"]).assert_refused(&["there is no majority to do without"]);
 
     let node = places[1].serve();

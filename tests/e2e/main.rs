@@ -22,6 +22,7 @@ mod eventually;
 mod failing_disk;
 mod failover;
 mod floor;
+mod given_up;
 mod growing;
 mod http;
 mod impostor;

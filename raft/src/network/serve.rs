@@ -74,7 +74,8 @@ pub(crate) async fn serve<R, S, A>(
             Select2::Second(ended) => ended,
         },
         Lane::Calls => serve_calls(answers, from, channel, unwelcome).await,
-        Lane::Join => Ok(()),
+        // Neither is the log's business; they never come here.
+        Lane::Join | Lane::Succession => Ok(()),
     };
     if let Err(error) = ended {
         tracing::debug!(from, ?lane, %error, "connection of a peer ended");

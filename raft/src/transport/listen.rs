@@ -188,6 +188,8 @@ impl<D: Doorman> Door<D> {
                 told: match why {
                     Dismissed::Removed { index } => Welcome::Removed { index },
                     Dismissed::SetBack => Welcome::SetBack,
+                    // Nobody is refused for it: it is told to whoever is reached, and not to whoever comes.
+                    Dismissed::Superseded { .. } => Welcome::No(why.to_string()),
                 },
                 noted: why.to_string(),
             }),

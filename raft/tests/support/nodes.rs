@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use circlet_raft::{
     Committed, Gate, Identity, NodeId, Options, Peer, ProposeError, Raft, Settings, SystemClocks,
-    public_key_digest,
+    Unconfirmed, public_key_digest,
 };
 use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
@@ -18,8 +18,13 @@ use crate::ports::free_port;
 /// Of the runtime that stands for the rest of a node.
 const THREADS: usize = 2;
 
-/// Answers with the exporter and what was asked.
+/// Answers with the exporter and what was asked. Believes in later generations, except for these two.
 pub(crate) struct Echo;
+
+/// One that isn't believed.
+pub(crate) const UNBELIEVED: u64 = 0;
+/// One that can't be kept.
+pub(crate) const UNKEPT: u64 = 13;
 
 impl Gate for Echo {
     fn admit(&self, exporter: [u8; 32], request: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
@@ -29,6 +34,14 @@ impl Gate for Echo {
                 _ => Ok([exporter.as_slice(), &request].concat()),
             }
         })
+    }
+
+    fn superseded(&self, _: NodeId, generation: u64) -> BoxFuture<'static, Result<(), Unconfirmed>> {
+        Box::pin(std::future::ready(match generation {
+            UNBELIEVED => Err(Unconfirmed::NotBelieved("it is over".to_owned())),
+            UNKEPT => Err(Unconfirmed::NotKept("the disk is full".to_owned())),
+            _ => Ok(()),
+        }))
     }
 }
 
