@@ -22,7 +22,7 @@ use hyper::header::HeaderMap;
 
 use crate::cluster::Cluster;
 use crate::metrics::Counts;
-use crate::password::{Attempt, Passwords, Verdict};
+use crate::password::{Attempt, Passwords, Verdict, Waits};
 use crate::secret::Secret;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::{reading, users};
@@ -130,11 +130,12 @@ impl Authenticator {
         Self { cluster, passwords, signatures: Signatures::new(), watched, usage, counts }
     }
 
-    /// Finds out who asks. No credential is nobody; one that doesn't count is an error, never nobody.
+    /// Finds out who asks. No credential is nobody; one that doesn't count is an error, never nobody. A password waits for
+    /// its turn if the request does.
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
-        address: IpAddr,
+        (address, waits): (IpAddr, Option<&dyn Waits>),
         rules: Rules<'_>,
     ) -> Result<Caller, Failure> {
         match Credential::read(headers)? {
@@ -143,7 +144,7 @@ impl Authenticator {
             Credential::ApiKey(token) => {
                 self.accept(token, rules).await.map(Caller::Token).map_err(Failure::forbid_instead)
             }
-            Credential::Basic { name, secret } => self.basic(&name, &secret, address, rules).await,
+            Credential::Basic { name, secret } => self.basic(&name, &secret, (address, waits), rules).await,
         }
     }
 
@@ -152,7 +153,7 @@ impl Authenticator {
         &self,
         name: &str,
         secret: &Secret,
-        address: IpAddr,
+        (address, waits): (IpAddr, Option<&dyn Waits>),
         rules: Rules<'_>,
     ) -> Result<Caller, Failure> {
         if let Some(token) = secret.expose_text().filter(|text| tokens::looks_like_one(text)) {
@@ -160,10 +161,16 @@ impl Authenticator {
             check_principal(name, &bearer)?;
             return Ok(Caller::Token(bearer));
         }
-        self.password(name, secret, address).await
+        self.password(name, secret, address, waits).await
     }
 
-    async fn password(&self, name: &str, secret: &Secret, address: IpAddr) -> Result<Caller, Failure> {
+    async fn password(
+        &self,
+        name: &str,
+        secret: &Secret,
+        address: IpAddr,
+        waits: Option<&dyn Waits>,
+    ) -> Result<Caller, Failure> {
         let name = users::user_name(name).map_err(|_| bad_credentials())?;
         let mut published = reading::current(&self.cluster).await?;
         if published.view.user(&name).is_none() {
@@ -173,7 +180,7 @@ impl Authenticator {
         loop {
             let stored = usable_hash(&published, &name).map(str::to_owned);
             let attempt =
-                Attempt { user: name.as_str(), address, password: secret, stored: stored.as_deref() };
+                Attempt { user: name.as_str(), address, password: secret, stored: stored.as_deref(), waits };
             match self.passwords.check(attempt).await {
                 Verdict::Right => break,
                 Verdict::SlowDown { retry_after_secs } | Verdict::Busy { retry_after_secs } => {

@@ -7,11 +7,14 @@
 //!   misses it at once.
 //! - Wrong answers for one user come later and later, and an address that keeps guessing must pause. A right
 //!   password is never held back on account of its user: guessing elsewhere cannot lock the owner out.
+//! - A password that is shown with a revoke is neither told to pause nor that the queue is full: it waits for its turn, and
+//!   its address has one at a time, and no more than one a second once it has guessed too much.
 
 mod hashing;
 mod memory;
 mod pool;
 mod slowdown;
+mod turns;
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -24,6 +27,7 @@ use hashing::matches;
 use memory::Memory;
 use pool::{Pool, Priority};
 use slowdown::Slowdown;
+use turns::{Turn, Turns};
 
 /// How many checks may wait in all; strangers fill half of it at most.
 const QUEUE_CHECKS_MAX: usize = 64;
@@ -49,6 +53,16 @@ pub struct Attempt<'a> {
     pub password: &'a Secret,
     /// The user's stored hash (PHC string); `None` if there is no such user or it has no password.
     pub stored: Option<&'a str>,
+    /// Who waits for the turn of its address, rather than being told to come again: a request that revokes.
+    pub waits: Option<&'a dyn Waits>,
+}
+
+/// A request whose password waits for its turn.
+pub trait Waits: Send + Sync {
+    /// It holds nothing from now on that others need.
+    fn step_aside(&self);
+    /// The wait is over. False if nobody is there any more to be answered.
+    fn step_back(&self) -> bool;
 }
 
 /// What came of an [`Attempt`].
@@ -70,6 +84,17 @@ pub enum Verdict {
     },
 }
 
+/// How many passwords wait to be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queued {
+    /// Of users who were right not long ago.
+    pub known: usize,
+    /// Of others.
+    pub strangers: usize,
+    /// With revokes, whoever's.
+    pub revokes: usize,
+}
+
 /// Too many passwords are waiting to be hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords are waiting to be hashed; try again in a second")]
@@ -85,6 +110,7 @@ struct Shared {
     pool: Pool,
     memory: Mutex<Memory>,
     slowdown: Mutex<Slowdown>,
+    turns: Turns,
 }
 
 impl Passwords {
@@ -95,6 +121,7 @@ impl Passwords {
             pool: Pool::start(threads(memory_limit_bytes), QUEUE_CHECKS_MAX),
             memory: Mutex::new(Memory::new()),
             slowdown: Mutex::new(Slowdown::default()),
+            turns: Turns::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -107,13 +134,18 @@ impl Passwords {
         if remembered.is_some_and(|key| self.memory(|memory| memory.holds(&key, now))) {
             return Verdict::Right;
         }
-        if let Some(wait) = self.slowdown(|s| s.must_pause(attempt.user, attempt.address, now)) {
-            return Verdict::SlowDown { retry_after_secs: wait.as_secs().max(1) };
-        }
         let known = self.slowdown(|s| s.is_known(attempt.user, now));
-        let right = match self.verify(attempt.password, attempt.stored, known).await {
-            Ok(right) => right,
-            Err(Busy) => return Verdict::Busy { retry_after_secs: BUSY_RETRY_SECS },
+        let (turn, priority) = if let Some(waits) = attempt.waits {
+            waits.step_aside();
+            (Some(self.turn(&attempt, known).await), Priority::Revoke)
+        } else if let Some(wait) = self.slowdown(|s| s.must_pause(attempt.user, attempt.address, now)) {
+            return Verdict::SlowDown { retry_after_secs: wait.as_secs().max(1) };
+        } else {
+            (None, if known { Priority::Known } else { Priority::Stranger })
+        };
+        let (right, turn) = match self.verify(&attempt, priority, turn).await {
+            Ok((right, turn)) if attempt.waits.is_none_or(Waits::step_back) => (right, turn),
+            Ok(_) | Err(Busy) => return Verdict::Busy { retry_after_secs: BUSY_RETRY_SECS },
         };
         let now = Instant::now();
         if right {
@@ -124,14 +156,29 @@ impl Passwords {
             return Verdict::Right;
         }
         let delay = self.slowdown(|s| s.failed(attempt.user, attempt.address, now));
+        // The next one is judged by what is counted now.
+        drop(turn);
         tokio::time::sleep(delay).await;
         Verdict::Wrong
     }
 
-    /// How many checks wait: of users who were right not long ago, and of others.
+    /// Waits until a password from this address may be looked at for a revoke.
+    async fn turn(&self, attempt: &Attempt<'_>, known: bool) -> Turn {
+        let (user, address) = (attempt.user, slowdown::network(attempt.address));
+        let turn = match self.shared.turns.join(address, user, known) {
+            Ok(turn) => turn,
+            Err(in_line) => in_line.comes().await,
+        };
+        let paced = self.slowdown(|s| s.has_guessed(user, address, Instant::now()));
+        turn.begin(paced).await;
+        turn
+    }
+
+    /// How many checks wait.
     #[must_use]
-    pub fn waiting(&self) -> (usize, usize) {
-        self.shared.pool.waiting()
+    pub fn waiting(&self) -> Queued {
+        let [known, strangers, revokes] = self.shared.pool.waiting();
+        Queued { known, strangers, revokes: revokes + self.shared.turns.waiting() }
     }
 
     /// The PHC string to store for a new password.
@@ -140,13 +187,18 @@ impl Passwords {
         self.shared.pool.run(Priority::Known, move || hash_now(&password)).await
     }
 
-    /// Checks against the stored hash, or does the same work for nothing.
-    async fn verify(&self, password: &Secret, stored: Option<&str>, known: bool) -> Result<bool, Busy> {
-        let priority = if known { Priority::Known } else { Priority::Stranger };
-        let password = password.clone();
-        let exists = stored.is_some();
-        let stored = stored.unwrap_or(NOBODY).to_owned();
-        self.shared.pool.run(priority, move || matches(&password, &stored) && exists).await
+    /// Checks against the stored hash, or does the same work for nothing. The turn goes with the work: whoever goes away
+    /// doesn't begin another one before that is done.
+    async fn verify(
+        &self,
+        attempt: &Attempt<'_>,
+        priority: Priority,
+        turn: Option<Turn>,
+    ) -> Result<(bool, Option<Turn>), Busy> {
+        let password = attempt.password.clone();
+        let exists = attempt.stored.is_some();
+        let stored = attempt.stored.unwrap_or(NOBODY).to_owned();
+        self.shared.pool.run(priority, move || (matches(&password, &stored) && exists, turn)).await
     }
 
     fn memory<T>(&self, with: impl FnOnce(&mut Memory) -> T) -> T {
@@ -174,9 +226,11 @@ pub const WRONG_ANSWER_DELAY_MAX: Duration = slowdown::DELAY_MAX;
 
 #[cfg(test)]
 mod tests {
-    use super::{Attempt, Passwords, Verdict, hash_now};
+    use super::{Attempt, Passwords, QUEUE_CHECKS_MAX, Verdict, Waits, hash_now};
     use crate::secret::Secret;
     use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -186,7 +240,7 @@ mod tests {
 
     async fn check(passwords: &Passwords, user: &str, password: &str, stored: Option<&str>) -> Verdict {
         let password = secret(password);
-        passwords.check(Attempt { user, address: HERE, password: &password, stored }).await
+        passwords.check(Attempt { user, address: HERE, password: &password, stored, waits: None }).await
     }
 
     #[tokio::test]
@@ -198,6 +252,64 @@ mod tests {
         assert_eq!(check(&passwords, "alice", "battery staple", Some(&stored)).await, Verdict::Wrong);
         assert_eq!(check(&passwords, "nobody", "correct horse", None).await, Verdict::Wrong);
         assert_eq!(check(&passwords, "alice", "correct horse", Some("garbled")).await, Verdict::Wrong);
+    }
+
+    /// A revoke that notes how often it stepped aside, and back.
+    #[derive(Default)]
+    struct Revoke(AtomicUsize, AtomicUsize);
+
+    impl Waits for Revoke {
+        fn step_aside(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        fn step_back(&self) -> bool {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn a_revoke_is_looked_at_where_others_must_pause_and_counts_like_them() {
+        let (passwords, revoke) = (Passwords::start(), Revoke::default());
+        let (stored, right, wrong) = (hash_now(&secret("right")), secret("right"), secret("wrong"));
+        for guess in 0..20 {
+            assert_eq!(check(&passwords, &format!("guess{guess}"), "wrong", None).await, Verdict::Wrong);
+        }
+        let paused = check(&passwords, "owner", "right", Some(&stored)).await;
+        assert!(matches!(paused, Verdict::SlowDown { .. }), "{paused:?}");
+        let attempt = |user, password, stored| {
+            passwords.check(Attempt { user, address: HERE, password, stored, waits: Some(&revoke) })
+        };
+        assert_eq!(attempt("guess", &wrong, None).await, Verdict::Wrong);
+        let paused = passwords.slowdown(|s| s.must_pause("guess", HERE, Instant::now()));
+        assert!(paused.is_some_and(|left| left > Duration::from_secs(1)), "it was counted: {paused:?}");
+        assert_eq!(attempt("owner", &right, Some(&stored)).await, Verdict::Right);
+        assert_eq!((revoke.0.load(Ordering::SeqCst), revoke.1.load(Ordering::SeqCst)), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn a_revoke_finds_a_place_in_a_queue_that_is_full() {
+        let (passwords, revoke) = (Passwords::start(), Revoke::default());
+        let (stored, right) = (hash_now(&secret("right")), secret("right"));
+        let guesses = (0..2 * QUEUE_CHECKS_MAX).map(|guess| {
+            let passwords = &passwords;
+            async move {
+                let address = Ipv4Addr::from_bits(u32::try_from(guess).unwrap()).into();
+                let (user, password) = (format!("guess{guess}"), secret("wrong"));
+                let (user, password) = (user.as_str(), &password);
+                passwords.check(Attempt { user, address, password, stored: None, waits: None }).await
+            }
+        });
+        let owner = Attempt {
+            user: "owner",
+            address: HERE,
+            password: &right,
+            stored: Some(&stored),
+            waits: Some(&revoke),
+        };
+        let (others, verdict) = tokio::join!(futures::future::join_all(guesses), passwords.check(owner));
+        assert!(others.iter().any(|other| matches!(other, Verdict::Busy { .. })), "it is full: {others:?}");
+        assert_eq!(verdict, Verdict::Right);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One request, read: what every handler starts from.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -24,6 +24,8 @@ use super::request_id::RequestId;
 use crate::audit::{Change, Entity};
 use crate::authenticate::Caller;
 use crate::authenticate::tokens::Rules;
+use crate::metrics::Work;
+use crate::password::Waits;
 use crate::usecase::failure::{Code, Failure};
 use crate::usecase::issue::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::usecase::{Session, reading};
@@ -42,8 +44,11 @@ pub(crate) struct Call {
     request_id: RequestId,
     shape: Shape,
     attempt: Attempt,
-    /// Until the handler has answered.
-    _answering: Answering,
+    /// It takes tokens away: its password waits for its turn.
+    revokes: bool,
+    seat: Arc<Seat>,
+    /// Until the handler has answered, but for the time that its password waits.
+    answering: Mutex<Option<Answering>>,
 }
 
 /// What the edge notes on every request before it is routed.
@@ -85,11 +90,12 @@ impl Call {
             None => Bytes::new(),
         };
         let Asked { request_id, shape, address, attempt, seat } = asked;
-        let answering = seat.answer()?;
+        let answering = Mutex::new(Some(seat.answer()?));
         let edge = Arc::clone(edge);
+        let revokes = Work::of(head.method.as_str(), head.uri.path()) == Work::Revoke;
         let (uri, headers) = (head.uri, head.headers);
         let call =
-            Self { edge, uri, headers, body, address, request_id, shape, attempt, _answering: answering };
+            Self { edge, uri, headers, body, address, request_id, shape, attempt, revokes, seat, answering };
         call.wait_for_view().await?;
         Ok(call)
     }
@@ -114,7 +120,8 @@ impl Call {
 
     /// Who asks, judged by these rules; a refusal is not noted.
     pub(crate) async fn judged_by(&self, rules: Rules<'_>) -> Result<Caller, Failure> {
-        self.edge.authenticator.authenticate(&self.headers, self.address, rules).await
+        let waits = self.revokes.then_some(self as &dyn Waits);
+        self.edge.authenticator.authenticate(&self.headers, (self.address, waits), rules).await
     }
 
     /// A password that was right is a login. The line may wait in memory, as nothing has changed.
@@ -219,5 +226,19 @@ impl Call {
             reading::fresh(&self.edge.cluster).await?;
         }
         Ok(())
+    }
+}
+
+/// Somebody else may have its place while it waits.
+impl Waits for Call {
+    fn step_aside(&self) {
+        self.answering.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn step_back(&self) -> bool {
+        let answering = self.seat.answer().ok();
+        let is_there = answering.is_some();
+        *self.answering.lock().unwrap_or_else(PoisonError::into_inner) = answering;
+        is_there
     }
 }

@@ -134,6 +134,12 @@ impl Operation {
         self.answers(StatusCode::SERVICE_UNAVAILABLE, Content::Json(schema))
     }
 
+    /// It takes tokens away: a password is looked at, however long that takes, and nobody is told to come again.
+    pub(super) fn waits(mut self) -> Self {
+        self.refuses.retain(|code| *code != Code::TooManyRequests);
+        self
+    }
+
     /// It may also refuse for these reasons.
     pub(super) fn may(mut self, codes: &[Code]) -> Self {
         self.refuses.extend(codes);

@@ -9,6 +9,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::edge::Edge;
 use super::openapi::Operation;
+use crate::metrics::Work;
 
 /// Some routes, in the order in which they are documented.
 #[derive(Clone, Default)]
@@ -83,6 +84,9 @@ impl Routes {
         H: Handler<T, Arc<Edge>>,
         T: 'static,
     {
+        // A password that comes with it waits for its turn, instead of being refused (see `Call`).
+        let waits = Work::of(&method.to_ascii_uppercase(), path) == Work::Revoke;
+        let operation = if waits { operation.waits() } else { operation };
         self.0.push(Route { path: path.to_owned(), method, operation, handler: on(filter, handler) });
         self
     }

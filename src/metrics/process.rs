@@ -17,12 +17,16 @@ pub(super) fn write(page: &mut Page<'_>, sources: &Sources) -> fmt::Result {
         "version",
         [(env!("CARGO_PKG_VERSION").into(), 1.0)],
     )?;
-    let (known, strangers) = sources.passwords.waiting();
+    let queued = sources.passwords.waiting();
     page.gauges(
         "circlet_passwords_queued",
-        "Passwords that wait to be checked: of users who were right not long ago, and of others",
+        "Passwords that wait to be checked: of users who were right not long ago, of others, and with revokes",
         "of",
-        [("known".into(), number(known as u64)), ("strangers".into(), number(strangers as u64))],
+        [
+            ("known".into(), number(queued.known as u64)),
+            ("strangers".into(), number(queued.strangers as u64)),
+            ("revokes".into(), number(queued.revokes as u64)),
+        ],
     )?;
     page.gauge(
         "circlet_audit_waiting_lines",

@@ -1,4 +1,4 @@
-//! A few threads behind a bounded queue of which strangers get half.
+//! A few threads behind a bounded queue of which strangers get half, and beside which revokes have one of their own.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +17,12 @@ pub(super) enum Priority {
     Known,
     /// Anyone else.
     Stranger,
+    /// Whoever revokes. Each address brings one at a time, and each waits for it before it brings the next.
+    Revoke,
 }
+
+/// How many kinds of askers there are.
+const KINDS: usize = 3;
 
 pub(super) struct Pool {
     shared: Arc<Shared>,
@@ -31,22 +36,19 @@ struct Shared {
 
 #[derive(Default)]
 struct Queues {
-    known: VecDeque<Job>,
-    strangers: VecDeque<Job>,
-    /// The known go first, but not twice in a row while strangers wait.
-    stranger_is_next: bool,
+    /// In the order of [`Priority`].
+    waiting: [VecDeque<Job>; KINDS],
+    /// Whose turn it is: no kind comes twice in a row while another waits.
+    next: usize,
     closed: bool,
 }
 
 impl Queues {
     fn take(&mut self) -> Option<Job> {
-        let stranger_first = self.stranger_is_next && !self.strangers.is_empty();
-        if !stranger_first && let Some(job) = self.known.pop_front() {
-            self.stranger_is_next = true;
-            return Some(job);
-        }
-        self.stranger_is_next = false;
-        self.strangers.pop_front()
+        let kinds = (0..KINDS).map(|step| (self.next + step) % KINDS);
+        let kind = kinds.into_iter().find(|kind| !self.waiting[*kind].is_empty())?;
+        self.next = (kind + 1) % KINDS;
+        self.waiting[kind].pop_front()
     }
 }
 
@@ -75,26 +77,23 @@ impl Pool {
         answered.await.map_err(|_| Busy)
     }
 
-    /// How many jobs wait: of known ones, and of strangers.
-    pub(super) fn waiting(&self) -> (usize, usize) {
-        let queues = lock(&self.shared.queues);
-        (queues.known.len(), queues.strangers.len())
+    /// How many jobs wait, in the order of [`Priority`].
+    pub(super) fn waiting(&self) -> [usize; KINDS] {
+        lock(&self.shared.queues).waiting.each_ref().map(VecDeque::len)
     }
 
     fn enqueue(&self, priority: Priority, job: Job) -> Result<(), Busy> {
         let mut queues = lock(&self.shared.queues);
-        let waiting = queues.known.len() + queues.strangers.len();
-        let (queue, has_room) = match priority {
-            Priority::Known => (&mut queues.known, waiting < self.jobs_max),
-            Priority::Stranger => {
-                let has_room = queues.strangers.len() < self.jobs_max / 2;
-                (&mut queues.strangers, has_room)
-            }
+        let [known, strangers, _] = queues.waiting.each_ref().map(VecDeque::len);
+        let has_room = match priority {
+            Priority::Known => known + strangers < self.jobs_max,
+            Priority::Stranger => strangers < self.jobs_max / 2,
+            Priority::Revoke => true,
         };
         if !has_room {
             return Err(Busy);
         }
-        queue.push_back(job);
+        queues.waiting[priority as usize].push_back(job);
         drop(queues);
         self.shared.arrived.notify_one();
         Ok(())
@@ -130,7 +129,7 @@ fn lock(queues: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pool, Priority};
+    use super::{Pool, Priority, Queues};
     use std::sync::mpsc;
 
     #[tokio::test]
@@ -153,11 +152,34 @@ mod tests {
         assert!(pool.enqueue(Priority::Known, Box::new(|| ())).is_ok());
         assert!(pool.enqueue(Priority::Known, Box::new(|| ())).is_ok());
         assert!(pool.enqueue(Priority::Known, Box::new(|| ())).is_err());
+        for _ in 0..40 {
+            assert!(pool.enqueue(Priority::Revoke, Box::new(|| ())).is_ok(), "a revoke is not refused");
+        }
+        assert_eq!(pool.waiting(), [2, 2, 40]);
         release.send(()).unwrap();
         // Whoever asks once there is room is served.
         while pool.run(Priority::Known, || 7).await != Ok(7) {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[test]
+    fn no_kind_comes_twice_in_a_row_while_another_waits() {
+        let mut queues = Queues::default();
+        let (tell, told) = mpsc::channel();
+        for (kind, count) in [(Priority::Known, 4), (Priority::Stranger, 2), (Priority::Revoke, 3)] {
+            for _ in 0..count {
+                let tell = tell.clone();
+                queues.waiting[kind as usize].push_back(Box::new(move || tell.send(kind).unwrap()));
+            }
+        }
+        while let Some(job) = queues.take() {
+            job();
+        }
+        drop(tell);
+        let (known, stranger, revoke) = (Priority::Known, Priority::Stranger, Priority::Revoke);
+        let expected = [known, stranger, revoke, known, stranger, revoke, known, revoke, known];
+        assert_eq!(told.iter().collect::<Vec<_>>(), expected);
     }
 
     #[tokio::test]

@@ -2,8 +2,8 @@
 //!
 //! The two counts act differently on purpose. A user's count only delays *wrong* answers, so whoever knows the
 //! password gets in at once. An address's count refuses to check at all, except for a user who was right from
-//! that very address not long ago: an owner who shares an address with a guesser. It does so for revokes too: whoever
-//! could guess by revoking would guess without a pause. A token is never held back.
+//! that very address not long ago: an owner who shares an address with a guesser. What it would refuse waits for its turn
+//! instead where it revokes (see `turns`). A token is never held back.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -49,14 +49,23 @@ impl Count {
 impl Slowdown {
     /// How long `address` has yet to wait before another check for `user`.
     pub(super) fn must_pause(&self, user: &str, address: IpAddr, now: Instant) -> Option<Duration> {
+        let (count, over) = self.over(user, address, now)?;
+        let pause = doubled(Duration::from_secs(1), over, ADDRESS_PAUSE_MAX);
+        pause.checked_sub(now.saturating_duration_since(count.last)).filter(|left| !left.is_zero())
+    }
+
+    /// Whether so much was guessed from `address` that its checks for `user` are paced, however long it has paused.
+    pub(super) fn has_guessed(&self, user: &str, address: IpAddr, now: Instant) -> bool {
+        self.over(user, address, now).is_some()
+    }
+
+    /// The wrong answers from an address, and how many of them were too many; none if its checks for `user` are free.
+    fn over(&self, user: &str, address: IpAddr, now: Instant) -> Option<(Count, u32)> {
         let address = network(address);
         let count = self.addresses.get(&address)?;
         let over = count.left(now).checked_sub(ADDRESS_FREE)?;
-        if self.known_from.get(&(user.to_owned(), address)).is_some_and(|at| is_recent(at, now)) {
-            return None;
-        }
-        let pause = doubled(Duration::from_secs(1), over, ADDRESS_PAUSE_MAX);
-        pause.checked_sub(now.saturating_duration_since(count.last)).filter(|left| !left.is_zero())
+        let known = self.known_from.get(&(user.to_owned(), address)).is_some_and(|at| is_recent(at, now));
+        (!known).then_some((count, over))
     }
 
     /// Whether `user` was right not long ago.
@@ -126,7 +135,7 @@ impl<K: Ord + Clone> Table<K, Count> {
 }
 
 /// Whoever has one IPv6 address has its /64, so that counts as one.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,

@@ -17,6 +17,7 @@ mod entitled;
 mod every_endpoint;
 mod feed;
 mod flooding;
+mod guessing;
 mod heir;
 mod keys;
 mod legacy;
