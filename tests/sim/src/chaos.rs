@@ -181,10 +181,11 @@ impl Chaos {
         })
     }
 
-    /// What is done next.
-    fn next(&self) -> Strike {
+    /// What is done next. In the midst of what is short, each is as likely as another.
+    fn next(&self, provoked: bool) -> Strike {
         if !self.seeks {
-            return Strike::drawn(self.dice.between(0, 99));
+            let any = self.dice.pick(&Strike::ALL).copied().filter(|_| provoked);
+            return any.unwrap_or_else(|| Strike::drawn(self.dice.between(0, 99)));
         }
         let mut absent = self.cluster.faults.absent();
         absent.retain(|fault| fault.is_within());
@@ -207,12 +208,12 @@ impl Chaos {
     /// Does one thing after the other, several at a time, until told to stop.
     pub async fn rage(self: Arc<Self>) {
         while !self.over.load(Ordering::SeqCst) {
-            self.wait_ms(50, if self.seeks { 300 } else { 900 }).await;
+            let provoked = self.pause_between().await;
             if self.quiet.load(Ordering::SeqCst) || self.over.load(Ordering::SeqCst) {
                 continue;
             }
             let Some(victim) = self.dice.pick(&self.cluster.computers()).cloned() else { return };
-            let (this, strike) = (Arc::clone(&self), self.next());
+            let (this, strike) = (Arc::clone(&self), self.next(provoked));
             drop(NodeRuntime::spawn(async move {
                 let serial = this.strikes.fetch_add(1, Ordering::SeqCst);
                 lock(&this.under_way).insert(serial, (strike, victim.id));
@@ -220,6 +221,13 @@ impl Chaos {
                 lock(&this.under_way).remove(&serial);
             }));
         }
+    }
+
+    /// Waits for a while, or until somebody begins what something should go wrong in, which it says.
+    async fn pause_between(&self) -> bool {
+        let most_ms = if self.seeks { 300 } else { 900 };
+        let time = Duration::from_millis(self.dice.between(50, most_ms));
+        NodeRuntime::timeout(time, self.cluster.history.midst().provoked()).await.is_ok()
     }
 
     async fn strike(&self, strike: Strike, victim: Arc<Computer>) {

@@ -1,8 +1,9 @@
 //! What can go wrong, by kind, and how often it did. A kind that never happens in many seeds proves nothing: a test looks.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use crate::midst::Midst;
 use crate::scope::lock;
 
 macro_rules! faults {
@@ -173,26 +174,42 @@ impl Fault {
     }
 }
 
-/// How often each kind happened in one run.
-#[derive(Debug, Default)]
-pub struct Faults(Mutex<BTreeMap<Fault, u64>>);
+/// How often each kind happened in one run, and to one cluster in the midst of what.
+#[derive(Debug)]
+pub struct Faults {
+    counts: Arc<Mutex<BTreeMap<Fault, u64>>>,
+    midst: Arc<Midst>,
+}
 
 impl Faults {
+    /// None yet, in a cluster that changes so.
+    #[must_use]
+    pub fn of(midst: &Arc<Midst>) -> Arc<Self> {
+        Arc::new(Self { counts: Arc::default(), midst: Arc::clone(midst) })
+    }
+
+    /// Those of another cluster of the same run.
+    #[must_use]
+    pub fn beside(&self, midst: &Arc<Midst>) -> Arc<Self> {
+        Arc::new(Self { counts: Arc::clone(&self.counts), midst: Arc::clone(midst) })
+    }
+
     /// One more.
     pub fn count(&self, fault: Fault) {
-        *lock(&self.0).entry(fault).or_default() += 1;
+        *lock(&self.counts).entry(fault).or_default() += 1;
+        self.midst.count(fault);
     }
 
     /// The kinds that haven't happened yet.
     #[must_use]
     pub fn absent(&self) -> Vec<Fault> {
-        let counts = lock(&self.0);
+        let counts = lock(&self.counts);
         Fault::ALL.iter().copied().filter(|fault| !counts.contains_key(fault)).collect()
     }
 
     /// How often each happened.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<Fault, u64> {
-        lock(&self.0).clone()
+        lock(&self.counts).clone()
     }
 }

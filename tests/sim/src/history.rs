@@ -12,6 +12,7 @@ use circlet_token::{KeyId, ServiceId, TokenId};
 use crate::invariant::{self, Invariant};
 use crate::linear::Operation;
 use crate::mark::{Facts, Mark};
+use crate::midst::Midst;
 use crate::plant::Plant;
 use crate::runtime::{self, global_nanos};
 use crate::scope::lock;
@@ -236,6 +237,8 @@ pub struct History {
     abroad: Mutex<Vec<Weak<Self>>>,
     /// Nodes are compared as a whole at every index that this divides.
     whole_every: u64,
+    /// What is being changed.
+    midst: Arc<Midst>,
 }
 
 /// Lines that several histories write.
@@ -270,6 +273,7 @@ impl History {
             refresh_since: Mutex::default(),
             abroad: Mutex::default(),
             whole_every: WHOLE_EVERY,
+            midst: Arc::default(),
         }
     }
 
@@ -308,6 +312,12 @@ impl History {
         for other in abroad {
             other.tell(event);
         }
+    }
+
+    /// What is being changed in this cluster.
+    #[must_use]
+    pub fn midst(&self) -> &Arc<Midst> {
+        &self.midst
     }
 
     /// What was planted.

@@ -8,6 +8,7 @@
 //! | [`workload`] | what clients do meanwhile |
 //! | [`chaos`] | what is done to them |
 //! | [`fault`] | what can go wrong, by kind |
+//! | [`midst`] | what is being changed when it does |
 //! | [`history`] | what happened, in one order |
 //! | [`invariant`] | what must hold, one file each |
 //! | [`linear`] | whether a history is linearizable, and what each object would have said |
@@ -43,6 +44,7 @@ pub mod invariant;
 pub mod linear;
 pub mod machine;
 pub mod mark;
+pub mod midst;
 pub mod plant;
 pub mod proof;
 pub mod run;

@@ -43,6 +43,7 @@ impl Watched {
         let sum = step.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
         let view = self.0.view();
         scope.note_applied();
+        scope.history().midst().see(&view);
         let node = scope.node();
         let now_ms = view.now_ms();
         scope.history().tell(&Event::Applied { node, index, sum: first_word(&sum), now_ms });

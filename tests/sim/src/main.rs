@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use circlet_sim::fault::Fault;
 use circlet_sim::history::Violation;
 use circlet_sim::invariant;
+use circlet_sim::midst::Change;
 use circlet_sim::plant::Plant;
 use circlet_sim::proof::PROOFS;
 use circlet_sim::run::{Plan, Report, run};
@@ -136,7 +137,7 @@ struct Found {
     done: u64,
     failed: Option<(u64, Report)>,
     /// Kinds of faults and requests that should have happened by now.
-    absent: Vec<&'static str>,
+    absent: Vec<String>,
 }
 
 /// Runs seeds until one fails; of several at once the first counts.
@@ -209,6 +210,7 @@ struct Sums {
     simulated_ms: u64,
     operations: BTreeMap<&'static str, u64>,
     faults: BTreeMap<Fault, u64>,
+    midst: BTreeMap<(Change, Fault), u64>,
 }
 
 impl Sums {
@@ -221,14 +223,22 @@ impl Sums {
         for (fault, count) in &report.faults {
             *self.faults.entry(*fault).or_default() += count;
         }
+        for (pair, count) in &report.midst {
+            *self.midst.entry(*pair).or_default() += count;
+        }
     }
 
     /// What should happen and never did.
-    fn absent(&self) -> Vec<&'static str> {
+    fn absent(&self) -> Vec<String> {
         let faults = Fault::ALL.iter().filter(|fault| !self.faults.contains_key(fault));
         let is_absent = |what: &&str| self.operations.get(what).is_none_or(|count| *count == 0);
         let operations = kinds::ALWAYS.iter().copied().filter(is_absent);
-        faults.map(|fault| fault.name()).chain(operations).collect()
+        let names = faults.map(|fault| fault.name()).chain(operations).map(str::to_owned);
+        let pairs = Change::ALL.into_iter().flat_map(Change::must_bear);
+        let pairs = pairs.filter(|(change, fault)| self.in_midst(*change, *fault) == 0);
+        names
+            .chain(pairs.map(|(change, fault)| format!("{} in the midst of {}", fault.name(), change.name())))
+            .collect()
     }
 
     fn print(&self, done: u64, took: Duration, out: &mut impl Write) -> io::Result<()> {
@@ -242,7 +252,25 @@ impl Sums {
         Fault::ALL.iter().try_for_each(|fault| {
             let count = self.faults.get(fault).copied().unwrap_or(0);
             writeln!(out, "  {count:>9} {}", fault.name())
+        })?;
+        writeln!(out, "faults in the midst of a change:")?;
+        Change::ALL.iter().try_for_each(|change| {
+            let counts: Vec<_> =
+                change.must_bear().map(|(change, fault)| (self.in_midst(change, fault), fault)).collect();
+            let sum: u64 = counts.iter().map(|(count, _)| count).sum();
+            let (fewest, rarest) =
+                counts.iter().min().map_or((0, ""), |(count, fault)| (*count, fault.name()));
+            writeln!(
+                out,
+                "  {sum:>9} {}, of {} kinds; fewest: {fewest} {rarest}",
+                change.name(),
+                counts.len()
+            )
         })
+    }
+
+    fn in_midst(&self, change: Change, fault: Fault) -> u64 {
+        self.midst.get(&(change, fault)).copied().unwrap_or(0)
     }
 }
 

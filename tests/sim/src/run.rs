@@ -14,10 +14,11 @@ use crate::afterlife::{End, Life, Safe};
 use crate::chaos::Chaos;
 use crate::cluster::Cluster;
 use crate::dice::Dice;
-use crate::fault::Fault;
+use crate::fault::{Fault, Faults};
 use crate::history::{Event, History, Violation};
 use crate::house;
 use crate::invariant;
+use crate::midst::Change;
 use crate::plant::Plant;
 use crate::runtime::{self, NodeRuntime, global_nanos};
 use crate::workload::Workload;
@@ -49,6 +50,8 @@ pub struct Report {
     pub operations: BTreeMap<&'static str, u64>,
     /// Faults by kind.
     pub faults: BTreeMap<Fault, u64>,
+    /// Those that came in the midst of a change.
+    pub midst: BTreeMap<(Change, Fault), u64>,
     /// The events as text, if they were asked for.
     pub lines: Vec<String>,
 }
@@ -146,7 +149,7 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     let seeks = plan.course == Course::EachKind;
     let nodes = if seeks { 3 } else { nodes };
     let service = &house::SERVICE;
-    let cluster = Cluster::new(service, Arc::clone(&history), &dice, settings, Arc::default());
+    let cluster = Cluster::new(service, Arc::clone(&history), &dice, settings, Faults::of(history.midst()));
     let mut report = Report::default();
     let config = configured(&cluster, &dice, seeks);
     let ms = |secs: i64| u64::try_from(secs).unwrap_or(0) * 1_000;
@@ -204,6 +207,7 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     report.simulated_ms = global_nanos() / 1_000_000;
     report.operations = life.workload.counts();
     report.faults = life.cluster.faults.counts();
+    report.midst = history.midst().counts();
     life.cluster.end();
     report
 }

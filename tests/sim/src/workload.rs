@@ -19,6 +19,7 @@ use crate::history::Event;
 use crate::house;
 use crate::linear::{Object, Step, value};
 use crate::machine::{Member, first_word};
+use crate::midst::{Awaiting, Change};
 use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
@@ -192,6 +193,29 @@ impl Workload {
         *lock(&self.counts).entry(what).or_default() += 1;
     }
 
+    /// Somebody begins to wait for a change.
+    fn begin(&self, change: Change) -> Awaiting {
+        let awaiting = self.cluster.history.midst().awaiting(change);
+        self.goad(change);
+        awaiting
+    }
+
+    /// Sees to it that something goes wrong while this is being changed.
+    fn goad(&self, change: Change) {
+        let (midst, dice) = (Arc::clone(self.cluster.history.midst()), self.dice.clone());
+        drop(NodeRuntime::spawn(async move {
+            for _ in 0..20 {
+                if !midst.is_under_way(change) {
+                    return;
+                }
+                if dice.percent(40) {
+                    midst.provoke();
+                }
+                NodeRuntime::sleep(Duration::from_millis(dice.between(1, 200))).await;
+            }
+        }));
+    }
+
     /// One client, until it is told to stop.
     pub async fn client(self: Arc<Self>, pause_ms_max: u64) {
         self.at_work.fetch_add(1, Ordering::SeqCst);
@@ -223,9 +247,9 @@ impl Workload {
 
     /// What administrators do now and then.
     async fn administer(self: &Arc<Self>, computer: &Computer) {
-        match self.dice.between(0, if self.has_neighbours() { 13 } else { 9 }) {
-            10 => self.replace_circle_key(computer).await,
-            11..=13 => self.limit_neighbour(computer).await,
+        match self.dice.between(0, if self.has_neighbours() { 15 } else { 9 }) {
+            10..=12 => self.replace_circle_key(computer).await,
+            13..=15 => self.limit_neighbour(computer).await,
             0..=1 => self.turn_key(computer).await,
             2 => self.turn_master_key(computer).await,
             3..=5 => self.change_person(computer).await,

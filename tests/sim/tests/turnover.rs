@@ -7,6 +7,7 @@ use circlet_authority::{Actor, Config, State};
 use circlet_raft::Settings;
 use circlet_sim::cluster::{Cluster, Computer, ask};
 use circlet_sim::dice::Dice;
+use circlet_sim::fault::Faults;
 use circlet_sim::history::History;
 use circlet_sim::plant::Plant;
 use circlet_sim::runtime::NodeRuntime;
@@ -48,7 +49,8 @@ fn a_master_key_is_announced_right_after_another_took_its_place() {
     let told = Arc::clone(&history);
     let ended = NodeRuntime::with_seed(1).block_on(async {
         let dice = Dice::new(1);
-        let cluster = Cluster::new(&house::SERVICE, told, &dice, Settings::default(), Arc::default());
+        let faults = Faults::of(told.midst());
+        let cluster = Cluster::new(&house::SERVICE, told, &dice, Settings::default(), faults);
         cluster.found(1, Config::default()).await?;
         let alone = cluster.computers().first().cloned().ok_or("there is no computer")?;
         for _ in 0..5 {

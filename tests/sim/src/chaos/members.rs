@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Chaos;
 use crate::cluster::Computer;
 use crate::fault::Fault;
+use crate::midst::Change;
 use crate::scope::lock;
 
 /// The cluster has so many nodes at least.
@@ -34,6 +35,7 @@ impl Chaos {
         }
         let name = format!("extra{}", self.dice.between(0, u64::from(u32::MAX)));
         self.note(Fault::Join, format!("{name} joins"));
+        let _awaiting = self.cluster.history.midst().awaiting(Change::Membership);
         let joined = self.cluster.join(&name, 0).await;
         self.cluster.votes(&joined).await;
         self.say(format!("{name} has joined as {}", joined.id));
@@ -46,6 +48,7 @@ impl Chaos {
             return;
         }
         self.note(Fault::Leave, format!("{} leaves", victim.id));
+        let _awaiting = self.cluster.history.midst().awaiting(Change::Membership);
         self.cluster.remove(&victim).await;
         self.wait_ms(0, 3_000).await;
         self.cluster.discard(&victim);
@@ -64,6 +67,7 @@ impl Chaos {
     /// Has a computer replaced; needs the right to.
     pub(super) async fn replace(&self, victim: &Arc<Computer>) {
         self.note(Fault::Replacement, format!("{} is lost, another takes its place", victim.id));
+        let _awaiting = self.cluster.history.midst().awaiting(Change::Membership);
         self.cluster.replace(victim).await;
         self.say(format!("{} has been replaced", victim.id));
     }

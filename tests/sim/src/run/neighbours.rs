@@ -59,7 +59,7 @@ impl Circle {
         let config = &Config { revocation_floor_required: false, ..config.clone() };
         for (number, service) in (2..).zip(house::NEIGHBOURS.iter().take(count)) {
             let history = Arc::new(super::history(plan).beside(&ours.history, number));
-            let (settings, faults) = (settings(dice, plan.course), Arc::clone(&ours.faults));
+            let (settings, faults) = (settings(dice, plan.course), ours.faults.beside(history.midst()));
             let cluster = Cluster::new(service, Arc::clone(&history), dice, settings, faults);
             let workload = Workload::new(Arc::clone(&cluster), dice.split());
             let chaos = Chaos::new(Arc::clone(&cluster), dice.split(), false);

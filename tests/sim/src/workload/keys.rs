@@ -11,10 +11,12 @@ use circlet_token::{KeyId, SigningKey};
 use openraft_rt::AsyncRuntime;
 
 use super::{PATIENCE, Workload, administrator};
-use crate::cluster::{Computer, ask};
+use crate::circle::Neighbour;
+use crate::cluster::{Cluster, Computer, ask};
 use crate::history::Event;
 use crate::house::{self, Pair};
 use crate::mark::{Mark, Target};
+use crate::midst::{Awaiting, Change};
 use crate::runtime::NodeRuntime;
 use crate::scope::{self, lock};
 use crate::turnover::{Keeper, keeping};
@@ -59,7 +61,10 @@ impl Workload {
         let action = Action::RotateKey(Box::new(rotate));
         if self.order_done(computer, what, action, None).await.is_none() {
             self.count("key unchanged");
-        } else if let Some(kid) = leaked {
+            return;
+        }
+        self.goad(Change::TokenKey);
+        if let Some(kid) = leaked {
             self.tell_leaked(&kid);
             self.hunt_key(&kid);
             self.hunt_key_abroad(&kid);
@@ -90,23 +95,45 @@ impl Workload {
             keeping::announce(&keeper, administrator(), replaces, patience_secs).await.ok()
         });
         let announced = matches!(NodeRuntime::timeout(PATIENCE, announcing).await, Ok(Some(Some(_))));
+        self.goad(Change::MasterKey);
         self.count(if announced { "master key announced" } else { "master key not announced" });
     }
 
     /// An administrator replaces the circle key: the present one names the next.
-    pub(super) async fn replace_circle_key(&self, computer: &Computer) {
+    pub(super) async fn replace_circle_key(self: &Arc<Self>, computer: &Computer) {
         let Some((scope, member)) = computer.node() else { return };
         let view = Arc::clone(&member.published().view);
         drop(member);
         let Some(master) = house::master_key(scope.ring(), &view) else { return };
         let next = house::seed(&format!("circle key {}", self.dice.word()));
-        let named = CirclePublicKey::of(&SigningKey::from_ed25519_seed(&next));
-        let named = named.zip(house::unseal(scope.ring(), &view, &SealedKind::CircleKey));
+        let Some(public) = CirclePublicKey::of(&SigningKey::from_ed25519_seed(&next)) else { return };
+        let named = Some(public).zip(house::unseal(scope.ring(), &view, &SealedKind::CircleKey));
         let succession = named.and_then(|(next, key)| Succession::sign(&key, &self.cluster.service, next));
         let Some(succession) = succession else { return };
         let private_key = master.seal(&SealedKind::CircleKey, &next);
         let replace = Action::ReplaceCircleKey(Box::new(ReplaceCircleKey { succession, private_key }));
-        let _ = self.order_done(computer, "circle key replaced", replace, None).await;
+        let awaiting = self.begin(Change::CircleKey);
+        if self.order_done(computer, "circle key replaced", replace, None).await.is_some() {
+            drop(NodeRuntime::spawn(Arc::clone(self).until_followers_believe(public, awaiting)));
+        }
+    }
+
+    /// The turn of a circle key is over when those who follow us believe the next one.
+    async fn until_followers_believe(self: Arc<Self>, next: CirclePublicKey, awaiting: Awaiting) {
+        let service = &self.cluster.service;
+        let believed = |theirs: Arc<Cluster>| {
+            let key = theirs.view()?.member(service)?.circle_key()?;
+            Some(key == next)
+        };
+        for _ in 0..100 {
+            NodeRuntime::sleep(Duration::from_millis(100)).await;
+            let neighbours = self.cluster.neighbours();
+            if neighbours.iter().filter_map(Neighbour::cluster).all(|theirs| believed(theirs).unwrap_or(true))
+            {
+                break;
+            }
+        }
+        drop(awaiting);
     }
 
     /// A pair for our keyring, which may never get there.

@@ -1,5 +1,6 @@
 //! The configuration, changed while everything else goes on.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -7,15 +8,16 @@ use circlet_authority::{Action, Config, Outcome, Refusal, SetConfig};
 use openraft_rt::AsyncRuntime;
 
 use super::{Reply, Workload, administrator};
-use crate::cluster::Computer;
+use crate::cluster::{Cluster, Computer};
 use crate::linear::{Object, Step, version};
+use crate::midst::{Awaiting, Change};
 use crate::runtime::{NodeRuntime, global_nanos};
 
 impl Workload {
     /// An administrator changes a setting, on top of what was read or whatever is there.
     pub(super) async fn change_settings(&self, computer: &Computer) {
         let Some((_, member)) = computer.node() else { return };
-        let view = std::sync::Arc::clone(&member.published().view);
+        let view = Arc::clone(&member.published().view);
         drop(member);
         let mut config = view.config().as_ref().clone();
         let between = |low, high| i64::try_from(self.dice.between(low, high)).unwrap_or(1);
@@ -48,7 +50,7 @@ impl Workload {
             NodeRuntime::sleep(Duration::from_millis(100)).await;
             let Some(computer) = self.cluster.leader() else { continue };
             let Some((_, member)) = computer.node() else { continue };
-            let view = std::sync::Arc::clone(&member.published().view);
+            let view = Arc::clone(&member.published().view);
             drop(member);
             if view.config().circle_feed_entries_max == most {
                 return;
@@ -61,9 +63,11 @@ impl Workload {
     async fn set(&self, computer: &Computer, config: Config, if_version: Option<u64>) {
         let action = Action::SetConfig(Box::new(SetConfig { config, if_version }));
         self.count("setting changed");
+        let awaiting = self.begin(Change::Configuration);
         let (expected, sent) = (if_version, global_nanos());
         let step = match self.propose(computer, administrator(), action).await {
             Reply::Decided { outcome: Outcome::Configured { version }, .. } => {
+                drop(NodeRuntime::spawn(until_all_have(Arc::clone(&self.cluster), version, awaiting)));
                 version::Step::Set { expected, version }
             }
             Reply::Decided { outcome, .. } => match outcome.refusal() {
@@ -78,4 +82,19 @@ impl Workload {
         };
         self.record_now(Object::Configuration, Step::Version(step), sent);
     }
+}
+
+/// A change of settings is over when no node runs that doesn't know it.
+async fn until_all_have(cluster: Arc<Cluster>, version: u64, awaiting: Awaiting) {
+    let has = |computer: &Arc<Computer>| {
+        let known = computer.node().map(|(_, member)| member.published().view.config_version());
+        known.is_none_or(|known| known >= version)
+    };
+    for _ in 0..100 {
+        if cluster.running().iter().all(has) {
+            break;
+        }
+        NodeRuntime::sleep(Duration::from_millis(50)).await;
+    }
+    drop(awaiting);
 }

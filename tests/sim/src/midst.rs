@@ -1,0 +1,174 @@
+//! What is being changed at a moment, and what goes wrong in the midst of it. A change that nothing ever went wrong in proves
+//! nothing.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use circlet_authority::State;
+use tokio::sync::Notify;
+
+use crate::fault::Fault;
+use crate::scope::lock;
+
+/// What takes several steps, or a decision that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// A token key is published and doesn't sign yet.
+    TokenKey,
+    /// A master key is announced and isn't in force yet.
+    MasterKey,
+    /// What a lost node knew isn't replaced yet.
+    LostSecrets,
+    /// A circle key is to be replaced.
+    CircleKey,
+    /// A setting is to be changed.
+    Configuration,
+    /// A node joins, leaves, or takes the place of another.
+    Membership,
+}
+
+impl Change {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::TokenKey,
+        Self::MasterKey,
+        Self::LostSecrets,
+        Self::CircleKey,
+        Self::Configuration,
+        Self::Membership,
+    ];
+
+    /// What it is called in summaries.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TokenKey => "a token key's turn",
+            Self::MasterKey => "the master key's turn",
+            Self::LostSecrets => "replacing what a lost node knew",
+            Self::CircleKey => "the circle key's turn",
+            Self::Configuration => "a change of settings",
+            Self::Membership => "a change of members",
+        }
+    }
+
+    /// What has to come in the midst of it, in many seeds: all that strikes a cluster. What a crash does to what wasn't synced
+    /// is left to itself, and so is what needs that nothing else is wrong.
+    pub fn must_bear(self) -> impl Iterator<Item = (Self, Fault)> {
+        let left_out = move |fault: &Fault| match fault {
+            Fault::LeaderDiskBad
+            | Fault::TailKept
+            | Fault::TailLost
+            | Fault::TailPartlyLost
+            | Fault::TailTorn
+            | Fault::SnapshotCut
+            | Fault::KeyFileCut
+            | Fault::DeclaredLost => true,
+            // It waits until all is well, and these don't last so long.
+            Fault::DiskSetBack => !matches!(self, Self::TokenKey | Self::MasterKey),
+            // One change of the members at a time: a lost node is being replaced, and so is one that finds damage.
+            Fault::Join | Fault::Leave | Fault::Replacement | Fault::LogDamaged | Fault::SnapshotDamaged => {
+                matches!(self, Self::Membership | Self::LostSecrets)
+            }
+            _ => false,
+        };
+        let faults = Fault::ALL.iter().copied().filter(|fault| fault.is_within());
+        faults.filter(move |fault| !left_out(fault)).map(move |fault| (self, fault))
+    }
+
+    /// Whether a state says that it is under way. The others are where somebody waits for a decision.
+    fn is_in(self, state: &State) -> bool {
+        match self {
+            Self::TokenKey => state.next_key().is_some(),
+            Self::MasterKey => state.next_master_key().is_some(),
+            Self::LostSecrets => state.lost_nodes_pending().next().is_some(),
+            Self::CircleKey | Self::Configuration | Self::Membership => false,
+        }
+    }
+}
+
+/// What is being changed in one cluster.
+#[derive(Debug, Default)]
+pub struct Midst {
+    inner: Mutex<Inner>,
+    begun: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The newest state that a node has come to, and what is under way in it.
+    index: u64,
+    in_state: Vec<Change>,
+    /// How often somebody waits for each.
+    awaited: BTreeMap<Change, u64>,
+    /// How often each kind of fault came in the midst of each.
+    counts: BTreeMap<(Change, Fault), u64>,
+}
+
+impl Inner {
+    fn under_way(&self) -> Vec<Change> {
+        let awaited = self.awaited.iter().filter(|(_, waiting)| **waiting > 0).map(|(change, _)| *change);
+        awaited.chain(self.in_state.iter().copied()).collect()
+    }
+}
+
+impl Midst {
+    /// A node has come to this state.
+    pub fn see(&self, state: &State) {
+        let mut inner = lock(&self.inner);
+        if state.index() >= inner.index {
+            inner.index = state.index();
+            inner.in_state = Change::ALL.into_iter().filter(|change| change.is_in(state)).collect();
+        }
+    }
+
+    /// Somebody begins to wait for a decision, until what is returned is dropped.
+    #[must_use]
+    pub fn awaiting(self: &Arc<Self>, change: Change) -> Awaiting {
+        *lock(&self.inner).awaited.entry(change).or_default() += 1;
+        Awaiting { midst: Arc::clone(self), change }
+    }
+
+    /// Whether this is being changed now.
+    #[must_use]
+    pub fn is_under_way(&self, change: Change) -> bool {
+        lock(&self.inner).under_way().contains(&change)
+    }
+
+    /// Whoever does harm is told that now is the moment.
+    pub fn provoke(&self) {
+        self.begun.notify_waiters();
+    }
+
+    /// Returns when somebody provokes.
+    pub async fn provoked(&self) {
+        self.begun.notified().await;
+    }
+
+    /// Something goes wrong.
+    pub fn count(&self, fault: Fault) {
+        let mut inner = lock(&self.inner);
+        for change in inner.under_way() {
+            *inner.counts.entry((change, fault)).or_default() += 1;
+        }
+    }
+
+    /// How often each kind of fault came in the midst of each change.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<(Change, Fault), u64> {
+        lock(&self.inner).counts.clone()
+    }
+}
+
+/// While it is there, somebody waits for a decision.
+pub struct Awaiting {
+    midst: Arc<Midst>,
+    change: Change,
+}
+
+impl Drop for Awaiting {
+    fn drop(&mut self) {
+        if let Some(waiting) = lock(&self.midst.inner).awaited.get_mut(&self.change) {
+            *waiting -= 1;
+        }
+    }
+}
