@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use circlet_authority::{Judgement, State};
+use circlet_token::feed::FeedEntry;
 use circlet_token::{Algorithm, Verified};
 
 use super::verifying::Verdict;
@@ -10,6 +11,7 @@ use super::{Held, Workload};
 use crate::clock::START_MS;
 use crate::history::Event;
 use crate::house;
+use crate::mark::{Facts, Mark};
 use crate::runtime::global_nanos;
 use crate::scope::lock;
 
@@ -19,16 +21,18 @@ const REST_SECS: u64 = 60;
 const TOKENS_SHOWN: usize = 40;
 
 impl Workload {
-    /// Those that were good by the last state of a cluster, and of whose users the state knows with which it begins anew.
+    /// Those that were good by the last state of a cluster, but for what the state refuses with which it begins anew.
     pub fn good_by(&self, last: &State, before: &State) -> Vec<Held> {
         let now = (START_MS + global_nanos() / 1_000_000) / 1_000;
         let is_good = |held: &&Held| {
             let record = &held.record;
             let claims = record.claims(&self.cluster.service);
             let verified = Verified { claims, key: record.kid.clone(), algorithm: Algorithm::EdDsa };
+            let judged = |state: &State| state.judge(&verified, now);
             record.expiry() > now + REST_SECS
-                && matches!(last.judge(&verified, now), Judgement::Good { .. })
-                && (!record.scope.is_user() || may_speak(held, before))
+                && matches!(judged(last), Judgement::Good { .. })
+                && !matches!(judged(before), Judgement::Revoked(_))
+                && !refuses(before, held)
         };
         lock(&self.held).iter().rev().filter(is_good).take(TOKENS_SHOWN).cloned().collect()
     }
@@ -41,7 +45,7 @@ impl Workload {
             };
             for held in good.iter().filter(|held| held.record.issued_at < second) {
                 // Somebody may have been shut out in the very last moment.
-                if held.record.scope.is_user() && !may_speak(held, &view) {
+                if !may_speak(held, &view) {
                     continue;
                 }
                 let (text, kid) = (Arc::clone(&held.text), &held.record.kid);
@@ -55,7 +59,22 @@ impl Workload {
     }
 }
 
+/// Whether a state refuses a token, also of a key that it doesn't know: its user as the backup knows that, or what a node had
+/// written that is left, though nobody else had heard of it.
+fn refuses(state: &State, held: &Held) -> bool {
+    let (facts, id) = (Facts::of_record(&held.record), held.record.id);
+    let is_it = |entry: FeedEntry| match entry {
+        FeedEntry::Listed { id: listed, .. } | FeedEntry::Unseen { id: listed, .. } => listed == id,
+        _ => false,
+    };
+    !may_speak(held, state)
+        || state.watermarks().any(|(whom, mark)| Mark::held(&whom, &mark).ends(&facts))
+        || state.revoked_entries().any(is_it)
+}
+
+/// Whether its user may: who is disabled may not, and who is unknown has no live permissions.
 fn may_speak(held: &Held, view: &State) -> bool {
-    let user = held.record.subject.user_name();
-    user.and_then(|user| view.user(&house::name(user))).is_some_and(|user| user.is_enabled())
+    let Some(name) = held.record.subject.user_name() else { return !held.record.scope.is_user() };
+    let user = view.user(&house::name(name));
+    user.map_or(!held.record.scope.is_user(), |user| user.is_enabled())
 }
