@@ -32,6 +32,10 @@ pub enum End {
     Recovered,
 }
 
+/// Before another cluster begins, whoever waits for an answer hears that none comes. What they asked for may have been done: others
+/// may have seen it, where it waited for a floor.
+const SILENCE: Duration = Duration::from_millis(1);
+
 /// The nodes of the cluster that begins.
 const NODES: u64 = 3;
 
@@ -119,6 +123,7 @@ impl Life {
         if self.cluster.keeps_floors() {
             cluster.keep_floors();
         }
+        NodeRuntime::sleep(SILENCE).await;
         let begun = global_nanos();
         let (floor, good) = ground.map(|ground| ground.spend(&self.cluster, &before)).transpose()?.unzip();
         let second = cluster.begin_anew(&before, floor.as_ref(), &whole, NODES).await?;
