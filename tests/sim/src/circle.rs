@@ -14,10 +14,13 @@ use crate::history::Event;
 use crate::house;
 
 mod following;
+mod ordering;
 mod strife;
 mod way;
 
 pub(crate) use following::follow;
+pub use ordering::Ordered;
+pub(crate) use ordering::order;
 pub use strife::Strife;
 pub use way::Way;
 

@@ -122,6 +122,8 @@ pub enum Event {
     Limited { change: u64, index: u64 },
     /// A node accepted a token of the neighbours by its view at `view`, and grants this.
     Granted { node: NodeId, view: u64, sent: u64, grant: Grant },
+    /// A node has applied that a token was revoked because this neighbour asked for it.
+    RevokedFor { node: NodeId, index: u64, issuer: ServiceId },
     /// How many entries of each neighbour's feed are kept, from this index on.
     Quota { index: u64, most: u64 },
     /// A node has applied what is kept of a neighbour's feed; `over`: not all of it, for want of room.

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use circlet_authority::{Action, Actor, Command, Config, Outcome, RotateKey, SealedKind, State};
+use circlet_authority::{
+    Action, Actor, Command, Config, Outcome, RevokeTarget, RevokeToken, RotateKey, SealedKind, State,
+};
 use circlet_raft::Clocks;
 use circlet_raft::defects::Defects;
 
@@ -123,6 +125,10 @@ pub enum Plant {
     Unlimited,
     /// Who limits a neighbour leaves out the keys that come meanwhile.
     HastyLimits,
+    /// What a token key of a neighbour's signs is taken for its verdict on an order.
+    AnyVerdict,
+    /// A token is revoked for whichever member asks for it.
+    RevokeForAnyone,
     /// All of a neighbour's feed is kept, however much that is.
     NoQuota,
     /// What is kept of a neighbour's feed suffices, though it is not all.
@@ -216,6 +222,8 @@ impl Plant {
         (Self::DeafToKeys, "deaf-to-keys"),
         (Self::Unlimited, "unlimited"),
         (Self::HastyLimits, "hasty-limits"),
+        (Self::AnyVerdict, "any-verdict"),
+        (Self::RevokeForAnyone, "revoke-for-anyone"),
         (Self::NoQuota, "no-quota"),
         (Self::OverQuota, "over-quota"),
         (Self::IssueAnew, "issue-anew"),
@@ -282,6 +290,7 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         Plant::KeptRefreshSecret => {
             (stamp_ms, with_old_secret(view, command).map_or(command.into(), Cow::Owned))
         }
+        Plant::RevokeForAnyone => (stamp_ms, by_us(command).map_or(command.into(), Cow::Owned)),
         Plant::NoQuota => (stamp_ms, with_room(command).map_or(command.into(), Cow::Owned)),
         Plant::DeafToKeys => (stamp_ms, without_keys(command).map_or(command.into(), Cow::Owned)),
         _ => (stamp_ms, command.into()),
@@ -293,6 +302,15 @@ fn by_user(command: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::decode(command).ok()?;
     let Actor::Token(token) = &command.actor else { return None };
     command.actor = Actor::User { name: house::name(token.subject.user_name()?) };
+    Some(command.encode())
+}
+
+/// The command as if a member's order were our own.
+fn by_us(command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Action::RevokeForMember(order) = &command.action else { return None };
+    let (target, cascade) = (RevokeTarget::Id(order.id), order.cascade);
+    command.action = Action::RevokeToken(Box::new(RevokeToken { target, cascade }));
     Some(command.encode())
 }
 

@@ -30,6 +30,7 @@ mod keys;
 pub mod kinds;
 mod limiting;
 mod marking;
+mod ordering;
 mod overreaching;
 mod people;
 mod plain;
@@ -238,7 +239,8 @@ impl Workload {
                 52..=55 => self.read_list(&computer).await,
                 56..=57 => self.administer(&computer).await,
                 58..=61 => self.show_strange(&computer).await,
-                62..=71 if self.has_neighbours() => self.show_abroad().await,
+                62 if self.has_neighbours() => self.order_revoke().await,
+                63..=71 if self.has_neighbours() => self.show_abroad().await,
                 _ => self.verify(&computer).await,
             }
         }

@@ -208,7 +208,7 @@ impl Asking {
 }
 
 /// A signing key of ours, as the node that is being polled can unseal it.
-fn own(view: &State, which: &SealedKind) -> Option<SigningKey> {
+pub(super) fn own(view: &State, which: &SealedKind) -> Option<SigningKey> {
     house::unseal(scope::current()?.ring(), view, which)
 }
 

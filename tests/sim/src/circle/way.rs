@@ -59,12 +59,14 @@ pub struct Way {
     habits: Mutex<Habits>,
     /// The last answers that honest hosts gave.
     heard: Mutex<VecDeque<Vec<u8>>>,
+    /// The last verdict on an order, and its signature.
+    verdict: Mutex<Option<(String, Vec<u8>)>>,
     dice: Dice,
 }
 
 impl Way {
     pub(super) fn new(dice: Dice) -> Self {
-        Self { habits: Mutex::new(Habits::GOOD), heard: Mutex::default(), dice }
+        Self { habits: Mutex::new(Habits::GOOD), heard: Mutex::default(), verdict: Mutex::default(), dice }
     }
 
     pub(super) fn set(&self, change: impl FnOnce(&mut Habits)) {
@@ -110,6 +112,16 @@ impl Way {
         let mut heard = lock(&self.heard);
         heard.push_front(answer.to_vec());
         heard.truncate(HEARD_MAX);
+    }
+
+    /// An honest verdict is overheard.
+    pub(super) fn overhear_verdict(&self, verdict: &(String, Vec<u8>)) {
+        *lock(&self.verdict) = Some(verdict.clone());
+    }
+
+    /// The verdict on an order of before.
+    pub(super) fn repeated_verdict(&self) -> Option<(String, Vec<u8>)> {
+        lock(&self.verdict).clone()
     }
 
     /// An answer of before, rather the last one.

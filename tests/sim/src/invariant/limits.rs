@@ -1,5 +1,5 @@
 //! Tokens of a neighbour may do here no more than an administrator was told that they may, by whichever of its keys they
-//! are signed: a key that its feed told meanwhile included.
+//! are signed: a key that its feed told meanwhile included. Nor is a token revoked because a neighbour asks that may not.
 
 use std::collections::BTreeMap;
 
@@ -54,6 +54,14 @@ impl Invariant for Limits {
                 let all = self.changes.values_mut();
                 for known in all.filter_map(|changes| changes.get_mut(change)) {
                     known.done = Some(*index);
+                }
+            }
+            Event::RevokedFor { node, index, issuer } => {
+                let limits = self.in_force(issuer, index.saturating_sub(1));
+                if !limits.iter().any(|limits| limits.revoke) {
+                    return Err(format!(
+                        "node {node} revoked for {issuer} at {index}, which may not ask for it"
+                    ));
                 }
             }
             Event::Granted { node, view, sent, grant } => {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use circlet_authority::{
-    Action, Actor, Command, Judgement, Outcome, Purge, RevokeBefore, RotateKey, State, TokenActor,
-    TokenRecord, Whom,
+    Action, Actor, Command, Judgement, Outcome, Purge, RevokeBefore, RevokeTarget, RevokeToken, RotateKey,
+    State, TokenActor, TokenRecord, Whom,
 };
 use circlet_token::feed::FeedEntry;
 use circlet_token::{Algorithm, Audience, Claims, Subject, TokenId, Verified};
@@ -65,6 +65,16 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
         }
         Action::RevokeToken(revoke) if revoke.cascade && outcome.refusal().is_none() => {
             descendants::tell(&scope, before, after, Some(&revoke));
+        }
+        Action::RevokeForMember(revoke) if matches!(outcome, Outcome::Revoked(_)) => {
+            let (node, index) = (scope.node(), after.index());
+            scope.history().tell(&Event::RevokedFor { node, index, issuer: revoke.issuer });
+            let (target, cascade) = (RevokeTarget::Id(revoke.id), revoke.cascade);
+            if cascade {
+                descendants::tell(&scope, before, after, Some(&RevokeToken { target, cascade }));
+            } else {
+                descendants::tell_gone(&scope, before, after);
+            }
         }
         Action::RevokeBefore(RevokeBefore { whom: Whom::Group(name), .. }) if outcome.refusal().is_none() => {
             let Some(service) = before.service_id() else { return };

@@ -19,7 +19,7 @@ use crate::runtime::{NodeRuntime, global_nanos};
 const LATER_MS: [u64; 6] = [3, 150, 600, 1_200, 2_400, 3_600];
 
 impl Workload {
-    fn abroad(&self) -> Vec<Arc<Cluster>> {
+    pub(super) fn abroad(&self) -> Vec<Arc<Cluster>> {
         self.cluster.neighbours().iter().filter_map(Neighbour::cluster).collect()
     }
 

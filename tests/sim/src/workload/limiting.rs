@@ -75,7 +75,7 @@ impl Workload {
             groups,
             max_lifetime: self.dice.percent(40).then(|| Lifetime::from_secs(self.dice.between(60, 40_000))),
             audiences: self.dice.percent(25).then(|| BTreeSet::from(["*@*".to_owned()])),
-            revoke: false,
+            revoke: self.dice.percent(60),
         }
     }
 }

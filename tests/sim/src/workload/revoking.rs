@@ -75,7 +75,7 @@ impl Workload {
     }
 
     /// Some token, and rather one with which others were created.
-    fn some_ancestor(&self) -> Option<Held> {
+    pub(super) fn some_ancestor(&self) -> Option<Held> {
         let mut found = self.some_token()?;
         let held = lock(&self.held);
         let parent_of = |one: &Held| held.iter().find(|held| Some(held.record.id) == one.record.parent);
@@ -92,7 +92,7 @@ impl Workload {
         Actor::Token(Box::new(TokenActor::of(&verified)))
     }
 
-    fn tell_revoked(&self, id: Option<TokenId>, family: Option<FamilyId>, index: u64) {
+    pub(super) fn tell_revoked(&self, id: Option<TokenId>, family: Option<FamilyId>, index: u64) {
         self.cluster.history.tell(&Event::Revoked { id, family, index });
         if let Some(id) = id.filter(|_| index != u64::MAX) {
             self.cluster.history.tell_abroad(&Event::RevokedAbroad { id });
@@ -130,7 +130,7 @@ impl Workload {
         }
     }
 
-    fn tell_ended(self: &Arc<Self>, index: u64) {
+    pub(super) fn tell_ended(self: &Arc<Self>, index: u64) {
         let mut ids = Vec::new();
         for Descendant { id, family, .. } in self.cluster.history.take_descendants(index) {
             self.tell_revoked(id, family, index);
