@@ -2,16 +2,19 @@
 //! whoever speaks in a host's place repeats what it has heard, or makes something up.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use circlet_authority::{
-    Action, Actor, ApproveMember, Approved, CircleKey, IssuerLimits, SealedKind, SetCircleKey,
+    Action, Actor, ApproveMember, Approved, CircleKey, IssuerLimits, SealedKind, SetCircleKey, State,
 };
 use circlet_token::{ServiceId, SigningKey};
+use openraft_rt::AsyncRuntime;
 
-use crate::cluster::{Cluster, Computer, decide};
+use crate::cluster::{Cluster, Computer, ask, decide};
 use crate::dice::Dice;
 use crate::history::Event;
 use crate::house;
+use crate::runtime::NodeRuntime;
 
 mod following;
 mod ordering;
@@ -23,6 +26,11 @@ pub use ordering::Ordered;
 pub(crate) use ordering::order;
 pub use strife::Strife;
 pub use way::Way;
+
+/// A cluster may take so long to introduce itself.
+const INTRODUCTION: Duration = Duration::from_secs(2);
+/// What members are called.
+const NAME: &str = "the neighbours";
 
 /// Another cluster, as the nodes of one see it.
 #[derive(Clone)]
@@ -39,6 +47,23 @@ impl Neighbour {
     #[must_use]
     pub fn cluster(&self) -> Option<Arc<Cluster>> {
         self.cluster.upgrade()
+    }
+
+    /// What it says of itself to whoever approves it, by a view that was proved fresh: its present circle key, and where its
+    /// nodes are. With that view.
+    pub async fn introduced(&self) -> Option<(Approved, Arc<State>)> {
+        let theirs = self.cluster()?;
+        let computer = theirs.leader()?;
+        let fresh = ask(&computer, |member| async move { member.fresh(None).await.ok() });
+        let view = Arc::clone(&NodeRuntime::timeout(INTRODUCTION, fresh).await.ok()???.view);
+        let approved = Approved {
+            issuer: self.service.clone(),
+            name: NAME.to_owned(),
+            circle_key: view.circle_key()?.spki_der.clone(),
+            hosts: hosts_of(&theirs),
+            ca_certificate_der: Vec::new(),
+        };
+        Some((approved, view))
     }
 
     /// Who answers under the name of a host: its node, or another one where that is gone.
@@ -75,9 +100,9 @@ pub async fn pair(clusters: &[&Arc<Cluster>], dice: &Dice) -> Result<(), String>
         let issuer = theirs.service.clone();
         let approved = Approved {
             issuer: issuer.clone(),
-            name: "the neighbours".to_owned(),
+            name: NAME.to_owned(),
             circle_key: SigningKey::from_ed25519_seed(&circle_seed(&issuer)).spki_der(),
-            hosts: theirs.computers().iter().map(|computer| computer.peer.client_url.clone()).collect(),
+            hosts: hosts_of(theirs),
             ca_certificate_der: Vec::new(),
         };
         let approve = Action::ApproveMember(Box::new(ApproveMember { approved, invite: None, mutual: true }));
@@ -98,6 +123,10 @@ fn couples<'a>(
     let others =
         |ours: &'a Arc<Cluster>| clusters.iter().filter(move |theirs| theirs.service != ours.service);
     clusters.iter().flat_map(move |ours| others(ours).map(move |theirs| (*ours, *theirs)))
+}
+
+fn hosts_of(cluster: &Cluster) -> Vec<String> {
+    cluster.computers().iter().map(|computer| computer.peer.client_url.clone()).collect()
 }
 
 async fn through_leader(cluster: &Cluster, actor: Actor, action: Action) -> Result<(), String> {

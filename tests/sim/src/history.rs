@@ -124,6 +124,10 @@ pub enum Event {
     Granted { node: NodeId, view: u64, sent: u64, grant: Grant },
     /// A node has applied that a token was revoked because this neighbour asked for it.
     RevokedFor { node: NodeId, index: u64, issuer: ServiceId },
+    /// An administrator was told that this neighbour is trusted no more, as of `index`.
+    TrustEnded { issuer: ServiceId, index: u64 },
+    /// An administrator begins to trust it again.
+    TrustBegins { issuer: ServiceId },
     /// How many entries of each neighbour's feed are kept, from this index on.
     Quota { index: u64, most: u64 },
     /// A node has applied what is kept of a neighbour's feed; `over`: not all of it, for want of room.

@@ -8,6 +8,7 @@ mod acknowledged;
 mod agreement;
 mod circle_keys;
 mod dated;
+mod ended_trust;
 mod fresh_after_start;
 mod isolation;
 mod issued_once;
@@ -78,6 +79,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<told_keys::ToldKeys>::default(),
         Box::<circle_keys::CircleKeys>::default(),
         Box::<limits::Limits>::default(),
+        Box::<ended_trust::EndedTrust>::default(),
         Box::<quota::Quota>::default(),
         Box::<isolation::Isolation>::default(),
         Box::<dated::Dated>::default(),

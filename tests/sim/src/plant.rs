@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use circlet_authority::{
-    Action, Actor, Command, Config, Outcome, RevokeTarget, RevokeToken, RotateKey, SealedKind, State,
+    Action, Actor, Command, Config, DismissMember, Outcome, RevokeTarget, RevokeToken, RotateKey, SealedKind,
+    State,
 };
 use circlet_raft::Clocks;
 use circlet_raft::defects::Defects;
@@ -129,6 +130,8 @@ pub enum Plant {
     AnyVerdict,
     /// A token is revoked for whichever member asks for it.
     RevokeForAnyone,
+    /// Of a neighbour that is dismissed the certificates stay trusted.
+    KeptTrust,
     /// All of a neighbour's feed is kept, however much that is.
     NoQuota,
     /// What is kept of a neighbour's feed suffices, though it is not all.
@@ -224,6 +227,7 @@ impl Plant {
         (Self::HastyLimits, "hasty-limits"),
         (Self::AnyVerdict, "any-verdict"),
         (Self::RevokeForAnyone, "revoke-for-anyone"),
+        (Self::KeptTrust, "kept-trust"),
         (Self::NoQuota, "no-quota"),
         (Self::OverQuota, "over-quota"),
         (Self::IssueAnew, "issue-anew"),
@@ -291,6 +295,7 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
             (stamp_ms, with_old_secret(view, command).map_or(command.into(), Cow::Owned))
         }
         Plant::RevokeForAnyone => (stamp_ms, by_us(command).map_or(command.into(), Cow::Owned)),
+        Plant::KeptTrust => (stamp_ms, without_distrust(view, command).map_or(command.into(), Cow::Owned)),
         Plant::NoQuota => (stamp_ms, with_room(command).map_or(command.into(), Cow::Owned)),
         Plant::DeafToKeys => (stamp_ms, without_keys(command).map_or(command.into(), Cow::Owned)),
         _ => (stamp_ms, command.into()),
@@ -311,6 +316,18 @@ fn by_us(command: &[u8]) -> Option<Vec<u8>> {
     let Action::RevokeForMember(order) = &command.action else { return None };
     let (target, cascade) = (RevokeTarget::Id(order.id), order.cascade);
     command.action = Action::RevokeToken(Box::new(RevokeToken { target, cascade }));
+    Some(command.encode())
+}
+
+/// The command as if it had dismissed the key's issuer once more, where that is a neighbour.
+fn without_distrust(view: &State, command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Action::DistrustIssuer(distrust) = &command.action else { return None };
+    let issuer = view.trusted(&distrust.kid)?.issuer.clone();
+    if issuer == *house::OTHERS {
+        return None;
+    }
+    command.action = Action::DismissMember(DismissMember { issuer });
     Some(command.encode())
 }
 

@@ -27,6 +27,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("told-keys", Plant::DeafToKeys),
     ("circle-keys", Plant::AnySuccession),
     ("limits", Plant::Unlimited),
+    ("ended-trust", Plant::KeptTrust),
     ("quota", Plant::NoQuota),
     ("isolation", Plant::IssueWhenIsolated),
     ("dated", Plant::DatesAnything),

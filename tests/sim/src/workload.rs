@@ -32,6 +32,7 @@ mod limiting;
 mod marking;
 mod ordering;
 mod overreaching;
+mod parting;
 mod people;
 mod plain;
 mod reading;
@@ -249,9 +250,10 @@ impl Workload {
 
     /// What administrators do now and then.
     async fn administer(self: &Arc<Self>, computer: &Computer) {
-        match self.dice.between(0, if self.has_neighbours() { 15 } else { 9 }) {
+        match self.dice.between(0, if self.has_neighbours() { 16 } else { 9 }) {
             10..=12 => self.replace_circle_key(computer).await,
             13..=15 => self.limit_neighbour(computer).await,
+            16 => self.part(computer).await,
             0..=1 => self.turn_key(computer).await,
             2 => self.turn_master_key(computer).await,
             3..=5 => self.change_person(computer).await,

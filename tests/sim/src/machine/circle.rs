@@ -23,7 +23,9 @@ pub(super) fn tell(scope: &Scope, before: &State, after: &State, action: &Action
         Action::SetCircleKey(_) | Action::ReplaceCircleKey(_) => tell_own_circle_key(scope, after),
         Action::ApproveMember(approve) => {
             tell_circle_key(scope, Some(before), after, &approve.approved.issuer);
+            tell_kept(scope, Some(before), after, &approve.approved.issuer);
         }
+        Action::DismissMember(dismiss) => tell_kept(scope, Some(before), after, &dismiss.issuer),
         Action::FollowFeed(follow) => {
             keys::tell(scope, Some(before), after);
             tell_circle_key(scope, Some(before), after, &follow.issuer);
@@ -89,7 +91,9 @@ fn tell_told(scope: &Scope, after: &State, follow: &FollowFeed) {
     for entry in FeedEntry::read_all(entries).filter(|_| !over).into_iter().flatten() {
         let FeedEntry::KeyShown { certificate } = entry else { continue };
         let kid = KeyId::of_certificate(&certificate);
-        let refused = after.trusted(&kid).is_none() && !after.has_ended(&follow.issuer, &kid);
+        // What a person distrusted doesn't come back by being told.
+        let ended = after.has_ended(&follow.issuer, &kid) || after.distrusted_at(&kid).is_some();
+        let refused = after.trusted(&kid).is_none() && !ended;
         let (node, index) = (scope.node(), after.index());
         scope.history().tell(&Event::Told { node, index, kid, refused });
     }

@@ -36,6 +36,8 @@ pub const ALWAYS: &[&str] = &[
     "list read failed",
     "master key announced",
     "master key not announced",
+    "neighbour approved anew",
+    "neighbour dismissed",
     "neighbour limited",
     "neighbour limited in part",
     "overreach",
@@ -76,7 +78,8 @@ pub const ALWAYS: &[&str] = &[
 ];
 
 /// What takes such a coincidence that it need not happen.
-pub const SOMETIMES: &[&str] = &["issue plain: no key", "issued, and not signed"];
+pub const SOMETIMES: &[&str] =
+    &["issue plain: no key", "issued, and not signed", "neighbour dismissed in part"];
 
 /// Whether it is on either list.
 #[must_use]

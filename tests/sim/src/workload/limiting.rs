@@ -80,7 +80,7 @@ impl Workload {
     }
 }
 
-fn next(view: &State, issuer: &ServiceId, done: &BTreeSet<KeyId>) -> Option<KeyId> {
+pub(super) fn next(view: &State, issuer: &ServiceId, done: &BTreeSet<KeyId>) -> Option<KeyId> {
     let mut theirs = view.circle().filter(|known| known.issuer.same_service(issuer));
     theirs.find(|known| !done.contains(&known.kid)).map(|known| known.kid.clone())
 }

@@ -1,0 +1,115 @@
+//! Administrators who end the trust in a neighbour, and begin it again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use circlet_authority::{
+    Action, ApproveMember, DismissMember, DistrustIssuer, IssuerLimits, KeyState, State, TrustIssuer,
+};
+use circlet_token::ServiceId;
+use openraft_rt::AsyncRuntime;
+
+use super::limiting::next;
+use super::{Reply, Workload, administrator};
+use crate::circle::Neighbour;
+use crate::cluster::Computer;
+use crate::history::Event;
+use crate::runtime::NodeRuntime;
+
+/// For how long they are apart at most, in milliseconds.
+const APART_MS_MAX: u64 = 5_000;
+/// Between two attempts to be together again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Workload {
+    /// An administrator ends the trust in a neighbour, and begins it again a while later. Nobody limits one meanwhile.
+    pub(super) async fn part(&self, computer: &Computer) {
+        let Some(neighbour) = self.dice.pick(&self.cluster.neighbours()).cloned() else { return };
+        if self.limiting.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.count("neighbour dismissed");
+        let issuer = &neighbour.service;
+        let ended = self.dismiss(computer, issuer).await;
+        match ended {
+            Some(index) => self.cluster.history.tell(&Event::TrustEnded { issuer: issuer.clone(), index }),
+            None => self.count("neighbour dismissed in part"),
+        }
+        NodeRuntime::sleep(Duration::from_millis(self.dice.between(0, APART_MS_MAX))).await;
+        self.cluster.history.tell(&Event::TrustBegins { issuer: issuer.clone() });
+        let (change, limits) = (self.changes.fetch_add(1, Ordering::SeqCst) + 1, IssuerLimits::default());
+        self.cluster.history.tell(&Event::Limiting { change, issuer: issuer.clone(), limits });
+        let begun = loop {
+            if let Some(index) = self.approve_anew(&neighbour).await {
+                break index;
+            }
+            NodeRuntime::sleep(PAUSE).await;
+        };
+        self.count("neighbour approved anew");
+        // Where something was left of the trust before, so were its limits.
+        if ended.is_some() {
+            self.cluster.history.tell(&Event::Limited { change, index: begun });
+        }
+        self.limiting.store(false, Ordering::SeqCst);
+    }
+
+    /// Dismisses a member and distrusts each of its certificates, as the product does. As of which index that is done; `None`
+    /// if it is not, or nobody knows.
+    async fn dismiss(&self, computer: &Computer, issuer: &ServiceId) -> Option<u64> {
+        let mut index =
+            self.done(computer, Action::DismissMember(DismissMember { issuer: issuer.clone() })).await?;
+        let view = || computer.node().map(|(_, member)| Arc::clone(&member.published().view));
+        let mut done = BTreeSet::new();
+        while let Some(kid) = next(&*view()?, issuer, &done) {
+            index = self.done(computer, Action::DistrustIssuer(DistrustIssuer { kid: kid.clone() })).await?;
+            done.insert(kid);
+        }
+        Some(index)
+    }
+
+    /// Approves a neighbour as it introduces itself now, and trusts its keys, through some node.
+    async fn approve_anew(&self, neighbour: &Neighbour) -> Option<u64> {
+        let computer = self.dice.pick(&self.cluster.running()).cloned()?;
+        let (approved, theirs) = neighbour.introduced().await?;
+        let approve = ApproveMember { approved, invite: None, mutual: true };
+        let mut index = self.done(&computer, Action::ApproveMember(Box::new(approve))).await?;
+        for trust in introduced_keys(&theirs) {
+            let view = Arc::clone(&computer.node()?.1.published().view);
+            if view.trusted(&trust.kid).is_some() || view.has_ended(&neighbour.service, &trust.kid) {
+                continue;
+            }
+            let limits = view.shared_limits(&neighbour.service).unwrap_or_default();
+            let trust = TrustIssuer { limits, ..trust };
+            index = self.done(&computer, Action::TrustIssuer(Box::new(trust))).await?;
+        }
+        Some(index)
+    }
+
+    async fn done(&self, computer: &Computer, action: Action) -> Option<u64> {
+        match self.propose(computer, administrator(), action).await {
+            Reply::Decided { outcome, index, .. } if outcome.refusal().is_none() => Some(index),
+            _ => None,
+        }
+    }
+}
+
+/// The keys with which a cluster introduces itself.
+fn introduced_keys(theirs: &State) -> impl Iterator<Item = TrustIssuer> {
+    let good = |state| matches!(state, KeyState::Active | KeyState::Published | KeyState::Retiring);
+    let issuer = theirs.service_id();
+    theirs.keyring().filter(move |key| good(key.state)).filter_map(move |key| {
+        Some(TrustIssuer {
+            kid: key.kid.clone(),
+            algorithm: key.algorithm,
+            spki_der: key.spki_der.clone(),
+            certificate_der: key.certificate_der.clone(),
+            issuer: issuer?.clone(),
+            common_name: issuer?.to_string(),
+            not_after: "2099-12-31".to_owned(),
+            limits: IssuerLimits::default(),
+            file_name: "theirs.crt".to_owned(),
+        })
+    })
+}
