@@ -15,11 +15,11 @@ use imbl::OrdMap;
 
 use crate::{
     codec::{DecodeError, Input, Wire},
-    command::{ClusterCa, NewKey},
+    command::{ClusterCa, NewKey, Whom},
     floor::FloorMarks,
     judge::Facts,
     limits::GENERATION_ENTRIES,
-    record::{Key, KeyState, Node, NodeRecord, NodeRole, Sealed},
+    record::{Key, KeyState, Node, NodeRecord, NodeRole, Sealed, Watermark},
     state::{Cluster, State},
 };
 
@@ -224,6 +224,8 @@ impl State {
         state.now_ms = self.now_ms.max(next.now_ms);
         let second = state.now_secs();
         state.begun = Some(Begun { index: state.index, second, own_since: None });
+        // What carries no index is told by its second.
+        state.refuse_abroad(state.index, second.saturating_sub(1), 0);
         // They speak of a log that has ended.
         state.floor_marks = FloorMarks::default();
         state.cluster = Some(Arc::new(Cluster {
@@ -239,6 +241,13 @@ impl State {
         state.nodes = OrdMap::unit(state.index, Arc::new(state.first_node(&next.founder)));
         state.keys_changed();
         Ok(state)
+    }
+
+    /// What this generation refuses of those before, as a watermark: a member of the circle may have been told keys that
+    /// only the lost nodes knew, and goes on trusting them. It is kept for ever, since nobody knows how long their tokens live.
+    fn refuse_abroad(&mut self, index: u64, set_at: u64, since: u64) {
+        let mark = Watermark { index, set_at, since, until: u64::MAX, plain_until: u64::MAX };
+        self.watermarks.set(&Whom::Everyone, mark);
     }
 
     /// The keys of before are remembered, so that none of them comes back; under another name they are another cluster's.

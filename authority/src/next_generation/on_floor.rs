@@ -14,7 +14,7 @@ use crate::{
     floor::{Picture, rank},
     limits::REVOKED_LATELY_IDS_MAX,
     record::{Key, KeyState, User, UserStatus, Watermark},
-    state::{InOrder, Lately, State},
+    state::{InOrder, Lately, State, Watermarks},
 };
 
 impl State {
@@ -119,8 +119,17 @@ impl State {
         let mut marks: Vec<(Whom, Watermark)> =
             before.watermarks.iter().chain(floor.watermarks.iter()).collect();
         marks.sort_by_key(|(_, mark)| mark.index);
+        // Each is set on those before it.
+        self.watermarks = Watermarks::default();
+        if let Some(since) = self.begun.and_then(|begun| begun.own_since).filter(|since| *since > 0) {
+            self.refuse_abroad(since, 0, 0);
+        }
         for (whom, mark) in marks {
             self.watermarks.set(&whom, ends.cover(mark));
+        }
+        // A node of before that goes on after the end has heard of nothing since.
+        if let Some(begun) = self.begun {
+            self.refuse_abroad(begun.index, 0, begun.second.saturating_add(1));
         }
     }
 

@@ -17,7 +17,7 @@ fn turn(issuer: &mut House, rotate: RotateKey) -> Outcome {
     issuer.apply(Actor::Operator, Action::RotateKey(Box::new(rotate)))
 }
 
-fn publish(issuer: &mut House, label: &str) {
+pub(crate) fn publish(issuer: &mut House, label: &str) {
     let key = Box::new(new_key(label, label, KeyOrigin::Made));
     let replaces = issuer.state.active_key().unwrap().kid.clone();
     let done = turn(issuer, RotateKey::Publish { key, replaces, overlap_secs: None });
@@ -28,7 +28,7 @@ fn publish(issuer: &mut House, label: &str) {
     }
 }
 
-fn activate(issuer: &mut House, label: &str) -> Outcome {
+pub(crate) fn activate(issuer: &mut House, label: &str) -> Outcome {
     let replaces = issuer.state.active_key().unwrap().kid.clone();
     turn(issuer, RotateKey::Activate { kid: kid(label), replaces })
 }
@@ -52,7 +52,7 @@ fn limit(follower: &mut House, label: &str, limits: IssuerLimits) {
 }
 
 /// A house whose first key is its own, unlike that of the others: both houses call theirs `k1`.
-fn paired() -> (House, House) {
+pub(crate) fn paired() -> (House, House) {
     let (mut issuer, mut follower) = (issuer(), follower());
     publish(&mut issuer, "first");
     assert_eq!(activate(&mut issuer, "first"), Outcome::Done);

@@ -1,6 +1,7 @@
 //! The authority from outside: scripts, properties, frozen bytes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod circle_anew;
 mod feed;
 mod feed_keys;
 mod floor;
