@@ -47,7 +47,8 @@ fn a_key_that_the_backup_does_not_know_brings_no_token_back_abroad() {
     assert_eq!(activate(&mut issuer, "late"), Outcome::Done);
     follow(&mut follower, &issuer.state);
     let (index, now) = (issuer.state.index(), issuer.now_secs());
-    let before = [token("late", index, now, true), token("late", index, now, false), token("first", 1, now, true)];
+    let before =
+        [token("late", index, now, true), token("late", index, now, false), token("first", 1, now, true)];
     for token in &before {
         assert!(matches!(judge(&follower, token), Judgement::Good { .. }), "{token:?}");
     }

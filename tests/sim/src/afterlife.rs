@@ -123,6 +123,7 @@ impl Life {
         if self.cluster.keeps_floors() {
             cluster.keep_floors();
         }
+        self.cluster.neighbours().iter().for_each(|neighbour| cluster.meet(neighbour));
         NodeRuntime::sleep(SILENCE).await;
         let begun = global_nanos();
         let (floor, good) = ground.map(|ground| ground.spend(&self.cluster, &before)).transpose()?.unzip();

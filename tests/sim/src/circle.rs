@@ -1,7 +1,7 @@
 //! Clusters that follow what each other revokes, over ways that fail: what is asked or answered comes late or never, and
 //! whoever speaks in a host's place repeats what it has heard, or makes something up.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use circlet_authority::{
@@ -15,12 +15,15 @@ use crate::dice::Dice;
 use crate::history::Event;
 use crate::house;
 use crate::runtime::NodeRuntime;
+use crate::scope::lock;
 
+mod anew;
 mod following;
 mod ordering;
 mod strife;
 mod way;
 
+pub use anew::make_key;
 pub(crate) use following::follow;
 pub use ordering::Ordered;
 pub(crate) use ordering::order;
@@ -37,7 +40,7 @@ const NAME: &str = "the neighbours";
 pub struct Neighbour {
     /// What it is called.
     pub service: ServiceId,
-    cluster: Weak<Cluster>,
+    cluster: Arc<Mutex<Weak<Cluster>>>,
     /// The way there and back.
     pub way: Arc<Way>,
 }
@@ -46,7 +49,12 @@ impl Neighbour {
     /// It, as long as it is there.
     #[must_use]
     pub fn cluster(&self) -> Option<Arc<Cluster>> {
-        self.cluster.upgrade()
+        lock(&self.cluster).upgrade()
+    }
+
+    /// The one that began anew in its place is found where it was.
+    pub fn moves_to(&self, cluster: &Arc<Cluster>) {
+        *lock(&self.cluster) = Arc::downgrade(cluster);
     }
 
     /// What it says of itself to whoever approves it, by a view that was proved fresh: its present circle key, and where its
@@ -111,7 +119,8 @@ pub async fn pair(clusters: &[&Arc<Cluster>], dice: &Dice) -> Result<(), String>
         ours.history.tell(&Event::Limiting { change: 0, issuer: issuer.clone(), limits });
         ours.history.tell(&Event::Limited { change: 0, index: 0 });
         let way = Arc::new(Way::new(dice.split()));
-        ours.meet(&Neighbour { service: issuer, cluster: Arc::downgrade(theirs), way });
+        let cluster = Arc::new(Mutex::new(Arc::downgrade(theirs)));
+        ours.meet(&Neighbour { service: issuer, cluster, way });
     }
     Ok(())
 }

@@ -158,7 +158,11 @@ pub enum Event {
     /// A node took over who belongs to the cluster: ids, and the beginning of each one's key.
     Members { node: NodeId, index: u64, keys: Vec<(NodeId, u64)> },
     /// A cluster begins anew from what is left of the one before; every index of before is lower.
-    Begun { index: u64, on_floor: bool },
+    Begun { index: u64, second: u64, on_floor: bool },
+    /// The neighbours of this name began anew, with this generation at this index of theirs.
+    BegunAbroad { issuer: ServiceId, index: u64, generation: u64, on_floor: bool },
+    /// A node has applied that all is known of this generation of a neighbour's feed; 0: of none.
+    Follows { node: NodeId, index: u64, issuer: ServiceId, generation: u64 },
     /// Whoever restores asked whether the floors hold everything; `spoilt`: what was done to one of them before.
     FloorsAsked { spoilt: Option<String>, proved: bool },
     /// A token that was good when its cluster was lost, and floors were complete, was shown to a node of the next one.

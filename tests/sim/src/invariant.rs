@@ -6,6 +6,7 @@ use crate::history::Event;
 
 mod acknowledged;
 mod agreement;
+mod begun_abroad;
 mod circle_keys;
 mod dated;
 mod ended_trust;
@@ -80,6 +81,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<circle_keys::CircleKeys>::default(),
         Box::<limits::Limits>::default(),
         Box::<ended_trust::EndedTrust>::default(),
+        Box::<begun_abroad::BegunAbroad>::default(),
         Box::<quota::Quota>::default(),
         Box::<isolation::Isolation>::default(),
         Box::<dated::Dated>::default(),

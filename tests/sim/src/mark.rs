@@ -65,6 +65,12 @@ impl Facts {
         self.index
     }
 
+    /// When it was issued, in seconds.
+    #[must_use]
+    pub fn issued_at(&self) -> u64 {
+        self.issued_at
+    }
+
     /// Of what a token says.
     #[must_use]
     pub fn of_claims(claims: &Claims, kid: &KeyId) -> Self {

@@ -76,6 +76,8 @@ pub enum Plant {
     RestoreKeepsKeys,
     /// A cluster that begins anew forgets when it did: what others issued before is good again.
     RestoreForgetsWhen,
+    /// Nobody abroad is told that a cluster began anew, but for the keys that it knows.
+    RestoreUntold,
     /// What a neighbour answered late counts from its arrival.
     LateFeedCredit,
     /// Neighbours are asked with the same nonce each time.
@@ -200,6 +202,7 @@ impl Plant {
         (Self::AnyActor, "any-actor"),
         (Self::RestoreKeepsKeys, "restore-keeps-keys"),
         (Self::RestoreForgetsWhen, "restore-forgets-when"),
+        (Self::RestoreUntold, "restore-untold"),
         (Self::LateFeedCredit, "late-feed-credit"),
         (Self::SameNonce, "same-nonce"),
         (Self::DeafToMarks, "deaf-to-marks"),

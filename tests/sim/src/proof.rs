@@ -28,6 +28,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("circle-keys", Plant::AnySuccession),
     ("limits", Plant::Unlimited),
     ("ended-trust", Plant::KeptTrust),
+    ("begun-abroad", Plant::RestoreUntold),
     ("quota", Plant::NoQuota),
     ("isolation", Plant::IssueWhenIsolated),
     ("dated", Plant::DatesAnything),

@@ -197,10 +197,11 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     if history.violation().is_none() {
         settle(&chaos, &cluster, circle.as_ref().map(|circle| (circle, &*workload)), &history).await;
     }
+    let life = Life { cluster, workload };
+    let life = live_on(plan, &dice, life, circle.as_ref(), &safe, &history).await;
     if let Some(circle) = &circle {
         circle.end(&history).await;
     }
-    let life = live_on(plan, &dice, Life { cluster, workload }, &safe, &history).await;
     conclude(&life.cluster, &life.workload, &history).await;
     life.workload.stop();
     history.finish();
@@ -246,9 +247,14 @@ async fn make_backup(safe: Arc<Safe>, cluster: Arc<Cluster>, dice: Dice, faulty_
     safe.fill(&cluster, &dice).await;
 }
 
-/// How the cluster ends, if it does: in a few runs, in most of those with floors, and when each kind is sought in both ways.
-fn ends(plan: Plan, on_floors: bool, dice: &Dice) -> Vec<End> {
-    let (restored, recovered) = if on_floors { (45, 70) } else { (11, 18) };
+/// How the cluster ends, if it does: in a few runs, in more of those with a circle, in most of those with floors, and when each
+/// kind is sought in both ways.
+fn ends(plan: Plan, on_floors: bool, in_circle: bool, dice: &Dice) -> Vec<End> {
+    let (restored, recovered) = match (on_floors, in_circle) {
+        (true, _) => (45, 70),
+        (false, true) => (25, 40),
+        (false, false) => (11, 18),
+    };
     match (plan.course, dice.between(0, 99)) {
         (Course::EachKind, _) => vec![End::Restored, End::Recovered],
         (_, number) if number < restored => vec![End::Restored],
@@ -258,8 +264,15 @@ fn ends(plan: Plan, on_floors: bool, dice: &Dice) -> Vec<End> {
 }
 
 /// The cluster may end, and another one go on; the last one comes back.
-async fn live_on(plan: Plan, dice: &Dice, mut life: Life, safe: &Safe, history: &Arc<History>) -> Life {
-    for end in ends(plan, life.cluster.keeps_floors(), dice) {
+async fn live_on(
+    plan: Plan,
+    dice: &Dice,
+    mut life: Life,
+    circle: Option<&Circle>,
+    safe: &Safe,
+    history: &Arc<History>,
+) -> Life {
+    for end in ends(plan, life.cluster.keeps_floors(), circle.is_some(), dice) {
         if history.violation().is_some() {
             break;
         }
@@ -268,8 +281,16 @@ async fn live_on(plan: Plan, dice: &Dice, mut life: Life, safe: &Safe, history: 
             Ok(None) => continue,
             Err(why) => history.accuse("liveness", format!("no cluster can begin anew: {why}")),
         }
+        if let Some(circle) = circle.filter(|_| history.violation().is_none()) {
+            circle.take_back(&life, history, dice).await;
+        }
         if history.violation().is_none() {
             recover(&life.cluster, history).await;
+        }
+        if let Some(circle) = circle.filter(|_| history.violation().is_none()) {
+            circle.recover(history).await;
+            life.workload.show_what_was_abroad().await;
+            circle.is_broken(history);
         }
     }
     life

@@ -172,7 +172,7 @@ impl Workload {
             begun,
             drawn: Mutex::new(lock(&self.drawn).clone()),
             limiting: AtomicBool::new(false),
-            changes: AtomicU64::new(0),
+            changes: AtomicU64::new(self.changes.load(Ordering::SeqCst)),
             counts: Mutex::new(self.counts()),
             spares: AtomicBool::new(false),
             over: AtomicBool::new(false),

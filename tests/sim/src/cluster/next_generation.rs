@@ -76,8 +76,14 @@ impl Cluster {
         };
         let state = state.map_err(|error| error.to_string())?;
         let (index, second) = (state.index(), state.now_ms() / 1_000);
-        self.history.tell(&Event::Begun { index, on_floor: floor.is_some() });
-        let planted = if plant == Plant::RefreshOnFloor && floor.is_none() { Plant::None } else { plant };
+        let on_floor = floor.is_some();
+        self.history.tell(&Event::Begun { index, second, on_floor });
+        let (issuer, generation) = (self.service.clone(), state.generation());
+        self.history.tell_abroad(&Event::BegunAbroad { issuer, index, generation, on_floor });
+        let planted = match (plant, on_floor) {
+            (Plant::RefreshOnFloor, false) | (Plant::RestoreUntold, true) => Plant::None,
+            _ => plant,
+        };
         let state = plant::in_next_generation(planted, state, as_it_was)?;
         let founder = self.add(index, peer.clone(), Vec::new(), clock);
         let disk = Arc::clone(&founder.disk);

@@ -27,6 +27,8 @@ impl Invariant for EndedTrust {
             Event::TrustEnded { issuer, index } => {
                 self.ended.insert(issuer.clone(), (*index, now));
             }
+            // It trusts whom its backup does.
+            Event::Begun { .. } => self.ended.clear(),
             Event::TrustBegins { issuer } => {
                 self.ended.remove(issuer);
             }

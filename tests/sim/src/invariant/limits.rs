@@ -19,6 +19,8 @@ struct Change {
     limits: IssuerLimits,
     /// As of which index it was said to be done.
     done: Option<u64>,
+    /// It was asked of a cluster that has begun anew since: what was in force then may be so again.
+    of_before: bool,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +36,8 @@ impl Limits {
         let Some(changes) = self.changes.get(issuer) else { return Vec::new() };
         let done = |change: &Change| change.done.is_some_and(|index| index <= view);
         let last = changes.iter().rev().find(|(_, change)| done(change)).map_or(0, |(number, _)| *number);
-        let counts = changes.iter().filter(|(number, change)| **number >= last || change.done.is_none());
+        let maybe = |change: &Change| change.done.is_none() && !change.of_before;
+        let counts = changes.iter().filter(|(number, change)| **number >= last || maybe(change));
         counts.map(|(_, change)| &change.limits).collect()
     }
 }
@@ -47,8 +50,13 @@ impl Invariant for Limits {
     fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
             Event::Limiting { change, issuer, limits } => {
-                let begun = Change { limits: limits.clone(), done: None };
+                let begun = Change { limits: limits.clone(), done: None, of_before: false };
                 self.changes.entry(issuer.clone()).or_default().insert(*change, begun);
+            }
+            Event::Begun { .. } => {
+                for change in self.changes.values_mut().flat_map(BTreeMap::values_mut) {
+                    (change.done, change.of_before) = (None, true);
+                }
             }
             Event::Limited { change, index } => {
                 let all = self.changes.values_mut();

@@ -65,7 +65,7 @@ impl Invariant for OnFloor {
     fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
         self.since.learn(event);
         match event {
-            Event::Begun { index, on_floor } => {
+            Event::Begun { index, on_floor, .. } => {
                 let ended = std::mem::take(&mut self.since);
                 self.begun = on_floor.then_some((*index, ended));
             }

@@ -28,6 +28,8 @@ pub(super) struct Restored {
     since: Seen,
     /// Tokens with a lower index are of a cluster that nothing lives on of.
     own_since: u64,
+    /// Nor does anything live on that others issued up to this second.
+    others_since: u64,
 }
 
 impl Invariant for Restored {
@@ -37,7 +39,8 @@ impl Invariant for Restored {
 
     fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
-            Event::Begun { index, on_floor } => {
+            Event::Begun { index, second, on_floor } => {
+                self.others_since = *second;
                 if !on_floor {
                     self.own_since = *index;
                     self.before.tokens.append(&mut self.since.tokens);
@@ -66,6 +69,11 @@ impl Invariant for Restored {
                     return Err(format!("node {node} accepted token {id} of another cluster, from before"));
                 }
                 self.since.foreign.insert(*id);
+            }
+            Event::VerifiedAbroad { node, id, issuer, facts, accepted: true, .. }
+                if facts.issued_at() <= self.others_since =>
+            {
+                return Err(format!("node {node} accepted token {id} of {issuer}, from before"));
             }
             Event::Issued { id, by, .. } => {
                 if let Some(by) = by.filter(|by| self.before.tokens.contains(by)) {

@@ -34,6 +34,8 @@ impl Invariant for ToldKeys {
 
     fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
+            // Which keys it knows again is told when it begins.
+            Event::Begun { .. } => self.standings.clear(),
             Event::KeyAbroad { kid } => {
                 self.published.insert(kid.clone());
             }

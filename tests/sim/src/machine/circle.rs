@@ -1,7 +1,7 @@
 //! What an entry changed in the circle: keys that were told, circle keys that are believed, what is kept of feeds; and what
 //! the clusters that follow this one will be held to.
 
-use circlet_authority::{Action, FollowFeed, FollowStep, RotateKey, State};
+use circlet_authority::{Action, FollowFeed, FollowStep, Progress, RotateKey, State};
 use circlet_token::feed::{CirclePublicKey, FeedEntry};
 use circlet_token::{KeyId, ServiceId};
 
@@ -24,13 +24,18 @@ pub(super) fn tell(scope: &Scope, before: &State, after: &State, action: &Action
         Action::ApproveMember(approve) => {
             tell_circle_key(scope, Some(before), after, &approve.approved.issuer);
             tell_kept(scope, Some(before), after, &approve.approved.issuer);
+            tell_followed(scope, Some(before), after, &approve.approved.issuer);
         }
-        Action::DismissMember(dismiss) => tell_kept(scope, Some(before), after, &dismiss.issuer),
+        Action::DismissMember(dismiss) => {
+            tell_kept(scope, Some(before), after, &dismiss.issuer);
+            tell_followed(scope, Some(before), after, &dismiss.issuer);
+        }
         Action::FollowFeed(follow) => {
             keys::tell(scope, Some(before), after);
             tell_circle_key(scope, Some(before), after, &follow.issuer);
-            tell_told(scope, after, follow);
+            tell_told(scope, before, after, follow);
             tell_kept(scope, Some(before), after, &follow.issuer);
+            tell_followed(scope, Some(before), after, &follow.issuer);
         }
         Action::SetConfig(set) => tell_quota(scope, after, set.config.circle_feed_entries_max),
         _ => {}
@@ -46,6 +51,7 @@ pub(super) fn tell_whole(scope: &Scope, view: &State) {
     for member in view.members_followed() {
         tell_circle_key(scope, None, view, &member.approved.issuer);
         tell_kept(scope, None, view, &member.approved.issuer);
+        tell_followed(scope, None, view, &member.approved.issuer);
     }
     tell_quota(scope, view, view.config().circle_feed_entries_max);
 }
@@ -82,18 +88,21 @@ fn tell_circle_key(scope: &Scope, before: Option<&State>, after: &State, issuer:
     }
 }
 
-/// What became of the keys that a feed told in this step.
-fn tell_told(scope: &Scope, after: &State, follow: &FollowFeed) {
+/// What became of the keys that a feed told in this step. They are believed only while a person trusts one of the issuer's, or
+/// did until that ended: what a backup knows may have ended since.
+fn tell_told(scope: &Scope, before: &State, after: &State, follow: &FollowFeed) {
     let (FollowStep::Entries { entries, .. } | FollowStep::Page { entries, .. }) = &follow.step else {
         return;
     };
     let over = after.member(&follow.issuer).is_none_or(|member| member.over_quota);
+    let limits = before.member(&follow.issuer).and_then(|member| member.limits.clone());
+    let believes = limits.is_some() || before.shared_limits(&follow.issuer).is_some();
     for entry in FeedEntry::read_all(entries).filter(|_| !over).into_iter().flatten() {
         let FeedEntry::KeyShown { certificate } = entry else { continue };
         let kid = KeyId::of_certificate(&certificate);
         // What a person distrusted doesn't come back by being told.
         let ended = after.has_ended(&follow.issuer, &kid) || after.distrusted_at(&kid).is_some();
-        let refused = after.trusted(&kid).is_none() && !ended;
+        let refused = believes && after.trusted(&kid).is_none() && !ended;
         let (node, index) = (scope.node(), after.index());
         scope.history().tell(&Event::Told { node, index, kid, refused });
     }
@@ -109,6 +118,19 @@ fn tell_kept(scope: &Scope, before: Option<&State>, after: &State, issuer: &Serv
         let grew = known.is_some_and(|(known, _)| entries > known);
         let (node, index, issuer) = (scope.node(), after.index(), issuer.clone());
         scope.history().tell(&Event::Kept { node, index, issuer, entries, grew, over });
+    }
+}
+
+/// Of which generation of a neighbour's feed all is known.
+fn tell_followed(scope: &Scope, before: Option<&State>, after: &State, issuer: &ServiceId) {
+    let of = |view: &State| match view.member(issuer).map(|member| &member.progress) {
+        Some(Progress::Following { at }) => at.generation,
+        _ => 0,
+    };
+    let (generation, known) = (of(after), before.map(of));
+    if known != Some(generation) {
+        let (node, index, issuer) = (scope.node(), after.index(), issuer.clone());
+        scope.history().tell(&Event::Follows { node, index, issuer, generation });
     }
 }
 

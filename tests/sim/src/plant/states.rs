@@ -170,6 +170,9 @@ pub(crate) fn master_key_of_before(history: &History, as_it_was: &[u8]) -> Optio
 /// A bug in beginning anew, where one is planted: what the next generation begins with. `as_it_was` is the state of before,
 /// whole.
 pub(crate) fn in_next_generation(plant: Plant, next: State, as_it_was: &[u8]) -> Result<State, String> {
+    if plant == Plant::RestoreUntold {
+        return without_watermarks(&next).ok_or_else(|| "the state could not be taken apart".to_owned());
+    }
     if !matches!(plant, Plant::RestoreKeepsKeys | Plant::RestoreForgetsWhen | Plant::RefreshOnFloor) {
         return Ok(next);
     }

@@ -1,14 +1,16 @@
 //! The other clusters of a run, with clients and faults of their own, and what goes wrong in between.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use circlet_authority::Config;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use openraft_rt::AsyncRuntime;
 
 use super::conclusion::conclude;
 use super::health::recover;
 use super::{Course, Plan, settings};
+use crate::afterlife::Life;
 use crate::chaos::Chaos;
 use crate::circle::{self, Strife};
 use crate::cluster::Cluster;
@@ -22,6 +24,9 @@ use crate::workload::Workload;
 const NODES: u64 = 3;
 /// Their clients wait so long at most between two requests, in milliseconds.
 const PAUSE_MS: u64 = 60;
+
+/// A cluster that began anew is paired with again after so long at most.
+const APART_MS_MAX: u64 = 5_000;
 
 /// All of them.
 pub(super) struct Circle {
@@ -96,6 +101,25 @@ impl Circle {
         join_all(self.others.iter().map(|other| other.chaos.calm())).await;
         let others = self.others.iter().map(|other| &*other.workload);
         join_all(others.chain([ours]).map(Workload::make_room)).await;
+    }
+
+    /// A cluster that began anew is found where the one before was, and knows its members as its backup does. A while later
+    /// an administrator of each side pairs with the other anew.
+    pub(super) async fn take_back(&self, life: &Life, ours: &History, dice: &Dice) {
+        let service = &life.cluster.service;
+        for other in &self.others {
+            let known = other.cluster.neighbours().into_iter().filter(|known| known.service == *service);
+            known.for_each(|known| known.moves_to(&life.cluster));
+        }
+        NodeRuntime::sleep(Duration::from_millis(dice.between(0, APART_MS_MAX))).await;
+        if let Err(why) = circle::make_key(&life.cluster).await {
+            return ours.accuse("liveness", format!("without faults: {why}"));
+        }
+        for other in &self.others {
+            let (here, there) = (life.workload.pair(&other.cluster.service), other.workload.pair(service));
+            join(here, there).await;
+        }
+        life.workload.make_room().await;
     }
 
     /// Whether something is broken there; the run's history hears of it.

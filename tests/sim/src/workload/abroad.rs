@@ -13,6 +13,10 @@ use crate::cluster::{Cluster, Computer, ask};
 use crate::history::Event;
 use crate::mark::{Facts, Mark};
 use crate::runtime::{NodeRuntime, global_nanos};
+use crate::scope::lock;
+
+/// So many tokens of a cluster that began anew are shown abroad, the latest first.
+const TOKENS_SHOWN: usize = 60;
 
 /// After a revoke its token is shown abroad again this much later than the bound, in milliseconds: until an answer has
 /// arrived that had been under way for as long as it may.
@@ -54,6 +58,21 @@ impl Workload {
     pub(super) fn hunt_key_abroad(self: &Arc<Self>, kid: &KeyId) {
         if let Some(held) = self.signed_by(kid) {
             self.hunt_abroad(&held);
+        }
+    }
+
+    /// Shows every node of the neighbours what clients had from the cluster before, once all know the new feed.
+    pub async fn show_what_was_abroad(&self) {
+        let of_before = |held: &&Held| held.record.index < self.begun;
+        let held: Vec<Held> =
+            lock(&self.held).iter().rev().filter(of_before).take(TOKENS_SHOWN).cloned().collect();
+        for theirs in self.abroad() {
+            for computer in theirs.running() {
+                for held in &held {
+                    self.count("token of before shown abroad");
+                    self.show_there(&theirs, &computer, held).await;
+                }
+            }
         }
     }
 

@@ -62,6 +62,7 @@ pub const ALWAYS: &[&str] = &[
     "token of a drawn key",
     "token of an old key",
     "token of before shown",
+    "token of before shown abroad",
     "user deleted",
     "user disabled",
     "user enabled",

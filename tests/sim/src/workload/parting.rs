@@ -22,6 +22,8 @@ use crate::runtime::NodeRuntime;
 const APART_MS_MAX: u64 = 5_000;
 /// Between two attempts to be together again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// More than the longest fault lets fail.
+const ATTEMPTS: u32 = 600;
 
 impl Workload {
     /// An administrator ends the trust in a neighbour, and begins it again a while later. Nobody limits one meanwhile.
@@ -38,21 +40,47 @@ impl Workload {
             None => self.count("neighbour dismissed in part"),
         }
         NodeRuntime::sleep(Duration::from_millis(self.dice.between(0, APART_MS_MAX))).await;
+        // Nobody is left to do it where the cluster was lost meanwhile.
+        if self.over.load(Ordering::SeqCst) {
+            return;
+        }
         self.cluster.history.tell(&Event::TrustBegins { issuer: issuer.clone() });
         let (change, limits) = (self.changes.fetch_add(1, Ordering::SeqCst) + 1, IssuerLimits::default());
         self.cluster.history.tell(&Event::Limiting { change, issuer: issuer.clone(), limits });
-        let begun = loop {
-            if let Some(index) = self.approve_anew(&neighbour).await {
-                break index;
-            }
-            NodeRuntime::sleep(PAUSE).await;
-        };
-        self.count("neighbour approved anew");
+        let begun = self.approve_at_last(&neighbour).await;
         // Where something was left of the trust before, so were its limits.
-        if ended.is_some() {
-            self.cluster.history.tell(&Event::Limited { change, index: begun });
+        if let Some(index) = begun.filter(|_| ended.is_some()) {
+            self.cluster.history.tell(&Event::Limited { change, index });
         }
         self.limiting.store(false, Ordering::SeqCst);
+    }
+
+    /// An administrator pairs with a neighbour that began anew, or after beginning anew. Whoever changes the trust in it is let
+    /// finish first.
+    pub async fn pair(&self, service: &ServiceId) {
+        for _ in 0..ATTEMPTS {
+            if !self.limiting.swap(true, Ordering::SeqCst) {
+                break;
+            }
+            NodeRuntime::sleep(PAUSE).await;
+        }
+        for neighbour in self.cluster.neighbours().iter().filter(|known| known.service == *service) {
+            self.cluster.history.tell(&Event::TrustBegins { issuer: service.clone() });
+            self.approve_at_last(neighbour).await;
+        }
+        self.limiting.store(false, Ordering::SeqCst);
+    }
+
+    /// Approves a neighbour anew, as often as it takes. Nothing comes back where that is too often.
+    async fn approve_at_last(&self, neighbour: &Neighbour) -> Option<u64> {
+        for _ in 0..ATTEMPTS {
+            if let Some(index) = self.approve_anew(neighbour).await {
+                self.count("neighbour approved anew");
+                return Some(index);
+            }
+            NodeRuntime::sleep(PAUSE).await;
+        }
+        None
     }
 
     /// Dismisses a member and distrusts each of its certificates, as the product does. As of which index that is done; `None`
