@@ -28,7 +28,7 @@ pub(crate) use following::follow;
 pub use ordering::Ordered;
 pub(crate) use ordering::order;
 pub use strife::Strife;
-pub use way::Way;
+pub use way::{Way, keys_of_thief};
 
 /// A cluster may take so long to introduce itself.
 const INTRODUCTION: Duration = Duration::from_secs(2);

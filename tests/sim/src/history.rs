@@ -128,6 +128,12 @@ pub enum Event {
     TrustEnded { issuer: ServiceId, index: u64 },
     /// An administrator begins to trust it again.
     TrustBegins { issuer: ServiceId },
+    /// Somebody has stolen the circle key of this neighbour, and speaks in its place.
+    KeyStolen { issuer: ServiceId },
+    /// It has another one, and an administrator was told that it is approved with that, as of `index`.
+    KeyMended { issuer: ServiceId, index: u64 },
+    /// A node judged by its view at `view` what a thief of this neighbour's circle key has signed with a token key of his own.
+    ThiefShown { node: NodeId, issuer: ServiceId, view: u64, accepted: bool },
     /// How many entries of each neighbour's feed are kept, from this index on.
     Quota { index: u64, most: u64 },
     /// A node has applied what is kept of a neighbour's feed; `over`: not all of it, for want of room.

@@ -36,6 +36,8 @@ mod revoked_family;
 mod sealed;
 mod set_back;
 mod sound_state;
+mod stolen_key;
+mod thefts;
 mod time;
 mod told_keys;
 
@@ -82,6 +84,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<limits::Limits>::default(),
         Box::<ended_trust::EndedTrust>::default(),
         Box::<begun_abroad::BegunAbroad>::default(),
+        Box::<stolen_key::StolenKey>::default(),
         Box::<quota::Quota>::default(),
         Box::<isolation::Isolation>::default(),
         Box::<dated::Dated>::default(),

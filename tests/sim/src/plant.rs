@@ -9,6 +9,7 @@ use circlet_authority::{
 use circlet_raft::Clocks;
 use circlet_raft::defects::Defects;
 
+use crate::circle::keys_of_thief;
 use crate::house;
 use crate::scope;
 
@@ -134,6 +135,8 @@ pub enum Plant {
     RevokeForAnyone,
     /// Of a neighbour that is dismissed the certificates stay trusted.
     KeptTrust,
+    /// Of a neighbour that is dismissed the key stays trusted that a thief of its circle key has told.
+    SparedThief,
     /// All of a neighbour's feed is kept, however much that is.
     NoQuota,
     /// What is kept of a neighbour's feed suffices, though it is not all.
@@ -231,6 +234,7 @@ impl Plant {
         (Self::AnyVerdict, "any-verdict"),
         (Self::RevokeForAnyone, "revoke-for-anyone"),
         (Self::KeptTrust, "kept-trust"),
+        (Self::SparedThief, "spared-thief"),
         (Self::NoQuota, "no-quota"),
         (Self::OverQuota, "over-quota"),
         (Self::IssueAnew, "issue-anew"),
@@ -298,7 +302,10 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
             (stamp_ms, with_old_secret(view, command).map_or(command.into(), Cow::Owned))
         }
         Plant::RevokeForAnyone => (stamp_ms, by_us(command).map_or(command.into(), Cow::Owned)),
-        Plant::KeptTrust => (stamp_ms, without_distrust(view, command).map_or(command.into(), Cow::Owned)),
+        Plant::KeptTrust | Plant::SparedThief => (
+            stamp_ms,
+            without_distrust(scope.history().plant(), view, command).map_or(command.into(), Cow::Owned),
+        ),
         Plant::NoQuota => (stamp_ms, with_room(command).map_or(command.into(), Cow::Owned)),
         Plant::DeafToKeys => (stamp_ms, without_keys(command).map_or(command.into(), Cow::Owned)),
         _ => (stamp_ms, command.into()),
@@ -323,11 +330,12 @@ fn by_us(command: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The command as if it had dismissed the key's issuer once more, where that is a neighbour.
-fn without_distrust(view: &State, command: &[u8]) -> Option<Vec<u8>> {
+fn without_distrust(plant: Plant, view: &State, command: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::decode(command).ok()?;
     let Action::DistrustIssuer(distrust) = &command.action else { return None };
     let issuer = view.trusted(&distrust.kid)?.issuer.clone();
-    if issuer == *house::OTHERS {
+    let spared = plant == Plant::KeptTrust || keys_of_thief(&issuer).0.kid == distrust.kid;
+    if issuer == *house::OTHERS || !spared {
         return None;
     }
     command.action = Action::DismissMember(DismissMember { issuer });

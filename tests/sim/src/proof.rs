@@ -29,6 +29,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("limits", Plant::Unlimited),
     ("ended-trust", Plant::KeptTrust),
     ("begun-abroad", Plant::RestoreUntold),
+    ("stolen-key", Plant::SparedThief),
     ("quota", Plant::NoQuota),
     ("isolation", Plant::IssueWhenIsolated),
     ("dated", Plant::DatesAnything),

@@ -44,11 +44,14 @@ mod signing;
 mod strangers;
 mod survivors;
 mod taking;
+mod theft;
 mod verifying;
 mod witness;
 
 pub use verifying::{Verdict, judged};
 
+/// So many of a hundred thefts are tried: while one lasts little can be said of what is revoked.
+const THEFT_PERCENT: u64 = 30;
 /// A client waits so long at most.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -250,10 +253,11 @@ impl Workload {
 
     /// What administrators do now and then.
     async fn administer(self: &Arc<Self>, computer: &Computer) {
-        match self.dice.between(0, if self.has_neighbours() { 16 } else { 9 }) {
+        match self.dice.between(0, if self.has_neighbours() { 17 } else { 9 }) {
             10..=12 => self.replace_circle_key(computer).await,
             13..=15 => self.limit_neighbour(computer).await,
             16 => self.part(computer).await,
+            17 if self.dice.percent(THEFT_PERCENT) => self.suffer_theft().await,
             0..=1 => self.turn_key(computer).await,
             2 => self.turn_master_key(computer).await,
             3..=5 => self.change_person(computer).await,

@@ -10,7 +10,7 @@ use circlet_token::{ServiceId, SigningKey};
 use openraft_rt::AsyncRuntime;
 
 use super::Neighbour;
-use super::way::{Host, Lie};
+use super::way::{Host, Lie, THIEVES, WHO_HAS_IT};
 use crate::cluster::{Cluster, Computer, ask};
 use crate::follow::{self, Asked, Leader, Place};
 use crate::house;
@@ -65,6 +65,11 @@ impl Here {
     async fn carry(&self, host: &str, question: Question) -> Result<Vec<u8>, String> {
         let way = &self.neighbour.way;
         way.ask().await;
+        if let Some(stolen) = way.stolen() {
+            let answer = way.made_up(&self.lie_with(stolen, &question));
+            way.answer().await;
+            return Ok(answer);
+        }
         let theirs = self.neighbour.cluster().ok_or("the neighbours are gone")?;
         let answer = match way.host() {
             Host::Honest => {
@@ -91,20 +96,34 @@ impl Here {
     /// What a liar has to go by: the question, and a token key of the issuer's, which was stolen. Where that is planted, what
     /// it signs is taken for the circle key's word.
     fn lie(&self, theirs: &Cluster, view: &State, question: &Question) -> Lie {
-        let at = match question.place {
-            Asking::After { at, .. } => at,
-            Asking::Page { .. } => FeedPosition::default(),
-        };
         let token_key = || theirs.unseal(view, &SealedKind::TokenKey(view.active_key()?.kid.clone()));
         let circle_key = || theirs.unseal(view, &SealedKind::CircleKey);
-        let as_circle = |planted| circle_key().filter(|_| self.has(planted)).or_else(token_key);
+        let as_circle = |planted| circle_key().filter(|_| self.has(planted)).or_else(token_key).map(Arc::new);
         Lie {
             issuer: theirs.service.clone(),
             nonce: question.nonce,
-            at,
+            at: question.at(),
+            called: THIEVES,
             signer: as_circle(Plant::TokenKeyVouches),
             circle_key: view.circle_key().and_then(|key| CirclePublicKey::of_spki(&key.spki_der)),
             names_next: as_circle(Plant::AnySuccession),
+        }
+    }
+
+    /// What a liar has to go by who has stolen the issuer's circle key: once the one that he named is believed, that.
+    fn lie_with(&self, stolen: Arc<SigningKey>, question: &Question) -> Lie {
+        let issuer = self.neighbour.service.clone();
+        let named = Arc::new(SigningKey::from_ed25519_seed(&house::seed(WHO_HAS_IT)));
+        let believed = self.member.published().view.member(&issuer).and_then(|known| known.circle_key());
+        let signer = if believed == CirclePublicKey::of(&named) { named } else { Arc::clone(&stolen) };
+        Lie {
+            issuer,
+            nonce: question.nonce,
+            at: question.at(),
+            called: WHO_HAS_IT,
+            signer: Some(signer),
+            circle_key: CirclePublicKey::of(&stolen),
+            names_next: Some(stolen),
         }
     }
 
@@ -185,6 +204,16 @@ struct Question {
     nonce: [u8; 32],
     place: Asking,
     taken: Option<Word>,
+}
+
+impl Question {
+    /// Where whoever asks stands.
+    fn at(&self) -> FeedPosition {
+        match self.place {
+            Asking::After { at, .. } => at,
+            Asking::Page { .. } => FeedPosition::default(),
+        }
+    }
 }
 
 /// A member's word that it has a feed up to the place that it asks about.

@@ -79,7 +79,10 @@ impl Strife {
     /// Everything goes well from now on.
     pub fn end(&self) {
         self.over.store(true, Ordering::SeqCst);
-        self.ways.iter().for_each(|way| way.end_faults());
+        for way in &self.ways {
+            way.end_faults();
+            way.end_theft();
+        }
     }
 
     async fn wait(&self, (low, high): (u64, u64)) {

@@ -1,7 +1,7 @@
 //! The way to the other cluster and back, and who speaks at its end.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use circlet_token::feed::{CirclePublicKey, FeedAnswer, FeedContent, FeedEntry, FeedPosition, Succession};
@@ -19,7 +19,11 @@ const DELAY_US: (u64, u64) = (200, 20_000);
 const HEARD_MAX: usize = 4;
 
 /// What the keys of whoever lies are called.
-const THIEVES: &str = "a key of nobody's";
+pub(super) const THIEVES: &str = "a key of nobody's";
+/// What those are called of whoever has stolen a circle key.
+pub(super) const WHO_HAS_IT: &str = "a key of who has the circle key";
+/// So many of a hundred questions whoever has stolen the circle key answers.
+const THIEF_PERCENT: u64 = 60;
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +65,39 @@ pub struct Way {
     heard: Mutex<VecDeque<Vec<u8>>>,
     /// The last verdict on an order, and its signature.
     verdict: Mutex<Option<(String, Vec<u8>)>>,
+    /// The circle key of whoever is asked, where somebody has stolen it and speaks in that place.
+    stolen: Mutex<Option<Arc<SigningKey>>>,
     dice: Dice,
 }
 
 impl Way {
     pub(super) fn new(dice: Dice) -> Self {
-        Self { habits: Mutex::new(Habits::GOOD), heard: Mutex::default(), verdict: Mutex::default(), dice }
+        Self {
+            habits: Mutex::new(Habits::GOOD),
+            heard: Mutex::default(),
+            verdict: Mutex::default(),
+            stolen: Mutex::default(),
+            dice,
+        }
     }
 
     pub(super) fn set(&self, change: impl FnOnce(&mut Habits)) {
         change(&mut lock(&self.habits));
+    }
+
+    /// Somebody speaks from now on with this circle key of whoever is asked.
+    pub(crate) fn steal(&self, key: SigningKey) {
+        *lock(&self.stolen) = Some(Arc::new(key));
+    }
+
+    /// Whoever has stolen the circle key is silent.
+    pub(super) fn end_theft(&self) {
+        *lock(&self.stolen) = None;
+    }
+
+    /// The stolen circle key, where whoever has it answers this time.
+    pub(super) fn stolen(&self) -> Option<Arc<SigningKey>> {
+        lock(&self.stolen).clone().filter(|_| self.dice.percent(THIEF_PERCENT))
     }
 
     /// It is as it should be.
@@ -131,7 +158,7 @@ impl Way {
         last.cloned()
     }
 
-    /// What somebody says who has not got the circle key: that nothing was revoked, that there is another key, token key or
+    /// What somebody says, with the circle key or without: that nothing was revoked, that there is another key, token key or
     /// circle key, or something changed on its way, or cut off.
     pub(super) fn made_up(&self, lie: &Lie) -> Vec<u8> {
         let mut heard = self.repeated().unwrap_or_default();
@@ -154,6 +181,13 @@ impl Way {
     }
 }
 
+/// The token key of whoever has stolen the circle key of this cluster, and the circle key that he names for it.
+#[must_use]
+pub fn keys_of_thief(issuer: &ServiceId) -> (Pair, Option<CirclePublicKey>) {
+    let circle = SigningKey::from_ed25519_seed(&house::seed(WHO_HAS_IT));
+    (Pair::named(issuer, WHO_HAS_IT), CirclePublicKey::of(&circle))
+}
+
 /// What somebody can make a lie of.
 pub(super) struct Lie {
     /// In whose place it is said.
@@ -162,12 +196,14 @@ pub(super) struct Lie {
     pub(super) nonce: [u8; 32],
     /// Where whoever asked stands.
     pub(super) at: FeedPosition,
-    /// Signs what is said; a token key of the issuer's.
-    pub(super) signer: Option<SigningKey>,
+    /// What the liar's own keys are called.
+    pub(super) called: &'static str,
+    /// Signs what is said; a token key of the issuer's, or its circle key.
+    pub(super) signer: Option<Arc<SigningKey>>,
     /// The issuer's circle key.
     pub(super) circle_key: Option<CirclePublicKey>,
-    /// Signs which circle key is next; a token key of the issuer's.
-    pub(super) names_next: Option<SigningKey>,
+    /// Signs which circle key is next; a token key of the issuer's, or its circle key.
+    pub(super) names_next: Option<Arc<SigningKey>>,
 }
 
 impl Lie {
@@ -177,13 +213,13 @@ impl Lie {
 
     /// The issuer has published a key, which is the liar's.
     fn another_key(&self) -> Option<FeedAnswer> {
-        let certificate = Pair::named(&self.issuer, THIEVES).certificate().to_vec();
+        let certificate = Pair::named(&self.issuer, self.called).certificate().to_vec();
         self.signed(self.signer.as_ref()?, Vec::new(), &[FeedEntry::KeyShown { certificate }])
     }
 
     /// The issuer has another circle key, which is the liar's and signs that.
     fn another_circle_key(&self) -> Option<FeedAnswer> {
-        let thief = SigningKey::from_ed25519_seed(&house::seed(THIEVES));
+        let thief = SigningKey::from_ed25519_seed(&house::seed(self.called));
         let (previous, next) = (self.circle_key?, CirclePublicKey::of(&thief)?);
         let named = Succession::sign(self.names_next.as_ref()?, &self.issuer, next)?;
         let succession = Succession { previous, ..named };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use circlet_token::ServiceId;
 
 use super::Invariant;
+use super::thefts::Thefts;
 use crate::history::Event;
 
 /// Clocks show whole milliseconds: the leader's and the asking node's, when each reads them.
@@ -28,6 +29,7 @@ pub(super) struct BegunAbroad {
     begun: BTreeMap<ServiceId, Begun>,
     /// By issuer: from which index on which generation of its feed is known.
     follows: BTreeMap<ServiceId, BTreeMap<u64, u64>>,
+    thefts: Thefts,
 }
 
 impl BegunAbroad {
@@ -43,6 +45,7 @@ impl Invariant for BegunAbroad {
     }
 
     fn see(&mut self, now: u64, event: &Event) -> Result<(), String> {
+        self.thefts.learn(now, event);
         match event {
             Event::CircleBound { ms } => self.bound = ms * 1_000_000 + ms * 200 + ROUNDING,
             Event::BegunAbroad { issuer, index, generation, on_floor: false } => {
@@ -58,6 +61,9 @@ impl Invariant for BegunAbroad {
                 let Some(begun) = self.begun.get(issuer).filter(|begun| facts.index() < begun.index) else {
                     return Ok(());
                 };
+                if self.thefts.excuse(issuer, *sent, self.bound) {
+                    return Ok(());
+                }
                 let of = format!("token {id} of {issuer} at {}, from before {}", facts.index(), begun.index);
                 if self.generation_in(issuer, *view) >= begun.generation {
                     return Err(format!("node {node} at {view} accepted {of}, whose feed it knows anew"));

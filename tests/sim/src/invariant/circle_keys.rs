@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use circlet_token::feed::CirclePublicKey;
 
 use super::Invariant;
+use crate::circle::keys_of_thief;
 use crate::history::Event;
 
 #[derive(Debug, Default)]
@@ -22,6 +23,11 @@ impl Invariant for CircleKeys {
         match event {
             Event::CircleKeyAbroad { key } => {
                 self.theirs.insert(*key);
+                Ok(())
+            }
+            // What a thief of the circle key may name is said by `stolen-key`.
+            Event::KeyStolen { issuer } => {
+                self.theirs.extend(keys_of_thief(issuer).1);
                 Ok(())
             }
             Event::CircleKey { node, index, key } if !self.theirs.contains(key) => Err(format!(

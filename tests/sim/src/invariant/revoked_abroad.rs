@@ -8,6 +8,7 @@ use std::sync::Arc;
 use circlet_token::{KeyId, ServiceId, TokenId};
 
 use super::Invariant;
+use super::thefts::Thefts;
 use crate::history::Event;
 use crate::mark::Mark;
 
@@ -22,6 +23,7 @@ pub(super) struct RevokedAbroad {
     /// Watermarks of each neighbour, and when each was acknowledged.
     marks: BTreeMap<ServiceId, Vec<(u64, Arc<Mark>)>>,
     tainted: BTreeMap<KeyId, u64>,
+    thefts: Thefts,
 }
 
 impl Invariant for RevokedAbroad {
@@ -30,6 +32,7 @@ impl Invariant for RevokedAbroad {
     }
 
     fn see(&mut self, now: u64, event: &Event) -> Result<(), String> {
+        self.thefts.learn(now, event);
         match event {
             Event::CircleBound { ms } => self.bound = Some(ms * 1_000_000 + ms * 200 + ROUNDING),
             Event::RevokedAbroad { id } => {
@@ -58,6 +61,7 @@ impl Invariant for RevokedAbroad {
                 let first = ended.chain(marked).min();
                 if let (Some(at), Some(bound)) = (first, self.bound)
                     && *sent > at + bound
+                    && !self.thefts.excuse(issuer, *sent, bound)
                 {
                     let late_ms = (sent - at) / 1_000_000;
                     return Err(format!(

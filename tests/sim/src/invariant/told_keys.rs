@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use circlet_token::KeyId;
 
 use super::Invariant;
+use crate::circle::keys_of_thief;
 use crate::history::{Event, Standing};
 
 #[derive(Debug, Default)]
@@ -38,6 +39,10 @@ impl Invariant for ToldKeys {
             Event::Begun { .. } => self.standings.clear(),
             Event::KeyAbroad { kid } => {
                 self.published.insert(kid.clone());
+            }
+            // What a thief of the circle key may tell is said by `stolen-key`.
+            Event::KeyStolen { issuer } => {
+                self.published.insert(keys_of_thief(issuer).0.kid);
             }
             Event::Told { node, index, kid, refused } => {
                 if !self.published.contains(kid) {

@@ -3,6 +3,7 @@
 /// What happens in every search that is long enough, however its seeds fall.
 pub const ALWAYS: &[&str] = &[
     "circle key replaced",
+    "circle key stolen",
     "descendant ended",
     "foreign token",
     "foreign token of before shown",
@@ -57,9 +58,12 @@ pub const ALWAYS: &[&str] = &[
     "shown abroad, key unknown",
     "shown abroad, refused",
     "shown abroad, unanswered",
+    "stolen circle key mended",
     "strange token accepted",
     "taken id",
     "token of a drawn key",
+    "token of a thief",
+    "token of a thief accepted",
     "token of an old key",
     "token of before shown",
     "token of before shown abroad",

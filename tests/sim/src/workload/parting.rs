@@ -45,13 +45,8 @@ impl Workload {
             return;
         }
         self.cluster.history.tell(&Event::TrustBegins { issuer: issuer.clone() });
-        let (change, limits) = (self.changes.fetch_add(1, Ordering::SeqCst) + 1, IssuerLimits::default());
-        self.cluster.history.tell(&Event::Limiting { change, issuer: issuer.clone(), limits });
-        let begun = self.approve_at_last(&neighbour).await;
         // Where something was left of the trust before, so were its limits.
-        if let Some(index) = begun.filter(|_| ended.is_some()) {
-            self.cluster.history.tell(&Event::Limited { change, index });
-        }
+        self.begin_again(&neighbour, ended.is_some()).await;
         self.limiting.store(false, Ordering::SeqCst);
     }
 
@@ -72,7 +67,7 @@ impl Workload {
     }
 
     /// Approves a neighbour anew, as often as it takes. Nothing comes back where that is too often.
-    async fn approve_at_last(&self, neighbour: &Neighbour) -> Option<u64> {
+    pub(super) async fn approve_at_last(&self, neighbour: &Neighbour) -> Option<u64> {
         for _ in 0..ATTEMPTS {
             if let Some(index) = self.approve_anew(neighbour).await {
                 self.count("neighbour approved anew");
@@ -85,7 +80,7 @@ impl Workload {
 
     /// Dismisses a member and distrusts each of its certificates, as the product does. As of which index that is done; `None`
     /// if it is not, or nobody knows.
-    async fn dismiss(&self, computer: &Computer, issuer: &ServiceId) -> Option<u64> {
+    pub(super) async fn dismiss(&self, computer: &Computer, issuer: &ServiceId) -> Option<u64> {
         let mut index =
             self.done(computer, Action::DismissMember(DismissMember { issuer: issuer.clone() })).await?;
         let view = || computer.node().map(|(_, member)| Arc::clone(&member.published().view));

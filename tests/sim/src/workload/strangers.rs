@@ -126,7 +126,7 @@ impl Workload {
     }
 
     /// What a plain token of that issuer says, issued now.
-    fn claims(&self, id: TokenId, issuer: &ServiceId, user: &str, index: u64) -> Claims {
+    pub(super) fn claims(&self, id: TokenId, issuer: &ServiceId, user: &str, index: u64) -> Claims {
         let now = (START_MS + global_nanos() / 1_000_000) / 1_000;
         Claims {
             revocable: None,
