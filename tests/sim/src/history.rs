@@ -52,6 +52,8 @@ pub enum Event {
     Unanswered { what: &'static str },
     /// A token was issued.
     Issued { id: TokenId, by: Option<TokenId>, index: u64, sum: u64 },
+    /// This token, issued at this second of the state's time, was given to whoever asked under this key.
+    IssuedFor { request: u64, id: TokenId, at: u64 },
     /// A refresh token was used; `from` is what watermarks go by in the token that its family had come to before.
     Refreshed {
         family: FamilyId,

@@ -163,7 +163,8 @@ pub fn subject(service: &ServiceId, user: &str) -> Subject {
 pub fn config(dice: &Dice) -> Config {
     let secs = |low, high| i64::try_from(dice.between(low, high)).unwrap_or(1);
     let circle_max_staleness_ms = secs(2_000, 3_500);
-    let mut config = Config { circle_max_staleness_ms, ..Config::default() };
+    let revoke_family_on_reuse = dice.percent(30);
+    let mut config = Config { circle_max_staleness_ms, revoke_family_on_reuse, ..Config::default() };
     if dice.percent(30) {
         return config;
     }

@@ -161,6 +161,10 @@ pub enum Plant {
     RestoreTrustsKeys,
     /// What a node does by itself panics.
     PanickingTask,
+    /// Whoever asks again for a token is given another one, whatever key is sent.
+    DeafToRepeats,
+    /// A successor has no reference token.
+    LostReferences,
     /// A node that starts has forgotten how far it knew that the log is decided.
     ForgottenCommitted,
     /// A node acknowledges what its floor doesn't hold yet.
@@ -247,6 +251,8 @@ impl Plant {
         (Self::TakenId, "taken-id"),
         (Self::RestoreTrustsKeys, "restore-trusts-keys"),
         (Self::PanickingTask, "panicking-task"),
+        (Self::DeafToRepeats, "deaf-to-repeats"),
+        (Self::LostReferences, "lost-references"),
         (Self::ForgottenCommitted, "forgotten-committed"),
         (Self::UnheldFloor, "unheld-floor"),
         (Self::UnsyncedFloor, "unsynced-floor"),
@@ -306,6 +312,8 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
             stamp_ms,
             without_distrust(scope.history().plant(), view, command).map_or(command.into(), Cow::Owned),
         ),
+        Plant::DeafToRepeats => (stamp_ms, without_request(command).map_or(command.into(), Cow::Owned)),
+        Plant::LostReferences => (stamp_ms, without_reference(command).map_or(command.into(), Cow::Owned)),
         Plant::NoQuota => (stamp_ms, with_room(command).map_or(command.into(), Cow::Owned)),
         Plant::DeafToKeys => (stamp_ms, without_keys(command).map_or(command.into(), Cow::Owned)),
         _ => (stamp_ms, command.into()),
@@ -358,6 +366,22 @@ fn with_old_secret(view: &State, command: &[u8]) -> Option<Vec<u8>> {
     Some(command.encode())
 }
 
+/// The command as if nobody could ask for the same token again.
+fn without_request(command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Action::IssueToken(issue) = &mut command.action else { return None };
+    issue.idempotency = None;
+    Some(command.encode())
+}
+
+/// The command as if no reference token were to come with a successor.
+fn without_reference(command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Action::RefreshToken(refresh) = &mut command.action else { return None };
+    refresh.reference = None;
+    Some(command.encode())
+}
+
 /// The command as if no key in a feed could be used.
 fn without_keys(command: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::decode(command).ok()?;
@@ -369,7 +393,7 @@ fn without_keys(command: &[u8]) -> Option<Vec<u8>> {
 /// The command as if an administrator had given it.
 fn by_administrator(command: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::decode(command).ok()?;
-    if !matches!(command.actor, Actor::User { .. }) {
+    if !matches!(command.actor, Actor::User { .. } | Actor::RefreshPair) {
         return None;
     }
     command.actor = Actor::User { name: house::name("admin") };

@@ -37,6 +37,7 @@ mod people;
 mod plain;
 mod reading;
 mod recording;
+mod refreshing;
 mod requests;
 mod revoking;
 mod settings;

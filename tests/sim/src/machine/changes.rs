@@ -36,7 +36,10 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
             }
         }
         Action::RefreshToken(refresh) => {
-            let Outcome::Refreshed { record, replay, .. } = outcome else { return };
+            let Outcome::Refreshed { record, replay, .. } = outcome else {
+                // A second use may have ended the family.
+                return descendants::tell_gone(&scope, before, after);
+            };
             let first = before.family(&refresh.family).and_then(|family| before.token(&family.current));
             if let Some(first) =
                 first.filter(|first| replay && record.id == refresh.successor_id && first.id != record.id)

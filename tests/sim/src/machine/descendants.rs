@@ -34,7 +34,8 @@ pub(super) fn tell(scope: &Scope, before: &State, after: &State, revoke: Option<
     }
 }
 
-/// Notes which tokens went by an entry that ends no descendants: what was created with them is out of reach from then on.
+/// Notes which tokens went by an entry that ends no descendants: what was created with them is out of reach from then on, and
+/// with any token of their families.
 pub(super) fn tell_gone(scope: &Scope, before: &State, after: &State) {
     let (history, index) = (scope.history(), after.index());
     if !history.is_first_at(index) {
@@ -42,7 +43,12 @@ pub(super) fn tell_gone(scope: &Scope, before: &State, after: &State) {
     }
     let issued = history.issued();
     let is_gone = |id: &TokenId| before.token(id).is_some() && after.token(id).is_none();
-    issued.iter().filter(|record| is_gone(&record.id)).for_each(|record| history.note_gone(record.id));
+    let gone: BTreeSet<Origin> =
+        issued.iter().filter(|record| is_gone(&record.id)).map(|record| record.as_origin()).collect();
+    issued
+        .iter()
+        .filter(|record| gone.contains(&record.as_origin()))
+        .for_each(|record| history.note_gone(record.id));
 }
 
 fn has_ended(before: &State, after: &State, record: &TokenRecord) -> bool {

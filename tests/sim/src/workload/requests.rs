@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use circlet_authority::{
-    Action, Actor, FamilyId, Generation, IssueToken, Outcome, RefreshOverrides, RefreshToken, Refusal,
-    TokenRecord,
-};
+use circlet_authority::{Action, Actor, FamilyId, Generation, IssueToken, Outcome, State, TokenRecord};
 use circlet_token::{Audience, Lifetime, Scope, TokenId};
 use sha2::{Digest, Sha256};
 
@@ -14,22 +11,25 @@ use crate::clock::START_MS;
 use crate::cluster::Computer;
 use crate::history::Event;
 use crate::house;
-use crate::linear::token;
 use crate::machine::first_word;
-use crate::mark::Facts;
 use crate::runtime::global_nanos;
 
 /// A request is tried so often at most.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
+/// Whoever asks again under a key does so within so many seconds, while it is kept.
+const REPEATED_SECS: u64 = 10;
 
 impl Workload {
     /// An administrator creates a token for a user. Whether that was decided.
     pub(super) async fn issue(&self, computer: &Computer) -> bool {
         let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
-        // Some expire while somebody looks.
-        let lifetime = if self.dice.percent(30) { (3, 14) } else { (600, 30_000) };
-        let lifetime = Lifetime::from_secs(self.dice.between(lifetime.0, lifetime.1));
-        let order = IssueToken { scope: self.scope(), ..self.order(user, "admin", lifetime) };
+        let lifetime = match self.dice.between(0, 99) {
+            // Some expire while somebody looks.
+            0..=29 => Lifetime::from_secs(self.dice.between(3, 14)),
+            30..=32 => Lifetime::FOREVER,
+            _ => Lifetime::from_secs(self.dice.between(600, 30_000)),
+        };
+        let order = IssueToken { scope: self.scope(), ..self.order_recorded(user, "admin", lifetime) };
         self.issue_by(computer, &administrator(), order, None, true).await
     }
 
@@ -39,7 +39,16 @@ impl Workload {
         // A node that asks again does so within seconds: long before the id could have been purged.
         let now = (START_MS + global_nanos() / 1_000_000) / 1_000;
         let Some(asked) = held.order.filter(|_| held.record.expiry() > now + 60) else { return };
-        let (actor, order) = asked.as_ref().clone();
+        let (actor, mut order) = asked.as_ref().clone();
+        if order.idempotency.is_some() {
+            // Here it is the client who asks once more: for another id, under the same key, while that is kept.
+            let is_kept = |view: &State| view.now_ms() / 1_000 <= held.record.issued_at + REPEATED_SECS;
+            if !self.cluster.view().is_some_and(|view| is_kept(&view)) {
+                return;
+            }
+            order.id = TokenId(self.dice.bytes());
+            self.count("issue repeated under a key");
+        }
         let by = match &actor {
             Actor::Token(token) => token.id,
             _ => None,
@@ -51,7 +60,7 @@ impl Workload {
     pub(super) async fn issue_with_token(&self, computer: &Computer) {
         let Some(held) = self.some_token() else { return };
         let Some(user) = held.record.subject.user_name() else { return };
-        let order = self.order(user, user, Lifetime::from_secs(600));
+        let order = self.order_recorded(user, user, Lifetime::from_secs(600));
         let actor = self.bearer(&held.record);
         self.issue_by(computer, &actor, order, Some(held.record.id), true).await;
     }
@@ -78,6 +87,15 @@ impl Workload {
         Scope::parse(text).expect("it is written as one")
     }
 
+    /// What only recorded tokens have comes with some: a reference token, and a key to ask again under.
+    fn order_recorded(&self, user: &str, owner: &str, lifetime: Lifetime) -> IssueToken {
+        let mut order = self.order(user, owner, lifetime);
+        order.reference = self.dice.percent(25).then(|| reference_of(order.id));
+        let key = || Sha256::new().chain_update("asked for ").chain_update(order.id.0).finalize().into();
+        order.idempotency = self.dice.percent(25).then(key);
+        order
+    }
+
     pub(super) fn order(&self, user: &str, owner: &str, lifetime: Lifetime) -> IssueToken {
         let id = TokenId(self.dice.bytes());
         IssueToken {
@@ -97,13 +115,13 @@ impl Workload {
         }
     }
 
-    /// The same order again, if nobody said what became of it: the id makes it the same token. Whether it was decided, and
-    /// signed unless it was refused.
+    /// The same order again, if nobody said what became of it: the id makes it the same token, or the key where a client
+    /// asks anew. Whether it was decided, and signed unless it was refused.
     async fn issue_by(
         &self,
         computer: &Computer,
         actor: &Actor,
-        order: IssueToken,
+        mut order: IssueToken,
         by: Option<TokenId>,
         is_first: bool,
     ) -> bool {
@@ -113,12 +131,13 @@ impl Workload {
             let action = Action::IssueToken(Box::new(order.clone()));
             match self.propose(computer, actor.clone(), action).await {
                 Reply::Decided { outcome: Outcome::Issued(record), index, text: Some(text) } => {
-                    let asked = Some(Arc::new((actor.clone(), order)));
-                    let held =
-                        Held { record: *record, text, order: asked, plain: false, since: global_nanos() };
+                    let asked = Arc::new((actor.clone(), order));
+                    let order = Some(Arc::clone(&asked));
+                    let held = Held { record: *record, text, order, plain: false, since: global_nanos() };
                     if is_first {
                         self.record_issued(&held.record, begun);
                     }
+                    self.check_issued(&asked.1, &held.record);
                     let (id, sum) = (held.record.id, held.sum());
                     self.cluster.history.tell(&Event::Issued { id, by, index, sum });
                     self.keep(held.clone());
@@ -138,95 +157,27 @@ impl Workload {
                 Reply::NotDone => return false,
                 Reply::Unknown => self.count("issue unknown"),
             }
+            if order.idempotency.is_some() {
+                order.id = TokenId(self.dice.bytes());
+            }
         }
         false
     }
 
-    /// Uses a refresh token, or repeats a use; with the same request through another node if nobody answers.
-    pub(super) async fn refresh(&self, computer: &Computer) {
-        let Some(held) = self.some_token() else { return };
-        let Some((family, sequence)) = held.record.family else { return };
-        self.count("refresh");
-        let variant = [u8::from(self.dice.percent(10))];
-        let request_digest: [u8; 32] =
-            Sha256::new().chain_update(held.text.as_bytes()).chain_update(variant).finalize().into();
-        let digest = first_word(&request_digest);
-        let mut through = None;
-        for _ in 0..ATTEMPTS {
-            let own = TokenId(self.dice.bytes());
-            let request = RefreshToken {
-                family,
-                sequence,
-                access: Some(held.record.id),
-                request_digest,
-                successor_id: own,
-                reference: None,
-                overrides: RefreshOverrides::default(),
-            };
-            let sent = global_nanos();
-            let action = Action::RefreshToken(Box::new(request));
-            let node = through.as_deref().unwrap_or(computer);
-            let reply = self.propose(node, Actor::RefreshPair, action).await;
-            self.record_refresh(&held.record, &reply, (sequence, digest, own), sent);
-            match reply {
-                Reply::Decided {
-                    outcome: Outcome::Refreshed { record, replay, .. },
-                    index,
-                    text: Some(text),
-                } => {
-                    // A repeat goes on from what the first use gave.
-                    let from = Arc::new(Facts::of_record(if replay { &record } else { &held.record }));
-                    let held =
-                        Held { record: *record, text, order: None, plain: false, since: global_nanos() };
-                    let (successor, sum) = (held.record.id, held.sum());
-                    self.count(if replay { "refresh repeated" } else { "refresh done" });
-                    let event = Event::Refreshed { family, sequence, successor, sum, index, sent, from };
-                    self.cluster.history.tell(&event);
-                    self.keep(held);
-                    return;
-                }
-                Reply::Decided { .. } => {
-                    self.count("refresh refused");
-                    return;
-                }
-                Reply::NotDone | Reply::Unknown => {}
-            }
-            through = self.dice.pick(&self.cluster.running()).cloned();
+    /// Holds a token that was issued against what was asked for.
+    fn check_issued(&self, order: &IssueToken, record: &TokenRecord) {
+        if record.reference != order.reference || record.lifetime != order.lifetime {
+            let what = format!("token {} isn't the one that was asked for", record.id);
+            self.cluster.history.accuse("issued-once", what);
+        }
+        if let Some(key) = order.idempotency {
+            let (request, id, at) = (first_word(&key), record.id, record.issued_at);
+            self.cluster.history.tell(&Event::IssuedFor { request, id, at });
         }
     }
+}
 
-    /// Keeps what came of a refresh.
-    fn record_refresh(&self, old: &TokenRecord, reply: &Reply, asked: (u32, u64, TokenId), sent: u64) {
-        let (sequence, digest, own) = asked;
-        let step = match reply {
-            Reply::Decided { outcome: Outcome::Refreshed { record, replay, .. }, .. } => {
-                let successor = record.id;
-                if *replay {
-                    token::Step::Repeat { sequence, digest, successor, own }
-                } else {
-                    token::Step::Use { sequence, digest, successor }
-                }
-            }
-            Reply::Decided { outcome, .. } => match outcome.refusal() {
-                // The family has not ended; nobody refreshes it all the same.
-                Some(_) if self.cluster.history.is_of_replaced(old.index) => return,
-                Some(Refusal::RefreshUsed) => token::Step::UsedUp { sequence },
-                Some(Refusal::RefreshRevoked) => token::Step::Gone,
-                _ => return,
-            },
-            Reply::Unknown => {
-                let successor = own;
-                self.record_token(old, token::Step::MaybeUse { sequence, digest, successor }, sent, false);
-                self.record_token(
-                    old,
-                    token::Step::MaybeReplace { sequence, digest, successor },
-                    sent,
-                    false,
-                );
-                return;
-            }
-            Reply::NotDone => return,
-        };
-        self.record_token(old, step, sent, true);
-    }
+/// The hash of the reference token that comes with a token.
+pub(super) fn reference_of(id: TokenId) -> [u8; 32] {
+    Sha256::new().chain_update("reference of ").chain_update(id.0).finalize().into()
 }
