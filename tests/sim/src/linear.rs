@@ -14,6 +14,7 @@ use todc_utils::linearizability::WGLChecker;
 use todc_utils::linearizability::history::{Action, History};
 use todc_utils::specifications::Specification;
 
+pub mod group;
 pub mod token;
 pub mod value;
 pub mod version;
@@ -29,6 +30,8 @@ pub enum Object {
     Subject(u64),
     /// Whether a user is there and enabled.
     User(&'static str),
+    /// A group, and who is in it.
+    Group(&'static str),
     /// Whether another cluster's key is trusted.
     Issuer(KeyId),
     /// The version of the configuration.
@@ -50,6 +53,8 @@ pub enum Step {
     Token(token::Step),
     /// Of a user or an issuer.
     Value(value::Step),
+    /// Of a group.
+    Group(group::Step),
     /// Of the configuration.
     Version(version::Step),
 }
@@ -119,6 +124,10 @@ pub fn check(operations: &[Operation]) -> Result<(), String> {
                     _ => None,
                 }))
             }
+            Object::Group(_) => has_order::<group::Register>(&timed(&operations, |step| match step {
+                Step::Group(step) => Some(*step),
+                _ => None,
+            })),
             Object::Configuration => has_order::<version::Register>(&timed(&operations, |step| match step {
                 Step::Version(step) => Some(*step),
                 _ => None,

@@ -165,6 +165,8 @@ pub enum Plant {
     DeafToRepeats,
     /// A successor has no reference token.
     LostReferences,
+    /// Whoever is left out when a group is written stays in it.
+    ClingingMembers,
     /// A node that starts has forgotten how far it knew that the log is decided.
     ForgottenCommitted,
     /// A node acknowledges what its floor doesn't hold yet.
@@ -253,6 +255,7 @@ impl Plant {
         (Self::PanickingTask, "panicking-task"),
         (Self::DeafToRepeats, "deaf-to-repeats"),
         (Self::LostReferences, "lost-references"),
+        (Self::ClingingMembers, "clinging-members"),
         (Self::ForgottenCommitted, "forgotten-committed"),
         (Self::UnheldFloor, "unheld-floor"),
         (Self::UnsyncedFloor, "unsynced-floor"),
@@ -314,6 +317,9 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         ),
         Plant::DeafToRepeats => (stamp_ms, without_request(command).map_or(command.into(), Cow::Owned)),
         Plant::LostReferences => (stamp_ms, without_reference(command).map_or(command.into(), Cow::Owned)),
+        Plant::ClingingMembers => {
+            (stamp_ms, with_all_members(view, command).map_or(command.into(), Cow::Owned))
+        }
         Plant::NoQuota => (stamp_ms, with_room(command).map_or(command.into(), Cow::Owned)),
         Plant::DeafToKeys => (stamp_ms, without_keys(command).map_or(command.into(), Cow::Owned)),
         _ => (stamp_ms, command.into()),
@@ -379,6 +385,14 @@ fn without_reference(command: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::decode(command).ok()?;
     let Action::RefreshToken(refresh) = &mut command.action else { return None };
     refresh.reference = None;
+    Some(command.encode())
+}
+
+/// The command as if whoever is in the group were to stay.
+fn with_all_members(view: &State, command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Action::PutGroup(put) = &mut command.action else { return None };
+    put.members.as_mut()?.extend(view.members(&put.group.name).cloned());
     Some(command.encode())
 }
 

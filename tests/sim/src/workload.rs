@@ -26,6 +26,7 @@ use crate::scope::lock;
 
 mod abroad;
 mod closing;
+mod groups;
 mod keys;
 pub mod kinds;
 mod limiting;
@@ -325,21 +326,39 @@ impl Workload {
         action: Action,
         told: Option<(Object, value::Step)>,
     ) -> Option<(Outcome, u64)> {
+        let told = told.map(|(object, step)| (object, Step::Value(step)));
+        self.order_told(computer, what, action, told.as_slice()).await
+    }
+
+    /// The same of several objects.
+    async fn order_told(
+        &self,
+        computer: &Computer,
+        what: &'static str,
+        action: Action,
+        told: &[(Object, Step)],
+    ) -> Option<(Outcome, u64)> {
         self.count(what);
         let sent = global_nanos();
-        let reply = self.propose(computer, administrator(), action).await;
-        let done = match &reply {
-            Reply::Decided { outcome, index, .. } if outcome.refusal().is_none() => {
-                Some((outcome.clone(), *index))
+        match self.propose(computer, administrator(), action).await {
+            Reply::Decided { outcome, index, .. } => {
+                if let Some(refusal) = outcome.refusal() {
+                    self.record_absence(refusal, sent);
+                    return None;
+                }
+                for (object, step) in told.iter().cloned() {
+                    self.record_now(object, groups::with_outcome(step, &outcome), sent);
+                }
+                Some((outcome, index))
             }
-            _ => None,
-        };
-        match (told, reply) {
-            (Some((object, step)), Reply::Unknown) => self.record(object, Step::Value(step), sent, None),
-            (Some((object, step)), _) if done.is_some() => self.record_now(object, Step::Value(step), sent),
-            _ => {}
+            Reply::Unknown => {
+                for (object, step) in told.iter().cloned() {
+                    self.record(object, groups::unanswered(step), sent, None);
+                }
+                None
+            }
+            Reply::NotDone => None,
         }
-        done
     }
 
     fn believes_unknown(&self) -> bool {

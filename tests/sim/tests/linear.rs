@@ -4,7 +4,7 @@ use circlet_authority::FamilyId;
 use circlet_sim::linear::token::Step::{
     Dead, End, Gone, Issue, Live, MaybeEnd, MaybeUse, Repeat, Use, UsedUp,
 };
-use circlet_sim::linear::{Object, Operation, Step, check, token, value, version};
+use circlet_sim::linear::{Object, Operation, Step, check, group, token, value, version};
 use circlet_token::TokenId;
 
 const FIRST: TokenId = TokenId([1; 16]);
@@ -154,4 +154,63 @@ fn of_two_changes_made_from_one_version_one_is_refused() {
     let other = version::Step::Set { expected: Some(4), version: 6 };
     assert!(holds(&[at(read, 1, 2), at(set, 3, 6), at(version::Step::Changed { current: 5 }, 4, 7)]));
     assert!(!holds(&[at(read, 1, 2), at(set, 3, 6), at(other, 4, 7)]));
+}
+
+/// A step of one group, asked for and answered then; never answered if the answer is zero.
+fn of_group(step: group::Step, sent: u64, answered: u64) -> Operation {
+    let (object, step) = (Object::Group("readers"), Step::Group(step));
+    Operation { object, step, sent, answered: (answered > 0).then_some(answered) }
+}
+
+const NOBODY: group::Members = [false, false, false];
+const ALICE: group::Members = [true, false, false];
+const BOTH: group::Members = [true, true, false];
+
+#[test]
+fn a_group_has_who_was_written_put_and_not_taken_out() {
+    use group::Step::{Absent, Delete, Join, Leave, Read, Remove, Write};
+    let content = group::Content { text: 1, auto_join: false };
+    let written = of_group(Write(content, ALICE), 1, 2);
+    let (joined, left) = (of_group(Join(1), 3, 4), of_group(Leave(0), 5, 6));
+    let reads = |members, at| of_group(Read(Some(content), members), at, at + 1);
+    assert!(holds(&[written.clone(), joined.clone(), reads(BOTH, 7)]));
+    assert!(!holds(&[written.clone(), joined.clone(), left.clone(), reads(BOTH, 7)]), "alice left");
+    assert!(!holds(&[written.clone(), joined.clone(), of_group(Remove(1), 5, 6), reads(BOTH, 7)]));
+    assert!(!holds(&[written.clone(), joined.clone(), reads(ALICE, 7)]), "bob was put into it");
+    let other = group::Content { text: 2, ..content };
+    assert!(!holds(&[written.clone(), of_group(Write(other, ALICE), 3, 4), reads(ALICE, 5)]));
+    let deleted = of_group(Delete, 5, 6);
+    assert!(holds(&[written.clone(), deleted.clone(), of_group(Read(None, NOBODY), 7, 8)]));
+    assert!(!holds(&[written.clone(), deleted.clone(), of_group(Join(1), 7, 8)]), "it was not there");
+    assert!(holds(&[written.clone(), deleted.clone(), of_group(Absent, 7, 8)]));
+    assert!(!holds(&[written.clone(), of_group(Absent, 7, 8)]), "it was there");
+    assert!(
+        !holds(&[written, deleted.clone(), of_group(Delete, 7, 8)]),
+        "of two deletions one found nothing"
+    );
+}
+
+#[test]
+fn whether_a_user_was_new_who_joins_what_all_join_is_open_until_somebody_reads_it() {
+    use group::Step::{Leave, Read, Write};
+    let content = group::Content { text: 1, auto_join: true };
+    let reads = |members, at| of_group(Read(Some(content), members), at, at + 1);
+    let begun = [of_group(Write(content, ALICE), 1, 2), of_group(Leave(1), 3, 4)];
+    let with = |more: &[Operation]| holds(&[&begun, more].concat());
+    assert!(with(&[reads(ALICE, 5)]));
+    assert!(with(&[reads(BOTH, 5)]));
+    assert!(!with(&[reads(ALICE, 5), reads(BOTH, 7)]), "nobody wrote in between");
+    assert!(!with(&[of_group(Leave(0), 5, 6), reads(BOTH, 7)]), "alice was in it, and so was not new");
+}
+
+#[test]
+fn what_was_not_answered_of_a_group_may_happen_late_or_never() {
+    use group::Step::{MaybeDelete, MaybeJoin, Read, Write};
+    let content = group::Content { text: 1, auto_join: false };
+    let written = of_group(Write(content, ALICE), 1, 2);
+    let reads = |members, at| of_group(Read(Some(content), members), at, at + 1);
+    let (gone, joined) = (of_group(MaybeDelete, 3, 0), of_group(MaybeJoin(1), 3, 0));
+    assert!(holds(&[written.clone(), gone.clone(), joined.clone(), reads(ALICE, 5), reads(BOTH, 7)]));
+    assert!(holds(&[written.clone(), gone, joined.clone(), reads(ALICE, 5)]));
+    assert!(!holds(&[written, joined, reads(BOTH, 5), reads(ALICE, 7)]), "nobody took bob out");
 }

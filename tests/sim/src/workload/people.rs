@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use circlet_authority::{
-    Action, DeleteGroup, DeleteUser, Group, Outcome, PutGroup, PutMode, PutUser, UserStatus,
-};
+use circlet_authority::{Action, DeleteUser, Outcome, PutUser, UserStatus};
 
-use super::Workload;
+use super::{Workload, groups};
 use crate::cluster::Computer;
 use crate::history::Event;
 use crate::house;
-use crate::linear::Object;
 use crate::linear::value::{self, ABSENT, DISABLED, GOOD};
+use crate::linear::{Object, Step};
 use crate::mark::Mark;
 use crate::runtime::global_nanos;
 
@@ -20,7 +18,7 @@ impl Workload {
     /// An administrator changes somebody, or a group.
     pub(super) async fn change_person(&self, computer: &Computer) {
         let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
-        let group = self.dice.pick(&house::GROUPS).copied().unwrap_or("readers").to_owned();
+        let group = self.dice.pick(&house::GROUPS).copied().unwrap_or("readers");
         match self.dice.between(0, 9) {
             0 => self.delete_user(computer, user).await,
             1 => {
@@ -28,22 +26,13 @@ impl Workload {
                 self.put_user(computer, user, "user disabled", disabled(user), told).await;
             }
             2 => {
-                let groups = Some(BTreeSet::from([group]));
+                let groups = Some(BTreeSet::from([group.to_owned()]));
                 let put = PutUser { groups, ..house::person(user) };
                 let told = value::Step::Touch;
                 self.put_user(computer, user, "user into a group", put, told).await;
             }
-            3..=4 => {
-                let members = Some(BTreeSet::from([house::name(user)]));
-                let group = Group { auto_join: self.dice.percent(30), ..Group::new(&group) };
-                let put = PutGroup { group, mode: PutMode::CreateOrUpdate, members };
-                let _ =
-                    self.order_done(computer, "group written", Action::PutGroup(Box::new(put)), None).await;
-            }
-            5 => {
-                let delete = Action::DeleteGroup(DeleteGroup { name: group });
-                let _ = self.order_done(computer, "group deleted", delete, None).await;
-            }
+            3..=4 => self.write_group(computer, group, user).await,
+            5 => self.delete_group(computer, group).await,
             // Rather often, so that there is somebody to issue tokens for.
             _ => {
                 let status = Some(UserStatus::Enabled);
@@ -62,16 +51,19 @@ impl Workload {
         put: PutUser,
         step: value::Step,
     ) {
-        let told = Some((Object::User(user), step));
-        let _ = self.order_done(computer, what, Action::PutUser(Box::new(put)), told).await;
+        let into = put.groups.clone().unwrap_or_default();
+        let mut told = vec![(Object::User(user), Step::Value(step))];
+        told.extend(groups::moved(user, &into));
+        let _ = self.order_told(computer, what, Action::PutUser(Box::new(put)), &told).await;
     }
 
     /// Whoever has that name later does not inherit the tokens.
     async fn delete_user(&self, computer: &Computer, user: &'static str) {
         let delete = Action::DeleteUser(DeleteUser { name: house::name(user) });
         let (subject, sent) = (self.number_of(user), global_nanos());
-        let told = (Object::User(user), value::Step::Write(ABSENT));
-        let done = self.order_done(computer, "user deleted", delete, Some(told)).await;
+        let mut told = vec![(Object::User(user), Step::Value(value::Step::Write(ABSENT)))];
+        told.extend(groups::removed(user));
+        let done = self.order_told(computer, "user deleted", delete, &told).await;
         // What was not there ended nothing: it may be somebody's name all the same, who has tokens for a group.
         if let Some((_, index)) = done.filter(|(outcome, _)| !matches!(outcome, Outcome::NotFound { .. })) {
             self.cluster.history.tell(&Event::Watermark { subject, index });

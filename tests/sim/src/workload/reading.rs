@@ -86,6 +86,7 @@ impl Workload {
             };
             self.record_now(Object::User(user), Step::Value(value::Step::Read(value)), sent);
         }
+        self.record_groups(view, sent);
         for theirs in &*THEIRS {
             let kid = theirs.kid.clone();
             let value = if view.trusted(&kid).is_some() { GOOD } else { ABSENT };
