@@ -54,6 +54,12 @@ pub enum Event {
     Issued { id: TokenId, by: Option<TokenId>, index: u64, sum: u64 },
     /// This token, issued at this second of the state's time, was given to whoever asked under this key.
     IssuedFor { request: u64, id: TokenId, at: u64 },
+    /// It was acknowledged that these tokens were used then, in seconds.
+    UsesNoted { uses: Vec<(TokenId, u64)> },
+    /// The state at this index and second, which was asked for at `sent`, has this token, last used at `at`.
+    LastUsed { id: TokenId, index: u64, at: Option<u64>, now_secs: u64, sent: u64 },
+    /// It has no such token, and knows when that was used.
+    UsedWhenGone { id: TokenId, index: u64 },
     /// A refresh token was used; `from` is what watermarks go by in the token that its family had come to before.
     Refreshed {
         family: FamilyId,

@@ -14,6 +14,7 @@ mod fresh_after_start;
 mod isolation;
 mod issued_once;
 mod keys;
+mod last_used;
 mod limits;
 mod linearizable;
 mod lives_on;
@@ -89,6 +90,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<isolation::Isolation>::default(),
         Box::<dated::Dated>::default(),
         Box::<purge::Purge>::default(),
+        Box::<last_used::LastUsed>::default(),
         Box::<linearizable::Linearizable>::default(),
         Box::<node_ids::NodeIds>::default(),
         Box::<set_back::SetBack>::default(),

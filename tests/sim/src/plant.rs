@@ -167,6 +167,8 @@ pub enum Plant {
     LostReferences,
     /// Whoever is left out when a group is written stays in it.
     ClingingMembers,
+    /// Of two uses of a token the one that was told last counts.
+    EarlierUses,
     /// A node that starts has forgotten how far it knew that the log is decided.
     ForgottenCommitted,
     /// A node acknowledges what its floor doesn't hold yet.
@@ -256,6 +258,7 @@ impl Plant {
         (Self::DeafToRepeats, "deaf-to-repeats"),
         (Self::LostReferences, "lost-references"),
         (Self::ClingingMembers, "clinging-members"),
+        (Self::EarlierUses, "earlier-uses"),
         (Self::ForgottenCommitted, "forgotten-committed"),
         (Self::UnheldFloor, "unheld-floor"),
         (Self::UnsyncedFloor, "unsynced-floor"),

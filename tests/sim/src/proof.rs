@@ -34,6 +34,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("isolation", Plant::IssueWhenIsolated),
     ("dated", Plant::DatesAnything),
     ("purge", Plant::PurgeByLocalClock),
+    ("last-used", Plant::EarlierUses),
     ("linearizable", Plant::StaleLists),
     ("node-ids", Plant::RecycledId),
     ("set-back", Plant::LogReversion),

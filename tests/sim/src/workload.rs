@@ -47,6 +47,7 @@ mod strangers;
 mod survivors;
 mod taking;
 mod theft;
+mod usage;
 mod verifying;
 mod witness;
 
@@ -247,6 +248,7 @@ impl Workload {
                 58..=61 => self.show_strange(&computer).await,
                 62 if self.has_neighbours() => self.order_revoke().await,
                 63..=71 if self.has_neighbours() => self.show_abroad().await,
+                72..=73 => self.note_use(&computer).await,
                 _ => self.verify(&computer).await,
             }
         }

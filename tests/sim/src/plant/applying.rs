@@ -11,6 +11,8 @@ use crate::scope;
 
 /// The tag of a recorded token among the records of a state.
 const TOKEN: u8 = 7;
+/// The tag of when a token was last used.
+const LAST_USED: u8 = 21;
 
 /// What is overlooked.
 enum Overlooked {
@@ -18,6 +20,8 @@ enum Overlooked {
     Watermarks,
     /// A token, whose place is taken.
     Token(TokenId),
+    /// When these tokens were used before.
+    Uses(Vec<TokenId>),
 }
 
 impl Overlooked {
@@ -29,6 +33,9 @@ impl Overlooked {
                 let taken = before.token(&issue.id).filter(|record| record.family.is_none());
                 taken.filter(|record| is_other(record.request_digest)).map(|record| Self::Token(record.id))
             }
+            (Plant::EarlierUses, Action::NoteUse(note)) => {
+                Some(Self::Uses(note.uses.iter().map(|(id, _)| *id).collect()))
+            }
             _ => None,
         }
     }
@@ -36,6 +43,9 @@ impl Overlooked {
     fn covers(&self, record: &[u8]) -> bool {
         match self {
             Self::Watermarks => record.first() == Some(&WATERMARK),
+            Self::Uses(ids) => record
+                .split_first()
+                .is_some_and(|(tag, rest)| *tag == LAST_USED && ids.iter().any(|id| rest.starts_with(&id.0))),
             Self::Token(id) => record.first() == Some(&TOKEN) && record.windows(16).any(|part| part == id.0),
         }
     }
@@ -50,7 +60,7 @@ pub(crate) fn in_place_of_apply(
 ) -> Result<Option<(Authority, Vec<u8>)>, String> {
     let Some(scope) = scope::current() else { return Ok(None) };
     let plant = scope.history().plant();
-    if !matches!(plant, Plant::DeafRefresh | Plant::TakenId) {
+    if !matches!(plant, Plant::DeafRefresh | Plant::TakenId | Plant::EarlierUses) {
         return Ok(None);
     }
     let Ok(Command { action, .. }) = Command::decode(command) else { return Ok(None) };

@@ -53,6 +53,7 @@ impl Workload {
             self.record_token(&held.record, step, sent, true);
         }
         self.record_rest(&view, sent);
+        self.tell_uses(&view, live.iter().copied(), sent);
         let held = lock(&self.held).clone();
         for held in held.iter().filter(|held| held.record.expiry() > now_secs) {
             self.tell_if_good(computer, &view, held, now_secs);

@@ -72,6 +72,7 @@ pub const ALWAYS: &[&str] = &[
     "token of an old key",
     "token of before shown",
     "token of before shown abroad",
+    "use told",
     "user deleted",
     "user disabled",
     "user enabled",

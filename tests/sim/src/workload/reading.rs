@@ -45,6 +45,7 @@ impl Workload {
                 return;
             };
             self.record_page(&list, sent);
+            self.tell_uses(&list.view, list.page.tokens.iter().map(|record| record.id), sent);
             self.record_rest(&list.view, sent);
             cursor = list.page.next;
             if cursor.is_none() {
