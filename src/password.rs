@@ -270,7 +270,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_revoke_is_looked_at_where_others_must_pause_and_counts_like_them() {
-        let (passwords, revoke) = (Passwords::start(), Revoke::default());
+        let (passwords, revoke) = (Passwords::start(None), Revoke::default());
         let (stored, right, wrong) = (hash_now(&secret("right")), secret("right"), secret("wrong"));
         for guess in 0..20 {
             assert_eq!(check(&passwords, &format!("guess{guess}"), "wrong", None).await, Verdict::Wrong);
@@ -289,7 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_revoke_finds_a_place_in_a_queue_that_is_full() {
-        let (passwords, revoke) = (Passwords::start(), Revoke::default());
+        let (passwords, revoke) = (Passwords::start(None), Revoke::default());
         let (stored, right) = (hash_now(&secret("right")), secret("right"));
         let guesses = (0..2 * QUEUE_CHECKS_MAX).map(|guess| {
             let passwords = &passwords;

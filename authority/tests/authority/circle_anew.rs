@@ -67,12 +67,12 @@ fn a_key_that_the_backup_does_not_know_brings_no_token_back_abroad() {
 #[test]
 fn that_a_generation_has_ended_is_told_for_ever() {
     let (issuer, _) = paired();
-    let begin = |state: &State| state.next_generation(&next("fresh", THEIRS, issuer.now_ms)).unwrap();
+    let anew = |state: &State| state.next_generation(&next("fresh", THEIRS, issuer.now_ms)).unwrap();
     let marks = |state: &State| {
         let told = state.revoked_entries().filter(|entry| matches!(entry, FeedEntry::Mark { .. }));
         told.collect::<Vec<_>>()
     };
-    let mut restored = House { state: begin(&issuer.state.archived()), ..House::empty() };
+    let mut restored = House { state: anew(&issuer.state.archived()), ..House::empty() };
     let begun = marks(&restored.state);
     assert_eq!(begun.len(), 1);
     restored.now_ms = issuer.now_ms + 1_000_000_000_000;

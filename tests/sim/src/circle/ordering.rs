@@ -144,7 +144,7 @@ impl Hosts for There {
             return Ok(way.dice().bytes().to_vec());
         }
         let (us, random) = (self.us.clone(), way.dice().bytes());
-        self.carry(host, move |member| challenged(member, us, random)).await
+        self.carry(host, move |member| async move { challenged(&member, &us, random) }).await
     }
 
     fn nonce(&self) -> [u8; 32] {
@@ -226,14 +226,10 @@ fn now_secs(scope: &Scope, view: &State) -> u64 {
     scope.wall_ms().max(view.now_ms()) / 1_000
 }
 
-async fn challenged(
-    member: Arc<Member>,
-    by: ServiceId,
-    random: [u8; RANDOM_BYTES],
-) -> Result<Vec<u8>, String> {
+fn challenged(member: &Member, by: &ServiceId, random: [u8; RANDOM_BYTES]) -> Result<Vec<u8>, String> {
     let scope = scope::current().ok_or("the node died")?;
     let view = &member.published().view;
-    Ok(challenge(&challenge_secret(&scope, view)?, &by, now_secs(&scope, view), random))
+    Ok(challenge(&challenge_secret(&scope, view)?, by, now_secs(&scope, view), random))
 }
 
 /// What a node of the issuer's answers to an order.

@@ -56,10 +56,10 @@ impl Invariant for StolenKey {
                     return Err(format!("node {node} believes the circle key of a thief since {index}"));
                 }
             }
-            Event::ThiefShown { node, issuer, view, accepted: true } => {
-                if self.thieves.get(issuer).is_none_or(|thief| is_over(thief, *view)) {
-                    return Err(format!("node {node} at {view} accepted what a thief signed for {issuer}"));
-                }
+            Event::ThiefShown { node, issuer, view, accepted: true }
+                if self.thieves.get(issuer).is_none_or(|thief| is_over(thief, *view)) =>
+            {
+                return Err(format!("node {node} at {view} accepted what a thief signed for {issuer}"));
             }
             _ => {}
         }

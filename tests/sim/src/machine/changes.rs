@@ -29,7 +29,11 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
         circle::tell(&scope, before, after, &command.action);
     }
     tell_unlisted(&scope, before, after);
-    match command.action {
+    tell_by_action(&scope, (before, after), command.action, outcome);
+}
+
+fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Action, outcome: Outcome) {
+    match action {
         Action::IssueToken(_) => {
             if let Outcome::Issued(record) = outcome {
                 scope.history().note_issued(&record);
@@ -38,7 +42,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
         Action::RefreshToken(refresh) => {
             let Outcome::Refreshed { record, replay, .. } = outcome else {
                 // A second use may have ended the family.
-                return descendants::tell_gone(&scope, before, after);
+                return descendants::tell_gone(scope, before, after);
             };
             let first = before.family(&refresh.family).and_then(|family| before.token(&family.current));
             if let Some(first) =
@@ -51,32 +55,32 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
         }
         Action::RotateKey(rotate) if matches!(*rotate, RotateKey::Confirm { .. }) => {}
         Action::TurnMasterKey(turn) if outcome.refusal().is_none() => {
-            master_keys::tell_promise(&scope, &turn);
-            master_keys::tell(&scope, Some(before), after);
+            master_keys::tell_promise(scope, &turn);
+            master_keys::tell(scope, Some(before), after);
         }
         Action::SetCircleKey(_) | Action::ReplaceCircleKey(_) => {
-            master_keys::tell(&scope, Some(before), after);
+            master_keys::tell(scope, Some(before), after);
         }
         Action::Bootstrap(_) | Action::RotateKey(_) | Action::TrustIssuer(_) | Action::DistrustIssuer(_) => {
-            keys::tell(&scope, Some(before), after);
-            master_keys::tell(&scope, Some(before), after);
+            keys::tell(scope, Some(before), after);
+            master_keys::tell(scope, Some(before), after);
         }
         Action::ReplaceSecrets(_) if outcome.refusal().is_none() => {
             scope.history().note_replaced(after.index());
-            keys::tell(&scope, Some(before), after);
-            master_keys::tell(&scope, Some(before), after);
+            keys::tell(scope, Some(before), after);
+            master_keys::tell(scope, Some(before), after);
         }
         Action::RevokeToken(revoke) if revoke.cascade && outcome.refusal().is_none() => {
-            descendants::tell(&scope, before, after, Some(&revoke));
+            descendants::tell(scope, before, after, Some(&revoke));
         }
         Action::RevokeForMember(revoke) if matches!(outcome, Outcome::Revoked(_)) => {
             let (node, index) = (scope.node(), after.index());
             scope.history().tell(&Event::RevokedFor { node, index, issuer: revoke.issuer });
             let (target, cascade) = (RevokeTarget::Id(revoke.id), revoke.cascade);
             if cascade {
-                descendants::tell(&scope, before, after, Some(&RevokeToken { target, cascade }));
+                descendants::tell(scope, before, after, Some(&RevokeToken { target, cascade }));
             } else {
-                descendants::tell_gone(&scope, before, after);
+                descendants::tell_gone(scope, before, after);
             }
         }
         Action::RevokeBefore(RevokeBefore { whom: Whom::Group(name), .. }) if outcome.refusal().is_none() => {
@@ -84,11 +88,11 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
             let members = before.members(&name).map(|name| Subject::user(service, name).to_string());
             scope.history().note_members(after.index(), members.collect());
         }
-        Action::Purge(Purge::Mark) => descendants::tell(&scope, before, after, None),
-        Action::RevokeToken(_) | Action::DeleteUser(_) => descendants::tell_gone(&scope, before, after),
+        Action::Purge(Purge::Mark) => descendants::tell(scope, before, after, None),
+        Action::RevokeToken(_) | Action::DeleteUser(_) => descendants::tell_gone(scope, before, after),
         Action::Purge(Purge::Remove { .. }) => {
-            descendants::tell_gone(&scope, before, after);
-            tell_forgotten(&scope, before, after);
+            descendants::tell_gone(scope, before, after);
+            tell_forgotten(scope, before, after);
         }
         _ => {}
     }

@@ -35,20 +35,26 @@ pub(super) fn tell(scope: &Scope, before: &State, after: &State, revoke: Option<
 }
 
 /// Notes which tokens went by an entry that ends no descendants: what was created with them is out of reach from then on, and
-/// with any token of their families.
+/// where their families have ended, what was created with any token of these.
 pub(super) fn tell_gone(scope: &Scope, before: &State, after: &State) {
     let (history, index) = (scope.history(), after.index());
     if !history.is_first_at(index) {
         return;
     }
     let issued = history.issued();
-    let is_gone = |id: &TokenId| before.token(id).is_some() && after.token(id).is_none();
-    let gone: BTreeSet<Origin> =
-        issued.iter().filter(|record| is_gone(&record.id)).map(|record| record.as_origin()).collect();
-    issued
+    let is_gone =
+        |record: &TokenRecord| before.token(&record.id).is_some() && after.token(&record.id).is_none();
+    let goes_on = |record: &TokenRecord| {
+        let family = record.family.and_then(|(family, _)| after.family(&family));
+        family.is_some_and(|family| family.ended_at.is_none())
+    };
+    let over: BTreeSet<Origin> = issued
         .iter()
-        .filter(|record| gone.contains(&record.as_origin()))
-        .for_each(|record| history.note_gone(record.id));
+        .filter(|record| is_gone(record) && !goes_on(record))
+        .map(|record| record.as_origin())
+        .collect();
+    let gone = issued.iter().filter(|record| is_gone(record) || over.contains(&record.as_origin()));
+    gone.for_each(|record| history.note_gone(record.id));
 }
 
 fn has_ended(before: &State, after: &State, record: &TokenRecord) -> bool {
