@@ -164,7 +164,9 @@ pub fn config(dice: &Dice) -> Config {
     let secs = |low, high| i64::try_from(dice.between(low, high)).unwrap_or(1);
     let circle_max_staleness_ms = secs(2_000, 3_500);
     let revoke_family_on_reuse = dice.percent(30);
-    let mut config = Config { circle_max_staleness_ms, revoke_family_on_reuse, ..Config::default() };
+    let join_allow_key = dice.percent(50);
+    let mut config =
+        Config { circle_max_staleness_ms, revoke_family_on_reuse, join_allow_key, ..Config::default() };
     if dice.percent(30) {
         return config;
     }

@@ -3,12 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use circlet_authority::State;
+use openraft_rt::AsyncRuntime;
 use tokio::sync::Notify;
 
+use crate::dice::Dice;
 use crate::fault::Fault;
+use crate::runtime::NodeRuntime;
 use crate::scope::lock;
+
+/// In the midst of one change it is the moment so often at most.
+const GOADED_TIMES: u32 = 20;
 
 /// What takes several steps, or a decision that somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +28,8 @@ pub enum Change {
     LostSecrets,
     /// A circle key is to be replaced.
     CircleKey,
+    /// Another CA is to take the place of the present one.
+    Ca,
     /// A setting is to be changed.
     Configuration,
     /// A node joins, leaves, or takes the place of another.
@@ -29,11 +38,12 @@ pub enum Change {
 
 impl Change {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TokenKey,
         Self::MasterKey,
         Self::LostSecrets,
         Self::CircleKey,
+        Self::Ca,
         Self::Configuration,
         Self::Membership,
     ];
@@ -46,6 +56,7 @@ impl Change {
             Self::MasterKey => "the master key's turn",
             Self::LostSecrets => "replacing what a lost node knew",
             Self::CircleKey => "the circle key's turn",
+            Self::Ca => "the CA's turn",
             Self::Configuration => "a change of settings",
             Self::Membership => "a change of members",
         }
@@ -63,6 +74,10 @@ impl Change {
             | Fault::SnapshotCut
             | Fault::KeyFileCut
             | Fault::DeclaredLost => true,
+            // They begin alone, and seldom just then.
+            Fault::Join | Fault::Leave | Fault::Replacement if matches!(self, Self::CircleKey | Self::Ca) => {
+                true
+            }
             // It waits until all is well, and these don't last so long.
             Fault::DiskSetBack => !matches!(self, Self::TokenKey | Self::MasterKey),
             // One change of the members at a time: a lost node is being replaced, and so is one that finds damage.
@@ -81,7 +96,7 @@ impl Change {
             Self::TokenKey => state.next_key().is_some(),
             Self::MasterKey => state.next_master_key().is_some(),
             Self::LostSecrets => state.lost_nodes_pending().next().is_some(),
-            Self::CircleKey | Self::Configuration | Self::Membership => false,
+            Self::CircleKey | Self::Ca | Self::Configuration | Self::Membership => false,
         }
     }
 }
@@ -134,12 +149,23 @@ impl Midst {
         lock(&self.inner).under_way().contains(&change)
     }
 
-    /// Whoever does harm is told that now is the moment.
-    pub fn provoke(&self) {
-        self.begun.notify_waiters();
+    /// Tells whoever does harm, now and then while this is being changed, that now is the moment.
+    pub fn goad(self: &Arc<Self>, change: Change, dice: &Dice) {
+        let (midst, dice) = (Arc::clone(self), dice.clone());
+        drop(NodeRuntime::spawn(async move {
+            for _ in 0..GOADED_TIMES {
+                if !midst.is_under_way(change) {
+                    return;
+                }
+                if dice.percent(40) {
+                    midst.begun.notify_waiters();
+                }
+                NodeRuntime::sleep(Duration::from_millis(dice.between(1, 200))).await;
+            }
+        }));
     }
 
-    /// Returns when somebody provokes.
+    /// Returns when now is the moment.
     pub async fn provoked(&self) {
         self.begun.notified().await;
     }

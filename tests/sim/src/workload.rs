@@ -210,18 +210,7 @@ impl Workload {
 
     /// Sees to it that something goes wrong while this is being changed.
     fn goad(&self, change: Change) {
-        let (midst, dice) = (Arc::clone(self.cluster.history.midst()), self.dice.clone());
-        drop(NodeRuntime::spawn(async move {
-            for _ in 0..20 {
-                if !midst.is_under_way(change) {
-                    return;
-                }
-                if dice.percent(40) {
-                    midst.provoke();
-                }
-                NodeRuntime::sleep(Duration::from_millis(dice.between(1, 200))).await;
-            }
-        }));
+        self.cluster.history.midst().goad(change, &self.dice);
     }
 
     /// One client, until it is told to stop.
@@ -263,6 +252,7 @@ impl Workload {
             16 => self.part(computer).await,
             17 if self.dice.percent(THEFT_PERCENT) => self.suffer_theft().await,
             0..=1 => self.turn_key(computer).await,
+            2 if self.dice.percent(50) => self.replace_ca(computer).await,
             2 => self.turn_master_key(computer).await,
             3..=5 => self.change_person(computer).await,
             6..=7 => self.change_trust(computer).await,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, AdmitNode, Config, DeclareLost, MintJoinToken, Outcome};
+use circlet_authority::{Action, Actor, AdmitByKey, AdmitNode, Config, DeclareLost, MintJoinToken, Outcome};
 use circlet_raft::{NodeId, Peer};
 use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ use crate::feature_level;
 use crate::floor;
 use crate::history::Event;
 use crate::house;
+use crate::midst::Change;
 use crate::plant::Plant;
 use crate::runtime::NodeRuntime;
 use crate::scope::lock;
@@ -129,7 +130,8 @@ impl Cluster {
         }
     }
 
-    /// Redeems a join token for a node, which is given the master key of the view that let it in. Both steps may be repeated.
+    /// Redeems a join token for a node, or has it let in by the join key, where that is allowed. It is given the master key of
+    /// the view that let it in. Each step may be repeated.
     async fn admit(&self, peer: &Peer) -> (NodeId, MasterKey) {
         let secret = digest(&[b"join ", &peer.public_key]);
         let admit = Action::AdmitNode(Box::new(AdmitNode {
@@ -141,8 +143,21 @@ impl Cluster {
             votes: true,
             supports: feature_level::supported(),
         }));
+        let by_key = Action::AdmitByKey(Box::new(AdmitByKey {
+            name: peer.name.clone(),
+            peer_address: peer.peer_address.clone(),
+            client_url: peer.client_url.clone(),
+            public_key: peer.public_key,
+            votes: true,
+            supports: feature_level::supported(),
+        }));
+        let has_key = self.dice.percent(50);
         self.persist(|through| {
-            let admit = admit.clone();
+            let allowed = through.node().is_some_and(|(_, member)| {
+                let config = Arc::clone(member.published().view.config());
+                config.join_allow_key
+            });
+            let admit = if has_key && allowed { by_key.clone() } else { admit.clone() };
             async move {
                 let mint = Action::MintJoinToken(MintJoinToken { hash: secret });
                 // Refused once it has been redeemed; then the redeeming is repeated.
@@ -212,6 +227,7 @@ impl Cluster {
             }
         })
         .await;
+        self.history.midst().goad(Change::LostSecrets, &self.dice);
     }
 
     /// The computer is thrown away, with its disk.

@@ -58,7 +58,7 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
             master_keys::tell_promise(scope, &turn);
             master_keys::tell(scope, Some(before), after);
         }
-        Action::SetCircleKey(_) | Action::ReplaceCircleKey(_) => {
+        Action::SetCircleKey(_) | Action::ReplaceCircleKey(_) | Action::ReplaceCa(_) => {
             master_keys::tell(scope, Some(before), after);
         }
         Action::Bootstrap(_) | Action::RotateKey(_) | Action::TrustIssuer(_) | Action::DistrustIssuer(_) => {

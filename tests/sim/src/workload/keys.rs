@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, KeyState, ReplaceCircleKey, RotateKey, SealedKind};
+use circlet_authority::{Action, KeyState, ReplaceCa, ReplaceCircleKey, RotateKey, SealedKind, State};
 use circlet_raft::Clocks;
 use circlet_token::feed::{CirclePublicKey, Succession};
 use circlet_token::{KeyId, SigningKey};
 use openraft_rt::AsyncRuntime;
 
+use super::settings::until_all_have;
 use super::{PATIENCE, Workload, administrator};
 use crate::circle::Neighbour;
 use crate::cluster::{Cluster, Computer, ask};
@@ -97,6 +98,24 @@ impl Workload {
         let announced = matches!(NodeRuntime::timeout(PATIENCE, announcing).await, Ok(Some(Some(_))));
         self.goad(Change::MasterKey);
         self.count(if announced { "master key announced" } else { "master key not announced" });
+    }
+
+    /// An administrator has another CA take the place of the present one. Of two at once the first in the log wins.
+    pub(super) async fn replace_ca(&self, computer: &Computer) {
+        let Some((scope, member)) = computer.node() else { return };
+        let view = Arc::clone(&member.published().view);
+        drop(member);
+        let Some(master) = house::master_key(scope.ring(), &view) else { return };
+        let Some(replaces) = view.cluster_ca_certificate().map(<[u8]>::to_vec) else { return };
+        let (ca, _) = house::secrets(&self.dice.word().to_string(), &master);
+        NodeRuntime::sleep(Duration::from_millis(self.dice.between(0, MAKING_MS_MAX))).await;
+        let awaiting = self.begin(Change::Ca);
+        let certificate = ca.certificate_der.clone();
+        let replace = Action::ReplaceCa(Box::new(ReplaceCa { replaces, ca }));
+        if self.order_done(computer, "CA replaced", replace, None).await.is_some() {
+            let knows = move |view: &State| view.cluster_ca_certificate() == Some(&certificate);
+            drop(NodeRuntime::spawn(until_all_have(Arc::clone(&self.cluster), awaiting, knows)));
+        }
     }
 
     /// An administrator replaces the circle key: the present one names the next.

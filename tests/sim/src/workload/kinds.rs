@@ -2,6 +2,7 @@
 
 /// What happens in every search that is long enough, however its seeds fall.
 pub const ALWAYS: &[&str] = &[
+    "CA replaced",
     "circle key replaced",
     "circle key stolen",
     "descendant ended",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use circlet_authority::{Action, Config, Outcome, Refusal, SetConfig};
+use circlet_authority::{Action, Config, Outcome, Refusal, SetConfig, State};
 use openraft_rt::AsyncRuntime;
 
 use super::{Reply, Workload, administrator};
@@ -67,7 +67,9 @@ impl Workload {
         let (expected, sent) = (if_version, global_nanos());
         let step = match self.propose(computer, administrator(), action).await {
             Reply::Decided { outcome: Outcome::Configured { version }, .. } => {
-                drop(NodeRuntime::spawn(until_all_have(Arc::clone(&self.cluster), version, awaiting)));
+                drop(NodeRuntime::spawn(until_all_have(Arc::clone(&self.cluster), awaiting, move |view| {
+                    view.config_version() >= version
+                })));
                 version::Step::Set { expected, version }
             }
             Reply::Decided { outcome, .. } => match outcome.refusal() {
@@ -84,11 +86,15 @@ impl Workload {
     }
 }
 
-/// A change of settings is over when no node runs that doesn't know it.
-async fn until_all_have(cluster: Arc<Cluster>, version: u64, awaiting: Awaiting) {
+/// A change is over when no node runs that doesn't know it.
+pub(super) async fn until_all_have(
+    cluster: Arc<Cluster>,
+    awaiting: Awaiting,
+    knows: impl Fn(&State) -> bool + Send + 'static,
+) {
     let has = |computer: &Arc<Computer>| {
-        let known = computer.node().map(|(_, member)| member.published().view.config_version());
-        known.is_none_or(|known| known >= version)
+        let view = computer.node().map(|(_, member)| Arc::clone(&member.published().view));
+        view.is_none_or(|view| knows(&view))
     };
     for _ in 0..100 {
         if cluster.running().iter().all(has) {
