@@ -7,6 +7,7 @@
 //! snapshot   a file in chunks                         network/snapshot.rs
 //! calls      votes, read indexes, forwarded commands  network/calls.rs
 //! succession a later generation goes on               network/succession.rs
+//! roster     whom a log names as members              network/roster.rs
 //! ```
 //!
 //! Nothing here knows sockets or TLS; a simulated network is one more [`Dial`].
@@ -15,6 +16,7 @@ pub(crate) mod acknowledged;
 pub(crate) mod append;
 pub(crate) mod calls;
 pub(crate) mod dismissal;
+pub(crate) mod roster;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod succession;
@@ -63,6 +65,8 @@ pub enum Lane {
     Join,
     /// The word that the cluster goes on in a later generation. A version that doesn't know it hangs up on it.
     Succession,
+    /// Whom the log of the other end names as members. Newer than the one before, and hung up on as well.
+    Roster,
 }
 
 /// The sending half of a connection.

@@ -4,6 +4,7 @@ use openraft::raft::AppendEntriesRequest;
 use openraft_rt_tokio::TokioRuntime as Runtime;
 
 use crate::log_store::record::{self, Entry, Meta, Vote};
+use crate::network::roster::Roster;
 use crate::network::succession::{Succession, SuccessionSaid};
 use crate::network::wire::{
     Appended, Ask, Hello, Numbered, Said, SnapshotHead, SnapshotSaid, Welcome, decode, decode_greeting,
@@ -38,6 +39,7 @@ fn peer_frame(frame: &[u8]) {
         decode::<SnapshotSaid<Runtime>>(frame).is_ok(),
         decode::<Succession>(frame).is_ok(),
         decode::<SuccessionSaid>(frame).is_ok(),
+        decode::<Roster>(frame).is_ok(),
     );
 }
 

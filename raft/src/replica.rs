@@ -7,6 +7,7 @@ mod bad_disk;
 mod decide;
 mod introduction;
 mod members;
+mod roster;
 mod status;
 mod succession;
 mod upkeep;
@@ -89,6 +90,7 @@ pub struct Replica<M: Machine, R: AsyncRuntime, S: FileMachine<R>> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) prover: Prover,
     journal: Arc<dyn Journal>,
+    dial: Arc<dyn Dial>,
     calls: Arc<Calls<R>>,
     acknowledged: Arc<Acknowledged<R>>,
     /// We were removed, as a member says.
@@ -145,7 +147,7 @@ where
         let calls = Arc::new(Calls::new(Arc::clone(&dial), dial_timeout));
         let acknowledged = Arc::new(Acknowledged::new(parts.defects));
         let network = Network {
-            dial,
+            dial: Arc::clone(&dial),
             calls: Arc::clone(&calls),
             settings: Arc::clone(&settings),
             acknowledged: Arc::clone(&acknowledged),
@@ -161,6 +163,7 @@ where
             prover: Prover::new(&settings, parts.defects),
             settings,
             journal: parts.journal,
+            dial,
             calls,
             acknowledged,
             dismissal,
@@ -226,6 +229,10 @@ where
     pub async fn serve(self: Arc<Self>, from: NodeId, lane: Lane, channel: Channel) {
         if lane == Lane::Succession {
             R::select2(self.stop.cancelled(), self.hear_of_succession(from, channel)).await;
+            return;
+        }
+        if lane == Lane::Roster {
+            R::select2(self.stop.cancelled(), self.tell_roster(channel)).await;
             return;
         }
         let inbox = Inbox {

@@ -13,11 +13,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
 use circlet_raft::network::Lane;
 use circlet_raft::{
-    Clocks, DiskTrouble, Dismissed, Machine, NodeId, NotWelcome, Observation, Observer, ProposeError, Stage,
-    Trace,
+    Clocks, DiskTrouble, Dismissed, Gate, Machine, NodeId, NotWelcome, Observation, Observer, ProposeError,
+    Stage, Trace, Unconfirmed,
 };
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, SinkExt, StreamExt};
 use lines::{BOMB, Lines, NONSENSE};
+use tokio_util::bytes::Bytes;
 use wires::{Wires, decide, in_time, leader, peer, start, three, three_on, until};
 
 /// What members keep open to each other.
@@ -170,8 +172,38 @@ async fn a_node_that_slept_while_another_joined_follows_it_once_those_it_knows_v
     assert!(nodes[2].0.welcomes(5, peer(5).public_key).is_err(), "nobody vouches for a stranger");
 }
 
+/// Of four voters one is gone for good, and only the newest holds the last entry of its log: nobody can be elected but it, and
+/// not without a node that slept since before it joined.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_lets_nobody_in_on_the_word_of_those_that_no_quorum_confirms() {
+async fn three_of_four_go_on_though_one_of_them_slept_while_the_newest_joined_that_has_to_lead() {
+    let home = tempfile::tempdir().unwrap();
+    let wires = Arc::new(Wires::default());
+    let mut nodes = three(&home, &wires).await;
+    wires.isolate(3);
+    nodes.push(start(&home, &wires, 4).await);
+    in_time(async { while nodes[0].0.add_learner(4, peer(4)).await.is_err() {} }).await;
+    let votes = |node: &wires::Node| node.status().members.get(&4).is_some_and(|member| member.voter);
+    until("the newcomer votes", || votes(&nodes[0].0) && votes(&nodes[1].0)).await;
+    in_time(async { while nodes[0].0.transfer(1).await.is_err() {} }).await;
+    until("the first leads", || [0, 1, 3].iter().all(|at| nodes[*at].0.status().leader == Some(1))).await;
+    wires.isolate(2);
+    let last = |at: usize| nodes[at].0.status().last_log;
+    let orphan = nodes[0].0.propose(b"on the newest and the lost one".to_vec());
+    let orphan = tokio::join!(orphan, until("the newest has it", || last(3) > last(1))).0;
+    assert!(matches!(orphan, Err(ProposeError::Unknown(_) | ProposeError::Unavailable(_))), "{orphan:?}");
+    assert!(nodes[2].0.welcomes(4, peer(4).public_key).is_err(), "the sleeper's log doesn't know it");
+
+    wires.isolate(1);
+    for id in 2..=3 {
+        wires.connect(id);
+    }
+    let decided = decide(&nodes[1].0, b"by the three that are left").await;
+    until("the sleeper is up to date", || nodes[2].0.published().index >= decided.index).await;
+    assert!(nodes[2].0.welcomes(4, peer(4).public_key).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_lets_in_without_a_quorum_only_whom_somebody_that_it_knows_names_under_that_key() {
     let home = tempfile::tempdir().unwrap();
     let wires = Arc::new(Wires::default());
     let mut nodes = three(&home, &wires).await;
@@ -182,14 +214,44 @@ async fn a_node_lets_nobody_in_on_the_word_of_those_that_no_quorum_confirms() {
     until("the newcomer votes", votes).await;
     in_time(async { while nodes[0].0.transfer(4).await.is_err() {} }).await;
     until("the newcomer leads", || nodes[0].0.status().leader == Some(4)).await;
-    // Whoever knows the newcomer can't confirm it: two of four are no quorum.
+    // Two of four: nobody leads, and nobody can confirm who belongs.
     wires.isolate(2);
     wires.isolate(4);
+    assert!(nodes[2].0.welcomes(4, peer(4).public_key).is_err(), "while it hears nobody");
     wires.connect(3);
-    for _ in 0..600 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        assert!(nodes[2].0.welcomes(4, peer(4).public_key).is_err(), "an unconfirmed word is not enough");
+    until("it is named", || {
+        assert!(nodes[2].0.welcomes(5, peer(5).public_key).is_err(), "nobody names a stranger");
+        assert!(nodes[2].0.welcomes(4, peer(5).public_key).is_err(), "nor the newcomer under another key");
+        nodes[2].0.welcomes(4, peer(4).public_key).is_ok()
+    })
+    .await;
+    nodes[2].0.tell_by(Arc::new(Believing));
+    assert!(
+        !in_time(is_believed(&nodes[2].0, 4)).await,
+        "that all goes on without it, only members can tell"
+    );
+    assert!(in_time(is_believed(&nodes[2].0, 1)).await);
+}
+
+/// Believes that a later generation goes on.
+struct Believing;
+
+impl Gate for Believing {
+    fn admit(&self, _: [u8; 32], _: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+        async { Err(String::new()) }.boxed()
     }
+    fn superseded(&self, _: NodeId, _: u64) -> BoxFuture<'static, Result<(), Unconfirmed>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// Whether a node that was let in gets an answer when it says that generation 5 goes on.
+async fn is_believed(node: &Arc<wires::Node>, from: NodeId) -> bool {
+    let (mut ours, theirs) = wires::pair();
+    tokio::spawn(Arc::clone(node).serve(from, Lane::Succession, theirs));
+    // It may have hung up before.
+    let _ = ours.tx.send(Bytes::from_static(b"\x01\x05")).await;
+    ours.rx.next().await.is_some()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -74,8 +74,8 @@ pub(crate) async fn serve<R, S, A>(
             Select2::Second(ended) => ended,
         },
         Lane::Calls => serve_calls(answers, from, channel, unwelcome).await,
-        // Neither is the log's business; they never come here.
-        Lane::Join | Lane::Succession => Ok(()),
+        // None is the log's business; they never come here.
+        Lane::Join | Lane::Succession | Lane::Roster => Ok(()),
     };
     if let Err(error) = ended {
         tracing::debug!(from, ?lane, %error, "connection of a peer ended");

@@ -2,8 +2,9 @@
 //!
 //! Its own log doesn't know the newcomers, and if one of them leads, nobody else would ever bring the log up to date. So
 //! it asks those whom it does know, over connections that it dials itself and whose keys it has pinned, who belongs to
-//! the cluster now. Each answers only after a quorum has confirmed its own view, which nobody can who was removed.
-//! ARCHITECTURE.md has the argument why that lets in nobody who doesn't belong.
+//! the cluster now. Each answers only after a quorum has confirmed its own view, which nobody can who was removed. Where
+//! too few can, the latest list of members counts that any of them has (`raft/src/replica/roster.rs`).
+//! ARCHITECTURE.md has the argument whom that lets in, and whom not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -23,7 +24,7 @@ use crate::types::{NodeId, Peer};
 const LOOK: Duration = Duration::from_millis(250);
 
 /// An answer may take this long: whoever is asked has to hear from its leader, and that from a quorum.
-const ANSWER_WAIT: Duration = Duration::from_millis(1_500);
+pub(super) const ANSWER_WAIT: Duration = Duration::from_millis(1_500);
 
 /// A view that was proved fresh this lately holds every member, so a stranger is a stranger.
 const CURRENT_MS_MAX: u64 = 1_000;
@@ -37,7 +38,7 @@ const RENEW_MS: u64 = 10_000;
 /// Between two looks at what has been applied.
 const CATCH_UP: Duration = Duration::from_millis(5);
 
-type Members = BTreeMap<NodeId, Peer>;
+pub(super) type Members = BTreeMap<NodeId, Peer>;
 
 /// Who is let in on the word of others.
 #[derive(Default)]
@@ -58,6 +59,12 @@ impl Introductions {
             self.wanted.store(true, Ordering::SeqCst);
         }
         peer
+    }
+
+    /// All whom others named, if that still counts.
+    fn all(&self, boot_ms: u64) -> Members {
+        let named = lock(&self.named);
+        if boot_ms.saturating_sub(named.0) <= COUNTS_MS { named.1.clone() } else { Members::new() }
     }
 }
 
@@ -90,6 +97,22 @@ where
 
     async fn ask_who_belongs(&self) {
         let begun = self.clocks.now().boot_ms;
+        let confirmed = self.confirmed_members().await;
+        let by_a_quorum = confirmed.is_some();
+        let members = match confirmed {
+            Some(members) => members,
+            None => match self.latest_roster(&self.acquaintances(begun)).await {
+                Some(members) => members,
+                None => return,
+            },
+        };
+        let unknown: Vec<NodeId> = members.keys().copied().filter(|id| self.known(*id).is_none()).collect();
+        tracing::info!(?unknown, by_a_quorum, "introduced to nodes that joined meanwhile");
+        *lock(&self.introductions.named) = (begun, members);
+    }
+
+    /// Whom those name whom we go by, confirmed by a quorum.
+    async fn confirmed_members(&self) -> Option<Members> {
         let sets = self.those_we_go_by();
         let others = sets.iter().flatten().filter(|id| **id != self.id);
         let others: Members = others.filter_map(|id| Some((*id, self.known(*id)?))).collect();
@@ -100,10 +123,21 @@ where
             }
         });
         let answers = join_all(asked).await.into_iter().flatten().collect();
-        let Some(members) = agreed(self.id, &sets, &answers) else { return };
-        let unknown: Vec<NodeId> = members.keys().copied().filter(|id| self.known(*id).is_none()).collect();
-        tracing::info!(?unknown, by = ?answers.keys(), "introduced to nodes that joined meanwhile");
-        *lock(&self.introductions.named) = (begun, members);
+        agreed(self.id, &sets, &answers)
+    }
+
+    /// Everybody else whom we let in, as a member or as introduced; our own log is right about their keys.
+    fn acquaintances(&self, boot_ms: u64) -> Members {
+        let mut all = self.introductions.all(boot_ms);
+        self.metrics(|metrics| {
+            let membership = metrics.membership_config.membership();
+            if membership.get_node(&self.id).is_none() {
+                all.extend(self.introduced.iter().cloned());
+            }
+            all.extend(membership.nodes().map(|(id, peer)| (*id, peer.clone())));
+        });
+        all.retain(|id, _| *id != self.id && self.removal(*id).is_none());
+        all
     }
 
     /// Each set of voters that our log knows; while it doesn't hold ourselves, those that we were told of when we

@@ -20,8 +20,12 @@ where
     R: AsyncRuntime,
     S: FileMachine<R>,
 {
-    /// Hears of a later generation from a node that was let in: that it is one of ours was checked by its key.
+    /// Hears of a later generation from a node that was let in: that it is one of ours was checked by its key. It is believed
+    /// for good, so the word of others that it belongs to us is not enough.
     pub(super) async fn hear_of_succession(&self, from: NodeId, mut channel: Channel) {
+        if self.known(from).is_none() {
+            return;
+        }
         let patience = Duration::from_millis(self.settings.dial_timeout_ms);
         let Some(word) = hear::<R>(&mut channel, patience).await else { return };
         let gate: Option<Arc<dyn Gate>> = lock(&self.gate).clone();

@@ -68,7 +68,7 @@ where
         self.peer(self.id).is_none() || now.is_ok() && !another
     }
 
-    fn removal(&self, id: NodeId) -> Option<Removal> {
+    pub(super) fn removal(&self, id: NodeId) -> Option<Removal> {
         M::removed(&self.board.load().view, id)
     }
 }

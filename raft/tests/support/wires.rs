@@ -110,6 +110,13 @@ fn pipe(wires: &Arc<Wires>, ends: (NodeId, NodeId)) -> (UnboundedSender<Bytes>, 
     (tx, rx)
 }
 
+/// Both ends of a connection that goes over no wire.
+pub(crate) fn pair() -> (Channel, Channel) {
+    let (ours, from_us) = unbounded();
+    let (theirs, from_them) = unbounded();
+    (channel(ours, from_them), channel(theirs, from_us))
+}
+
 fn channel(tx: UnboundedSender<Bytes>, rx: UnboundedReceiver<Bytes>) -> Channel {
     Channel {
         tx: Box::pin(tx.sink_map_err(io::Error::other)),
