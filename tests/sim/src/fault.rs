@@ -167,6 +167,24 @@ impl Fault {
         )
     }
 
+    /// Whether it comes once in some runs.
+    #[must_use]
+    pub fn is_seldom(self) -> bool {
+        matches!(
+            self,
+            Self::CutWithBridge
+                | Self::ClockBySeconds
+                | Self::ClockByDays
+                | Self::ClockByYears
+                | Self::LogDamaged
+                | Self::SnapshotDamaged
+                | Self::SnapshotInstalled
+                | Self::Join
+                | Self::Leave
+                | Self::Replacement
+        )
+    }
+
     /// Whether it happens to a single cluster, and that goes on.
     #[must_use]
     pub fn is_within(self) -> bool {

@@ -74,10 +74,8 @@ impl Change {
             | Fault::SnapshotCut
             | Fault::KeyFileCut
             | Fault::DeclaredLost => true,
-            // They begin alone, and seldom just then.
-            Fault::Join | Fault::Leave | Fault::Replacement if matches!(self, Self::CircleKey | Self::Ca) => {
-                true
-            }
+            // What comes seldom may miss what is short.
+            fault if fault.is_seldom() && self.is_short() => true,
             // It waits until all is well, and these don't last so long.
             Fault::DiskSetBack => !matches!(self, Self::TokenKey | Self::MasterKey),
             // One change of the members at a time: a lost node is being replaced, and so is one that finds damage.
@@ -88,6 +86,11 @@ impl Change {
         };
         let faults = Fault::ALL.iter().copied().filter(|fault| fault.is_within());
         faults.filter(move |fault| !left_out(fault)).map(move |fault| (self, fault))
+    }
+
+    /// Whether it is over in a moment, or seldom there.
+    fn is_short(self) -> bool {
+        matches!(self, Self::LostSecrets | Self::CircleKey | Self::Ca | Self::Configuration)
     }
 
     /// Whether a state says that it is under way. The others are where somebody waits for a decision.

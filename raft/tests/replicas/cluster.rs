@@ -1,21 +1,12 @@
 //! Replicas over real sockets and disks: who decides, what is fresh, who is let in, what survives.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
-
-#[path = "support/lines.rs"]
-mod lines;
-#[path = "support/nodes.rs"]
-mod nodes;
-#[path = "../../tests/support/ports.rs"]
-mod ports;
-
 use std::time::Duration;
 
+use crate::lines::{ADMIT, BOMB, Lines, NONSENSE};
+use crate::nodes::{Node, cluster, identity, leader, patient, until};
 use circlet_raft::{
     Dismissed, Doorkeeper, Identity, KnockError, Machine, MemberError, ProposeError, Settings, knock, offline,
 };
-use lines::{ADMIT, BOMB, Lines, NONSENSE};
-use nodes::{Node, cluster, identity, leader, patient, until};
 
 fn home() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()

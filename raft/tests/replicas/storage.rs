@@ -1,10 +1,5 @@
 //! The store under Raft: openraft's own suite, and what happens to a store that was damaged.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails on the spot")]
-
-#[path = "common/ledger.rs"]
-mod ledger;
-
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
@@ -12,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
+use crate::ledger::Ledger;
 use circlet_raft::blocking::Threads;
 use circlet_raft::damage::Damage;
 use circlet_raft::engine::{Batch, Engine, SledEngine, VALUE_BYTES_MAX};
@@ -21,7 +17,6 @@ use circlet_raft::state_machine::StateMachine;
 use circlet_raft::storage::Storage;
 use circlet_raft::{Board, Machine, Proposal, Types};
 use futures::channel::oneshot;
-use ledger::Ledger;
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
 use openraft::entry::RaftEntry;
 use openraft::impls::EntryPayload;

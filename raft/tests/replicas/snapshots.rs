@@ -1,20 +1,15 @@
 //! Snapshots and the machine on disk: two are kept, damaged ones skipped, and a machine that fails stops.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails on the spot")]
-
-#[path = "common/ledger.rs"]
-mod ledger;
-
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::ledger::Ledger;
 use circlet_raft::damage::Damage;
 use circlet_raft::snapshot::check_received;
 use circlet_raft::state_machine::StateMachine;
 use circlet_raft::storage::Storage;
 use circlet_raft::{Proposal, Types};
-use ledger::Ledger;
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
 use openraft::entry::RaftEntry;
 use openraft::impls::EntryPayload;

@@ -1,19 +1,9 @@
 //! The word that the cluster goes on in a later generation: who may bring it, and what becomes of who hears it.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
-
-#[path = "support/lines.rs"]
-mod lines;
-#[allow(dead_code, reason = "other tests need more of it")]
-#[path = "support/nodes.rs"]
-mod nodes;
-#[path = "../../tests/support/ports.rs"]
-mod ports;
-
 use std::time::Duration;
 
+use crate::nodes::{Node, UNBELIEVED, UNKEPT, cluster, identity, leader, patient, until};
 use circlet_raft::{DialError, Dismissed, Identity, announce_succession};
-use nodes::{Node, UNBELIEVED, UNKEPT, cluster, identity, leader, patient, until};
 
 /// Tells `to` of a later generation, as whoever has this identity.
 fn tell(former: &Identity, to: &Node, generation: u64) -> Result<(), DialError> {

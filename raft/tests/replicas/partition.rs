@@ -1,15 +1,10 @@
 //! Replicas over a network in memory: what a cut-off node may claim, what a wrong clock may not, and who leads on a slow disk.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
-
-#[path = "support/lines.rs"]
-mod lines;
-#[path = "support/wires.rs"]
-mod wires;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::lines::{BOMB, Lines, NONSENSE};
+use crate::wires::{self, Wires, decide, in_time, leader, peer, start, three, three_on, until};
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
 use circlet_raft::network::Lane;
 use circlet_raft::{
@@ -18,9 +13,7 @@ use circlet_raft::{
 };
 use futures::future::BoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
-use lines::{BOMB, Lines, NONSENSE};
 use tokio_util::bytes::Bytes;
-use wires::{Wires, decide, in_time, leader, peer, start, three, three_on, until};
 
 /// What members keep open to each other.
 const LANES: [Lane; 4] = [Lane::Calls, Lane::Append, Lane::Heartbeat, Lane::Snapshot];
