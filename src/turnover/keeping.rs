@@ -116,6 +116,11 @@ pub async fn announce<C: Custodian>(
     if view.master_key_fingerprint() != Some(replaces) {
         return Err(Refusal::MasterKeyReplaced.into());
     }
+    // It may have come while this waited, and this node may have said that it has it on its disk: there is one place for it. By
+    // the state's time, which is what the cluster will go by.
+    if view.next_master_key().is_some_and(|next| !view.is_master_key_given_up(next, view.now_ms())) {
+        return Err(Refusal::MasterKeyUnderWay.into());
+    }
     keep_present(node, &view, &replaces).await?;
     if !node.read(Place::Present).is_ok_and(|key| key.fingerprint() == replaces) {
         return Err("the file of this node doesn't hold the present master key".to_owned().into());

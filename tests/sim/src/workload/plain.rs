@@ -49,6 +49,10 @@ async fn drafted(
     let node = witness::Node::here(Arc::clone(&member)).ok_or("issue plain unanswered")?;
     let action = Action::IssueToken(Box::new(order.clone()));
     let stale = |_| "issue plain: stale";
+    // Before it is looked how old the view is: nobody waits between that and the signature.
+    if member.clock_ahead_ms().is_none() {
+        member.compare_clocks().await;
+    }
     let (mut published, mut proved) = (node.published(), false);
     let planted = node.plant() == Plant::IssueWhenIsolated;
     if !planted && !may_read(&published, node.clocks()) {
@@ -61,9 +65,6 @@ async fn drafted(
         }
         match view.authorize(&actor, &action) {
             Ok(()) if planted || may_issue(&published, node.clocks()) => {
-                if member.clock_ahead_ms().is_none() {
-                    member.compare_clocks().await;
-                }
                 let drafted = view.draft(&actor, &order, node.now_secs(view), published.index);
                 let mut record = drafted.map_err(|_| "issue plain refused")?;
                 if let Some(next) = view.next_key().filter(|_| node.plant() == Plant::EagerKey) {
