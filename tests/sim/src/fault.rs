@@ -167,7 +167,7 @@ impl Fault {
         )
     }
 
-    /// Whether it comes once in some runs.
+    /// Whether it comes seldom, or for a moment.
     #[must_use]
     pub fn is_seldom(self) -> bool {
         matches!(
@@ -179,6 +179,9 @@ impl Fault {
                 | Self::LogDamaged
                 | Self::SnapshotDamaged
                 | Self::SnapshotInstalled
+                | Self::ConnectionBroken
+                | Self::Drift
+                | Self::Transfer
                 | Self::Join
                 | Self::Leave
                 | Self::Replacement
