@@ -1,4 +1,4 @@
-//! The master key of one node alone: nobody else has what it loses.
+//! A master key that takes another's place: on one node alone, where nobody else has what it loses, and where one is on its way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,26 +25,6 @@ fn view_of(computer: &Computer) -> Arc<State> {
     Arc::clone(&member.published().view)
 }
 
-/// Has the node announce another master key, and waits until the view has it: not until its file does.
-async fn turn(computer: &Computer, dice: &Dice) -> Result<(), String> {
-    let replaces = view_of(computer).master_key_fingerprint().ok_or("there is no master key")?;
-    let (disk, dice) = (Arc::clone(&computer.disk), dice.clone());
-    let announcing = ask(computer, move |member| async move {
-        let scope = scope::current().ok_or("there is no node")?;
-        let keeper = Keeper { member, scope, disk, dice };
-        let announced = keeping::announce(&keeper, Actor::Operator, replaces, 10).await;
-        announced.map_err(|error| error.to_string())
-    });
-    let (fingerprint, _) = announcing.await.ok_or("the node died")??;
-    for _ in 0..TURN_MS {
-        if view_of(computer).master_key_fingerprint() == Some(fingerprint) {
-            return Ok(());
-        }
-        NodeRuntime::sleep(Duration::from_millis(1)).await;
-    }
-    Err("the key never took its place".to_owned())
-}
-
 /// Has a node announce another master key, whatever is on its way.
 async fn announce(computer: &Computer, dice: &Dice) -> Result<[u8; 32], String> {
     let replaces = view_of(computer).master_key_fingerprint().ok_or("there is no master key")?;
@@ -56,6 +36,18 @@ async fn announce(computer: &Computer, dice: &Dice) -> Result<[u8; 32], String> 
         announced.map(|(fingerprint, _)| fingerprint).map_err(|error| error.to_string())
     });
     announcing.await.ok_or("the node died")?
+}
+
+/// Has the node announce another master key, and waits until the view has it: not until its file does.
+async fn turn(computer: &Computer, dice: &Dice) -> Result<(), String> {
+    let fingerprint = announce(computer, dice).await?;
+    for _ in 0..TURN_MS {
+        if view_of(computer).master_key_fingerprint() == Some(fingerprint) {
+            return Ok(());
+        }
+        NodeRuntime::sleep(Duration::from_millis(1)).await;
+    }
+    Err("the key never took its place".to_owned())
 }
 
 #[test]
