@@ -29,7 +29,7 @@ pub(crate) struct Cluster {
     _turn: Turn,
 }
 
-/// Two tests' clusters at a time, whatever runs the tests, in threads or processes: they wait more than they work, and two
+/// Three tests' clusters at a time, whatever runs the tests, in threads or processes: they wait more than they work, and two
 /// cores are not enough for the timeouts of many.
 pub(crate) struct Turn {
     _lock: Option<File>,
@@ -38,7 +38,7 @@ pub(crate) struct Turn {
 impl Turn {
     pub(crate) async fn wait() -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let files = ["one-cluster", "another-cluster"].map(|name| {
+        let files = ["one-cluster", "another-cluster", "a-third-cluster"].map(|name| {
             File::options().create(true).append(true).open(folder.join(name)).expect("a lock file")
         });
         let free = || async {

@@ -1,6 +1,6 @@
 //! End to end: real processes, real sockets, real disks, started from the files in `cluster-configs/`.
 //!
-//! One cluster runs at a time. Every wait has a deadline and looks for what it waits for.
+//! Few clusters run at a time. Every wait has a deadline and looks for what it waits for.
 #![expect(
     clippy::panic,
     clippy::print_stderr,
