@@ -1,6 +1,9 @@
 //! The rules of the house that neither the compiler nor clippy checks: which crate may know which, what the pure
 //! crates must not name, how long a file may be, what must not be left behind.
 
+#[path = "tidy/bugs.rs"]
+mod bugs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
