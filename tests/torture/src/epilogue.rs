@@ -9,12 +9,10 @@ use circlet_token::TokenId;
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::bounds::RECOVERY;
 use crate::client::Shown;
 use crate::workload::verifying::BOUND_MS;
 use crate::workload::{Held, Workload};
-
-/// How long the cluster may take to recover once nothing is wrong any more.
-const RECOVERY: Duration = Duration::from_secs(90);
 
 /// So many tokens of each kind are looked at in the end, the newest.
 const LOOKED_AT_MAX: usize = 150;

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::bounds::LAB_ORDER;
 use crate::judge::Judge;
 
 /// After a wall clock is right again, nodes remember for ten seconds what it had shown.
@@ -158,13 +160,8 @@ impl Lab {
 
     /// Has the script do something; gives what it printed.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new(&self.script).args(arguments).kill_on_drop(true).output().await;
-        let output = output.map_err(|error| format!("{}: {error}", self.script.display()))?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("lab {}: {}", arguments.join(" "), said.trim()))
+        let said = said_within(LAB_ORDER, Command::new(&self.script).args(arguments)).await;
+        said.map_err(|why| format!("lab {}: {why}", arguments.join(" ")))
     }
 
     /// The same, where failing is a defect of the lab: it is said, and the run counts as broken.
@@ -208,6 +205,17 @@ impl Lab {
     }
 }
 
+/// What a command prints, if it succeeds, and in time; one that doesn't end is killed.
+async fn said_within(limit: Duration, command: &mut Command) -> Result<String, String> {
+    let output = tokio::time::timeout(limit, command.kill_on_drop(true).output()).await;
+    let output =
+        output.map_err(|_| format!("not over within {limit:?}"))?.map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}
+
 /// The lowest number from 1 on that is not among these.
 fn lowest_free(taken: &BTreeSet<u64>) -> u64 {
     let first_gap = taken.iter().zip(1..).find(|(taken, number)| *taken != number);
@@ -216,7 +224,19 @@ fn lowest_free(taken: &BTreeSet<u64>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::lowest_free;
+    use std::time::Duration;
+
+    use tokio::process::Command;
+
+    use super::{lowest_free, said_within};
+
+    #[tokio::test]
+    async fn an_order_that_hangs_is_given_up() {
+        let hung = said_within(Duration::from_millis(50), Command::new("sleep").arg("30")).await;
+        assert_eq!(hung, Err("not over within 50ms".to_owned()));
+        let said = said_within(Duration::from_mins(1), Command::new("echo").arg("done")).await;
+        assert_eq!(said, Ok("done\n".to_owned()));
+    }
 
     #[test]
     fn a_number_that_was_left_is_given_away_before_a_new_one() {

@@ -3,6 +3,7 @@
 //!
 //! `scripts/torture` starts it. Exit 0 if nothing was broken, 1 if something was, 2 if it could not be tried.
 
+mod bounds;
 mod chaos;
 mod client;
 mod deck;
@@ -25,7 +26,9 @@ use circlet_sim::dice::Dice;
 use circlet_sim::history::Event;
 use clap::Parser;
 use serde_json::json;
+use tokio::task::JoinSet;
 
+use bounds::{LOOKED_AT, PREPARED, RECOVERY, TRIED_ON, UNDER_WAY};
 use chaos::{Chaos, Fault};
 use client::Client;
 use deck::Deck;
@@ -39,13 +42,11 @@ use workload::{MARKED_GROUP, Workload};
 /// How long each client rests at most between two requests, in milliseconds. Many wait for a node that is cut off.
 const CLIENTS_REST_MS: [u64; 12] = [20, 40, 40, 60, 60, 80, 80, 100, 100, 120, 120, 150];
 
-/// What was not made within the time is tried for so much longer at most.
-const TRIED_ON: Duration = Duration::from_mins(2);
-
 /// Breaks the nodes of a lab while clients are at work, and judges what they were told.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// For so long faults are made; and for up to two minutes more if some kind of fault was not made by then
+    /// For so long faults are made; and for up to two minutes more if some kind of fault was not made by then. It takes some
+    /// minutes more at most until all has ended and was looked at
     #[arg(long, default_value_t = 40)]
     seconds: u64,
     /// Decides which faults are made and what clients want; without it one is drawn
@@ -92,22 +93,26 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let lab = Arc::new(Lab::here(arguments.lab.clone()).await?);
     let judge = Arc::new(Judge::new(trace));
     let workload = Workload::new(lab, Arc::clone(&judge), Client::new()?, dice.split())?;
-    prepare(&workload, arguments.plant).await?;
+    tokio::time::timeout(PREPARED, prepare(&workload, arguments.plant))
+        .await
+        .map_err(|_| format!("users and settings were not made within {PREPARED:?}"))??;
 
     let wanted = arguments.plant.map_or(&Fault::ALL[..], Plant::faults);
     let chaos = Chaos::new(&workload, dice.split(), wanted);
     let supervisor = tokio::spawn(Arc::clone(&chaos).supervise());
     let administrator = tokio::spawn(Arc::clone(&workload).keep_admin());
-    let clients = CLIENTS_REST_MS.map(|rest_ms| tokio::spawn(Arc::clone(&workload).run(rest_ms)));
-    let raging = tokio::spawn(Arc::clone(&chaos).rage(Deck::of(wanted)));
+    workload.gaps.begin(judge.now());
+    let mut under_way = JoinSet::new();
+    for rest_ms in CLIENTS_REST_MS {
+        under_way.spawn(Arc::clone(&workload).run(rest_ms));
+    }
+    under_way.spawn(Arc::clone(&chaos).rage(Deck::of(wanted)));
     watch(&judge, &chaos, arguments).await;
     chaos.stop();
     workload.stop();
-    for task in clients.into_iter().chain(std::iter::once(raging)) {
-        task.await.map_err(|error| format!("a defect of this program: {error}"))?;
-    }
-    if arguments.plant.is_none() || judge.violations().is_empty() {
-        epilogue::look(&workload).await;
+    let has_ended = end(under_way, &judge).await?;
+    if has_ended && (arguments.plant.is_none() || judge.violations().is_empty()) {
+        look(&workload).await;
     }
     supervisor.abort();
     administrator.abort();
@@ -124,6 +129,30 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let is_seen =
         |plant: Plant| judge.has_seen(plant.seen_by()) && judge.has_seen(plant.seen_in_the_end_by());
     Ok(arguments.plant.map_or(report.violations.is_empty(), |plant| !is_seen(plant)))
+}
+
+/// Waits until what is under way has ended; false if something hangs, which is broken off then.
+async fn end(mut under_way: JoinSet<()>, judge: &Judge) -> Result<bool, String> {
+    let ended = async {
+        while let Some(task) = under_way.join_next().await {
+            task.map_err(|error| format!("a defect of this program: {error}"))?;
+        }
+        Ok(())
+    };
+    if let Ok(ended) = tokio::time::timeout(UNDER_WAY, ended).await {
+        return ended.map(|()| true);
+    }
+    judge.accuse("liveness", format!("what was under way did not end within {UNDER_WAY:?}"));
+    Ok(false)
+}
+
+/// Looks whether all is well in the end.
+async fn look(workload: &Arc<Workload>) {
+    let limit = RECOVERY + LOOKED_AT;
+    if tokio::time::timeout(limit, epilogue::look(workload)).await.is_err() {
+        let said = format!("what is there in the end could not be looked at within {limit:?}");
+        workload.judge.accuse("liveness", said);
+    }
 }
 
 /// Lets time pass; where something must be seen, until it is, and elsewhere until each kind of fault was made.

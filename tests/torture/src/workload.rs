@@ -19,6 +19,7 @@ use crate::judge::Judge;
 use crate::lab::{Lab, Node};
 
 mod administrator;
+mod hearing;
 mod held;
 pub(crate) mod issuing;
 mod ledger;
@@ -38,6 +39,7 @@ mod touched;
 pub(crate) mod verifying;
 
 use administrator::Administrator;
+use hearing::{Heard, heard};
 pub(crate) use held::Held;
 use ledger::Ledger;
 pub(crate) use marks::MARKED_GROUP;
@@ -52,9 +54,6 @@ pub(crate) const TOKENS: &str = "/access/api/v1/tokens";
 
 /// A request is tried so often at most.
 const ATTEMPTS: usize = 3;
-
-/// Statuses that say nothing about whether a write was carried out.
-const UNDECIDED: [u16; 2] = [429, 503];
 
 /// What administrators do now and then, the frequent things more than once.
 #[derive(Clone, Copy, Debug)]
@@ -180,6 +179,7 @@ impl Workload {
 
     /// No client begins anything from now on.
     pub(crate) fn stop(&self) {
+        self.gaps.end(self.judge.now());
         self.over.store(true, Ordering::SeqCst);
     }
 
@@ -290,11 +290,11 @@ impl Workload {
             .client
             .send_with(request.method, url, request.shown, request.body, request.idempotency_key)
             .await;
-        let unanswered = |why| self.judge.tell(&Event::Unanswered { what: why });
-        match answer {
-            None => unanswered("no answer"),
-            Some(answer) if UNDECIDED.contains(&answer.status) => unanswered("not decided"),
-            Some(answer) if (200..300).contains(&answer.status) => {
+        let is_out = answer.as_ref().is_some_and(|answer| answer.status == 401)
+            && self.explains_refusal(request.shown);
+        match (heard(answer.as_ref(), refusals, node.tells_time(sent), is_out), answer) {
+            (Heard::Nothing(why), _) => self.judge.tell(&Event::Unanswered { what: why }),
+            (Heard::Done, Some(answer)) => {
                 let Some(index) = answer.index else {
                     self.judge.accuse("answers", format!("{what} at node {} says no index", node.number));
                     return Reply::Unknown;
@@ -304,20 +304,14 @@ impl Workload {
                 self.gaps.success("write", self.judge.now());
                 return Reply::Done(answer, index);
             }
-            Some(answer) if answer.status == 401 && self.explains_refusal(request.shown) => {
+            (Heard::Refused, Some(answer)) => {
                 self.judge.count("write refused");
                 return Reply::Refused(answer);
             }
-            Some(answer)
-                if refusals.contains(&answer.status) || !node.tells_time(sent) && answer.status < 500 =>
-            {
-                self.judge.count("write refused");
-                return Reply::Refused(answer);
-            }
-            Some(answer) => {
-                let said = format!("{what} at node {}: {} {}", node.number, answer.status, answer.body);
-                self.judge.accuse("answers", said);
-                return Reply::Refused(answer);
+            (_, answer) => {
+                let said =
+                    answer.map(|answer| format!("{} {}", answer.status, answer.body)).unwrap_or_default();
+                self.judge.accuse("answers", format!("{what} at node {}: {said}", node.number));
             }
         }
         self.judge.count("write undecided");
