@@ -254,6 +254,7 @@ impl Cluster {
         match opened {
             Ok(Ok(_)) if computer.gone.load(Ordering::SeqCst) => scope.kill(),
             Ok(Ok((member, own))) => {
+                computer.disk.begin_life();
                 let key = computer.peer.public_key;
                 self.wires.plug(computer.id, Arc::clone(&scope), Arc::clone(&member), key);
                 let stopped = member.stopped();
@@ -348,8 +349,8 @@ impl Cluster {
         }
     }
 
-    /// Kills a node as a power cut does: what its disk had not synced is lost, fully or in part. Its disk is good
-    /// again when it starts next.
+    /// Kills a node as a power cut does: what its disk had not synced is lost, fully or in part. But for damage its disk is
+    /// good again when it starts next.
     pub fn kill(&self, computer: &Computer) {
         let node = lock(&computer.running).node.take();
         let Some((scope, member)) = node else { return };
@@ -360,7 +361,7 @@ impl Cluster {
         if let Some(fault) = tail {
             self.faults.count(fault);
         }
-        computer.disk.begin_life();
+        computer.disk.end_life();
         computer.floor.iter().for_each(|floor| floor.crash(&self.dice));
         self.history.tell(&Event::Killed { node: computer.id, lost });
     }

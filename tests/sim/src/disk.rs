@@ -56,7 +56,7 @@ pub struct Habits {
     pub full: bool,
     /// Something went wrong in this life of the node that may stop it.
     pub hurt: bool,
-    /// Something on it was damaged, which its node may find at any start.
+    /// Something on it was damaged, which its node finds when it starts next.
     pub damaged: bool,
     /// Planted: batches are reported durable before they are.
     pub acknowledges_early: bool,
@@ -116,9 +116,14 @@ impl Disk {
         habits.hurt || habits.damaged
     }
 
-    /// A node begins to run on it.
-    pub fn begin_life(&self) {
+    /// No node runs on it any more that could have been hurt.
+    pub fn end_life(&self) {
         self.set(|habits| habits.hurt = false);
+    }
+
+    /// A node has read all of it and runs: if anything was damaged, it was found, and did no harm.
+    pub fn begin_life(&self) {
+        self.set(|habits| habits.damaged = false);
     }
 
     fn habits(&self) -> Habits {
