@@ -17,6 +17,7 @@ use crate::plant::Plant;
 use crate::runtime::{self, global_nanos};
 use crate::scope::lock;
 use crate::sealing::MasterKey;
+use crate::staleness::Staleness;
 
 mod notes;
 
@@ -148,6 +149,8 @@ pub enum Event {
     Kept { node: NodeId, index: u64, issuer: ServiceId, entries: u64, grew: bool, over: bool },
     /// How long a node that is cut off issues plain tokens, and how long it verifies; said once.
     Bounds { issue_ms: u64, verify_ms: u64 },
+    /// From now on states say so of `verify.max-staleness-ms`.
+    Staleness { ms: u64 },
     /// A node has applied what became of a key.
     Key { node: NodeId, index: u64, kid: KeyId, standing: Standing },
     /// A node signed a token by its view at `view`, having proved freshness since its start or not; `age_ms` ago by its boot
@@ -165,7 +168,7 @@ pub enum Event {
     Forgotten { node: NodeId, index: u64, what: String, until: u64 },
     /// What a client did, once it knows what came of it or that it will not know.
     Operation(Operation),
-    /// A node applied what the bearer of a token asked for, though the state before refuses that token.
+    /// A node applied what somebody asked for, though the state before refuses their token or has shut them out.
     Overruled { node: NodeId, index: u64, what: &'static str },
     /// Somebody asked for more than the policy allows; `done` says whether it was done.
     Overreached { what: &'static str, done: bool, index: u64 },
@@ -255,6 +258,8 @@ pub struct History {
     members: Mutex<BTreeMap<u64, BTreeSet<String>>>,
     /// Every master key that was made, by fingerprint, whoever has it.
     masters: Mutex<BTreeMap<[u8; 32], MasterKey>>,
+    /// The newest state of which `verify.max-staleness-ms` is known, by generation and index; its value, and those before.
+    staleness: Mutex<((u64, u64), u64, Staleness)>,
     /// From which index on refresh tokens are made of another secret, since a lost node knew the one before.
     refresh_since: Mutex<u64>,
     /// Those of the clusters that follow this one.
@@ -271,6 +276,8 @@ type Lines = Option<Arc<Mutex<Vec<String>>>>;
 #[derive(Debug)]
 struct Inner {
     steps: u64,
+    /// When the last of them was, by the simulator's time in milliseconds.
+    at_ms: u64,
     invariants: Vec<Box<dyn Invariant>>,
     violation: Option<Violation>,
 }
@@ -281,7 +288,7 @@ impl History {
     pub fn new(plant: Plant, by: Option<&'static str>, keeps_lines: bool) -> Self {
         let mut invariants = invariant::all();
         invariants.retain(|invariant| by.is_none_or(|by| by == invariant.name()));
-        let inner = Inner { steps: 0, invariants, violation: None };
+        let inner = Inner { steps: 0, at_ms: 0, invariants, violation: None };
         Self {
             plant,
             by,
@@ -294,6 +301,7 @@ impl History {
             spoken_for: Mutex::default(),
             members: Mutex::default(),
             masters: Mutex::default(),
+            staleness: Mutex::default(),
             refresh_since: Mutex::default(),
             abroad: Mutex::default(),
             whole_every: WHOLE_EVERY,
@@ -356,34 +364,47 @@ impl History {
         runtime::spend();
         let mut inner = lock(&self.inner);
         inner.steps += 1;
-        if let Some(lines) = &self.lines {
-            let (cluster, step) = (self.cluster, inner.steps);
-            let moment = format!("{:>10}.{:03}", now / 1_000_000, now / 1_000 % 1_000);
-            lock(lines).push(format!("c{cluster} {step:>7} {moment} {event}"));
+        inner.at_ms = now / 1_000_000;
+        self.write(inner.steps, now, event);
+        let broken = |invariant: &mut Box<dyn Invariant>| {
+            let what = invariant.see(now, event).err()?;
+            Some((invariant.name(), what))
+        };
+        if inner.violation.is_none()
+            && let Some((name, what)) = inner.invariants.iter_mut().find_map(broken)
+        {
+            self.convict(&mut inner, name, what);
         }
+    }
+
+    /// A line of the readable log.
+    fn write(&self, step: u64, nanos: u64, what: &dyn fmt::Display) {
+        if let Some(lines) = &self.lines {
+            let (cluster, ms, us) = (self.cluster, nanos / 1_000_000, nanos / 1_000 % 1_000);
+            lock(lines).push(format!("c{cluster} {step:>7} {ms:>10}.{us:03} {what}"));
+        }
+    }
+
+    /// The first that was broken counts, and stands in the readable log behind what broke it.
+    fn convict(&self, inner: &mut Inner, invariant: &'static str, what: String) {
         if inner.violation.is_some() {
             return;
         }
-        let (cluster, step) = (self.cluster, inner.steps);
-        let broken = inner.invariants.iter_mut().find_map(|invariant| {
-            let what = invariant.see(now, event).err()?;
-            Some(Violation { invariant: invariant.name(), cluster, step, at_ms: now / 1_000_000, what })
-        });
-        inner.violation = broken;
+        let (cluster, step, at_ms) = (self.cluster, inner.steps, inner.at_ms);
+        self.write(step, at_ms * 1_000_000, &format_args!("BROKEN: {invariant}: {what}"));
+        inner.violation = Some(Violation { invariant, cluster, step, at_ms, what });
     }
 
     /// The run is over: what can be judged only as a whole is judged now.
     pub fn finish(&self) {
-        let at_ms = global_nanos() / 1_000_000;
         let mut inner = lock(&self.inner);
-        if inner.violation.is_some() {
-            return;
+        inner.at_ms = global_nanos() / 1_000_000;
+        let broken = |invariant: &mut Box<dyn Invariant>| Some((invariant.name(), invariant.finish().err()?));
+        if inner.violation.is_none()
+            && let Some((name, what)) = inner.invariants.iter_mut().find_map(broken)
+        {
+            self.convict(&mut inner, name, what);
         }
-        let (cluster, step) = (self.cluster, inner.steps);
-        inner.violation = inner.invariants.iter_mut().find_map(|invariant| {
-            let what = invariant.finish().err()?;
-            Some(Violation { invariant: invariant.name(), cluster, step, at_ms, what })
-        });
     }
 
     /// Counts what happened in another history as well.
@@ -402,10 +423,14 @@ impl History {
         if self.by.is_some_and(|by| by != invariant) {
             return;
         }
-        let at_ms = global_nanos() / 1_000_000;
         let mut inner = lock(&self.inner);
-        let step = inner.steps;
-        inner.violation.get_or_insert(Violation { invariant, cluster: self.cluster, step, at_ms, what });
+        inner.at_ms = global_nanos() / 1_000_000;
+        self.convict(&mut inner, invariant, what);
+    }
+
+    /// The run was broken off, whoever judges.
+    pub fn break_off(&self, invariant: &'static str, what: String) {
+        self.convict(&mut lock(&self.inner), invariant, what);
     }
 
     /// The first invariant that was broken.

@@ -18,6 +18,9 @@ use crate::turnover::custodian::Master;
 
 mod certificate;
 
+/// Who decides what clients may not.
+pub const ADMINISTRATOR: &str = "admin";
+
 /// Users beside the administrator.
 pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
@@ -165,8 +168,14 @@ pub fn config(dice: &Dice) -> Config {
     let circle_max_staleness_ms = secs(2_000, 3_500);
     let revoke_family_on_reuse = dice.percent(30);
     let join_allow_key = dice.percent(50);
-    let mut config =
-        Config { circle_max_staleness_ms, revoke_family_on_reuse, join_allow_key, ..Config::default() };
+    let max_staleness_ms = max_staleness_ms(dice);
+    let mut config = Config {
+        circle_max_staleness_ms,
+        max_staleness_ms,
+        revoke_family_on_reuse,
+        join_allow_key,
+        ..Config::default()
+    };
     if dice.percent(30) {
         return config;
     }
@@ -181,6 +190,12 @@ pub fn config(dice: &Dice) -> Config {
     config.key_rotation_interval = secs(0, 1) * secs(3, 8);
     config.circle_key_wait = secs(0, 8);
     config
+}
+
+/// How old a view may be that vouches for what can be revoked: as by default in every other case, or down to what is allowed
+/// and up to twice as much.
+pub fn max_staleness_ms(dice: &Dice) -> i64 {
+    if dice.percent(50) { 2_000 } else { i64::try_from(dice.between(1_850, 4_000)).unwrap_or(2_000) }
 }
 
 /// The secrets of this name that a cluster has beside its signing keys, sealed under this key: its CA and its refresh

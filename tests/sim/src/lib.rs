@@ -51,6 +51,7 @@ pub mod run;
 pub mod runtime;
 pub mod scope;
 pub mod sealing;
+pub mod staleness;
 pub mod turnover;
 pub mod wires;
 pub mod workload;

@@ -44,6 +44,7 @@ impl Watched {
         let view = self.0.view();
         scope.note_applied();
         scope.history().midst().see(&view);
+        scope.history().note_staleness(&view);
         let node = scope.node();
         let now_ms = view.now_ms();
         scope.history().tell(&Event::Applied { node, index, sum: first_word(&sum), now_ms });

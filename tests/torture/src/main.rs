@@ -36,7 +36,9 @@ use judge::Judge;
 use lab::Lab;
 use plant::Plant;
 use report::Report;
-use workload::issuing::{ISSUE_MAX_ISOLATION_MS, LASTING_USER, PLAIN_GROUP, USERS, VERIFY_MAX_ISOLATION_MS};
+use workload::issuing::{
+    ISSUE_MAX_ISOLATION_MS, LASTING_USER, MAX_STALENESS_MS, PLAIN_GROUP, USERS, VERIFY_MAX_ISOLATION_MS,
+};
 use workload::{MARKED_GROUP, Workload};
 
 /// How long each client rests at most between two requests, in milliseconds. Many wait for a node that is cut off.
@@ -196,6 +198,7 @@ async fn prepare(workload: &Arc<Workload>, plant: Option<Plant>) -> Result<(), S
     // Whoever has heard of the write before has heard of the bounds.
     workload.until_all_know().await?;
     workload.judge.tell(&Event::Bounds { issue_ms, verify_ms });
+    workload.judge.tell(&Event::Staleness { ms: MAX_STALENESS_MS });
     Ok(())
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use circlet_authority::TokenRecord;
+use circlet_authority::{State, TokenRecord};
 use circlet_token::TokenId;
 
-use super::{Descendant, History};
+use super::{Descendant, Event, History};
+use crate::runtime::global_nanos;
 use crate::scope::lock;
 use crate::sealing::MasterKey;
 use crate::turnover::custodian::Master;
@@ -45,6 +46,36 @@ impl History {
     /// A token went in another way than with what it was created with.
     pub fn note_gone(&self, id: TokenId) {
         lock(&self.gone).insert(id);
+    }
+
+    /// A node has come to this state.
+    pub fn note_staleness(&self, view: &State) {
+        let newest = (view.generation(), view.index());
+        let ms = u64::try_from(view.config().max_staleness_ms).unwrap_or(0);
+        let mut known = lock(&self.staleness);
+        let (last, last_ms) = ((known.0.0, known.0.1), known.1);
+        if newest <= last {
+            return;
+        }
+        known.0 = newest;
+        if ms != last_ms {
+            known.1 = ms;
+            known.2.set(global_nanos(), ms);
+            drop(known);
+            self.tell(&Event::Staleness { ms });
+        }
+    }
+
+    /// Until when some node may go by a view that lacks what was acknowledged at this moment.
+    #[must_use]
+    pub fn staleness_ends(&self, at: u64) -> u64 {
+        lock(&self.staleness).2.ends(at)
+    }
+
+    /// For how long nodes have gone by their views at most.
+    #[must_use]
+    pub fn staleness_max(&self) -> u64 {
+        lock(&self.staleness).2.longest()
     }
 
     /// What has to have ended, since all revokes up to an index are done. Each is given once.

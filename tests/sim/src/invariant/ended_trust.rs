@@ -7,12 +7,11 @@ use circlet_token::ServiceId;
 
 use super::Invariant;
 use crate::history::Event;
-
-/// `verify.max-staleness`, by default two seconds, and 200 ppm of drift; clocks show whole milliseconds.
-const BOUND: u64 = 2_000_000_000 + 400_000 + 2_000_000;
+use crate::staleness::Staleness;
 
 #[derive(Debug, Default)]
 pub(super) struct EndedTrust {
+    staleness: Staleness,
     /// By issuer: as of which index it is trusted no more, and when that was acknowledged.
     ended: BTreeMap<ServiceId, (u64, u64)>,
 }
@@ -24,6 +23,7 @@ impl Invariant for EndedTrust {
 
     fn see(&mut self, now: u64, event: &Event) -> Result<(), String> {
         match event {
+            Event::Staleness { ms } => self.staleness.set(now, *ms),
             Event::TrustEnded { issuer, index } => {
                 self.ended.insert(issuer.clone(), (*index, now));
             }
@@ -39,7 +39,7 @@ impl Invariant for EndedTrust {
                         "node {node} at {view} accepted token {id} of {issuer}, which is trusted no more since {index}"
                     ));
                 }
-                if *revocable && *sent > at + BOUND {
+                if *revocable && *sent > self.staleness.ends(*at) {
                     let late_ms = (sent - at) / 1_000_000;
                     return Err(format!(
                         "node {node} accepted token {id} of {issuer}, asked {late_ms} ms after the trust in it had ended"

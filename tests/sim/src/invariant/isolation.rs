@@ -5,11 +5,7 @@
 
 use super::Invariant;
 use crate::history::Event;
-
-/// 200 ppm of drift, and clocks that show whole milliseconds.
-fn with_drift(bound_ms: u64) -> u64 {
-    bound_ms * 1_000_000 + bound_ms * 200 + 2_000_000
-}
+use crate::staleness::with_drift;
 
 #[derive(Debug, Default)]
 pub(super) struct Isolation {

@@ -10,12 +10,11 @@ use circlet_token::TokenId;
 use super::Invariant;
 use crate::history::Event;
 use crate::mark::{Facts, Mark};
-
-/// `verify.max-staleness`, by default two seconds, and 200 ppm of drift; clocks show whole milliseconds.
-const BOUND: u64 = 2_000_000_000 + 400_000 + 2_000_000;
+use crate::staleness::Staleness;
 
 #[derive(Debug, Default)]
 pub(super) struct RevokedBound {
+    staleness: Staleness,
     revoked: BTreeMap<TokenId, u64>,
     /// For each subject, watermarks: when acknowledged, and below which index they refuse.
     marks: BTreeMap<u64, Vec<(u64, u64)>>,
@@ -46,6 +45,7 @@ impl Invariant for RevokedBound {
 
     fn see(&mut self, now: u64, event: &Event) -> Result<(), String> {
         match event {
+            Event::Staleness { ms } => self.staleness.set(now, *ms),
             Event::Revoked { id: Some(id), .. } => {
                 self.revoked.entry(*id).or_insert(now);
             }
@@ -58,7 +58,7 @@ impl Invariant for RevokedBound {
             }
             Event::Verified { node, id, subject, index, sent, accepted: true, revocable: true, .. } => {
                 if let Some(at) = self.ended(id, *subject, *index)
-                    && *sent > at + BOUND
+                    && *sent > self.staleness.ends(at)
                 {
                     let late_ms = (sent - at) / 1_000_000;
                     return Err(format!(

@@ -11,9 +11,6 @@ use crate::linear::{Object, Operation, Step, token};
 use crate::machine::first_word;
 use crate::runtime::global_nanos;
 
-/// How far back a verification may look, in nanoseconds: the bound of the invariant `revoked-bound`.
-const LOOKS_BACK: u64 = 2_000_000_000 + 400_000 + 2_000_000;
-
 impl Workload {
     /// A user's number as a subject.
     pub(super) fn number_of(&self, user: &str) -> u64 {
@@ -65,6 +62,8 @@ impl Workload {
             // Not the token's own doing.
             Some(_) => return,
         };
-        self.record_token(record, step, sent.saturating_sub(LOOKS_BACK), true);
+        // So far back a verification may look.
+        let looks_back = self.cluster.history.staleness_max();
+        self.record_token(record, step, sent.saturating_sub(looks_back), true);
     }
 }

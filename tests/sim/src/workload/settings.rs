@@ -9,6 +9,7 @@ use openraft_rt::AsyncRuntime;
 
 use super::{Reply, Workload, administrator};
 use crate::cluster::{Cluster, Computer};
+use crate::house;
 use crate::linear::{Object, Step, version};
 use crate::midst::{Awaiting, Change};
 use crate::runtime::{NodeRuntime, global_nanos};
@@ -21,13 +22,14 @@ impl Workload {
         drop(member);
         let mut config = view.config().as_ref().clone();
         let between = |low, high| i64::try_from(self.dice.between(low, high)).unwrap_or(1);
-        match self.dice.between(0, if self.has_neighbours() { 8 } else { 4 }) {
+        match self.dice.between(0, if self.has_neighbours() { 9 } else { 5 }) {
             // Of a neighbour's feed next to nothing is kept, or again all of it.
-            5 if !self.spares.load(Ordering::SeqCst) => config.circle_feed_entries_max = between(0, 12),
-            5..=8 => config.circle_feed_entries_max = Config::default().circle_feed_entries_max,
+            6 if !self.spares.load(Ordering::SeqCst) => config.circle_feed_entries_max = between(0, 12),
+            6..=9 => config.circle_feed_entries_max = Config::default().circle_feed_entries_max,
             0 => config.refresh_replay_window = between(30, 60),
             1 => config.key_overlap = between(0, 2),
             2 => config.last_used_interval = between(0, 900),
+            4 => config.max_staleness_ms = house::max_staleness_ms(&self.dice),
             3 => config.description_bytes_max = between(100, 1_000),
             // What is recorded from now on, and so how long tokens may live that nobody recorded.
             _ => config.persistent_expiry_threshold = between(2, 9),

@@ -149,14 +149,14 @@ fn granted_beyond(plant: Plant, text: &str, view: &State) -> Option<Box<Grant>> 
 }
 
 /// After a revoke its token is shown again this much later than the bound, in milliseconds.
-const LATER_MS: [u64; 6] = [3, 60, 150, 300, 600, 1_200];
+const LATER_MS: [u64; 6] = [1, 60, 150, 300, 600, 1_200];
 
 impl Workload {
     /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it.
     pub(super) async fn hunt(self: Arc<Self>, held: Held) {
         let begun = global_nanos();
         for later_ms in LATER_MS {
-            let at = begun + (2_000 + later_ms) * 1_000_000;
+            let at = self.cluster.history.staleness_ends(begun) + later_ms * 1_000_000;
             NodeRuntime::sleep(Duration::from_nanos(at.saturating_sub(global_nanos()))).await;
             for computer in self.cluster.running() {
                 let (this, held) = (Arc::clone(&self), held.clone());

@@ -15,6 +15,8 @@ use crate::lab::Node;
 /// For how long nodes that are cut off issue plain tokens and verify, so short that a run goes beyond it.
 pub(crate) const ISSUE_MAX_ISOLATION_MS: u64 = 4_000;
 pub(crate) const VERIFY_MAX_ISOLATION_MS: u64 = 6_000;
+/// `verify.max-staleness-ms`, by default.
+pub(crate) const MAX_STALENESS_MS: u64 = 2_000;
 
 /// Users beside the administrator.
 pub(crate) const USERS: [&str; 3] = ["alice", "bob", "carol"];

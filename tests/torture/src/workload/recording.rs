@@ -2,13 +2,12 @@
 
 use circlet_sim::history::Event;
 use circlet_sim::linear::{Object, Operation, Step, token};
+use circlet_sim::staleness::with_drift;
 
 use super::held::Held;
+use super::issuing::MAX_STALENESS_MS;
 use super::marks::Mark;
 use super::{Workload, lock};
-
-/// How far back a verification may look, in nanoseconds: the bound of the invariant `revoked-bound`.
-const LOOKS_BACK: u64 = 2_000_000_000 + 400_000 + 2_000_000;
 
 impl Workload {
     /// Keeps an operation that was asked for at `sent`.
@@ -42,7 +41,9 @@ impl Workload {
             Some("revoked") => token::Step::Dead { id },
             Some(_) => return,
         };
-        self.record_token(held, step, sent.saturating_sub(LOOKS_BACK), true);
+        // So far back a verification may look.
+        let looks_back = with_drift(MAX_STALENESS_MS);
+        self.record_token(held, step, sent.saturating_sub(looks_back), true);
     }
 
     /// Keeps what can be said only once everything has been heard: what may have ended by a mark on more than a subject,
