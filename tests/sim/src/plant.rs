@@ -155,6 +155,8 @@ pub enum Plant {
     LogReversion,
     /// A refresh asks for no watermark.
     DeafRefresh,
+    /// Who is shut out or removed is taken for the administrator.
+    AnyUser,
     /// A token is issued under an id that another one has.
     TakenId,
     /// A cluster that has begun anew accepts what a key of before has signed since.
@@ -211,6 +213,7 @@ impl Plant {
         (Self::PurgeByLocalClock, "purge-by-local-clock"),
         (Self::StaleLists, "stale-lists"),
         (Self::AnyActor, "any-actor"),
+        (Self::AnyUser, "any-user"),
         (Self::RestoreKeepsKeys, "restore-keeps-keys"),
         (Self::RestoreForgetsWhen, "restore-forgets-when"),
         (Self::RestoreUntold, "restore-untold"),
@@ -309,6 +312,7 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         Plant::RefreshTwice => (stamp_ms, used_again(view, command).map_or(command.into(), Cow::Owned)),
         Plant::NoPolicy => (stamp_ms, by_administrator(command).map_or(command.into(), Cow::Owned)),
         Plant::AnyActor => (stamp_ms, by_user(command).map_or(command.into(), Cow::Owned)),
+        Plant::AnyUser => (stamp_ms, by_ghost(view, command).map_or(command.into(), Cow::Owned)),
         Plant::RelabelledSecrets => (stamp_ms, relabelled(view, command).map_or(command.into(), Cow::Owned)),
         Plant::KeptRefreshSecret => {
             (stamp_ms, with_old_secret(view, command).map_or(command.into(), Cow::Owned))
@@ -334,6 +338,17 @@ fn by_user(command: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::decode(command).ok()?;
     let Actor::Token(token) = &command.actor else { return None };
     command.actor = Actor::User { name: house::name(token.subject.user_name()?) };
+    Some(command.encode())
+}
+
+/// The command of a user who is shut out or gone, as if the administrator had given it.
+fn by_ghost(view: &State, command: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::decode(command).ok()?;
+    let Actor::User { name } = &command.actor else { return None };
+    if view.user(name).is_some_and(|user| user.is_enabled()) {
+        return None;
+    }
+    command.actor = Actor::User { name: house::name("admin") };
     Some(command.encode())
 }
 

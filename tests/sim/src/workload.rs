@@ -26,6 +26,7 @@ use crate::scope::lock;
 
 mod abroad;
 mod closing;
+mod deputy;
 mod groups;
 mod keys;
 pub mod kinds;
@@ -96,7 +97,7 @@ fn subject_number(record: &TokenRecord) -> u64 {
 }
 
 fn administrator() -> Actor {
-    Actor::User { name: house::name("admin") }
+    Actor::User { name: house::name(house::ADMINISTRATOR) }
 }
 
 /// What became of a write.
@@ -226,6 +227,7 @@ impl Workload {
                 11..=15 => self.issue_with_token(&computer).await,
                 16 if self.dice.percent(50) => self.issue_again(&computer).await,
                 16 => self.take_id(&computer).await,
+                17 if self.dice.percent(60) => self.issue_with_password(&computer).await,
                 17..=25 => self.issue_plain(&computer).await,
                 26..=36 => self.refresh(&computer).await,
                 37..=45 => self.revoke(&computer).await,
@@ -254,6 +256,7 @@ impl Workload {
             0..=1 => self.turn_key(computer).await,
             2 if self.dice.percent(50) => self.replace_ca(computer).await,
             2 => self.turn_master_key(computer).await,
+            3 if self.dice.percent(60) => self.change_deputy(computer).await,
             3..=5 => self.change_person(computer).await,
             6..=7 => self.change_trust(computer).await,
             _ => self.change_settings(computer).await,

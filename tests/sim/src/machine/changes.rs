@@ -17,10 +17,7 @@ use crate::scope::{self, Scope};
 pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]) {
     let Some(scope) = scope::current() else { return };
     let (Ok(command), Ok(outcome)) = (Command::decode(command), Outcome::decode(outcome)) else { return };
-    if let Actor::Token(actor) = &command.actor
-        && outcome.refusal().is_none()
-        && is_refused(before, actor)
-    {
+    if outcome.refusal().is_none() && is_shut_out(before, &command.actor) {
         let (node, index) = (scope.node(), after.index());
         scope.history().tell(&Event::Overruled { node, index, what: command.action.name() });
     }
@@ -95,6 +92,15 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
             tell_forgotten(scope, before, after);
         }
         _ => {}
+    }
+}
+
+/// Whether a view lets nobody act like that: it refuses the token, or whoever gave the password is disabled or gone.
+fn is_shut_out(view: &State, actor: &Actor) -> bool {
+    match actor {
+        Actor::Token(actor) => is_refused(view, actor),
+        Actor::User { name } => view.user(name).is_none_or(|user| !user.is_enabled()),
+        Actor::System | Actor::RefreshPair | Actor::Operator => false,
     }
 }
 

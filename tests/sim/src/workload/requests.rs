@@ -88,7 +88,7 @@ impl Workload {
     }
 
     /// What only recorded tokens have comes with some: a reference token, and a key to ask again under.
-    fn order_recorded(&self, user: &str, owner: &str, lifetime: Lifetime) -> IssueToken {
+    pub(super) fn order_recorded(&self, user: &str, owner: &str, lifetime: Lifetime) -> IssueToken {
         let mut order = self.order(user, owner, lifetime);
         order.reference = self.dice.percent(25).then(|| reference_of(order.id));
         let key = || Sha256::new().chain_update("asked for ").chain_update(order.id.0).finalize().into();
@@ -117,7 +117,7 @@ impl Workload {
 
     /// The same order again, if nobody said what became of it: the id makes it the same token, or the key where a client
     /// asks anew. Whether it was decided, and signed unless it was refused.
-    async fn issue_by(
+    pub(super) async fn issue_by(
         &self,
         computer: &Computer,
         actor: &Actor,
