@@ -97,7 +97,10 @@ pub fn run(plan: Plan) -> Report {
     let told = Arc::clone(&history);
     let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(plan, told))));
     let mut report = played.unwrap_or_default();
-    report.violation = history.violation().or_else(|| broken_off(&history));
+    if let Some((invariant, what)) = broken_off() {
+        history.break_off(invariant, what);
+    }
+    report.violation = history.violation();
     report.steps = history.steps();
     report.lines = history.lines();
     if plan.records_runtime {
@@ -107,11 +110,9 @@ pub fn run(plan: Plan) -> Report {
 }
 
 /// Why a run can't be believed, whoever judges: it was too much work, or something panicked.
-fn broken_off(history: &History) -> Option<Violation> {
-    let (invariant, what) = runtime::exhausted()
-        .map(|what| ("bounded-work", what))
-        .or_else(|| panics::first().map(|what| (invariant::NO_PANIC, what)))?;
-    Some(Violation { invariant, cluster: 1, step: history.steps(), at_ms: 0, what })
+fn broken_off() -> Option<(&'static str, String)> {
+    let exhausted = runtime::exhausted().map(|what| ("bounded-work", what));
+    exhausted.or_else(|| panics::first().map(|what| (invariant::NO_PANIC, what)))
 }
 
 /// What is told of a cluster. In a few runs nodes are compared at every index, since two may differ at one and agree at the
@@ -165,7 +166,7 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     let circle = match founded.await {
         Ok(circle) => circle,
         Err(why) => {
-            history.accuse("founding", why);
+            history.accuse("liveness", format!("no cluster can be founded: {why}"));
             cluster.end();
             return report;
         }
@@ -273,6 +274,10 @@ async fn live_on(
     history: &Arc<History>,
 ) -> Life {
     for end in ends(plan, life.cluster.keeps_floors(), circle.is_some(), dice) {
+        // Of half of those that end all must be there before, as of those that live on; in the others clients go on to the end.
+        if plan.course != Course::EachKind && dice.percent(50) {
+            conclude(&life.cluster, &life.workload, history).await;
+        }
         if history.violation().is_some() {
             break;
         }

@@ -25,6 +25,7 @@ pub(super) async fn conclude(cluster: &Cluster, workload: &Workload, history: &H
             return Err("a client is still waiting".to_owned());
         }
         take_writes(cluster, workload).await?;
+        serve(cluster, workload).await?;
         agree(cluster).await
     };
     match concluded.await {
@@ -40,6 +41,20 @@ async fn take_writes(cluster: &Cluster, workload: &Workload) -> Result<(), Strin
         while !workload.writes_through(&computer).await {
             if global_nanos() > deadline {
                 return Err(format!("no write through node {} in {STEP_MS} ms", computer.id));
+            }
+            NodeRuntime::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    Ok(())
+}
+
+/// Each node issues tokens, and each vouches for them.
+async fn serve(cluster: &Cluster, workload: &Workload) -> Result<(), String> {
+    for computer in cluster.computers() {
+        let deadline = global_nanos() + STEP_MS * 1_000_000;
+        while let Err(why) = workload.is_served_by(&computer).await {
+            if global_nanos() > deadline {
+                return Err(format!("a token of node {}, after {STEP_MS} ms: {why}", computer.id));
             }
             NodeRuntime::sleep(Duration::from_millis(100)).await;
         }

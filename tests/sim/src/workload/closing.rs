@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use circlet_authority::{Judgement, State, TokenFilter, TokenOrder};
+use circlet_authority::{IssueToken, Judgement, State, TokenFilter, TokenOrder};
 use circlet_raft::Clocks;
-use circlet_token::{Algorithm, TokenId, Verified};
+use circlet_token::{Algorithm, Lifetime, TokenId, Verified};
 use openraft_rt::AsyncRuntime;
 
-use super::{Held, Workload, subject_number};
+use super::{Held, Verdict, Workload, administrator, subject_number};
 use crate::cluster::Computer;
 use crate::history::Event;
+use crate::house::ADMINISTRATOR;
 use crate::linear::token;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
@@ -38,6 +39,41 @@ impl Workload {
     pub async fn writes_through(&self, computer: &Computer) -> bool {
         self.count("fresh write");
         self.issue(computer).await
+    }
+
+    /// Has a node issue tokens of each kind for somebody who may have them, and every node vouch for them: what is good is
+    /// refused by none.
+    pub async fn is_served_by(&self, computer: &Computer) -> Result<(), String> {
+        let recorded = [(true, 600), (false, 12_000)];
+        for (force_revocable, secs) in recorded {
+            let order = self.order(ADMINISTRATOR, ADMINISTRATOR, Lifetime::from_secs(secs));
+            let (id, order) = (order.id, IssueToken { force_revocable, ..order });
+            self.issue_by(computer, &administrator(), order, None, true).await;
+            let held = lock(&self.held).iter().rev().find(|held| held.record.id == id).cloned();
+            self.is_good_everywhere(&held.ok_or("no token comes of a request")?).await?;
+        }
+        // As long as one may live that the log needn't know.
+        let recorded_secs = self.cluster.view().map_or(0, |view| view.config().persistent_expiry_threshold);
+        let secs = u64::try_from(recorded_secs - 1).unwrap_or(1).min(600);
+        let plain = self.have_drafted(computer, ADMINISTRATOR, Lifetime::from_secs(secs)).await?;
+        self.is_good_everywhere(&plain).await
+    }
+
+    async fn is_good_everywhere(&self, held: &Held) -> Result<(), String> {
+        for computer in self.cluster.computers() {
+            self.count("good token shown");
+            let verdict = self.present(&computer, Arc::clone(&held.text), &held.record.kid).await;
+            let why = match verdict {
+                Some(Verdict::Accepted { .. }) => continue,
+                Some(Verdict::Refused { why, .. }) => why.to_string(),
+                Some(Verdict::Stale) | None => "it can't vouch for it".to_owned(),
+            };
+            return Err(format!(
+                "node {} doesn't take the good token {}: {why}",
+                computer.id, held.record.id
+            ));
+        }
+        Ok(())
     }
 
     /// Keeps what a node's state says of all that clients know, beside what they were told before: it must have an order

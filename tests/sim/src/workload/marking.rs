@@ -44,7 +44,7 @@ impl Workload {
             Reply::Unknown => false,
             _ => return,
         };
-        for user in house::USERS {
+        for user in house::USERS.into_iter().chain([house::ADMINISTRATOR]) {
             let subject = house::subject(&self.cluster.service, user).to_string();
             // Of whom all tokens end, it is certain; of whom some may, they may end at any time since.
             let ends_all = match &target {

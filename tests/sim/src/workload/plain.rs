@@ -21,21 +21,33 @@ impl Workload {
         let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
         // The log would know those that live longer in some clusters.
         let most_secs = if self.dice.percent(60) { 3 } else { 8 };
-        let mut order = self.order(user, "admin", Lifetime::from_secs(self.dice.between(1, most_secs)));
+        let lifetime = Lifetime::from_secs(self.dice.between(1, most_secs));
+        if let Err(why) = self.have_drafted(computer, user, lifetime).await {
+            self.count(why);
+        }
+    }
+
+    /// Has a node sign a plain token for this user.
+    pub(super) async fn have_drafted(
+        &self,
+        computer: &Computer,
+        user: &str,
+        lifetime: Lifetime,
+    ) -> Result<Held, &'static str> {
+        let mut order = self.order(user, "admin", lifetime);
         (order.family, order.force_revocable) = (None, false);
         self.count("issue plain");
         let sent = global_nanos();
         let asked = ask(computer, move |member| drafted(member, administrator(), order, sent));
-        match NodeRuntime::timeout(PATIENCE, asked).await {
-            Ok(Some(Ok((record, text)))) => {
-                let held = Held { record, text, order: None, plain: true, since: global_nanos() };
-                let (id, sum, index) = (held.record.id, held.sum(), held.record.index);
-                self.cluster.history.tell(&Event::Issued { id, by: None, index, sum });
-                self.keep(held);
-            }
-            Ok(Some(Err(why))) => self.count(why),
-            _ => self.count("issue plain unanswered"),
-        }
+        let Ok(Some(drafted)) = NodeRuntime::timeout(PATIENCE, asked).await else {
+            return Err("issue plain unanswered");
+        };
+        let (record, text) = drafted?;
+        let held = Held { record, text, order: None, plain: true, since: global_nanos() };
+        let (id, sum, index) = (held.record.id, held.sum(), held.record.index);
+        self.cluster.history.tell(&Event::Issued { id, by: None, index, sum });
+        self.keep(held.clone());
+        Ok(held)
     }
 }
 
