@@ -1,4 +1,5 @@
-//! Runs seeds, and says what was found: exit 0 if nothing was, 1 if an invariant was broken.
+//! Runs seeds, and says what was found: exit 0 if nothing was, 1 if an invariant was broken or something never happened, 2 if
+//! that can't be said: a planted bug wasn't caught, or a file can't be written.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,6 +22,8 @@ use clap::Parser;
 
 /// Every kind of fault and of request happens in so many seeds, or proves nothing.
 const SEEDS_FOR_ALL_KINDS: u64 = 200;
+/// And in so many what comes seldom comes in the midst of what is short.
+const SEEDS_FOR_SELDOM: u64 = 1_000;
 /// So many seeds run unless somebody says how many.
 const SEEDS: u64 = 100;
 /// And so many at most where a bug is planted: the search ends with the first that catches it.
@@ -81,9 +84,16 @@ fn invariant_named(name: &str) -> Result<&'static str, String> {
     invariant::named(name).ok_or_else(unknown)
 }
 
-fn main() -> io::Result<ExitCode> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut out = io::stdout();
+    answer(&arguments, &mut io::stdout()).unwrap_or_else(|error| {
+        // Nobody may be there to read it.
+        let _ = writeln!(io::stderr(), "error: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn answer(arguments: &Arguments, out: &mut impl Write) -> io::Result<ExitCode> {
     let plant = match arguments.plant.as_deref() {
         None => Plant::None,
         Some("list") => {
@@ -93,42 +103,42 @@ fn main() -> io::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Some(name) => {
-            let Some(plant) = Plant::named(name) else {
-                writeln!(io::stderr(), "no bug is called {name}\n\nhint: --plant list names them")?;
-                return Ok(ExitCode::from(2));
-            };
-            plant
+            let unknown =
+                || io::Error::other(format!("no bug is called {name}\n\nhint: --plant list names them"));
+            Plant::named(name).ok_or_else(unknown)?
         }
     };
     if arguments.plants {
-        return prove_plants(&arguments, &mut out);
+        return prove_plants(arguments, out);
     }
     if arguments.invariants {
-        return prove_invariants(&arguments, &mut out);
+        return prove_invariants(arguments, out);
     }
+    // Now, since a search may take days.
+    let trace = arguments.trace.as_deref().map(create).transpose()?;
     let case = Case { plant, by: arguments.by };
-    let found = search(&arguments, case, true, &mut out)?;
+    let found = search(arguments, case, true, out)?;
     let last = found.done.checked_sub(1).map(|before| arguments.from + before);
-    if let Some(seed) = found.failed.as_ref().map(|(seed, _)| *seed).or(last)
-        && let Some(file) = &arguments.trace
-    {
-        write_trace(file, Plan { keeps_lines: true, ..case.plan(seed) })?;
-    }
-    match found.failed {
+    let traced = found.failed.as_ref().map(|(seed, _)| *seed).or(last);
+    let code = match &found.failed {
         Some((seed, report)) => {
-            show(case, seed, &report, &mut out)?;
-            return Ok(ExitCode::from(1));
+            show(case, *seed, report, out)?;
+            1
         }
         None if plant != Plant::None => {
             writeln!(out, "\n{} was not caught in {} seeds", plant.name(), found.done)?;
+            if plant.is_harmless() { 0 } else { 2 }
         }
         None if !found.absent.is_empty() => {
             writeln!(out, "\nnever happened in {} seeds: {}", found.done, found.absent.join(", "))?;
-            return Ok(ExitCode::from(1));
+            1
         }
-        None => {}
+        None => 0,
+    };
+    if let (Some(seed), Some(file)) = (traced, trace) {
+        write_trace(file, Plan { keeps_lines: true, ..case.plan(seed) })?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(code))
 }
 
 /// What many runs came to.
@@ -196,7 +206,7 @@ fn gather(
     }
     over.store(true, Ordering::SeqCst);
     if found.done >= SEEDS_FOR_ALL_KINDS {
-        found.absent = sums.absent();
+        found.absent = sums.absent(found.done >= SEEDS_FOR_SELDOM);
     }
     if talks {
         sums.print(found.done, begun.elapsed(), out)?;
@@ -228,14 +238,15 @@ impl Sums {
         }
     }
 
-    /// What should happen and never did.
-    fn absent(&self) -> Vec<String> {
+    /// What should happen and never did; in very many seeds also what comes seldom.
+    fn absent(&self, with_seldom: bool) -> Vec<String> {
         let faults = Fault::ALL.iter().filter(|fault| !self.faults.contains_key(fault));
         let is_absent = |what: &&str| self.operations.get(what).is_none_or(|count| *count == 0);
         let operations = kinds::ALWAYS.iter().copied().filter(is_absent);
         let names = faults.map(|fault| fault.name()).chain(operations).map(str::to_owned);
-        let pairs = Change::ALL.into_iter().flat_map(Change::must_bear);
-        let pairs = pairs.filter(|(change, fault)| self.in_midst(*change, *fault) == 0);
+        let must = Change::ALL.into_iter().flat_map(Change::must_bear);
+        let seldom = Change::ALL.into_iter().filter(|_| with_seldom).flat_map(Change::bears_seldom);
+        let pairs = must.chain(seldom).filter(|(change, fault)| self.in_midst(*change, *fault) == 0);
         names
             .chain(pairs.map(|(change, fault)| format!("{} in the midst of {}", fault.name(), change.name())))
             .collect()
@@ -260,9 +271,17 @@ impl Sums {
             let sum: u64 = counts.iter().map(|(count, _)| count).sum();
             let (fewest, rarest) =
                 counts.iter().min().map_or((0, ""), |(count, fault)| (*count, fault.name()));
+            let seldom: Vec<_> = change.bears_seldom().collect();
+            let never = seldom.iter().filter(|(change, fault)| self.in_midst(*change, *fault) == 0);
+            let never: Vec<&str> = never.map(|(_, fault)| fault.name()).collect();
+            let more = match (seldom.len(), never.len()) {
+                (0, _) => String::new(),
+                (all, 0) => format!("; all {all} that come seldom"),
+                (all, _) => format!("; of {all} that come seldom not yet: {}", never.join(", ")),
+            };
             writeln!(
                 out,
-                "  {sum:>9} {}, of {} kinds; fewest: {fewest} {rarest}",
+                "  {sum:>9} {}, of {} kinds; fewest: {fewest} {rarest}{more}",
                 change.name(),
                 counts.len()
             )
@@ -290,9 +309,14 @@ fn show(case: Case, seed: u64, report: &Report, out: &mut impl Write) -> io::Res
     )
 }
 
-fn write_trace(file: &Path, plan: Plan) -> io::Result<()> {
+fn create(file: &Path) -> io::Result<File> {
+    File::create(file)
+        .map_err(|error| io::Error::other(format!("{} can't be written: {error}", file.display())))
+}
+
+fn write_trace(file: File, plan: Plan) -> io::Result<()> {
     let report = run(plan);
-    let mut file = BufWriter::new(File::create(file)?);
+    let mut file = BufWriter::new(file);
     report.lines.iter().try_for_each(|line| writeln!(file, "{line}"))?;
     file.flush()
 }
@@ -303,7 +327,9 @@ fn prove_plants(arguments: &Arguments, out: &mut impl Write) -> io::Result<ExitC
     writeln!(out, "| planted | seeds until caught | by |\n|---|---|---|")?;
     for (plant, name) in Plant::ALL {
         let found = search(arguments, Case { plant: *plant, by: arguments.by }, false, out)?;
+        // A run that was broken off was caught by nobody.
         let broken = found.failed.and_then(|(_, report)| report.violation);
+        let broken = broken.filter(|violation| invariant::named(violation.invariant).is_some());
         escaped |= broken.is_none() != plant.is_harmless();
         let by = broken.map_or("nothing", |violation| violation.invariant);
         writeln!(out, "| {name} | {} | {by} |", found.done)?;

@@ -62,9 +62,19 @@ impl Change {
         }
     }
 
-    /// What has to come in the midst of it, in many seeds: all that strikes a cluster. What a crash does to what wasn't synced
-    /// is left to itself, and so is what needs that nothing else is wrong.
+    /// What has to come in the midst of it, in many seeds.
     pub fn must_bear(self) -> impl Iterator<Item = (Self, Fault)> {
+        self.bears().filter(|(change, fault)| !(fault.is_seldom() && change.is_short()))
+    }
+
+    /// What has to come in the midst of it as well, in many more: what comes seldom may miss what is short.
+    pub fn bears_seldom(self) -> impl Iterator<Item = (Self, Fault)> {
+        self.bears().filter(|(change, fault)| fault.is_seldom() && change.is_short())
+    }
+
+    /// All that strikes a cluster. What a crash does to what wasn't synced is left to itself, and so is what needs that nothing
+    /// else is wrong.
+    fn bears(self) -> impl Iterator<Item = (Self, Fault)> {
         let left_out = move |fault: &Fault| match fault {
             Fault::LeaderDiskBad
             | Fault::TailKept
@@ -74,8 +84,6 @@ impl Change {
             | Fault::SnapshotCut
             | Fault::KeyFileCut
             | Fault::DeclaredLost => true,
-            // What comes seldom may miss what is short.
-            fault if fault.is_seldom() && self.is_short() => true,
             // It waits until all is well, and these don't last so long.
             Fault::DiskSetBack => !matches!(self, Self::TokenKey | Self::MasterKey),
             // One change of the members at a time: a lost node is being replaced, and so is one that finds damage.

@@ -55,7 +55,22 @@ fn a_planted_bug_is_told_with_the_command_that_replays_it() {
     assert_eq!(again.status.code(), Some(1), "{text}");
     assert!(text.lines().any(|line| line == seed) && text.lines().any(|line| line == step), "{text}");
     let trace = replay.iter().skip_while(|argument| **argument != "--trace").nth(1).expect("a file");
-    assert_readable(&directory.path().join(trace));
+    let trace = directory.path().join(trace);
+    assert_readable(&trace);
+    let text = std::fs::read_to_string(trace).expect("the trace was written");
+    let what = step.split_once(" ms: ").map_or("", |(_, what)| what);
+    let broken = text.lines().filter(|line| line.ends_with(&format!(" BROKEN: acknowledged: {what}")));
+    assert_eq!(broken.count(), 1, "the trace says where it is broken");
+}
+
+#[test]
+fn a_trace_that_cannot_be_written_is_said_before_anything_is_sought() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let refused = run(directory.path(), &["--seeds", "1", "--trace", "nowhere/f"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(said(&refused), "");
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(why.contains("error: nowhere/f can't be written: "), "{why}");
 }
 
 #[test]
@@ -89,11 +104,11 @@ fn a_clean_run_is_summed_up() {
 }
 
 #[test]
-fn a_bug_that_is_not_caught_is_no_failure_and_is_said() {
+fn a_bug_that_is_not_caught_is_neither_found_nor_a_clean_run() {
     let directory = tempfile::tempdir().expect("a directory");
     // An invariant that has nothing to do with it.
     let missed = run(directory.path(), &["--seeds", "1", "--plant", "any-key", "--by", "node-ids"]);
     let text = said(&missed);
-    assert_eq!(missed.status.code(), Some(0), "{text}");
+    assert_eq!(missed.status.code(), Some(2), "{text}");
     assert!(text.contains("any-key was not caught in 1 seeds"), "{text}");
 }
