@@ -80,12 +80,18 @@ pub enum Event {
     Known { id: TokenId, facts: Arc<Facts> },
     /// A watermark was acknowledged that is not just on one subject, for all time.
     Marked(Arc<Mark>),
-    /// A token was judged; `index` is its own.
+    /// A node has applied a watermark of any kind.
+    MarkHeld(Arc<Mark>),
+    /// A node has applied that a user may be spoken for from this index on, or may not. `None`: as before, but whoever is new
+    /// may.
+    UserPut { subject: u64, index: u64, enabled: Option<bool> },
+    /// A token was judged by a node's view at `view`; `index` is the token's own.
     Verified {
         node: NodeId,
         id: TokenId,
         subject: u64,
         index: u64,
+        view: u64,
         sent: u64,
         accepted: bool,
         proved: bool,

@@ -95,6 +95,10 @@ pub enum Plant {
     DeafToKeyMarks,
     /// Watermarks on groups of subjects, and on everybody, are ignored.
     DeafToGroupMarks,
+    /// Watermarks are ignored on what can't be revoked.
+    DeafToMarksOnPlain,
+    /// Who speaks for a disabled user is heard.
+    DeafToDisabled,
     /// Watermarks on stretches of time are ignored.
     DeafToStretches,
     /// Watermarks of neighbours on stretches of time are ignored.
@@ -222,6 +226,8 @@ impl Plant {
         (Self::AnyFeedAge, "any-feed-age"),
         (Self::DeafToKeyMarks, "deaf-to-key-marks"),
         (Self::DeafToGroupMarks, "deaf-to-group-marks"),
+        (Self::DeafToMarksOnPlain, "deaf-to-marks-on-plain"),
+        (Self::DeafToDisabled, "deaf-to-disabled"),
         (Self::DeafToStretches, "deaf-to-stretches"),
         (Self::DeafToStretchesAbroad, "deaf-to-stretches-abroad"),
         (Self::HalfACascade, "half-a-cascade"),

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use circlet_authority::{
-    Action, Actor, Command, Judgement, Outcome, Purge, RevokeBefore, RevokeTarget, RevokeToken, RotateKey,
-    State, TokenActor, TokenRecord, Whom,
+    Action, Actor, Command, Judgement, Outcome, Purge, RevokeTarget, RevokeToken, RotateKey, State,
+    TokenActor, TokenRecord,
 };
 use circlet_token::feed::FeedEntry;
-use circlet_token::{Algorithm, Audience, Claims, Subject, TokenId, Verified};
+use circlet_token::{Algorithm, Audience, Claims, TokenId, Verified};
 
-use super::{circle, descendants, keys, master_keys, overstepping};
+use super::{circle, descendants, ends, keys, master_keys, overstepping};
 use crate::history::Event;
 use crate::scope::{self, Scope};
 
@@ -27,6 +27,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
     if outcome.refusal().is_none() {
         overstepping::tell(&scope, before, after.index(), &command);
         circle::tell(&scope, before, after, &command.action);
+        ends::tell(&scope, before, after.index(), &command.action, &outcome);
     }
     tell_unlisted(&scope, before, after);
     tell_by_action(&scope, (before, after), command.action, outcome);
@@ -82,11 +83,6 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
             } else {
                 descendants::tell_gone(scope, before, after);
             }
-        }
-        Action::RevokeBefore(RevokeBefore { whom: Whom::Group(name), .. }) if outcome.refusal().is_none() => {
-            let Some(service) = before.service_id() else { return };
-            let members = before.members(&name).map(|name| Subject::user(service, name).to_string());
-            scope.history().note_members(after.index(), members.collect());
         }
         Action::Purge(Purge::Mark) => descendants::tell(scope, before, after, None),
         Action::RevokeToken(_) | Action::DeleteUser(_) => descendants::tell_gone(scope, before, after),

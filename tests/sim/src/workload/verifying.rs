@@ -108,11 +108,16 @@ fn forgives(plant: Plant, why: &Reject, text: &str, view: &State) -> bool {
     match (plant, why) {
         (Plant::AcceptTainted, Reject::Revoked { why: Revocation::KeyTainted { .. } })
         | (Plant::AnyKey, Reject::UnknownKey { .. })
+        | (Plant::DeafToDisabled, Reject::Revoked { why: Revocation::UserDisabled })
         | (Plant::OverQuota, Reject::Revoked { why: Revocation::ForeignUnknown { .. } })
         | (Plant::Unlimited, Reject::Revoked { why: Revocation::IssuerLimits { .. } }) => true,
         (Plant::DeafToMarks, Reject::Revoked { why: Revocation::Watermark }) => {
             let parsed = Parsed::parse(text).map(Parsed::into_claims);
             parsed.is_ok_and(|claims| view.member(&claims.issuer).is_some())
+        }
+        (Plant::DeafToMarksOnPlain, Reject::Revoked { why: Revocation::Watermark }) => {
+            let read = check_signature(text, view.key_set());
+            read.is_ok_and(|verified| !view.is_revocable(&verified))
         }
         (_, Reject::Revoked { why: Revocation::Watermark }) => overlooks(plant, text, view),
         (
@@ -215,9 +220,10 @@ impl Workload {
             }
             _ => {}
         }
-        let (accepted, proved) = match verdict {
-            Verdict::Accepted { proved, .. } => (true, proved),
-            _ => (false, true),
+        let (accepted, view, proved) = match verdict {
+            Verdict::Accepted { view, proved, .. } => (true, view, proved),
+            Verdict::Refused { view, .. } => (false, view, true),
+            Verdict::Stale => return,
         };
         self.count(if accepted { "verify accepted" } else { "verify refused" });
         let (id, subject, index) = (held.record.id, subject_number(&held.record), held.record.index);
@@ -227,6 +233,7 @@ impl Workload {
             id,
             subject,
             index,
+            view,
             sent,
             accepted,
             proved,
