@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
 
 use circlet_authority::{FamilyId, IssuerLimits, TokenRecord};
@@ -167,8 +168,9 @@ pub enum Event {
     /// A node accepted a token that this key signed, by its view at `view`, which had been proved fresh `age_ms` before the
     /// node was asked, by its boot clock.
     Vouched { node: NodeId, kid: KeyId, view: u64, sent: u64, age_ms: Option<u64> },
-    /// A node forgot something that is needed up to this second, because it took it for expired.
-    Forgotten { node: NodeId, index: u64, what: String, until: u64 },
+    /// A node forgot something that is needed up to this second, because it took it for expired. By its state all that was
+    /// needed up to `over` had expired for long enough.
+    Forgotten { node: NodeId, index: u64, what: String, until: u64, over: u64 },
     /// What a client did, once it knows what came of it or that it will not know.
     Operation(Operation),
     /// A node applied what the bearer of a token asked for, though the state before refuses that token.
@@ -261,6 +263,14 @@ pub struct History {
     members: Mutex<BTreeMap<u64, BTreeSet<String>>>,
     /// Every master key that was made, by fingerprint, whoever has it.
     masters: Mutex<BTreeMap<[u8; 32], MasterKey>>,
+    /// Every plain token that a node has signed, whoever was told.
+    plain: Mutex<Vec<Arc<TokenRecord>>>,
+    /// What had expired when a purge was marked, in seconds, by the index of that.
+    purge_marks: Mutex<BTreeMap<u64, u64>>,
+    /// Families that had been ended when they were forgotten.
+    over: Mutex<BTreeSet<FamilyId>>,
+    /// Where the present cluster began, if there was one before.
+    begun: AtomicU64,
     /// From which index on refresh tokens are made of another secret, since a lost node knew the one before.
     refresh_since: Mutex<u64>,
     /// Those of the clusters that follow this one.
@@ -299,6 +309,10 @@ impl History {
             gone: Mutex::default(),
             spoken_for: Mutex::default(),
             members: Mutex::default(),
+            plain: Mutex::default(),
+            purge_marks: Mutex::default(),
+            over: Mutex::default(),
+            begun: AtomicU64::default(),
             masters: Mutex::default(),
             refresh_since: Mutex::default(),
             abroad: Mutex::default(),

@@ -20,6 +20,7 @@ mod changes;
 mod circle;
 mod descendants;
 mod ends;
+mod forgetting;
 mod keys;
 mod master_keys;
 mod overstepping;

@@ -69,6 +69,10 @@ pub enum Plant {
     AnyKey,
     /// Purging asks the local clock what has expired.
     PurgeByLocalClock,
+    /// A purge takes for expired what lives some seconds longer than its mark.
+    PurgeEarly,
+    /// A watermark is forgotten that refuses nothing recorded, whatever else it may refuse.
+    ForgottenPlain,
     /// Lists are read from any view, and said to be fresh.
     StaleLists,
     /// Whoever has a token may do what its user may, whatever became of the token.
@@ -213,6 +217,8 @@ impl Plant {
         (Self::AcceptTainted, "accept-tainted"),
         (Self::AnyKey, "any-key"),
         (Self::PurgeByLocalClock, "purge-by-local-clock"),
+        (Self::PurgeEarly, "purge-early"),
+        (Self::ForgottenPlain, "forgotten-plain"),
         (Self::StaleLists, "stale-lists"),
         (Self::AnyActor, "any-actor"),
         (Self::RestoreKeepsKeys, "restore-keeps-keys"),
