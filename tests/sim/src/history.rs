@@ -71,6 +71,15 @@ pub enum Event {
         sent: u64,
         from: Arc<Facts>,
     },
+    /// A node has applied that a refresh token was used, whatever became of the answer; `from` is as above.
+    RefreshDecided {
+        node: NodeId,
+        family: FamilyId,
+        sequence: u32,
+        successor: TokenId,
+        index: u64,
+        from: Arc<Facts>,
+    },
     /// A repeated use of a refresh token gave another successor in the place of the one that this key had signed.
     Replaced { family: FamilyId, sequence: u32, kid: KeyId, index: u64 },
     /// A token was revoked, and its family with it if it has one.

@@ -1,13 +1,16 @@
 //! What an entry changed that invariants look at: keys, and tokens that were issued.
 
+use std::sync::Arc;
+
 use circlet_authority::{
-    Action, Actor, Command, Judgement, Outcome, Purge, RevokeTarget, RevokeToken, RotateKey, State,
-    TokenActor,
+    Action, Actor, Command, Judgement, Outcome, Purge, RefreshToken, RevokeTarget, RevokeToken, RotateKey,
+    State, TokenActor, TokenRecord,
 };
 use circlet_token::{Algorithm, Audience, Claims, Verified};
 
 use super::{circle, descendants, ends, forgetting, keys, master_keys, overstepping};
 use crate::history::Event;
+use crate::mark::Facts;
 use crate::scope::{self, Scope};
 
 /// Tells what applying a command has changed.
@@ -50,6 +53,7 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
                 let (family, sequence, kid) = (refresh.family, refresh.sequence, first.kid.clone());
                 scope.history().tell(&Event::Replaced { family, sequence, kid, index: after.index() });
             }
+            tell_refreshed(scope, (before, after), &refresh, &record);
             scope.history().note_issued(&record);
         }
         Action::RotateKey(rotate) if matches!(*rotate, RotateKey::Confirm { .. }) => {}
@@ -88,6 +92,20 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
         }
         _ => {}
     }
+}
+
+/// Tells that a refresh token was used. Its family goes on from the token that it has come to.
+fn tell_refreshed(
+    scope: &Scope,
+    (before, after): (&State, &State),
+    refresh: &RefreshToken,
+    successor: &TokenRecord,
+) {
+    let current = before.family(&refresh.family).and_then(|family| before.token(&family.current));
+    let from = Arc::new(Facts::of_record(current.map_or(successor, |current| current.as_ref())));
+    let (node, index, successor) = (scope.node(), after.index(), successor.id);
+    let (family, sequence) = (refresh.family, refresh.sequence);
+    scope.history().tell(&Event::RefreshDecided { node, family, sequence, successor, index, from });
 }
 
 /// Whether a view refuses the token of an actor: revoked by id or watermark, of a key that leaked, of a disabled user.

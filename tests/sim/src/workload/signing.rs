@@ -13,6 +13,11 @@ use crate::machine::Member;
 use crate::plant::Plant;
 use crate::scope;
 
+/// Whether a planted bug keeps what comes of a refresh.
+pub(super) fn is_silent() -> bool {
+    scope::current().is_some_and(|scope| scope.history().plant() == Plant::SilentRefresh)
+}
+
 /// The text of a token that was decided, as the product signs it: with its key, if the view lets that key sign.
 pub(super) fn sign(
     member: &Member,
