@@ -33,6 +33,8 @@ pub enum Plant {
     NoFreshnessCheck,
     /// A node that has just started vouches before it has proved freshness.
     NoProofAfterStart,
+    /// What a view refuses is refused at once, however old that is.
+    HastyRefusals,
     /// A late proof of freshness counts from its arrival.
     LateCredit,
     /// A leader that restarts within its lease leads on.
@@ -201,6 +203,7 @@ impl Plant {
         (Self::EarlyAcknowledgement, "early-acknowledgement"),
         (Self::NoFreshnessCheck, "no-freshness-check"),
         (Self::NoProofAfterStart, "no-proof-after-start"),
+        (Self::HastyRefusals, "hasty-refusals"),
         (Self::LateCredit, "late-credit"),
         (Self::LeaderRestore, "leader-restore"),
         (Self::LeaseReads, "lease-reads"),

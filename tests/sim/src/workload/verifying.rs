@@ -35,12 +35,14 @@ pub enum Verdict {
         /// What it may do.
         grant: Option<Box<Grant>>,
     },
-    /// By a view at this index.
+    /// By a view at this index, of a node that had or hadn't proved freshness.
     Refused {
         /// Why.
         why: Reject,
         /// The view's index.
         view: u64,
+        /// Whether the node had proved freshness.
+        proved: bool,
     },
     /// The node couldn't vouch for it.
     Stale,
@@ -48,7 +50,7 @@ pub enum Verdict {
 
 /// Has the node that is being polled judge a token.
 pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
-    let Some(node) = witness::Node::here(member) else { return Verdict::Stale };
+    let Some(node) = witness::Node::here(Arc::clone(&member)) else { return Verdict::Stale };
     let asked_ms = node.boot_ms();
     let opinion = |published: &Arc<Published<State>>| {
         let (view, index) = (&published.view, published.index);
@@ -70,9 +72,14 @@ pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
             Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why: (index, why) },
         }
     };
+    if node.plant() == Plant::HastyRefusals
+        && let Opinion::Refused { why: (view, why), .. } = opinion(&member.published())
+    {
+        return Verdict::Refused { why, view, proved: node.has_proved() };
+    }
     match vouch(&node, opinion).await {
         Ok((view, age_ms, grant)) => Verdict::Accepted { view, proved: node.has_proved(), age_ms, grant },
-        Err(Unvouched::Refused((view, why))) => Verdict::Refused { why, view },
+        Err(Unvouched::Refused((view, why))) => Verdict::Refused { why, view, proved: node.has_proved() },
         Err(Unvouched::Stale(_) | Unvouched::TooSlow | Unvouched::FeedStale { .. }) => Verdict::Stale,
     }
 }
@@ -222,7 +229,7 @@ impl Workload {
         }
         let (accepted, view, proved) = match verdict {
             Verdict::Accepted { view, proved, .. } => (true, view, proved),
-            Verdict::Refused { view, .. } => (false, view, true),
+            Verdict::Refused { view, proved, .. } => (false, view, proved),
             Verdict::Stale => return,
         };
         self.count(if accepted { "verify accepted" } else { "verify refused" });
