@@ -174,8 +174,8 @@ pub enum Event {
     Dated { node: NodeId, dated_ms: u64, allowed_ms: u64 },
     /// A node answered with a list.
     Listed { node: NodeId, proved: bool },
-    /// A node accepted a token that this key signed, by its view at `view`, which had been proved fresh `age_ms` before the
-    /// node was asked, by its boot clock.
+    /// A node accepted a token that this key signed, by its view at `view`, which had been proved fresh `age_ms` before that
+    /// was said, by its boot clock.
     Vouched { node: NodeId, kid: KeyId, view: u64, sent: u64, age_ms: Option<u64> },
     /// A node forgot something that is needed up to this second, because it took it for expired. By its state all that was
     /// needed up to `over` had expired for long enough.

@@ -30,7 +30,7 @@ pub enum Verdict {
         view: u64,
         /// Whether the node had proved freshness.
         proved: bool,
-        /// How old the view was when the node was asked, by its boot clock, in milliseconds.
+        /// How old the view was when the node had judged, by its boot clock, in milliseconds.
         age_ms: Option<u64>,
         /// What it may do.
         grant: Option<Box<Grant>>,
@@ -51,10 +51,9 @@ pub enum Verdict {
 /// Has the node that is being polled judge a token.
 pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
     let Some(node) = witness::Node::here(Arc::clone(&member)) else { return Verdict::Stale };
-    let asked_ms = node.boot_ms();
     let opinion = |published: &Arc<Published<State>>| {
         let (view, index) = (&published.view, published.index);
-        let age_ms = witness::Node::age_ms(published, asked_ms);
+        let seen = Arc::clone(published);
         let now = node.now_secs(view);
         let signed = |_: &ServiceId, keys: &Arc<KeySet>| {
             check_signature(&text, keys).map(|read| misread(node.plant(), view, read))
@@ -62,11 +61,11 @@ pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
         match judge::judge(view, now, Rules::HERE, signed) {
             Ok(good) => {
                 let feed = good.feed.filter(|_| node.plant() != Plant::AnyFeedAge);
-                let found = (index, age_ms, grant(view, &good.verified));
+                let found = (index, seen, grant(view, &good.verified));
                 Opinion::Good { found, needs_freshness: good.needs_freshness, feed }
             }
             Err(why) if forgives(node.plant(), &why, &text, view) => {
-                let found = (index, age_ms, granted_beyond(node.plant(), &text, view));
+                let found = (index, seen, granted_beyond(node.plant(), &text, view));
                 Opinion::Good { found, needs_freshness: false, feed: None }
             }
             Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why: (index, why) },
@@ -78,7 +77,10 @@ pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
         return Verdict::Refused { why, view, proved: node.has_proved() };
     }
     match vouch(&node, opinion).await {
-        Ok((view, age_ms, grant)) => Verdict::Accepted { view, proved: node.has_proved(), age_ms, grant },
+        Ok((view, seen, grant)) => {
+            let age_ms = witness::Node::age_ms(&seen, node.boot_ms());
+            Verdict::Accepted { view, proved: node.has_proved(), age_ms, grant }
+        }
         Err(Unvouched::Refused((view, why))) => Verdict::Refused { why, view, proved: node.has_proved() },
         Err(Unvouched::Stale(_) | Unvouched::TooSlow | Unvouched::FeedStale { .. }) => Verdict::Stale,
     }
