@@ -3,6 +3,8 @@
 //! One command looks at a bounded number of tokens. What is left is part of the state: the same revoke proposed again
 //! goes on with it, and so does the marking before a purge, should nobody propose it again.
 
+use std::iter::successors;
+
 use circlet_token::TokenId;
 
 use crate::{
@@ -52,11 +54,34 @@ impl State {
     }
 
     /// A token that comes of a revoked one while its descendants are being ended may stand, in the order of ids, before those
-    /// that were looked at: the successor of one that was not. They are looked through anew.
+    /// that were looked at: the successor of one that was not. Or it was created with one that was looked at, and lives on.
+    /// What was created with that is looked through anew.
     pub(super) fn notice_descendant(&mut self, record: &TokenRecord) {
-        if let Some(after) = record.origin.and_then(|origin| self.cascades.get_mut(&origin)) {
-            *after = None;
+        let Some(origin) = record.origin else { return };
+        if self.comes_of_ending(record) {
+            self.cascades.insert(origin, None);
         }
+    }
+
+    /// Whether a new token was created with what a revoke has left to end, or with what was created with that.
+    fn comes_of_ending(&self, record: &TokenRecord) -> bool {
+        if self.cascades.is_empty() {
+            return false;
+        }
+        // No line is longer than there are tokens, with the new one.
+        let line = successors(Some(record), |record| self.created_by(record))
+            .take(self.tokens.len().saturating_add(1));
+        line.filter_map(|record| record.origin).any(|origin| self.cascades.contains_key(&origin))
+    }
+
+    /// The token with which one was created, or the latest of its family.
+    fn created_by(&self, record: &TokenRecord) -> Option<&TokenRecord> {
+        let latest = || match record.origin? {
+            Origin::Token(_) => None,
+            Origin::Family(family) => self.tokens.get(&self.families.get(&family)?.current),
+        };
+        let parent = record.parent.and_then(|parent| self.tokens.get(&parent));
+        parent.or_else(latest).map(AsRef::as_ref)
     }
 
     fn end_child(&mut self, id: TokenId, found: &mut Descendants) {

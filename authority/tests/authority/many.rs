@@ -118,6 +118,29 @@ fn a_descendant_that_is_refreshed_while_descendants_end_ends_as_well() {
     assert_eq!(house.state.token_count(), 0);
 }
 
+/// What can't be revoked lives on, and what is created with it meanwhile ends, over more than one generation.
+#[test]
+fn what_a_descendant_that_lives_on_creates_while_descendants_end_ends_as_well() {
+    let mut house = with_descendants(0);
+    for (number, family) in [(5, Some(family_id("lives on"))), (9, None)] {
+        let actor = house.held["root"].actor();
+        issue_in(&mut house, actor, numbered(number), 600, family);
+    }
+    house.state = house.state.clone().with_cascade_step(1);
+    assert!(revoke_root(&mut house).descendants.more);
+    let living = house.state.token(&numbered(5)).unwrap().as_ref().clone();
+    house.hold("living", &living);
+    for (number, creator) in [(2, "living"), (1, "late"), (3, "living")] {
+        let actor = house.held[creator].actor();
+        issue(&mut house, actor, numbered(number), if number == 2 { 600 } else { 0 });
+        let record = house.state.token(&numbered(number)).unwrap().as_ref().clone();
+        house.hold(if number == 2 { "late" } else { "last" }, &record);
+    }
+    assert!((0..9).any(|_| !revoke_root(&mut house).descendants.more));
+    let left: Vec<bool> = (0..10).map(|number| house.state.token(&numbered(number)).is_some()).collect();
+    assert_eq!(left, [false, false, true, false, false, true, false, false, false, true]);
+}
+
 /// What can't be revoked stays, and is met by each repeat that begins at the beginning.
 #[test]
 fn a_revoke_gets_on_though_what_was_created_with_the_token_lives_on() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
 
 use circlet_authority::{FamilyId, IssuerLimits, TokenRecord};
@@ -71,6 +72,15 @@ pub enum Event {
         sent: u64,
         from: Arc<Facts>,
     },
+    /// A node has applied that a refresh token was used, whatever became of the answer; `from` is as above.
+    RefreshDecided {
+        node: NodeId,
+        family: FamilyId,
+        sequence: u32,
+        successor: TokenId,
+        index: u64,
+        from: Arc<Facts>,
+    },
     /// A repeated use of a refresh token gave another successor in the place of the one that this key had signed.
     Replaced { family: FamilyId, sequence: u32, kid: KeyId, index: u64 },
     /// A token was revoked, and its family with it if it has one.
@@ -81,12 +91,18 @@ pub enum Event {
     Known { id: TokenId, facts: Arc<Facts> },
     /// A watermark was acknowledged that is not just on one subject, for all time.
     Marked(Arc<Mark>),
-    /// A token was judged; `index` is its own.
+    /// A node has applied a watermark of any kind.
+    MarkHeld(Arc<Mark>),
+    /// A node has applied that a user may be spoken for from this index on, or may not. `None`: as before, but whoever is new
+    /// may.
+    UserPut { subject: u64, index: u64, enabled: Option<bool> },
+    /// A token was judged by a node's view at `view`; `index` is the token's own.
     Verified {
         node: NodeId,
         id: TokenId,
         subject: u64,
         index: u64,
+        view: u64,
         sent: u64,
         accepted: bool,
         proved: bool,
@@ -161,11 +177,12 @@ pub enum Event {
     Dated { node: NodeId, dated_ms: u64, allowed_ms: u64 },
     /// A node answered with a list.
     Listed { node: NodeId, proved: bool },
-    /// A node accepted a token that this key signed, by its view at `view`, which had been proved fresh `age_ms` before the
-    /// node was asked, by its boot clock.
+    /// A node accepted a token that this key signed, by its view at `view`, which had been proved fresh `age_ms` before that
+    /// was said, by its boot clock.
     Vouched { node: NodeId, kid: KeyId, view: u64, sent: u64, age_ms: Option<u64> },
-    /// A node forgot something that is needed up to this second, because it took it for expired.
-    Forgotten { node: NodeId, index: u64, what: String, until: u64 },
+    /// A node forgot something that is needed up to this second, because it took it for expired. By its state all that was
+    /// needed up to `over` had expired for long enough.
+    Forgotten { node: NodeId, index: u64, what: String, until: u64, over: u64 },
     /// What a client did, once it knows what came of it or that it will not know.
     Operation(Operation),
     /// A node applied what somebody asked for, though the state before refuses their token or has shut them out.
@@ -260,6 +277,14 @@ pub struct History {
     masters: Mutex<BTreeMap<[u8; 32], MasterKey>>,
     /// The newest state of which `verify.max-staleness-ms` is known, by generation and index; its value, and those before.
     staleness: Mutex<((u64, u64), u64, Staleness)>,
+    /// Every plain token that a node has signed, whoever was told.
+    plain: Mutex<Vec<Arc<TokenRecord>>>,
+    /// What had expired when a purge was marked, in seconds, by the index of that.
+    purge_marks: Mutex<BTreeMap<u64, u64>>,
+    /// Families that had been ended when they were forgotten.
+    over: Mutex<BTreeSet<FamilyId>>,
+    /// Where the present cluster began, if there was one before.
+    begun: AtomicU64,
     /// From which index on refresh tokens are made of another secret, since a lost node knew the one before.
     refresh_since: Mutex<u64>,
     /// Those of the clusters that follow this one.
@@ -300,6 +325,10 @@ impl History {
             gone: Mutex::default(),
             spoken_for: Mutex::default(),
             members: Mutex::default(),
+            plain: Mutex::default(),
+            purge_marks: Mutex::default(),
+            over: Mutex::default(),
+            begun: AtomicU64::default(),
             masters: Mutex::default(),
             staleness: Mutex::default(),
             refresh_since: Mutex::default(),

@@ -14,6 +14,7 @@ mod fresh_after_start;
 mod isolation;
 mod issued_once;
 mod keys;
+mod known_end;
 mod last_used;
 mod limits;
 mod linearizable;
@@ -75,6 +76,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<fresh_after_start::FreshAfterStart>::default(),
         Box::<policy::Policy>::default(),
         Box::<keys::Keys>::default(),
+        Box::<known_end::KnownEnd>::default(),
         Box::<master_key::MasterKey>::default(),
         Box::<sealed::Sealed>::default(),
         Box::<removed_node::RemovedNode>::default(),

@@ -19,6 +19,8 @@ use crate::scope;
 mod changes;
 mod circle;
 mod descendants;
+mod ends;
+mod forgetting;
 mod keys;
 mod master_keys;
 mod overstepping;

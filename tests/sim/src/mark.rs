@@ -52,11 +52,17 @@ pub struct Facts {
     index: u64,
 }
 
+/// Whom a token speaks for, as a number.
+#[must_use]
+pub fn subject_number(subject: &str) -> u64 {
+    first_word(&Sha256::digest(subject.as_bytes()))
+}
+
 impl Facts {
     /// Whom the token speaks for, as a number.
     #[must_use]
     pub fn subject_number(&self) -> u64 {
-        first_word(&Sha256::digest(self.subject.as_bytes()))
+        subject_number(&self.subject)
     }
 
     /// The log index that issued it.

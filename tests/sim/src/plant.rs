@@ -33,6 +33,8 @@ pub enum Plant {
     NoFreshnessCheck,
     /// A node that has just started vouches before it has proved freshness.
     NoProofAfterStart,
+    /// What a view refuses is refused at once, however old that is.
+    HastyRefusals,
     /// A late proof of freshness counts from its arrival.
     LateCredit,
     /// A leader that restarts within its lease leads on.
@@ -45,6 +47,8 @@ pub enum Plant {
     BlindStamps,
     /// A used refresh token is used once more.
     RefreshTwice,
+    /// The same, and nobody is told what came of it.
+    SilentRefresh,
     /// Applying asks the local clock.
     LocalClock,
     /// A request whose fate is unknown is reported as done.
@@ -69,6 +73,10 @@ pub enum Plant {
     AnyKey,
     /// Purging asks the local clock what has expired.
     PurgeByLocalClock,
+    /// A purge takes for expired what lives some seconds longer than its mark.
+    PurgeEarly,
+    /// A watermark is forgotten that refuses nothing recorded, whatever else it may refuse.
+    ForgottenPlain,
     /// Lists are read from any view, and said to be fresh.
     StaleLists,
     /// Whoever has a token may do what its user may, whatever became of the token.
@@ -95,6 +103,10 @@ pub enum Plant {
     DeafToKeyMarks,
     /// Watermarks on groups of subjects, and on everybody, are ignored.
     DeafToGroupMarks,
+    /// Watermarks are ignored on what can't be revoked.
+    DeafToMarksOnPlain,
+    /// Who speaks for a disabled user is heard.
+    DeafToDisabled,
     /// Watermarks on stretches of time are ignored.
     DeafToStretches,
     /// Watermarks of neighbours on stretches of time are ignored.
@@ -193,12 +205,14 @@ impl Plant {
         (Self::EarlyAcknowledgement, "early-acknowledgement"),
         (Self::NoFreshnessCheck, "no-freshness-check"),
         (Self::NoProofAfterStart, "no-proof-after-start"),
+        (Self::HastyRefusals, "hasty-refusals"),
         (Self::LateCredit, "late-credit"),
         (Self::LeaderRestore, "leader-restore"),
         (Self::LeaseReads, "lease-reads"),
         (Self::AnswerUnseen, "answer-unseen"),
         (Self::BlindStamps, "blind-stamps"),
         (Self::RefreshTwice, "refresh-twice"),
+        (Self::SilentRefresh, "silent-refresh"),
         (Self::LocalClock, "local-clock"),
         (Self::UnknownIsDone, "unknown-is-done"),
         (Self::ReusedId, "reused-id"),
@@ -211,6 +225,8 @@ impl Plant {
         (Self::AcceptTainted, "accept-tainted"),
         (Self::AnyKey, "any-key"),
         (Self::PurgeByLocalClock, "purge-by-local-clock"),
+        (Self::PurgeEarly, "purge-early"),
+        (Self::ForgottenPlain, "forgotten-plain"),
         (Self::StaleLists, "stale-lists"),
         (Self::AnyActor, "any-actor"),
         (Self::AnyUser, "any-user"),
@@ -225,6 +241,8 @@ impl Plant {
         (Self::AnyFeedAge, "any-feed-age"),
         (Self::DeafToKeyMarks, "deaf-to-key-marks"),
         (Self::DeafToGroupMarks, "deaf-to-group-marks"),
+        (Self::DeafToMarksOnPlain, "deaf-to-marks-on-plain"),
+        (Self::DeafToDisabled, "deaf-to-disabled"),
         (Self::DeafToStretches, "deaf-to-stretches"),
         (Self::DeafToStretchesAbroad, "deaf-to-stretches-abroad"),
         (Self::HalfACascade, "half-a-cascade"),
@@ -309,7 +327,9 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
     let Some(scope) = scope::current() else { return (stamp_ms, command.into()) };
     match scope.history().plant() {
         Plant::LocalClock => (scope.wall_ms(), command.into()),
-        Plant::RefreshTwice => (stamp_ms, used_again(view, command).map_or(command.into(), Cow::Owned)),
+        Plant::RefreshTwice | Plant::SilentRefresh => {
+            (stamp_ms, used_again(view, command).map_or(command.into(), Cow::Owned))
+        }
         Plant::NoPolicy => (stamp_ms, by_administrator(command).map_or(command.into(), Cow::Owned)),
         Plant::AnyActor => (stamp_ms, by_user(command).map_or(command.into(), Cow::Owned)),
         Plant::AnyUser => (stamp_ms, by_ghost(view, command).map_or(command.into(), Cow::Owned)),

@@ -19,6 +19,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("fresh-after-start", Plant::NoProofAfterStart),
     ("policy", Plant::NoPolicy),
     ("keys", Plant::EagerKey),
+    ("known-end", Plant::DeafToDisabled),
     ("master-key", Plant::UnsyncedKeys),
     ("sealed", Plant::RelabelledSecrets),
     ("removed-node", Plant::GiveUnproved),

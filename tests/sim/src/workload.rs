@@ -368,6 +368,7 @@ async fn carry_out(member: Arc<Member>, command: Vec<u8>, sent: u64) -> Result<A
     let published = member.published();
     let outcome = Outcome::decode(&committed.outcome).map_err(|error| error.to_string());
     let text = match &outcome {
+        Ok(Outcome::Refreshed { .. }) if signing::is_silent() => None,
         Ok(Outcome::Issued(record) | Outcome::Refreshed { record, .. }) => {
             signing::sign(&member, &published, record, false, sent)
         }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use circlet_authority::{State, TokenRecord};
+use circlet_authority::{FamilyId, State, TokenRecord};
 use circlet_token::TokenId;
 
 use super::{Descendant, Event, History};
@@ -31,6 +32,17 @@ impl History {
     #[must_use]
     pub fn issued(&self) -> Vec<Arc<TokenRecord>> {
         lock(&self.issued).values().cloned().collect()
+    }
+
+    /// A node signed a token that the log doesn't know.
+    pub fn note_plain(&self, record: &TokenRecord) {
+        lock(&self.plain).push(Arc::new(record.clone()));
+    }
+
+    /// Those of them that live at this second.
+    #[must_use]
+    pub fn plain_alive(&self, second: u64) -> Vec<Arc<TokenRecord>> {
+        lock(&self.plain).iter().filter(|record| record.expiry() > second).cloned().collect()
     }
 
     /// Whether nobody has spoken for the entry at this index.
@@ -98,6 +110,39 @@ impl History {
     #[must_use]
     pub fn members_at(&self, index: u64) -> BTreeSet<String> {
         lock(&self.members).get(&index).cloned().unwrap_or_default()
+    }
+
+    /// What had expired by this second may go, on account of the mark at this index.
+    pub fn note_purge_mark(&self, index: u64, through: u64) {
+        lock(&self.purge_marks).insert(index, through);
+    }
+
+    /// What had expired by the mark at this index, in seconds; nothing if there was none.
+    #[must_use]
+    pub fn marked_through(&self, index: u64) -> u64 {
+        lock(&self.purge_marks).get(&index).copied().unwrap_or(0)
+    }
+
+    /// A family was forgotten that somebody had ended, whenever its tokens would have expired.
+    pub fn note_over(&self, family: FamilyId) {
+        lock(&self.over).insert(family);
+    }
+
+    /// Whether it was.
+    #[must_use]
+    pub fn was_over(&self, family: &FamilyId) -> bool {
+        lock(&self.over).contains(family)
+    }
+
+    /// Another cluster begins at this index.
+    pub fn note_begun(&self, index: u64) {
+        self.begun.store(index, Ordering::SeqCst);
+    }
+
+    /// Whether a token of this index was issued by the present cluster.
+    #[must_use]
+    pub fn is_of_present(&self, index: u64) -> bool {
+        index >= self.begun.load(Ordering::SeqCst)
     }
 
     /// A master key was made.

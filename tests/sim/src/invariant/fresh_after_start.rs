@@ -1,5 +1,5 @@
-//! A restarted node serves nothing before it has proved freshness: it vouches for no token, signs none by itself, and
-//! lists none. What the log has decided since it asked it may sign: that the node has applied it says enough.
+//! A restarted node serves nothing before it has proved freshness: it neither vouches for a token nor refuses one, signs none
+//! by itself, and lists none. What the log has decided since it asked it may sign: that the node has applied it says enough.
 
 use super::Invariant;
 use crate::history::Event;
@@ -14,8 +14,9 @@ impl Invariant for FreshAfterStart {
 
     fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
-            Event::Verified { node, id, accepted: true, proved: false, .. } => {
-                Err(format!("node {node} accepted token {id} before it had proved freshness"))
+            Event::Verified { node, id, accepted, proved: false, .. } => {
+                let did = if *accepted { "accepted" } else { "refused" };
+                Err(format!("node {node} {did} token {id} before it had proved freshness"))
             }
             Event::Signed { node, kid, plain: true, proved: false, .. } => {
                 Err(format!("node {node} signed a plain token with key {kid} before it had proved freshness"))

@@ -1,7 +1,8 @@
 //! A node that is cut off for longer than its bounds neither signs what the log doesn't know nor accepts anything. That
 //! it was cut off is seen by what it didn't know: a write acknowledged longer ago than the bound, which its view lacks.
 //! Where nobody can write any more it is seen by when the node last proved its view fresh, by its own boot clock, whatever
-//! the node makes of that.
+//! the node makes of that. What the log has decided it signs in any case, by a view that has that, and so all that had been
+//! acknowledged when it was asked for.
 
 use super::Invariant;
 use crate::history::Event;
@@ -45,6 +46,15 @@ impl Invariant for Isolation {
             }
             (Event::Vouched { node, view, sent, age_ms, .. }, Some((_, verify))) => {
                 (verify, node, view, sent, age_ms, "accepted a token")
+            }
+            (Event::Signed { node, plain: false, view, sent, .. }, Some(_)) => {
+                return match self.behind(*view, *sent) {
+                    Some(behind @ 1..) => Err(format!(
+                        "node {node} signed what was decided at {view}, asked {} ms after it could have known more",
+                        behind / 1_000_000
+                    )),
+                    _ => Ok(()),
+                };
             }
             _ => return Ok(()),
         };

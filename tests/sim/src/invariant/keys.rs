@@ -15,9 +15,14 @@ pub(super) struct Keys {
     standings: BTreeMap<(NodeId, KeyId), (u64, u64, Standing)>,
 }
 
+/// Whether a token of a key that stands so may be accepted no more.
+fn is_over(standing: Standing) -> bool {
+    matches!(standing, Standing::Tainted | Standing::Retired | Standing::Distrusted)
+}
+
 impl Keys {
-    fn standing(&self, node: NodeId, kid: &KeyId) -> Option<(u64, Standing)> {
-        self.standings.get(&(node, kid.clone())).map(|(_, at, standing)| (*at, *standing))
+    fn standing(&self, node: NodeId, kid: &KeyId) -> Option<(u64, u64, Standing)> {
+        self.standings.get(&(node, kid.clone())).copied()
     }
 }
 
@@ -37,19 +42,18 @@ impl Invariant for Keys {
                 Ok(())
             }
             Event::Signed { node, kid, plain, .. } => match self.standing(*node, kid) {
-                Some((_, Standing::Active)) => Ok(()),
+                Some((_, _, Standing::Active)) => Ok(()),
                 None => Err(format!("node {node} signed with key {kid}, which it has never had")),
-                Some((_, Standing::Retiring)) if !plain => Ok(()),
-                Some((_, standing)) => {
+                Some((_, _, Standing::Retiring)) if !plain => Ok(()),
+                Some((_, _, standing)) => {
                     Err(format!("node {node} signed with key {kid}, which is {standing:?}"))
                 }
             },
-            Event::Vouched { node, kid, sent, .. } => match self.standing(*node, kid) {
-                Some((at, standing @ (Standing::Tainted | Standing::Retired | Standing::Distrusted)))
-                    if *sent > at =>
-                {
+            // Whoever had asked before is told what the view says that it is judged by.
+            Event::Vouched { node, kid, view, sent, .. } => match self.standing(*node, kid) {
+                Some((index, at, standing)) if is_over(standing) && (*sent > at || *view >= index) => {
                     Err(format!(
-                        "node {node} accepted a token of key {kid}, asked after it was {standing:?} there"
+                        "node {node} accepted a token of key {kid} by its view at {view}, though it was {standing:?} there at {index}"
                     ))
                 }
                 _ => Ok(()),

@@ -1,4 +1,4 @@
-//! A refresh token yields at most one live family: every acknowledged use of it gave the same successor, unless the key
+//! A refresh token yields at most one live family: every use of it that was decided gave the same successor, unless the key
 //! that signed the successor leaked; then a repeat gives another one in its place.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,8 @@ impl Invariant for OneSuccessor {
                 // Each node applies it.
                 self.successors.entry((*family, *sequence, *index)).or_insert(None);
             }
-            Event::Refreshed { family, sequence, successor, index, .. } => {
+            Event::Refreshed { family, sequence, successor, index, .. }
+            | Event::RefreshDecided { family, sequence, successor, index, .. } => {
                 self.successors.entry((*family, *sequence, 0)).or_insert(None);
                 let valid = (*family, *sequence, 0)..=(*family, *sequence, *index);
                 let first = self.successors.range_mut(valid).next_back().map(|(_, first)| first);

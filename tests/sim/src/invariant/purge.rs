@@ -1,4 +1,5 @@
-//! Nothing live is purged, and no needed revocation disappears, whatever one clock does.
+//! Nothing live is purged, and no needed revocation disappears, whatever one clock does: what goes had expired when the purge
+//! was marked, and the margin has passed since, by the state's own time; and it has expired in truth.
 
 use super::Invariant;
 use crate::clock::START_MS;
@@ -17,11 +18,14 @@ impl Invariant for Purge {
     }
 
     fn see(&mut self, now: u64, event: &Event) -> Result<(), String> {
-        let Event::Forgotten { node, index, what, until } = event else { return Ok(()) };
+        let Event::Forgotten { node, index, what, until, over } = event else { return Ok(()) };
         let truth = (START_MS + now / 1_000_000) / 1_000;
-        if *until <= truth + AHEAD_SECS_MAX {
-            return Ok(());
+        for (by, most) in [("in truth", truth + AHEAD_SECS_MAX), ("by its own time", *over)] {
+            if *until > most {
+                let secs = until - most;
+                return Err(format!("node {node} forgot {what} at {index}, {by} {secs} s too early"));
+            }
         }
-        Err(format!("node {node} forgot {what} at {index}, which is needed for {} s more", until - truth))
+        Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! Planted bugs that overlook something while a command is applied: the state is without it meanwhile.
 
-use circlet_authority::{Action, Command, State};
+use circlet_authority::{Action, Command, Purge, State};
 use circlet_raft::Machine;
 use circlet_token::TokenId;
 
 use super::Plant;
-use super::states::{WATERMARK, bytes_of, joined, records, without};
+use super::states::{WATERMARK, bytes_of, joined, records, with_later_mark, without};
 use crate::authority::Authority;
 use crate::scope;
 
@@ -13,6 +13,9 @@ use crate::scope;
 const TOKEN: u8 = 7;
 /// The tag of when a token was last used.
 const LAST_USED: u8 = 21;
+
+/// How much a purge takes for expired that has not.
+const EARLY_SECS: u64 = 5;
 
 /// What is overlooked.
 enum Overlooked {
@@ -60,10 +63,17 @@ pub(crate) fn in_place_of_apply(
 ) -> Result<Option<(Authority, Vec<u8>)>, String> {
     let Some(scope) = scope::current() else { return Ok(None) };
     let plant = scope.history().plant();
-    if !matches!(plant, Plant::DeafRefresh | Plant::TakenId | Plant::EarlierUses) {
+    if !matches!(plant, Plant::DeafRefresh | Plant::TakenId | Plant::EarlierUses | Plant::PurgeEarly) {
         return Ok(None);
     }
     let Ok(Command { action, .. }) = Command::decode(command) else { return Ok(None) };
+    if let (Plant::PurgeEarly, Action::Purge(Purge::Remove { mark, .. })) = (plant, &action) {
+        let through = scope.history().marked_through(*mark);
+        let Some(later) = with_later_mark(&bytes_of(before)?, through, EARLY_SECS) else { return Ok(None) };
+        let mut machine = Authority::restore(&mut later.as_slice())?;
+        let outcome = machine.apply(index, stamp_ms, command)?;
+        return Ok(Some((machine, outcome)));
+    }
     let Some(overlooked) = Overlooked::of(plant, before, &action) else { return Ok(None) };
     let torn = || "the state could not be taken apart".to_owned();
     let whole = bytes_of(before)?;

@@ -108,7 +108,7 @@ impl Workload {
                 }
                 (view, true, false)
             }
-            Ok(Some(Verdict::Refused { why, view })) => {
+            Ok(Some(Verdict::Refused { why, view, .. })) => {
                 (view, false, matches!(why, Reject::UnknownKey { .. }))
             }
             Ok(Some(Verdict::Stale) | None) | Err(_) => return self.count("shown abroad, unanswered"),

@@ -108,6 +108,7 @@ impl Workload {
             id: record.id,
             subject: subject_number(record),
             index: record.index,
+            view: view.index(),
             sent: global_nanos(),
             accepted: true,
             proved: true,

@@ -13,6 +13,11 @@ use crate::machine::Member;
 use crate::plant::Plant;
 use crate::scope;
 
+/// Whether a planted bug keeps what comes of a refresh.
+pub(super) fn is_silent() -> bool {
+    scope::current().is_some_and(|scope| scope.history().plant() == Plant::SilentRefresh)
+}
+
 /// The text of a token that was decided, as the product signs it: with its key, if the view lets that key sign.
 pub(super) fn sign(
     member: &Member,
@@ -37,6 +42,9 @@ pub(super) fn sign(
     // What was published may be told otherwise than it is.
     let proved = member.published().fresh_as_of.is_some();
     let age_ms = Node::age_ms(published, scope.boot_ms());
+    if plain {
+        scope.history().note_plain(record);
+    }
     scope.history().tell(&Event::Signed { node, kid, plain, view: view_index, sent, proved, age_ms });
     Some(mint(&record.claims(view.service_id()?), &record.kid, &key).into())
 }

@@ -30,17 +30,19 @@ pub enum Verdict {
         view: u64,
         /// Whether the node had proved freshness.
         proved: bool,
-        /// How old the view was when the node was asked, by its boot clock, in milliseconds.
+        /// How old the view was when the node had judged, by its boot clock, in milliseconds.
         age_ms: Option<u64>,
         /// What it may do.
         grant: Option<Box<Grant>>,
     },
-    /// By a view at this index.
+    /// By a view at this index, of a node that had or hadn't proved freshness.
     Refused {
         /// Why.
         why: Reject,
         /// The view's index.
         view: u64,
+        /// Whether the node had proved freshness.
+        proved: bool,
     },
     /// The node couldn't vouch for it.
     Stale,
@@ -48,11 +50,10 @@ pub enum Verdict {
 
 /// Has the node that is being polled judge a token.
 pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
-    let Some(node) = witness::Node::here(member) else { return Verdict::Stale };
-    let asked_ms = node.boot_ms();
+    let Some(node) = witness::Node::here(Arc::clone(&member)) else { return Verdict::Stale };
     let opinion = |published: &Arc<Published<State>>| {
         let (view, index) = (&published.view, published.index);
-        let age_ms = witness::Node::age_ms(published, asked_ms);
+        let seen = Arc::clone(published);
         let now = node.now_secs(view);
         let signed = |_: &ServiceId, keys: &Arc<KeySet>| {
             check_signature(&text, keys).map(|read| misread(node.plant(), view, read))
@@ -60,19 +61,27 @@ pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
         match judge::judge(view, now, Rules::HERE, signed) {
             Ok(good) => {
                 let feed = good.feed.filter(|_| node.plant() != Plant::AnyFeedAge);
-                let found = (index, age_ms, grant(view, &good.verified));
+                let found = (index, seen, grant(view, &good.verified));
                 Opinion::Good { found, needs_freshness: good.needs_freshness, feed }
             }
             Err(why) if forgives(node.plant(), &why, &text, view) => {
-                let found = (index, age_ms, granted_beyond(node.plant(), &text, view));
+                let found = (index, seen, granted_beyond(node.plant(), &text, view));
                 Opinion::Good { found, needs_freshness: false, feed: None }
             }
             Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why: (index, why) },
         }
     };
+    if node.plant() == Plant::HastyRefusals
+        && let Opinion::Refused { why: (view, why), .. } = opinion(&member.published())
+    {
+        return Verdict::Refused { why, view, proved: node.has_proved() };
+    }
     match vouch(&node, opinion).await {
-        Ok((view, age_ms, grant)) => Verdict::Accepted { view, proved: node.has_proved(), age_ms, grant },
-        Err(Unvouched::Refused((view, why))) => Verdict::Refused { why, view },
+        Ok((view, seen, grant)) => {
+            let age_ms = witness::Node::age_ms(&seen, node.boot_ms());
+            Verdict::Accepted { view, proved: node.has_proved(), age_ms, grant }
+        }
+        Err(Unvouched::Refused((view, why))) => Verdict::Refused { why, view, proved: node.has_proved() },
         Err(Unvouched::Stale(_) | Unvouched::TooSlow | Unvouched::FeedStale { .. }) => Verdict::Stale,
     }
 }
@@ -108,11 +117,16 @@ fn forgives(plant: Plant, why: &Reject, text: &str, view: &State) -> bool {
     match (plant, why) {
         (Plant::AcceptTainted, Reject::Revoked { why: Revocation::KeyTainted { .. } })
         | (Plant::AnyKey, Reject::UnknownKey { .. })
+        | (Plant::DeafToDisabled, Reject::Revoked { why: Revocation::UserDisabled })
         | (Plant::OverQuota, Reject::Revoked { why: Revocation::ForeignUnknown { .. } })
         | (Plant::Unlimited, Reject::Revoked { why: Revocation::IssuerLimits { .. } }) => true,
         (Plant::DeafToMarks, Reject::Revoked { why: Revocation::Watermark }) => {
             let parsed = Parsed::parse(text).map(Parsed::into_claims);
             parsed.is_ok_and(|claims| view.member(&claims.issuer).is_some())
+        }
+        (Plant::DeafToMarksOnPlain, Reject::Revoked { why: Revocation::Watermark }) => {
+            let read = check_signature(text, view.key_set());
+            read.is_ok_and(|verified| !view.is_revocable(&verified))
         }
         (_, Reject::Revoked { why: Revocation::Watermark }) => overlooks(plant, text, view),
         (
@@ -215,9 +229,10 @@ impl Workload {
             }
             _ => {}
         }
-        let (accepted, proved) = match verdict {
-            Verdict::Accepted { proved, .. } => (true, proved),
-            _ => (false, true),
+        let (accepted, view, proved) = match verdict {
+            Verdict::Accepted { view, proved, .. } => (true, view, proved),
+            Verdict::Refused { view, proved, .. } => (false, view, proved),
+            Verdict::Stale => return,
         };
         self.count(if accepted { "verify accepted" } else { "verify refused" });
         let (id, subject, index) = (held.record.id, subject_number(&held.record), held.record.index);
@@ -227,6 +242,7 @@ impl Workload {
             id,
             subject,
             index,
+            view,
             sent,
             accepted,
             proved,

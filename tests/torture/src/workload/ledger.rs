@@ -8,6 +8,9 @@ use circlet_token::KeyId;
 
 use crate::judge::Judge;
 
+/// No log is as long.
+const BEYOND: u64 = 1 << 48;
+
 /// What is known of keys.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<Inner>);
@@ -20,7 +23,8 @@ struct Inner {
     tainted: BTreeSet<KeyId>,
     /// Nodes that are told of other clusters' keys. One that left may have given its number to another.
     told_of_theirs: BTreeSet<u64>,
-    /// How often something was told. What is told later has a higher number, as later log entries have.
+    /// How often something was told. What is told later has a higher number, as later log entries have; behind all of these,
+    /// since no view is known to have it.
     told: u64,
 }
 
@@ -92,7 +96,7 @@ impl Inner {
     fn pass_on(&mut self, judge: &Judge, node: u64, kid: &KeyId, standing: Standing) {
         self.known.insert(kid.clone());
         self.told += 1;
-        judge.tell(&Event::Key { node, index: self.told, kid: kid.clone(), standing });
+        judge.tell(&Event::Key { node, index: BEYOND + self.told, kid: kid.clone(), standing });
     }
 }
 

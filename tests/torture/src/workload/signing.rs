@@ -84,7 +84,8 @@ impl Workload {
                 node,
                 kid,
                 plain,
-                view: held.index,
+                // By which view a node signs what the log has decided, its answer doesn't say.
+                view: if plain { held.index } else { u64::MAX },
                 sent,
                 proved,
                 age_ms: None,

@@ -61,6 +61,7 @@ impl Workload {
             id: held.id,
             subject: held.subject,
             index: held.index,
+            view: answer.body["index"].as_u64().unwrap_or(0),
             sent,
             accepted,
             proved: !alone,
