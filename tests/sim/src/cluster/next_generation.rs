@@ -78,6 +78,8 @@ impl Cluster {
         let (index, second) = (state.index(), state.now_ms() / 1_000);
         let on_floor = floor.is_some();
         self.history.tell(&Event::Begun { index, second, on_floor });
+        self.history.forget_descendants();
+        self.history.tell(&Event::LevelLeft { level: before.feature_level() });
         let (issuer, generation) = (self.service.clone(), state.generation());
         self.history.tell_abroad(&Event::BegunAbroad { issuer, index, generation, on_floor });
         let planted = match (plant, on_floor) {

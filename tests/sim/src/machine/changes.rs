@@ -9,7 +9,7 @@ use circlet_authority::{
 use circlet_token::feed::FeedEntry;
 use circlet_token::{Algorithm, Audience, Claims, Subject, TokenId, Verified};
 
-use super::{circle, descendants, keys, master_keys, overstepping};
+use super::{circle, descendants, keys, levels, master_keys, overstepping};
 use crate::history::Event;
 use crate::scope::{self, Scope};
 
@@ -88,6 +88,11 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
             let members = before.members(&name).map(|name| Subject::user(service, name).to_string());
             scope.history().note_members(after.index(), members.collect());
         }
+        Action::FeatureLevel(change) if outcome.refusal().is_none() => {
+            levels::tell_change(scope, after, &change);
+        }
+        Action::AdmitNode(admit) => levels::tell_let_in(scope, (before, after), &outcome, admit.supports),
+        Action::AdmitByKey(admit) => levels::tell_let_in(scope, (before, after), &outcome, admit.supports),
         Action::Purge(Purge::Mark) => descendants::tell(scope, before, after, None),
         Action::RevokeToken(_) | Action::DeleteUser(_) => descendants::tell_gone(scope, before, after),
         Action::Purge(Purge::Remove { .. }) => {
