@@ -124,7 +124,7 @@ impl Strike {
             Fault::DiskSetBack => Self::SetBack,
             Fault::SlowDisk => Self::SlowDisk,
             Fault::FailingSync => Self::FailingDisk,
-            Fault::FullDisk | Fault::NoRoomForSnapshot | Fault::NoRoomForKey => Self::FullDisk,
+            Fault::FullDisk | Fault::NoRoomForSnapshot => Self::FullDisk,
             Fault::LeaderDiskBad => Self::BadDiskOfLeader,
             Fault::Cut | Fault::CutOneWay | Fault::CutWithBridge | Fault::ConnectionHung => Self::Cut,
             Fault::LagThenCut => Self::LagThenCut,

@@ -64,8 +64,6 @@ pub struct Habits {
     pub key_problem: bool,
     /// A snapshot found no room since it was full.
     pub snapshot_refused: bool,
-    /// Likewise for a key file.
-    pub key_refused: bool,
     /// Planted: batches are reported durable before they are.
     pub acknowledges_early: bool,
     /// Planted: a node that starts doesn't find how far it knew that the log is decided.
@@ -87,7 +85,6 @@ impl Default for Habits {
             key_damaged: false,
             key_problem: false,
             snapshot_refused: false,
-            key_refused: false,
             acknowledges_early: false,
             forgets_committed: false,
         }

@@ -79,8 +79,7 @@ impl Change {
             | Fault::KeyFileCut
             | Fault::DeclaredLost
             | Fault::OlderJoiner
-            | Fault::NoRoomForSnapshot
-            | Fault::NoRoomForKey => true,
+            | Fault::NoRoomForSnapshot => true,
             // What comes seldom may miss what is short.
             fault if fault.is_seldom() && self.is_short() => true,
             // It waits until all is well, and these don't last so long.

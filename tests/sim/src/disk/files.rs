@@ -216,10 +216,7 @@ impl DiskFolder {
                 // A node that can't write its first snapshot stops itself.
                 self.disk.set(|habits| {
                     habits.hurt = true;
-                    match self.kind {
-                        Kind::Snapshots => habits.snapshot_refused |= habits.full,
-                        Kind::Keys => habits.key_refused |= habits.full,
-                    }
+                    habits.snapshot_refused |= habits.full && self.kind == Kind::Snapshots;
                 });
                 Err(failure)
             }
