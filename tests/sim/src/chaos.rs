@@ -112,6 +112,7 @@ impl Strike {
             | Fault::FloorSlow
             | Fault::FloorAway
             | Fault::FloorCut
+            | Fault::FloorMoved
             | Fault::RestoredOnFloor
             | Fault::RecoveredOnFloor
             | Fault::Fenced

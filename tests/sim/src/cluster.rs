@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use circlet_authority::limits::FLOOR_FEATURE_LEVEL;
 use circlet_authority::{Action, Actor, Command, Outcome, SealedKind, State};
 use circlet_raft::blocking::Blocking;
 use circlet_raft::folder::Folder;
@@ -69,6 +70,7 @@ pub struct Computer {
     /// Its clocks, which go on while it is down.
     pub clock: Arc<Mutex<Clock>>,
     version: AtomicU32,
+    floor_moves: AtomicU32,
     introduced: Vec<(NodeId, Peer)>,
     running: Mutex<Running>,
     /// The node is being removed, and stops itself when it hears of it.
@@ -89,6 +91,16 @@ impl Computer {
     /// The node that runs here, if one does.
     pub fn node(&self) -> Option<(Arc<Scope>, Arc<Member>)> {
         lock(&self.running).node.clone()
+    }
+
+    /// How often its floor was told to move.
+    pub fn floor_moves(&self) -> u32 {
+        self.floor_moves.load(Ordering::SeqCst)
+    }
+
+    /// When its node starts next, its floor moves to another directory.
+    pub fn move_floor(&self) {
+        self.floor_moves.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whether its node may stop itself in a cluster that has come to this feature level.
@@ -231,6 +243,7 @@ impl Cluster {
             floor: self.keeps_floors().then(FloorDisk::default),
             clock,
             version: AtomicU32::new(self.release()),
+            floor_moves: AtomicU32::new(0),
             introduced,
             running: Mutex::default(),
             leaving: AtomicBool::new(false),
@@ -255,8 +268,9 @@ impl Cluster {
         let scope = Scope::new(computer.id, Arc::clone(&computer.clock), Arc::clone(&self.history));
         scope.runs(computer.version());
         self.history.tell(&Event::Runs { node: computer.id, version: computer.version() });
-        let floor = computer.floor.as_ref().map(|storage| {
-            let keeper = floor::keeper(computer.id, &computer.disk, storage);
+        let knows_floors = computer.version() >= FLOOR_FEATURE_LEVEL;
+        let floor = computer.floor.as_ref().filter(|_| knows_floors).map(|storage| {
+            let keeper = floor::keeper(computer, storage);
             scope.stands_on(keeper.floor());
             (keeper, storage.clone(), self.dice.split())
         });

@@ -140,6 +140,8 @@ faults! {
     FloorAway = "floor out of reach",
     /// A crash in the middle of writing a floor.
     FloorCut = "crash while a floor is written",
+    /// A floor moves to another directory.
+    FloorMoved = "floor moved",
     /// A cluster that is lost begins anew from a backup, on floors.
     RestoredOnFloor = "restored on floors",
     /// One of whose nodes one is left does.
@@ -162,8 +164,8 @@ impl Fault {
     ];
 
     /// Those that concern floors alone.
-    pub const OF_FLOORS: [Self; 4] =
-        [Self::FloorUnwritable, Self::FloorSlow, Self::FloorAway, Self::FloorCut];
+    pub const OF_FLOORS: [Self; 5] =
+        [Self::FloorUnwritable, Self::FloorSlow, Self::FloorAway, Self::FloorCut, Self::FloorMoved];
 
     /// Whether a cluster ends with it, and another one begins.
     #[must_use]

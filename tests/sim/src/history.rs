@@ -192,6 +192,8 @@ pub enum Event {
     BegunAbroad { issuer: ServiceId, index: u64, generation: u64, on_floor: bool },
     /// A node has applied that all is known of this generation of a neighbour's feed; 0: of none.
     Follows { node: NodeId, index: u64, issuer: ServiceId, generation: u64 },
+    /// A node has applied that a floor is required from this index on, or no more.
+    FloorRequired { node: NodeId, index: u64, required: bool },
     /// Whoever restores asked whether the floors hold everything; `spoilt`: what was done to one of them before.
     FloorsAsked { spoilt: Option<String>, proved: bool },
     /// A token that was good when its cluster was lost, and floors were complete, was shown to a node of the next one.

@@ -193,6 +193,8 @@ pub enum Plant {
     UnwrittenKeys,
     /// A node acknowledges what its floor doesn't hold yet.
     UnheldFloor,
+    /// A floor that moves stays where it was as well.
+    FloorNotLeft,
     /// What is written to a floor isn't synced.
     UnsyncedFloor,
     /// No watermark is written to a floor.
@@ -289,6 +291,7 @@ impl Plant {
         (Self::OpensAnything, "opens-anything"),
         (Self::UnwrittenKeys, "unwritten-keys"),
         (Self::UnheldFloor, "unheld-floor"),
+        (Self::FloorNotLeft, "floor-not-left"),
         (Self::UnsyncedFloor, "unsynced-floor"),
         (Self::UnmarkedFloor, "unmarked-floor"),
         (Self::PartOfFloors, "part-of-floors"),

@@ -36,6 +36,8 @@ use neighbours::Circle;
 
 /// In so many of a hundred runs the cluster requires floors.
 const FLOORS_PERCENT: u64 = 25;
+/// Of a hundred of them so many require none at first.
+const NOT_YET_PERCENT: u64 = 25;
 /// In one of so many runs nodes are compared as a whole at every index.
 const COMPARED_AT_EACH: u64 = 16;
 
@@ -133,13 +135,16 @@ fn settings(dice: &Dice, course: Course) -> Settings {
     Settings { snapshot_log_bytes, ..Settings::default() }
 }
 
-/// What a cluster is founded with; some require floors. It is founded by some version that knows all of that.
+/// What a cluster is founded with; some require floors, and some may later. It is founded by some version that knows all of that.
 fn configured(cluster: &Cluster, dice: &Dice, seeks: bool) -> Config {
     let config = house::config(dice);
-    let revocation_floor_required = dice.percent(FLOORS_PERCENT) || seeks;
+    let keeps_floors = dice.percent(FLOORS_PERCENT) || seeks;
+    let revocation_floor_required = keeps_floors && (seeks || !dice.percent(NOT_YET_PERCENT));
     let oldest = if revocation_floor_required { FLOOR_FEATURE_LEVEL } else { version::FIRST };
-    if revocation_floor_required {
+    if keeps_floors {
         cluster.keep_floors();
+        let (node, index, required) = (1, 0, revocation_floor_required);
+        cluster.history.tell(&Event::FloorRequired { node, index, required });
     }
     cluster
         .set_release(u32::try_from(dice.between(oldest.into(), version::present().into())).unwrap_or(oldest));

@@ -78,6 +78,8 @@ impl Cluster {
         let (index, second) = (state.index(), state.now_ms() / 1_000);
         let on_floor = floor.is_some();
         self.history.tell(&Event::Begun { index, second, on_floor });
+        let required = state.floor_is_required();
+        self.history.tell(&Event::FloorRequired { node: index, index, required });
         self.history.forget_descendants();
         self.history.tell(&Event::LevelLeft { level: before.feature_level() });
         let (issuer, generation) = (self.service.clone(), state.generation());

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use circlet_authority::limits::FLOOR_FEATURE_LEVEL;
 use circlet_raft::NodeId;
 
 use super::Invariant;
@@ -94,6 +95,12 @@ impl Invariant for FeatureLevel {
                 self.hear(*of, *index, *supports);
             }
             Event::Rose { node, index, to, nodes } => return self.rise(*node, *index, *to, nodes),
+            Event::FloorRequired { node, index, required: true } => {
+                let level = self.levels.range(..=index).next_back().map(|(_, level)| *level);
+                if level.is_some_and(|level| level < FLOOR_FEATURE_LEVEL) {
+                    return Err(format!("node {node} has to keep a floor since {index}, at level {level:?}"));
+                }
+            }
             Event::Traced { node, version } => {
                 return Err(format!("node {node}, of version {version}, was sent a proposal with a trace"));
             }

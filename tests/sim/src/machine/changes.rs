@@ -28,6 +28,11 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
         overstepping::tell(&scope, before, after.index(), &command);
         circle::tell(&scope, before, after, &command.action);
     }
+    let required = after.floor_is_required();
+    if before.floor_is_required() != required {
+        let (node, index) = (scope.node(), after.index());
+        scope.history().tell(&Event::FloorRequired { node, index, required });
+    }
     tell_unlisted(&scope, before, after);
     tell_by_action(&scope, (before, after), command.action, outcome);
 }
