@@ -1,28 +1,8 @@
-//! Which of the cluster's formats this version reads and writes.
-//!
-//! | level | from then on |
-//! |---|---|
-//! | 1 | everything but what follows |
-//! | 2 | a proposal that is forwarded to the leader carries the trace of its request |
-//! | 3 | a floor under revocations can be required, and the state says where one began |
+//! Which of the cluster's formats this version reads and writes, and what nodes do so that the level rises.
 
-use std::sync::LazyLock;
+use circlet_authority::{FeatureLevel, State};
 
-use circlet_authority::State;
-
-/// The highest level that this version knows.
-const HIGHEST: u32 = 3;
-
-/// The highest level that this node supports. In debug builds a test may say another, to run two versions beside each
-/// other that are one.
-#[must_use]
-pub fn supported() -> u32 {
-    static SUPPORTED: LazyLock<u32> = LazyLock::new(|| {
-        let other = std::env::var("CIRCLET_TEST_FEATURE_LEVEL").ok().filter(|_| cfg!(debug_assertions));
-        other.and_then(|level| level.parse().ok()).unwrap_or(HIGHEST)
-    });
-    *SUPPORTED
-}
+pub use crate::version::supported;
 
 /// A cluster that writes what this version doesn't read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,4 +21,23 @@ pub struct TooNew {
 pub fn check(state: &State) -> Result<(), TooNew> {
     let level = state.feature_level();
     if level > supported() { Err(TooNew { level }) } else { Ok(()) }
+}
+
+/// What a node tells the cluster next, or has it decide if it leads.
+#[must_use]
+pub fn due(view: &State, node: u64, leads: bool) -> Option<FeatureLevel> {
+    unsaid(view, node).or_else(|| overdue(view).filter(|_| leads))
+}
+
+/// What this node supports, if the cluster believes something else. The view may be of before: then what it holds is
+/// said again, which changes nothing.
+fn unsaid(view: &State, node: u64) -> Option<FeatureLevel> {
+    let level = supported();
+    (view.node(node)?.supports != level).then_some(FeatureLevel::Support { node, level })
+}
+
+/// The level that all support, if it is higher than the present.
+fn overdue(view: &State) -> Option<FeatureLevel> {
+    let to = view.supported_by_all()?;
+    (to > view.feature_level()).then_some(FeatureLevel::Raise { to })
 }

@@ -25,6 +25,7 @@ pub mod cluster;
 pub mod feature_level;
 pub mod join;
 pub mod machine;
+pub mod version;
 
 // From a request to a command or an answer.
 pub mod audit;

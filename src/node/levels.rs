@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, FeatureLevel, Outcome, State};
+use circlet_authority::{Action, Actor, FeatureLevel, Outcome};
 use circlet_raft::Role;
 
 use crate::cluster::{Cluster, Decided};
-use crate::feature_level::supported;
+use crate::feature_level;
 
 /// How often a node looks for something to do.
 const LOOK: Duration = Duration::from_millis(250);
@@ -20,27 +20,13 @@ pub(super) async fn run(cluster: Cluster) {
         let status = cluster.status();
         let change = {
             let view = &cluster.published().view;
-            unsaid(view, status.id).or_else(|| due(view).filter(|_| status.role == Role::Leader))
+            feature_level::due(view, status.id, status.role == Role::Leader)
         };
         let Some(change) = change else { continue };
         if !carry_out(&cluster, change).await {
             tokio::time::sleep(RETRY).await;
         }
     }
-}
-
-/// What this node supports, if the cluster believes something else. The view may be of before: then what it holds is
-/// said again, which changes nothing.
-fn unsaid(view: &State, id: u64) -> Option<FeatureLevel> {
-    let node = view.node(id)?;
-    let level = supported();
-    (node.supports != level).then_some(FeatureLevel::Support { node: id, level })
-}
-
-/// The level that all support, if it is higher than the present.
-fn due(view: &State) -> Option<FeatureLevel> {
-    let to = view.supported_by_all()?;
-    (to > view.feature_level()).then_some(FeatureLevel::Raise { to })
 }
 
 /// Whether it was done.

@@ -20,8 +20,10 @@ use crate::wires::Weather;
 mod clocks;
 mod disks;
 mod floors;
+mod key_files;
 mod members;
 mod network;
+mod versions;
 
 /// What can be done, and for which of a hundred numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,7 @@ enum Strike {
     BadDiskOfLeader = 74,
     CutSnapshot = 76,
     DamageLog = 78,
+    DamageKeyFile = 79,
     DamageSnapshot = 80,
     SetBack = 81,
     SetClock = 86,
@@ -51,10 +54,12 @@ enum Strike {
     Lose = 99,
     /// Only where it is sought.
     LeaveBehind = 100,
+    /// Likewise, and by those who roll out versions.
+    Reinstall = 101,
 }
 
 impl Strike {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::Crash,
         Self::BounceLeader,
         Self::Cut,
@@ -69,6 +74,7 @@ impl Strike {
         Self::BadDiskOfLeader,
         Self::CutSnapshot,
         Self::DamageLog,
+        Self::DamageKeyFile,
         Self::DamageSnapshot,
         Self::SetBack,
         Self::SetClock,
@@ -106,6 +112,7 @@ impl Strike {
             | Fault::FloorSlow
             | Fault::FloorAway
             | Fault::FloorCut
+            | Fault::FloorMoved
             | Fault::RestoredOnFloor
             | Fault::RecoveredOnFloor
             | Fault::Fenced
@@ -113,11 +120,12 @@ impl Strike {
             Fault::SnapshotCut => Self::CutSnapshot,
             Fault::KeyFileCut => Self::CutKeyFile,
             Fault::LogDamaged => Self::DamageLog,
+            Fault::KeyFileDamaged => Self::DamageKeyFile,
             Fault::SnapshotDamaged => Self::DamageSnapshot,
             Fault::DiskSetBack => Self::SetBack,
             Fault::SlowDisk => Self::SlowDisk,
             Fault::FailingSync => Self::FailingDisk,
-            Fault::FullDisk => Self::FullDisk,
+            Fault::FullDisk | Fault::NoRoomForSnapshot => Self::FullDisk,
             Fault::LeaderDiskBad => Self::BadDiskOfLeader,
             Fault::Cut | Fault::CutOneWay | Fault::CutWithBridge | Fault::ConnectionHung => Self::Cut,
             Fault::LagThenCut => Self::LagThenCut,
@@ -131,7 +139,8 @@ impl Strike {
             Fault::ClockBySeconds | Fault::ClockByDays | Fault::ClockByYears => Self::SetClock,
             Fault::Drift => Self::Drift,
             Fault::Transfer => Self::HandOver,
-            Fault::Join => Self::Join,
+            Fault::Join | Fault::OlderJoiner => Self::Join,
+            Fault::Upgraded | Fault::TakenBack | Fault::TooOld => Self::Reinstall,
             Fault::Leave => Self::Leave,
             Fault::Replacement | Fault::DeclaredLost => Self::Lose,
             Fault::SnapshotInstalled => Self::LeaveBehind,
@@ -214,13 +223,16 @@ impl Chaos {
             }
             let Some(victim) = self.dice.pick(&self.cluster.computers()).cloned() else { return };
             let (this, strike) = (Arc::clone(&self), self.next(provoked));
-            drop(NodeRuntime::spawn(async move {
-                let serial = this.strikes.fetch_add(1, Ordering::SeqCst);
-                lock(&this.under_way).insert(serial, (strike, victim.id));
-                this.strike(strike, victim).await;
-                lock(&this.under_way).remove(&serial);
-            }));
+            drop(NodeRuntime::spawn(async move { this.strike_noted(strike, victim).await }));
         }
+    }
+
+    /// Strikes, and is under way meanwhile.
+    async fn strike_noted(&self, strike: Strike, victim: Arc<Computer>) {
+        let serial = self.strikes.fetch_add(1, Ordering::SeqCst);
+        lock(&self.under_way).insert(serial, (strike, victim.id));
+        self.strike(strike, victim).await;
+        lock(&self.under_way).remove(&serial);
     }
 
     /// Waits for a while, or until somebody begins what something should go wrong in, which it says.
@@ -246,6 +258,7 @@ impl Chaos {
             Strike::CutSnapshot => self.cut_snapshot(victim).await,
             Strike::CutKeyFile => self.cut_key_file(victim).await,
             Strike::DamageLog => self.damage_log(victim).await,
+            Strike::DamageKeyFile => self.damage_key_file(victim).await,
             Strike::DamageSnapshot => self.damage_snapshot(victim).await,
             Strike::SetBack => self.set_back(victim).await,
             Strike::SetClock => self.set_clock(),
@@ -256,6 +269,7 @@ impl Chaos {
             Strike::Leave => self.let_leave(victim).await,
             Strike::Lose => self.lose(victim).await,
             Strike::LeaveBehind => self.leave_behind(victim).await,
+            Strike::Reinstall => self.reinstall(&victim).await,
         }
     }
 
@@ -267,6 +281,7 @@ impl Chaos {
         self.cluster.wires.mend();
         self.cluster.wires.end_lag();
         self.cluster.wires.set_weather(Weather::CALM);
+        self.finish_upgrade().await;
         for computer in self.cluster.computers() {
             computer.disk.arm(None);
             computer.disk.arm_keys(None);
@@ -285,7 +300,8 @@ impl Chaos {
         // Nodes that were to come or go do so now that nothing is in their way, and every other fault ends too.
         for _ in 0..MOVE_MS_MAX / 100 {
             if lock(&self.under_way).is_empty() {
-                return;
+                // Of those that came meanwhile some are older.
+                return self.finish_upgrade().await;
             }
             self.wait_ms(100, 100).await;
         }

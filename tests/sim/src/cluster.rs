@@ -1,9 +1,10 @@
 //! The computers of a cluster, their starts and ends.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use circlet_authority::limits::FLOOR_FEATURE_LEVEL;
 use circlet_authority::{Action, Actor, Command, Outcome, SealedKind, State};
 use circlet_raft::blocking::Blocking;
 use circlet_raft::folder::Folder;
@@ -30,12 +31,14 @@ use crate::runtime::NodeRuntime;
 use crate::scope::{self, Scope, lock};
 use crate::sealing::MasterKey;
 use crate::turnover::{self, Keeper};
+use crate::version;
 use crate::wires::{Plug, Wires};
 
 mod duties;
 mod membership;
 mod next_generation;
 mod thief;
+mod versions;
 
 /// How soon a node that stopped itself is started again.
 const RESTART: Duration = Duration::from_secs(1);
@@ -66,6 +69,8 @@ pub struct Computer {
     pub floor: Option<FloorDisk>,
     /// Its clocks, which go on while it is down.
     pub clock: Arc<Mutex<Clock>>,
+    version: AtomicU32,
+    floor_moves: AtomicU32,
     introduced: Vec<(NodeId, Peer)>,
     running: Mutex<Running>,
     /// The node is being removed, and stops itself when it hears of it.
@@ -88,9 +93,19 @@ impl Computer {
         lock(&self.running).node.clone()
     }
 
-    /// Whether its node may stop itself.
-    fn may_stop(&self) -> bool {
-        self.disk.is_hurt() || self.leaving.load(Ordering::SeqCst)
+    /// How often its floor was told to move.
+    pub fn floor_moves(&self) -> u32 {
+        self.floor_moves.load(Ordering::SeqCst)
+    }
+
+    /// When its node starts next, its floor moves to another directory.
+    pub fn move_floor(&self) {
+        self.floor_moves.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether its node may stop itself in a cluster that has come to this feature level.
+    fn may_stop(&self, level: u32) -> bool {
+        self.disk.is_hurt() || self.leaving.load(Ordering::SeqCst) || self.is_too_old(level)
     }
 }
 
@@ -110,6 +125,10 @@ pub struct Cluster {
     neighbours: Mutex<Vec<Neighbour>>,
     /// Its nodes keep floors.
     keeps_floors: AtomicBool,
+    /// The version of the program that new computers are given.
+    release: AtomicU32,
+    /// Some are given an older one.
+    mixes_versions: AtomicBool,
 }
 
 impl Cluster {
@@ -132,6 +151,8 @@ impl Cluster {
             computers: Mutex::default(),
             neighbours: Mutex::default(),
             keeps_floors: AtomicBool::new(false),
+            release: AtomicU32::new(version::next()),
+            mixes_versions: AtomicBool::new(false),
         })
     }
 
@@ -221,6 +242,8 @@ impl Cluster {
             disk,
             floor: self.keeps_floors().then(FloorDisk::default),
             clock,
+            version: AtomicU32::new(self.release()),
+            floor_moves: AtomicU32::new(0),
             introduced,
             running: Mutex::default(),
             leaving: AtomicBool::new(false),
@@ -243,8 +266,11 @@ impl Cluster {
         };
         self.history.tell(&Event::Started { node: computer.id, life });
         let scope = Scope::new(computer.id, Arc::clone(&computer.clock), Arc::clone(&self.history));
-        let floor = computer.floor.as_ref().map(|storage| {
-            let keeper = floor::keeper(computer.id, &computer.disk, storage);
+        scope.runs(computer.version());
+        self.history.tell(&Event::Runs { node: computer.id, version: computer.version() });
+        let knows_floors = computer.version() >= FLOOR_FEATURE_LEVEL;
+        let floor = computer.floor.as_ref().filter(|_| knows_floors).map(|storage| {
+            let keeper = floor::keeper(computer, storage);
             scope.stands_on(keeper.floor());
             (keeper, storage.clone(), self.dice.split())
         });
@@ -261,7 +287,9 @@ impl Cluster {
                 let of_node = Arc::clone(&member);
                 let number = self.dice.word();
                 scope.enter(|| drop(NodeRuntime::spawn(duties::turn_keys(Arc::clone(&of_node), number))));
+                scope.enter(|| drop(NodeRuntime::spawn(duties::keep_level(Arc::clone(&of_node)))));
                 scope.enter(|| drop(NodeRuntime::spawn(duties::purge(of_node))));
+                member.observe(Arc::new(versions::Reader));
                 let keeper = Keeper {
                     member: Arc::clone(&member),
                     scope: Arc::clone(&scope),
@@ -307,7 +335,8 @@ impl Cluster {
     }
 
     fn tell_stopped(&self, computer: &Computer, why: String) {
-        self.history.tell(&Event::Stopped { node: computer.id, why, expected: computer.may_stop() });
+        let expected = computer.may_stop(self.history.level());
+        self.history.tell(&Event::Stopped { node: computer.id, why, expected });
     }
 
     fn open(
@@ -390,6 +419,15 @@ where
 
 /// Has a command decided through a node.
 pub async fn decide(computer: &Computer, actor: Actor, action: Action) -> Result<Outcome, String> {
+    let outcome = proposed(computer, actor, action).await?;
+    match outcome.refusal() {
+        Some(refusal) => Err(refusal.to_string()),
+        None => Ok(outcome),
+    }
+}
+
+/// The same, where a refusal is told as what came of it.
+async fn proposed(computer: &Computer, actor: Actor, action: Action) -> Result<Outcome, String> {
     let command = Command { actor, action }.encode();
     let proposed = ask(computer, |member| async move {
         let committed = member.propose(command).await.map_err(|error| error.to_string())?;
@@ -397,9 +435,5 @@ pub async fn decide(computer: &Computer, actor: Actor, action: Action) -> Result
         Ok::<_, String>(committed)
     });
     let committed = proposed.await.ok_or("the node died")??;
-    let outcome = Outcome::decode(&committed.outcome).map_err(|error| error.to_string())?;
-    match outcome.refusal() {
-        Some(refusal) => Err(refusal.to_string()),
-        None => Ok(outcome),
-    }
+    Outcome::decode(&committed.outcome).map_err(|error| error.to_string())
 }

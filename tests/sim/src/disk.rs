@@ -58,6 +58,12 @@ pub struct Habits {
     pub hurt: bool,
     /// Something on it was damaged, which its node finds when it starts next.
     pub damaged: bool,
+    /// A key file on it was damaged, and nothing was put in its place yet.
+    pub key_damaged: bool,
+    /// Its node has said that something is wrong with its key file.
+    pub key_problem: bool,
+    /// A snapshot found no room since it was full.
+    pub snapshot_refused: bool,
     /// Planted: batches are reported durable before they are.
     pub acknowledges_early: bool,
     /// Planted: a node that starts doesn't find how far it knew that the log is decided.
@@ -76,6 +82,9 @@ impl Default for Habits {
             full: false,
             hurt: false,
             damaged: false,
+            key_damaged: false,
+            key_problem: false,
+            snapshot_refused: false,
             acknowledges_early: false,
             forgets_committed: false,
         }
@@ -113,12 +122,12 @@ impl Disk {
     #[must_use]
     pub fn is_hurt(&self) -> bool {
         let habits = self.habits();
-        habits.hurt || habits.damaged
+        habits.hurt || habits.damaged || habits.key_damaged
     }
 
     /// No node runs on it any more that could have been hurt.
     pub fn end_life(&self) {
-        self.set(|habits| habits.hurt = false);
+        self.set(|habits| (habits.hurt, habits.key_problem) = (false, false));
     }
 
     /// A node has read all of it and runs: if anything was damaged, it was found, and did no harm.
@@ -126,7 +135,8 @@ impl Disk {
         self.set(|habits| habits.damaged = false);
     }
 
-    fn habits(&self) -> Habits {
+    /// How it behaves, and what happened to it.
+    pub fn habits(&self) -> Habits {
         *lock(&self.habits)
     }
 
@@ -211,6 +221,13 @@ impl Disk {
         let damaged = lock(&self.files).damage(dice);
         self.set(|habits| habits.damaged |= damaged);
         damaged
+    }
+
+    /// Damages the key file of this name, and says how, if it is there.
+    pub fn damage_key(&self, name: &str, dice: &Dice) -> Option<&'static str> {
+        let how = lock(&self.keys).damage_named(name, dice)?;
+        self.set(|habits| habits.key_damaged = true);
+        Some(how)
     }
 
     /// The power goes at the snapshot file operation that comes after so many others.

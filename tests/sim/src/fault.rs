@@ -50,6 +50,8 @@ faults! {
     LogDamaged = "log damaged",
     /// A bit of a snapshot flips.
     SnapshotDamaged = "snapshot damaged",
+    /// A key file changes by a bit, loses its end, or is gone.
+    KeyFileDamaged = "key file damaged",
     /// A disk goes back to what it held some time ago.
     DiskSetBack = "disk set back",
     /// Syncs take long.
@@ -58,6 +60,8 @@ faults! {
     FailingSync = "failing sync",
     /// There is no room on a disk.
     FullDisk = "full disk",
+    /// A snapshot finds no room on a full disk.
+    NoRoomForSnapshot = "no room for a snapshot",
     /// The disk of a leader is full or slow while nothing else is wrong.
     LeaderDiskBad = "leader's disk bad",
     /// A cut in both directions.
@@ -102,6 +106,14 @@ faults! {
     Replacement = "node replaced",
     /// Somebody may have the disk of a node that was replaced.
     DeclaredLost = "node declared lost",
+    /// A node is restarted as a later version.
+    Upgraded = "node upgraded",
+    /// A node is restarted as an earlier version, before the level rises.
+    TakenBack = "node taken back to the version before",
+    /// A node is started as a version that doesn't support the level.
+    TooOld = "node started that is too old",
+    /// A node that doesn't support the level asks to join.
+    OlderJoiner = "node that is too old not let in",
     /// A node that lags behind is sent a snapshot.
     SnapshotInstalled = "snapshot installed",
     /// Another cluster can't be asked, and doesn't answer.
@@ -128,6 +140,8 @@ faults! {
     FloorAway = "floor out of reach",
     /// A crash in the middle of writing a floor.
     FloorCut = "crash while a floor is written",
+    /// A floor moves to another directory.
+    FloorMoved = "floor moved",
     /// A cluster that is lost begins anew from a backup, on floors.
     RestoredOnFloor = "restored on floors",
     /// One of whose nodes one is left does.
@@ -150,8 +164,8 @@ impl Fault {
     ];
 
     /// Those that concern floors alone.
-    pub const OF_FLOORS: [Self; 4] =
-        [Self::FloorUnwritable, Self::FloorSlow, Self::FloorAway, Self::FloorCut];
+    pub const OF_FLOORS: [Self; 5] =
+        [Self::FloorUnwritable, Self::FloorSlow, Self::FloorAway, Self::FloorCut, Self::FloorMoved];
 
     /// Whether a cluster ends with it, and another one begins.
     #[must_use]
@@ -178,6 +192,7 @@ impl Fault {
                 | Self::ClockByYears
                 | Self::LogDamaged
                 | Self::SnapshotDamaged
+                | Self::KeyFileDamaged
                 | Self::SnapshotInstalled
                 | Self::ConnectionBroken
                 | Self::Drift
@@ -185,6 +200,9 @@ impl Fault {
                 | Self::Join
                 | Self::Leave
                 | Self::Replacement
+                | Self::Upgraded
+                | Self::TakenBack
+                | Self::TooOld
         )
     }
 

@@ -12,7 +12,7 @@ use openraft_rt::AsyncRuntime;
 
 use crate::cluster::Computer;
 use crate::dice::Dice;
-use crate::disk::{Disk, DiskFolder, FloorDisk};
+use crate::disk::{DiskFolder, FloorDisk};
 use crate::machine::Member;
 use crate::plant::{self, Plant};
 use crate::runtime::NodeRuntime;
@@ -38,7 +38,7 @@ pub mod storage;
 pub use standing::{Floor, NO_FLOOR, Standing, Status};
 
 use keeping::{LOOK_AGAIN_MS, Memory, RETRY_MS, Step};
-use storage::Root;
+use storage::{Root, Storage};
 
 /// Where the storages of floors are mounted.
 pub(crate) const MOUNT: &str = "/floor";
@@ -81,9 +81,14 @@ impl Memory for Note {
 pub(crate) type Keeper = keeping::Keeper<Note>;
 
 /// The keeper of a node's floor on this storage.
-pub(crate) fn keeper(node: u64, own: &Arc<Disk>, storage: &FloorDisk) -> Keeper {
-    let memory = Note(DiskFolder::of_keys(Arc::clone(own)));
-    Keeper { node, dir: Some(dir_of(node)), storage: Arc::new(storage.clone()), memory }
+pub(crate) fn keeper(computer: &Computer, storage: &FloorDisk) -> Keeper {
+    let (node, memory) = (computer.id, Note(DiskFolder::of_keys(Arc::clone(&computer.disk))));
+    Keeper {
+        node,
+        dir: Some(dir_of(node, computer.floor_moves())),
+        storage: Arc::new(storage.clone()),
+        memory,
+    }
 }
 
 /// Keeps a node's floor up with its view, as long as the node runs: the loop of the product, which is tied to its threads.
@@ -124,17 +129,27 @@ pub(crate) async fn may_acknowledge(member: &Member, index: u64) -> Result<(), S
     scope.floor().may_acknowledge(&view, index, NodeRuntime::sleep(PATIENCE)).await
 }
 
-/// Where the floors of these nodes are.
+/// Where the floors of these nodes are and have been.
 pub(crate) fn roots(computers: &[Arc<Computer>]) -> Vec<Root> {
-    let roots = computers.iter().filter_map(|computer| {
-        let storage = Arc::new(computer.floor.clone()?);
-        Some(Root { dir: dir_of(computer.id), storage })
-    });
-    roots.collect()
+    let mut roots = Vec::new();
+    for computer in computers {
+        let Some(storage) = computer.floor.clone() else { continue };
+        let (present, storage) = (computer.floor_moves(), Arc::new(storage));
+        for moves in 0..=present {
+            let dir = dir_of(computer.id, moves);
+            // Where a floor has been before something is left; whoever restores names that as well.
+            if moves == present || storage.names(&dir).is_ok_and(|names| !names.is_empty()) {
+                let storage: Arc<dyn Storage> = storage.clone();
+                roots.push(Root { dir, storage });
+            }
+        }
+    }
+    roots
 }
 
-fn dir_of(node: u64) -> PathBuf {
-    Path::new(MOUNT).join(node.to_string())
+/// Where a node's floor is that has moved so often.
+fn dir_of(node: u64, moves: u32) -> PathBuf {
+    Path::new(MOUNT).join(format!("{node}-{moves}"))
 }
 
 /// What a cluster that requires floors lacks of them: each node's own stands.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, Weak};
 
 use circlet_authority::{FamilyId, IssuerLimits, TokenRecord};
@@ -44,6 +44,20 @@ pub enum Event {
     Started { node: NodeId, life: u64 },
     /// A node was killed; so many batches that weren't synced were lost.
     Killed { node: NodeId, lost: usize },
+    /// The computer of a node is given this version of the program.
+    Runs { node: NodeId, version: u32 },
+    /// A node has come to another feature level, or has taken up a state with this one, and is this version.
+    Level { node: NodeId, index: u64, level: u32, version: u32 },
+    /// A cluster begins anew from a state with this feature level.
+    LevelLeft { level: u32 },
+    /// A node has applied that another one, `of`, says how much it supports.
+    Said { node: NodeId, index: u64, of: NodeId, supports: u32 },
+    /// A node has applied that another one is let in, `of`, which said how much it supports; the level then.
+    LetIn { node: NodeId, index: u64, of: NodeId, supports: u32, level: u32 },
+    /// A node has applied that the feature level rises; these nodes the cluster has.
+    Rose { node: NodeId, index: u64, to: u32, nodes: Vec<NodeId> },
+    /// A node of this version was sent a proposal with a trace.
+    Traced { node: NodeId, version: u32 },
     /// A node stopped itself.
     Stopped { node: NodeId, why: String, expected: bool },
     /// Something was done to the cluster.
@@ -197,6 +211,8 @@ pub enum Event {
     BegunAbroad { issuer: ServiceId, index: u64, generation: u64, on_floor: bool },
     /// A node has applied that all is known of this generation of a neighbour's feed; 0: of none.
     Follows { node: NodeId, index: u64, issuer: ServiceId, generation: u64 },
+    /// A node has applied that a floor is required from this index on, or no more.
+    FloorRequired { node: NodeId, index: u64, required: bool },
     /// Whoever restores asked whether the floors hold everything; `spoilt`: what was done to one of them before.
     FloorsAsked { spoilt: Option<String>, proved: bool },
     /// A token that was good when its cluster was lost, and floors were complete, was shown to a node of the next one.
@@ -213,6 +229,8 @@ pub enum Event {
     Secrets { node: NodeId, index: u64, sums: Vec<u64>, lost: Vec<NodeId> },
     /// A secret in a node's state doesn't open under the master key of that state.
     Shut { node: NodeId, index: u64, what: String },
+    /// A file on the disk of a node was damaged that holds a master key.
+    KeyFileDamaged { node: NodeId },
     /// A node's disk went back to an older state.
     SetBack { node: NodeId },
     /// A node has been back for a while with no more than the log's `kept` entries; before, it had acknowledged more to a
@@ -293,6 +311,8 @@ pub struct History {
     whole_every: u64,
     /// What is being changed.
     midst: Arc<Midst>,
+    /// The highest feature level that the cluster has come to.
+    level: AtomicU32,
 }
 
 /// Lines that several histories write.
@@ -335,6 +355,7 @@ impl History {
             abroad: Mutex::default(),
             whole_every: WHOLE_EVERY,
             midst: Arc::default(),
+            level: AtomicU32::default(),
         }
     }
 

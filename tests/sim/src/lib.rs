@@ -25,6 +25,7 @@
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
 //! | [`authority`], [`feature_level`], [`judge`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`], [`forward`], [`orders`] | the product's own: the machine, what versions know, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one, ordering a revoke and carrying it out |
+//! | [`version`] | which version of the program a node runs |
 //! | [`turnover`] | the product's steps in turning the master key over, on a simulated node |
 //! | [`sealing`] | master keys, and what is sealed under them |
 //! | [`dice`] | where chance comes from |
@@ -53,6 +54,7 @@ pub mod scope;
 pub mod sealing;
 pub mod staleness;
 pub mod turnover;
+pub mod version;
 pub mod wires;
 pub mod workload;
 

@@ -22,6 +22,7 @@ mod descendants;
 mod ends;
 mod forgetting;
 mod keys;
+mod levels;
 mod master_keys;
 mod overstepping;
 
@@ -79,10 +80,11 @@ impl Machine for Watched {
     }
 
     fn restore(snapshot: &mut dyn Read) -> Result<Self, String> {
-        let restored = Self::of(Authority::restore(snapshot)?);
+        let restored = Self::of(plant::in_place_of_restore(snapshot)?);
         if let Some(scope) = scope::current() {
             scope.note_applied();
             tell_whole(&scope, &restored.0.view());
+            levels::tell(&scope, None, &restored.0.view());
             keys::tell(&scope, None, &restored.0.view());
             master_keys::tell(&scope, None, &restored.0.view());
             circle::tell_whole(&scope, &restored.0.view());
@@ -108,12 +110,18 @@ impl Machine for Watched {
                 *self = Self::of(other);
                 outcome
             }
-            None => self.0.apply(index, stamp_ms, &command)?,
+            None => self
+                .0
+                .apply(index, stamp_ms, &command)
+                .inspect_err(|_| levels::note_met(&before, index, stamp_ms, &command))?,
         };
         if let Some(other) = plant::after_apply(&before, &self.0, &command, &outcome)? {
             *self = Self::of(other);
         }
         let outcome = plant::in_outcome(&self.0.view(), &command, outcome);
+        if let Some(scope) = scope::current() {
+            levels::tell(&scope, Some(&before), &self.0.view());
+        }
         changes::tell(&before, &self.0.view(), entry, &outcome);
         self.tell(index, &[&stamp_ms.to_be_bytes(), &command, &outcome]);
         Ok(outcome)
@@ -135,6 +143,10 @@ impl Machine for Watched {
 
     fn dry_run(view: &State, stamp_ms: u64, command: &[u8]) -> Result<(), String> {
         Authority::dry_run(view, stamp_ms, command)
+    }
+
+    fn feature_level(view: &State) -> u32 {
+        plant::feature_level(view)
     }
 
     fn now_ms(view: &State) -> u64 {

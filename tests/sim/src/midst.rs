@@ -34,11 +34,13 @@ pub enum Change {
     Configuration,
     /// A node joins, leaves, or takes the place of another.
     Membership,
+    /// Some node supports more than the feature level.
+    FeatureLevel,
 }
 
 impl Change {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TokenKey,
         Self::MasterKey,
         Self::LostSecrets,
@@ -46,6 +48,7 @@ impl Change {
         Self::Ca,
         Self::Configuration,
         Self::Membership,
+        Self::FeatureLevel,
     ];
 
     /// What it is called in summaries.
@@ -59,6 +62,7 @@ impl Change {
             Self::Ca => "the CA's turn",
             Self::Configuration => "a change of settings",
             Self::Membership => "a change of members",
+            Self::FeatureLevel => "an upgrade",
         }
     }
 
@@ -83,11 +87,18 @@ impl Change {
             | Fault::TailTorn
             | Fault::SnapshotCut
             | Fault::KeyFileCut
-            | Fault::DeclaredLost => true,
+            | Fault::DeclaredLost
+            | Fault::OlderJoiner
+            | Fault::NoRoomForSnapshot => true,
             // It waits until all is well, and these don't last so long.
             Fault::DiskSetBack => !matches!(self, Self::TokenKey | Self::MasterKey),
             // One change of the members at a time: a lost node is being replaced, and so is one that finds damage.
-            Fault::Join | Fault::Leave | Fault::Replacement | Fault::LogDamaged | Fault::SnapshotDamaged => {
+            Fault::Join
+            | Fault::Leave
+            | Fault::Replacement
+            | Fault::LogDamaged
+            | Fault::SnapshotDamaged
+            | Fault::KeyFileDamaged => {
                 matches!(self, Self::Membership | Self::LostSecrets)
             }
             _ => false,
@@ -107,6 +118,7 @@ impl Change {
             Self::TokenKey => state.next_key().is_some(),
             Self::MasterKey => state.next_master_key().is_some(),
             Self::LostSecrets => state.lost_nodes_pending().next().is_some(),
+            Self::FeatureLevel => state.nodes().any(|node| node.supports > state.feature_level()),
             Self::CircleKey | Self::Ca | Self::Configuration | Self::Membership => false,
         }
     }

@@ -15,10 +15,14 @@ use crate::scope;
 
 mod applying;
 mod floors;
+mod levels;
+mod secrets;
 mod states;
 
 pub(crate) use applying::in_place_of_apply;
 pub(crate) use floors::{on_floor, part_of_floors};
+pub(crate) use levels::{feature_level, in_place_of_restore};
+pub(crate) use secrets::{made_up_key, opened_with_anything};
 pub(crate) use states::{after_apply, in_next_generation, in_snapshot, master_key_of_before};
 
 /// A bug that can be switched on.
@@ -185,8 +189,26 @@ pub enum Plant {
     EarlierUses,
     /// A node that starts has forgotten how far it knew that the log is decided.
     ForgottenCommitted,
+    /// Whatever a node says that it supports, it is taken to support every feature level.
+    AssumedSupport,
+    /// A node that supports less than its cluster's feature level goes on.
+    PlaysAlong,
+    /// A node that supports less is let in.
+    OlderJoins,
+    /// A leader is sent what only a later version reads.
+    EarlyTraces,
+    /// A cluster that begins anew begins at the first feature level.
+    RestoreForgetsLevel,
+    /// A node that can't read its key file makes another key, and says nothing.
+    MadeUpKey,
+    /// A secret is opened with whichever master key is there, and what comes of it is taken.
+    OpensAnything,
+    /// A key file that finds no room is taken for written.
+    UnwrittenKeys,
     /// A node acknowledges what its floor doesn't hold yet.
     UnheldFloor,
+    /// A floor that moves stays where it was as well.
+    FloorNotLeft,
     /// What is written to a floor isn't synced.
     UnsyncedFloor,
     /// No watermark is written to a floor.
@@ -281,7 +303,16 @@ impl Plant {
         (Self::ClingingMembers, "clinging-members"),
         (Self::EarlierUses, "earlier-uses"),
         (Self::ForgottenCommitted, "forgotten-committed"),
+        (Self::AssumedSupport, "assumed-support"),
+        (Self::PlaysAlong, "plays-along"),
+        (Self::OlderJoins, "older-joins"),
+        (Self::EarlyTraces, "early-traces"),
+        (Self::RestoreForgetsLevel, "restore-forgets-level"),
+        (Self::MadeUpKey, "made-up-key"),
+        (Self::OpensAnything, "opens-anything"),
+        (Self::UnwrittenKeys, "unwritten-keys"),
         (Self::UnheldFloor, "unheld-floor"),
+        (Self::FloorNotLeft, "floor-not-left"),
         (Self::UnsyncedFloor, "unsynced-floor"),
         (Self::UnmarkedFloor, "unmarked-floor"),
         (Self::PartOfFloors, "part-of-floors"),
@@ -346,6 +377,12 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         Plant::LostReferences => (stamp_ms, without_reference(command).map_or(command.into(), Cow::Owned)),
         Plant::ClingingMembers => {
             (stamp_ms, with_all_members(view, command).map_or(command.into(), Cow::Owned))
+        }
+        Plant::AssumedSupport => {
+            (stamp_ms, levels::supporting_all(command).map_or(command.into(), Cow::Owned))
+        }
+        Plant::OlderJoins => {
+            (stamp_ms, levels::supporting_present(view, command).map_or(command.into(), Cow::Owned))
         }
         Plant::NoQuota => (stamp_ms, with_room(command).map_or(command.into(), Cow::Owned)),
         Plant::DeafToKeys => (stamp_ms, without_keys(command).map_or(command.into(), Cow::Owned)),

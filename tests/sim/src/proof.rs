@@ -39,6 +39,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("linearizable", Plant::StaleLists),
     ("node-ids", Plant::RecycledId),
     ("set-back", Plant::LogReversion),
+    ("feature-level", Plant::PlaysAlong),
     ("time", Plant::BlindStamps),
     ("sound-state", Plant::UnsyncedSnapshots),
     ("liveness", Plant::HalfDoneChanges),

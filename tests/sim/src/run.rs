@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_authority::Config;
+use circlet_authority::limits::FLOOR_FEATURE_LEVEL;
 use circlet_raft::Settings;
 use futures::future::join;
 use openraft_rt::AsyncRuntime;
@@ -21,6 +22,7 @@ use crate::invariant;
 use crate::midst::Change;
 use crate::plant::Plant;
 use crate::runtime::{self, NodeRuntime, global_nanos};
+use crate::version;
 use crate::workload::Workload;
 
 mod conclusion;
@@ -34,6 +36,8 @@ use neighbours::Circle;
 
 /// In so many of a hundred runs the cluster requires floors.
 const FLOORS_PERCENT: u64 = 25;
+/// Of a hundred of them so many require none at first.
+const NOT_YET_PERCENT: u64 = 25;
 /// In one of so many runs nodes are compared as a whole at every index.
 const COMPARED_AT_EACH: u64 = 16;
 
@@ -132,13 +136,19 @@ fn settings(dice: &Dice, course: Course) -> Settings {
     Settings { snapshot_log_bytes, ..Settings::default() }
 }
 
-/// What a cluster is founded with; some require floors.
+/// What a cluster is founded with; some require floors, and some may later. It is founded by some version that knows all of that.
 fn configured(cluster: &Cluster, dice: &Dice, seeks: bool) -> Config {
     let config = house::config(dice);
-    let revocation_floor_required = dice.percent(FLOORS_PERCENT) || seeks;
-    if revocation_floor_required {
+    let keeps_floors = dice.percent(FLOORS_PERCENT) || seeks;
+    let revocation_floor_required = keeps_floors && (seeks || !dice.percent(NOT_YET_PERCENT));
+    let oldest = if revocation_floor_required { FLOOR_FEATURE_LEVEL } else { version::FIRST };
+    if keeps_floors {
         cluster.keep_floors();
+        let (node, index, required) = (1, 0, revocation_floor_required);
+        cluster.history.tell(&Event::FloorRequired { node, index, required });
     }
+    cluster
+        .set_release(u32::try_from(dice.between(oldest.into(), version::present().into())).unwrap_or(oldest));
     Config { revocation_floor_required, ..config }
 }
 
@@ -177,10 +187,7 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
         let pause_ms_max = dice.between(10, 120);
         drop(NodeRuntime::spawn(Arc::clone(&workload).client(pause_ms_max)));
     }
-    drop(NodeRuntime::spawn(Arc::clone(&chaos).rage()));
-    if cluster.keeps_floors() {
-        drop(NodeRuntime::spawn(Arc::clone(&chaos).rage_at_floors()));
-    }
+    unleash(&chaos, &cluster);
     circle.iter().for_each(Circle::begin);
     let faulty_ms = dice.between(5_000, 25_000);
     let safe = Arc::new(Safe::default());
@@ -212,6 +219,15 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     report.midst = history.midst().counts();
     life.cluster.end();
     report
+}
+
+/// Things go wrong from now on.
+fn unleash(chaos: &Arc<Chaos>, cluster: &Cluster) {
+    drop(NodeRuntime::spawn(Arc::clone(chaos).rage()));
+    drop(NodeRuntime::spawn(Arc::clone(chaos).roll_out()));
+    if cluster.keeps_floors() {
+        drop(NodeRuntime::spawn(Arc::clone(chaos).rage_at_floors()));
+    }
 }
 
 /// With how many others the cluster is in a circle: with one in a few runs, and when each kind of fault is sought; with two

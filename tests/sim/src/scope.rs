@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -15,6 +15,7 @@ use crate::floor::Floor;
 use crate::history::History;
 use crate::runtime;
 use crate::sealing::Ring;
+use crate::version;
 
 thread_local! {
     static HERE: RefCell<Option<Arc<Scope>>> = const { RefCell::new(None) };
@@ -55,6 +56,7 @@ pub struct Scope {
     ring: Ring,
     applied: AtomicBool,
     floor: OnceLock<Floor>,
+    version: AtomicU32,
     life: Mutex<Life>,
 }
 
@@ -86,6 +88,7 @@ impl Scope {
             history,
             ring: Ring::default(),
             floor: OnceLock::new(),
+            version: AtomicU32::new(version::next()),
             applied: AtomicBool::new(false),
             life: Mutex::default(),
         })
@@ -112,6 +115,17 @@ impl Scope {
     /// The node has a floor, said before anybody asks for it.
     pub fn stands_on(&self, floor: Floor) {
         self.floor.get_or_init(|| floor);
+    }
+
+    /// The node is this version of the program, said before it does anything.
+    pub fn runs(&self, version: u32) {
+        self.version.store(version, Ordering::SeqCst);
+    }
+
+    /// Which version of the program the node is.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version.load(Ordering::SeqCst)
     }
 
     /// Whose life it is.

@@ -19,7 +19,7 @@ use crate::disk::{Disk, DiskFolder};
 use crate::history::Event;
 use crate::house::{self, Pair};
 use crate::machine::{Member, first_word};
-use crate::plant::Plant;
+use crate::plant::{self, Plant};
 use crate::runtime::NodeRuntime;
 use crate::scope::Scope;
 use crate::sealing::MasterKey;
@@ -33,6 +33,10 @@ pub mod custodian;
 pub mod driving;
 #[path = "../../../src/turnover/keeping.rs"]
 pub mod keeping;
+
+mod remedy;
+
+pub use remedy::{copied, damage, opens_well};
 
 use custodian::{Custodian, Master, Place};
 use driving::{Due, LOST_PATIENCE_SECS};
@@ -63,7 +67,8 @@ pub fn place(disk: &Arc<Disk>, key: &MasterKey) -> Result<(), String> {
 pub fn take_up(disk: &Arc<Disk>, scope: &Scope) -> Result<MasterKey, String> {
     tell_kept(disk, scope);
     let folder = DiskFolder::of_keys(Arc::clone(disk));
-    let present = read(&folder, PRESENT)?;
+    let present = read(&folder, PRESENT).or_else(|why| plant::made_up_key(scope).ok_or(why));
+    let present = present.inspect_err(|_| disk.set(|habits| habits.key_problem = true))?;
     scope.ring().hold(&present);
     if let Ok(next) = read(&folder, NEXT) {
         scope.ring().hold(&next);
@@ -94,7 +99,11 @@ fn write(folder: &DiskFolder, name: &str, key: &MasterKey) -> Result<(), String>
         .and_then(|()| folder.sync(&aside))
         .and_then(|()| folder.rename(&aside, name))
         .and_then(|()| folder.sync_names());
-    written.map_err(|error| format!("{name}: {error}"))
+    written.map_err(|error| {
+        // As the product does, so that what is left of it takes no room. The error is what counts.
+        let _ = folder.remove(&aside);
+        format!("{name}: {error}")
+    })
 }
 
 /// Why a step was not taken.
@@ -132,6 +141,11 @@ impl Keeper {
         self.scope.history().plant() == plant
     }
 
+    /// Whether it takes whatever key it has for the cluster's, where that is planted.
+    fn takes_any_key(&self) -> bool {
+        self.has(Plant::MadeUpKey) || self.has(Plant::OpensAnything)
+    }
+
     fn folder(&self) -> DiskFolder {
         DiskFolder::of_keys(Arc::clone(&self.disk))
     }
@@ -140,11 +154,11 @@ impl Keeper {
     pub(crate) async fn run(self, own: MasterKey) {
         loop {
             NodeRuntime::sleep(LOOK).await;
-            if self.look().await.is_ok() {
-                continue;
+            let looked = self.look().await;
+            self.end_if_left_alone(&own).await;
+            if looked.is_err() {
+                NodeRuntime::sleep(RETRY).await;
             }
-            self.tell_left_alone(&own).await;
-            NodeRuntime::sleep(RETRY).await;
         }
     }
 
@@ -189,14 +203,20 @@ impl Keeper {
         Ok(())
     }
 
-    /// The product's node ends itself when nobody gives it the key any more.
-    async fn tell_left_alone(&self, own: &MasterKey) {
+    /// As the product's node does when nobody gives it the key any more. Whoever looks after it kills what is left of it.
+    async fn end_if_left_alone(&self, own: &MasterKey) {
+        let lacks =
+            |view: &State| view.master_key_fingerprint().is_some_and(|present| self.held(&present).is_none());
+        if !lacks(&self.view()) || self.takes_any_key() {
+            return;
+        }
         let Ok(view) = self.fresh().await else { return };
-        let lacks = view.master_key_fingerprint().is_some_and(|present| self.held(&present).is_none());
-        if lacks && keeping::is_left_alone(&view, &own.fingerprint()) {
+        if lacks(&view) && keeping::is_left_alone(&view, &own.fingerprint()) {
             let why = "nobody gives it the master key".to_owned();
-            let node = self.scope.node();
-            self.scope.history().tell(&Event::Stopped { node, why, expected: false });
+            let (node, expected) = (self.scope.node(), self.disk.habits().key_damaged);
+            self.scope.history().tell(&Event::Stopped { node, why, expected });
+            self.disk.set(|habits| habits.key_problem = true);
+            self.scope.freeze();
         }
     }
 }
@@ -276,7 +296,10 @@ impl Custodian for Keeper {
 
     fn write(&self, place: Place, key: &MasterKey) -> Result<(), NotTurned> {
         let place = if self.has(Plant::EarlyKeyFile) { Place::Present } else { place };
-        let written = write(&self.folder(), name_of(place), key);
+        let mut written = write(&self.folder(), name_of(place), key);
+        if self.has(Plant::UnwrittenKeys) && self.disk.habits().full {
+            written = Ok(());
+        }
         tell_kept(&self.disk, &self.scope);
         Ok(written?)
     }
@@ -299,6 +322,8 @@ impl Custodian for Keeper {
     }
 
     fn tell_problem(&self, problem: Option<String>) {
+        let tells = problem.is_some() && !self.takes_any_key();
+        self.disk.set(|habits| habits.key_problem = tells);
         if let Some(what) = problem {
             self.scope
                 .history()

@@ -44,7 +44,11 @@ impl Chaos {
         let victim = if self.dice.percent(40) { self.cluster.leader().unwrap_or(victim) } else { victim };
         self.note(Fault::FullDisk, format!("the disk of {} is full", victim.id));
         victim.disk.set(|habits| habits.full = true);
+        victim.disk.set(|habits| habits.snapshot_refused = false);
         self.wait_ms(100, 4_500).await;
+        if victim.disk.habits().snapshot_refused {
+            self.note(Fault::NoRoomForSnapshot, format!("{} found no room for a snapshot", victim.id));
+        }
         if self.dice.percent(30) {
             self.cluster.kill(&victim);
         }

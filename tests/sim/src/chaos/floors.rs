@@ -22,7 +22,8 @@ impl Chaos {
             }
             let Some(victim) = self.dice.pick(&self.cluster.computers()).cloned() else { return };
             let Some(floor) = victim.floor.clone() else { continue };
-            match self.dice.between(0, 9) {
+            match self.dice.between(0, 11) {
+                10..=11 => self.move_floor(&victim).await,
                 0..=3 => self.spoil_floor(&victim, &floor).await,
                 4..=5 => self.slow_floor(&victim, &floor).await,
                 6..=7 => self.take_floor_away(&victim, &floor).await,
@@ -53,6 +54,15 @@ impl Chaos {
         floor.set_away(true);
         self.wait_ms(100, 3_000).await;
         floor.set_away(false);
+    }
+
+    /// A node is started with another directory for its floor.
+    async fn move_floor(&self, victim: &Arc<Computer>) {
+        self.note(Fault::FloorMoved, format!("the floor of {} moves", victim.id));
+        self.cluster.kill(victim);
+        victim.move_floor();
+        self.wait_ms(20, 500).await;
+        self.cluster.start(victim).await;
     }
 
     /// The power goes while a floor is written, or another one put in its place.

@@ -1,5 +1,5 @@
-//! What nodes do by themselves: confirm, activate and retire keys, and forget what has expired. The product's own lines
-//! say what is due; here it is asked for.
+//! What nodes do by themselves: confirm, activate and retire keys, say what they support, and forget what has expired. The
+//! product's own lines say what is due; here it is asked for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use circlet_raft::{Clocks, Role};
 use openraft_rt::AsyncRuntime;
 
 use crate::duty::{self, Duty};
+use crate::feature_level;
 use crate::house::{self, Pair};
 use crate::machine::Member;
 use crate::plant::Plant;
@@ -22,6 +23,11 @@ const KEYS_LOOK: Duration = Duration::from_millis(250);
 const PURGE_LOOK: Duration = Duration::from_millis(700);
 /// How often a leader marks at most, in milliseconds.
 const PURGE_INTERVAL_MS: u64 = 1_000;
+
+/// How often it looks whether the feature level lacks something.
+const LEVEL_LOOK: Duration = Duration::from_millis(250);
+/// After that could not be done, before the next try.
+const LEVEL_RETRY: Duration = Duration::from_secs(2);
 
 async fn decide(member: &Member, action: Action) -> Option<Outcome> {
     let command = Command { actor: Actor::System, action }.encode();
@@ -60,6 +66,20 @@ pub(super) async fn turn_keys(member: Arc<Member>, number: u64) {
         drop(published);
         // Asked for again until it is so.
         let _ = decide(&member, Action::RotateKey(Box::new(rotate))).await;
+    }
+}
+
+/// A node's part in raising the feature level, as long as it runs.
+pub(super) async fn keep_level(member: Arc<Member>) {
+    loop {
+        NodeRuntime::sleep(LEVEL_LOOK).await;
+        let Some(scope) = scope::current() else { return };
+        let leads = member.status().role == Role::Leader;
+        let due = feature_level::due(&member.published().view, scope.node(), leads);
+        let Some(change) = due else { continue };
+        if !matches!(decide(&member, Action::FeatureLevel(change)).await, Some(Outcome::Done)) {
+            NodeRuntime::sleep(LEVEL_RETRY).await;
+        }
     }
 }
 

@@ -1,17 +1,18 @@
 //! How a cluster begins, and how nodes come and go.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, AdmitByKey, AdmitNode, Config, DeclareLost, MintJoinToken, Outcome};
+use circlet_authority::{
+    Action, Actor, AdmitByKey, AdmitNode, Config, DeclareLost, MintJoinToken, Outcome, Refusal,
+};
 use circlet_raft::{NodeId, Peer};
 use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
 
-use super::{Cluster, Computer, ask, decide};
+use super::{Cluster, Computer, ask, decide, proposed};
 use crate::fault::Fault;
-use crate::feature_level;
 use crate::floor;
 use crate::history::Event;
 use crate::house;
@@ -43,7 +44,8 @@ impl Cluster {
         ask(&founder, |member| async move { member.initialize(peer).await.map_err(|e| e.to_string()) })
             .await
             .ok_or("the founder died")??;
-        decide(&founder, Actor::System, house::bootstrap(&founder.peer, &self.service, config)).await?;
+        let bootstrap = house::bootstrap(&founder.peer, &self.service, config, founder.version());
+        decide(&founder, Actor::System, bootstrap).await?;
         for action in house::furniture() {
             decide(&founder, Actor::Operator, action).await?;
         }
@@ -103,10 +105,12 @@ impl Cluster {
     /// The same; where a bug is planted, under an id that is not its own.
     async fn join_as(self: &Arc<Self>, planted: Option<NodeId>, name: &str, attempt: u64) -> Arc<Computer> {
         let peer = peer(name, attempt);
-        let (given, master) = self.admit(&peer).await;
+        let version = AtomicU32::new(self.version_of_newcomer());
+        let (given, master) = self.admit(&peer, &version).await;
         let id = planted.unwrap_or(given);
         let introduced = self.computers().iter().map(|known| (known.id, known.peer.clone())).collect();
         let computer = self.add(id, peer, introduced, self.new_clock());
+        computer.install(version.into_inner());
         self.place(&computer, &master);
         self.bring_in(&computer).await;
         computer
@@ -131,39 +135,31 @@ impl Cluster {
     }
 
     /// Redeems a join token for a node, or has it let in by the join key, where that is allowed. It is given the master key of
-    /// the view that let it in. Each step may be repeated.
-    async fn admit(&self, peer: &Peer) -> (NodeId, MasterKey) {
+    /// the view that let it in. Each step may be repeated. A node that is too old is given a newer version, and asks again.
+    async fn admit(&self, peer: &Peer, version: &AtomicU32) -> (NodeId, MasterKey) {
         let secret = digest(&[b"join ", &peer.public_key]);
-        let admit = Action::AdmitNode(Box::new(AdmitNode {
-            join_token: secret,
-            name: peer.name.clone(),
-            peer_address: peer.peer_address.clone(),
-            client_url: peer.client_url.clone(),
-            public_key: peer.public_key,
-            votes: true,
-            supports: feature_level::supported(),
-        }));
-        let by_key = Action::AdmitByKey(Box::new(AdmitByKey {
-            name: peer.name.clone(),
-            peer_address: peer.peer_address.clone(),
-            client_url: peer.client_url.clone(),
-            public_key: peer.public_key,
-            votes: true,
-            supports: feature_level::supported(),
-        }));
         let has_key = self.dice.percent(50);
         self.persist(|through| {
             let allowed = through.node().is_some_and(|(_, member)| {
                 let config = Arc::clone(member.published().view.config());
                 config.join_allow_key
             });
-            let admit = if has_key && allowed { by_key.clone() } else { admit.clone() };
+            let supports = version.load(Ordering::SeqCst);
+            let admit =
+                if has_key && allowed { by_key(peer, supports) } else { by_token(peer, secret, supports) };
             async move {
                 let mint = Action::MintJoinToken(MintJoinToken { hash: secret });
                 // Refused once it has been redeemed; then the redeeming is repeated.
                 let _ = decide(&through, Actor::Operator, mint).await;
-                let node = match decide(&through, Actor::System, admit).await? {
+                let node = match proposed(&through, Actor::System, admit).await? {
                     Outcome::Joined { node } => node,
+                    Outcome::Refused(refusal) => {
+                        if let Refusal::NodeTooOld { level, .. } = *refusal {
+                            self.faults.count(Fault::OlderJoiner);
+                            version.store(level, Ordering::SeqCst);
+                        }
+                        return Err(refusal.to_string());
+                    }
                     other => return Err(format!("not admitted: {other:?}")),
                 };
                 let (scope, member) = through.node().ok_or("the helper died")?;
@@ -266,6 +262,31 @@ pub(super) fn peer(name: &str, attempt: u64) -> Peer {
         client_url: format!("https://{name}"),
         public_key: digest(&[b"key of ", name.as_bytes(), &attempt.to_be_bytes()]),
     }
+}
+
+/// The request of a node that supports so much, with a join token.
+fn by_token(peer: &Peer, join_token: [u8; 32], supports: u32) -> Action {
+    Action::AdmitNode(Box::new(AdmitNode {
+        join_token,
+        name: peer.name.clone(),
+        peer_address: peer.peer_address.clone(),
+        client_url: peer.client_url.clone(),
+        public_key: peer.public_key,
+        votes: true,
+        supports,
+    }))
+}
+
+/// The same by the join key.
+fn by_key(peer: &Peer, supports: u32) -> Action {
+    Action::AdmitByKey(Box::new(AdmitByKey {
+        name: peer.name.clone(),
+        peer_address: peer.peer_address.clone(),
+        client_url: peer.client_url.clone(),
+        public_key: peer.public_key,
+        votes: true,
+        supports,
+    }))
 }
 
 fn digest(parts: &[&[u8]]) -> [u8; 32] {

@@ -79,6 +79,10 @@ impl Cluster {
         let on_floor = floor.is_some();
         self.history.tell(&Event::Begun { index, second, on_floor });
         self.history.note_begun(index);
+        let required = state.floor_is_required();
+        self.history.tell(&Event::FloorRequired { node: index, index, required });
+        self.history.forget_descendants();
+        self.history.tell(&Event::LevelLeft { level: before.feature_level() });
         let (issuer, generation) = (self.service.clone(), state.generation());
         self.history.tell_abroad(&Event::BegunAbroad { issuer, index, generation, on_floor });
         let planted = match (plant, on_floor) {

@@ -90,6 +90,26 @@ impl Files {
         content.is_some_and(|content| flip_a_bit(&mut content.bytes, dice))
     }
 
+    /// Damages the file of this name: a bit flips, its end is gone, or all of it. Says what was done, if it is there.
+    pub(super) fn damage_named(&mut self, name: &str, dice: &Dice) -> Option<&'static str> {
+        let inode = self.inode(name).ok()?;
+        let content = self.inodes.get_mut(&inode)?;
+        match dice.between(0, 2) {
+            0 => {
+                self.names.remove(name);
+                self.synced_names.remove(name);
+                Some("gone")
+            }
+            1 => {
+                let left = dice.between(0, (content.bytes.len() as u64).saturating_sub(1));
+                content.bytes.truncate(usize::try_from(left).unwrap_or(0));
+                content.synced = content.synced.min(content.bytes.len());
+                Some("cut off")
+            }
+            _ => flip_a_bit(&mut content.bytes, dice).then_some("changed by a bit"),
+        }
+    }
+
     pub(super) fn arm(&mut self, operations: Option<u64>) {
         self.armed = operations;
     }
@@ -194,7 +214,10 @@ impl DiskFolder {
         match self.disk.habits().failure() {
             Some(failure) => {
                 // A node that can't write its first snapshot stops itself.
-                self.disk.set(|habits| habits.hurt = true);
+                self.disk.set(|habits| {
+                    habits.hurt = true;
+                    habits.snapshot_refused |= habits.full && self.kind == Kind::Snapshots;
+                });
                 Err(failure)
             }
             None => change(&mut files),

@@ -90,6 +90,11 @@ impl History {
         lock(&self.staleness).2.longest()
     }
 
+    /// The cluster is lost that had all of this to end; whoever was told that some of it has ended was told so before.
+    pub fn forget_descendants(&self) {
+        lock(&self.descendants).clear();
+    }
+
     /// What has to have ended, since all revokes up to an index are done. Each is given once.
     #[must_use]
     pub fn take_descendants(&self, index: u64) -> Vec<Descendant> {
@@ -166,5 +171,16 @@ impl History {
     #[must_use]
     pub fn is_of_replaced(&self, index: u64) -> bool {
         index < *lock(&self.refresh_since)
+    }
+
+    /// A node has met this feature level in what the cluster decided.
+    pub fn note_level(&self, level: u32) {
+        self.level.fetch_max(level, Ordering::SeqCst);
+    }
+
+    /// The highest feature level that the cluster has come to.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        self.level.load(Ordering::SeqCst)
     }
 }

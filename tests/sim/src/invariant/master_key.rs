@@ -14,8 +14,8 @@ pub(super) struct MasterKey {
     order: BTreeMap<u64, usize>,
     promised: BTreeMap<NodeId, BTreeSet<u64>>,
     kept: BTreeMap<NodeId, BTreeSet<u64>>,
-    /// Whose disk forgot what it held.
-    set_back: BTreeSet<NodeId>,
+    /// Whose disk forgot what it held, or was damaged there.
+    spoilt: BTreeSet<NodeId>,
 }
 
 impl MasterKey {
@@ -26,7 +26,7 @@ impl MasterKey {
 
     /// Whether a node has what it said.
     fn check(&self, node: NodeId) -> Result<(), String> {
-        let Some(kept) = self.kept.get(&node).filter(|_| !self.set_back.contains(&node)) else {
+        let Some(kept) = self.kept.get(&node).filter(|_| !self.spoilt.contains(&node)) else {
             return Ok(());
         };
         let (said, has) = (self.latest(self.promised.get(&node)), self.latest(Some(kept)));
@@ -41,7 +41,7 @@ impl MasterKey {
             return Ok(());
         }
         let is_on = |node: &&NodeId| {
-            self.set_back.contains(node) || self.kept.get(node).is_some_and(|kept| kept.contains(&key))
+            self.spoilt.contains(node) || self.kept.get(node).is_some_and(|kept| kept.contains(&key))
         };
         let holding = voters.iter().filter(is_on).count();
         if !voters.is_empty() && 2 * holding <= voters.len() {
@@ -62,7 +62,7 @@ impl Invariant for MasterKey {
         match event {
             // Its nodes are others, and so is its master key.
             Event::Begun { .. } => *self = Self::default(),
-            Event::SetBack { node } => drop(self.set_back.insert(*node)),
+            Event::SetBack { node } | Event::KeyFileDamaged { node } => drop(self.spoilt.insert(*node)),
             Event::KeyPromised { node, key } => {
                 self.promised.entry(*node).or_default().insert(*key);
                 return self.check(*node);

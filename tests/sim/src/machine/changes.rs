@@ -8,7 +8,7 @@ use circlet_authority::{
 };
 use circlet_token::{Algorithm, Audience, Claims, Verified};
 
-use super::{circle, descendants, ends, forgetting, keys, master_keys, overstepping};
+use super::{circle, descendants, ends, forgetting, keys, levels, master_keys, overstepping};
 use crate::history::Event;
 use crate::mark::Facts;
 use crate::scope::{self, Scope};
@@ -25,6 +25,11 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
         overstepping::tell(&scope, before, after.index(), &command);
         circle::tell(&scope, before, after, &command.action);
         ends::tell(&scope, before, after.index(), &command.action, &outcome);
+    }
+    let required = after.floor_is_required();
+    if before.floor_is_required() != required {
+        let (node, index) = (scope.node(), after.index());
+        scope.history().tell(&Event::FloorRequired { node, index, required });
     }
     forgetting::tell(&scope, (before, after), &command.action);
     tell_by_action(&scope, (before, after), command.action, outcome);
@@ -83,6 +88,11 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
                 descendants::tell_gone(scope, before, after);
             }
         }
+        Action::FeatureLevel(change) if outcome.refusal().is_none() => {
+            levels::tell_change(scope, after, &change);
+        }
+        Action::AdmitNode(admit) => levels::tell_let_in(scope, (before, after), &outcome, admit.supports),
+        Action::AdmitByKey(admit) => levels::tell_let_in(scope, (before, after), &outcome, admit.supports),
         Action::Purge(Purge::Mark) => descendants::tell(scope, before, after, None),
         Action::RevokeToken(_) | Action::DeleteUser(_) | Action::Purge(Purge::Remove { .. }) => {
             descendants::tell_gone(scope, before, after);

@@ -63,6 +63,10 @@ pub(crate) fn in_place_of_apply(
 ) -> Result<Option<(Authority, Vec<u8>)>, String> {
     let Some(scope) = scope::current() else { return Ok(None) };
     let plant = scope.history().plant();
+    if plant == Plant::PlaysAlong {
+        let Ok(command) = Command::decode(command) else { return Ok(None) };
+        return Ok(Some(super::levels::applied_unchecked(before, index, stamp_ms, &command)));
+    }
     if !matches!(plant, Plant::DeafRefresh | Plant::TakenId | Plant::EarlierUses | Plant::PurgeEarly) {
         return Ok(None);
     }

@@ -16,7 +16,7 @@ use crate::scope::{self, Scope};
 use crate::sealing::MasterKey;
 
 /// What there is one of in a state: where it stands, the time, the configuration.
-const HEAD: u8 = 1;
+pub(super) const HEAD: u8 = 1;
 /// The tag of a key among the records of a state.
 const KEY: u8 = 2;
 /// The tags of a token and of a family.
@@ -212,6 +212,10 @@ pub(crate) fn master_key_of_before(history: &History, as_it_was: &[u8]) -> Optio
 pub(crate) fn in_next_generation(plant: Plant, next: State, as_it_was: &[u8]) -> Result<State, String> {
     if plant == Plant::RestoreUntold {
         return without_watermarks(&next).ok_or_else(|| "the state could not be taken apart".to_owned());
+    }
+    if plant == Plant::RestoreForgetsLevel {
+        return super::levels::at_first_level(&next)
+            .ok_or_else(|| "the state could not be taken apart".to_owned());
     }
     if !matches!(plant, Plant::RestoreKeepsKeys | Plant::RestoreForgetsWhen | Plant::RefreshOnFloor) {
         return Ok(next);

@@ -60,6 +60,7 @@ async fn healthy(cluster: &Arc<Cluster>, history: &History) -> Result<(), String
     leaders.dedup();
     if leaders.len() == 1 && leaders.iter().all(Option::is_some) {
         turnover::keeps_well(cluster)?;
+        cluster.is_upgraded()?;
         return follows_well(cluster).await;
     }
     Err(format!("they don't agree who leads: {leaders:?}"))

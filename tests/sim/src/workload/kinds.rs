@@ -10,6 +10,8 @@ pub const ALWAYS: &[&str] = &[
     "deputy shut out",
     "deputy unmade",
     "descendant ended",
+    "floors not required",
+    "floors required",
     "foreign token",
     "foreign token of before shown",
     "forged token",
@@ -97,8 +99,12 @@ pub const ALWAYS: &[&str] = &[
 ];
 
 /// What takes such a coincidence that it need not happen.
-pub const SOMETIMES: &[&str] =
-    &["issue plain: no key", "issued, and not signed", "neighbour dismissed in part"];
+pub const SOMETIMES: &[&str] = &[
+    "floors refused at an older level",
+    "issue plain: no key",
+    "issued, and not signed",
+    "neighbour dismissed in part",
+];
 
 /// Whether it is on either list.
 #[must_use]

@@ -14,6 +14,9 @@ use crate::linear::{Object, Step, version};
 use crate::midst::{Awaiting, Change};
 use crate::runtime::{NodeRuntime, global_nanos};
 
+/// Of a hundred changes of settings, where nodes keep floors, so many are whether they have to.
+const SWITCHES_FLOORS_PERCENT: u64 = 20;
+
 impl Workload {
     /// An administrator changes a setting, on top of what was read or whatever is there.
     pub(super) async fn change_settings(&self, computer: &Computer) {
@@ -21,6 +24,15 @@ impl Workload {
         let view = Arc::clone(&member.published().view);
         drop(member);
         let mut config = view.config().as_ref().clone();
+        if self.cluster.keeps_floors() && self.dice.percent(SWITCHES_FLOORS_PERCENT) {
+            config.revocation_floor_required = !config.revocation_floor_required;
+            self.count(if config.revocation_floor_required {
+                "floors required"
+            } else {
+                "floors not required"
+            });
+            return self.set(computer, config, Some(view.config_version())).await;
+        }
         let between = |low, high| i64::try_from(self.dice.between(low, high)).unwrap_or(1);
         match self.dice.between(0, if self.has_neighbours() { 9 } else { 5 }) {
             // Of a neighbour's feed next to nothing is kept, or again all of it.
@@ -39,7 +51,9 @@ impl Workload {
             return;
         }
         let of_quota = config.circle_feed_entries_max != view.config().circle_feed_entries_max;
-        let if_version = (of_quota || self.dice.percent(70)).then(|| view.config_version());
+        // Whoever overlooks a change of others must not switch floors by that.
+        let is_careful = of_quota || self.cluster.keeps_floors();
+        let if_version = (is_careful || self.dice.percent(70)).then(|| view.config_version());
         self.set(computer, config, if_version).await;
     }
 
@@ -75,6 +89,7 @@ impl Workload {
                 version::Step::Set { expected, version }
             }
             Reply::Decided { outcome, .. } => match outcome.refusal() {
+                Some(Refusal::ConfigInvalid { .. }) => return self.count("floors refused at an older level"),
                 Some(Refusal::ConfigChanged { current, .. }) => version::Step::Changed { current: *current },
                 _ => return,
             },

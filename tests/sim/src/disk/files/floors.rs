@@ -121,6 +121,10 @@ impl FloorDisk {
     }
 }
 
+fn has_planted(plant: Plant) -> bool {
+    scope::current().is_some_and(|scope| scope.history().plant() == plant)
+}
+
 /// Its name below the mount; nothing for the mount itself.
 fn key(path: &Path) -> String {
     let below = path.strip_prefix(MOUNT).unwrap_or(path);
@@ -170,6 +174,9 @@ impl Storage for FloorDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if to.extension().is_some_and(|ending| ending == "left") && has_planted(Plant::FloorNotLeft) {
+            return Ok(());
+        }
         let (from, to) = (key(from), key(to));
         self.change(|files| {
             let (from_folder, to_folder) = (as_folder(&from), as_folder(&to));
@@ -246,7 +253,7 @@ impl Written for FloorHandle {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let planted = scope::current().is_some_and(|scope| scope.history().plant() == Plant::UnsyncedFloor);
+        let planted = has_planted(Plant::UnsyncedFloor);
         self.disk.change(|files| {
             let content = files.inodes.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
             // The picture that it begins with is synced all the same.
