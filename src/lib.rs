@@ -29,6 +29,7 @@ pub mod machine;
 // From a request to a command or an answer.
 pub mod audit;
 pub mod authenticate;
+mod digest;
 pub mod http;
 mod percent;
 pub mod usecase;

@@ -55,10 +55,14 @@ pub mod turnover;
 pub mod wires;
 pub mod workload;
 
+#[path = "../../../src/usecase/refresh/asked.rs"]
+mod asked;
 #[path = "../../../src/audit/calendar.rs"]
 pub mod audit;
 #[path = "../../../src/machine.rs"]
 pub mod authority;
+#[path = "../../../src/digest.rs"]
+mod digest;
 #[path = "../../../src/rotation/duty.rs"]
 pub mod duty;
 #[path = "../../../src/feature_level.rs"]

@@ -22,6 +22,7 @@ mod descendants;
 mod keys;
 mod master_keys;
 mod overstepping;
+mod refreshing;
 
 /// A replica as the simulator runs it.
 pub type Member = Replica<Watched, NodeRuntime, StateMachine<NodeRuntime, Watched>>;

@@ -15,6 +15,7 @@ use crate::scope;
 
 mod applying;
 mod floors;
+mod refreshing;
 mod states;
 
 pub(crate) use applying::in_place_of_apply;
@@ -165,6 +166,12 @@ pub enum Plant {
     DeafToRepeats,
     /// A successor has no reference token.
     LostReferences,
+    /// Who has a pair may change at its refresh what administrators may.
+    AnyChange,
+    /// A successor has the scope and audience of before, whatever was asked for.
+    KeptScope,
+    /// Who asks is no part of what a refresh with changes is known by.
+    AnyonesRepeat,
     /// Whoever is left out when a group is written stays in it.
     ClingingMembers,
     /// Of two uses of a token the one that was told last counts.
@@ -257,6 +264,9 @@ impl Plant {
         (Self::PanickingTask, "panicking-task"),
         (Self::DeafToRepeats, "deaf-to-repeats"),
         (Self::LostReferences, "lost-references"),
+        (Self::AnyChange, "any-change"),
+        (Self::KeptScope, "kept-scope"),
+        (Self::AnyonesRepeat, "anyones-repeat"),
         (Self::ClingingMembers, "clinging-members"),
         (Self::EarlierUses, "earlier-uses"),
         (Self::ForgottenCommitted, "forgotten-committed"),
@@ -325,7 +335,7 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         }
         Plant::NoQuota => (stamp_ms, with_room(command).map_or(command.into(), Cow::Owned)),
         Plant::DeafToKeys => (stamp_ms, without_keys(command).map_or(command.into(), Cow::Owned)),
-        _ => (stamp_ms, command.into()),
+        plant => (stamp_ms, refreshing::before_apply(plant, command).map_or(command.into(), Cow::Owned)),
     }
 }
 

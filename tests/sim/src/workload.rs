@@ -49,6 +49,7 @@ mod taking;
 mod theft;
 mod usage;
 mod verifying;
+mod wishing;
 mod witness;
 
 pub use verifying::{Verdict, judged};

@@ -9,7 +9,7 @@ use circlet_authority::{
 use circlet_token::feed::FeedEntry;
 use circlet_token::{Algorithm, Audience, Claims, Subject, TokenId, Verified};
 
-use super::{circle, descendants, keys, master_keys, overstepping};
+use super::{circle, descendants, keys, master_keys, overstepping, refreshing};
 use crate::history::Event;
 use crate::scope::{self, Scope};
 
@@ -26,6 +26,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
     }
     if outcome.refusal().is_none() {
         overstepping::tell(&scope, before, after.index(), &command);
+        refreshing::tell(&scope, before, after.index(), &command, &outcome);
         circle::tell(&scope, before, after, &command.action);
     }
     tell_unlisted(&scope, before, after);

@@ -76,7 +76,7 @@ impl Workload {
 
     /// What a token of an administrator's making is for: a user, or a group; in a circle it claims at times what others may
     /// limit.
-    fn scope(&self) -> Scope {
+    pub(super) fn scope(&self) -> Scope {
         let text = match self.dice.between(0, 9) {
             0..=1 if self.has_neighbours() => "applied-permissions/groups:readers,writers",
             2 if self.has_neighbours() => "applied-permissions/admin",
