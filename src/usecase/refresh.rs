@@ -13,12 +13,10 @@ use circlet_token::{
 use serde_json::json;
 
 use super::failure::{Code, Failure};
-use super::issue::{
-    Handout, draw_id, hand_out, own_id, reference_hash, refresh_secret, unknown_groups,
-};
+use super::issue::{Handout, draw_id, hand_out, own_id, reference_hash, refresh_secret, unknown_groups};
 use super::{Session, reading, refusal};
 use crate::audit::{Change, Entity};
-use crate::authenticate::tokens;
+use crate::authenticate::{reference, tokens};
 use crate::reference_token;
 use crate::refresh_token::RefreshFields;
 
@@ -58,7 +56,7 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
     }
     let fields = read_refresh_token(session, &order.refresh_token).await?;
     let access = match &order.access_token {
-        Some(text) => Some(presented_id(session, text).await?),
+        Some(text) => Some(presented_id(session, &fields, text).await?),
         None => None,
     };
     let published = reading::current(session.cluster).await?;
@@ -158,11 +156,14 @@ async fn refuse_foreign(session: &Session<'_>, access: &str) -> Result<(), Failu
     foreign(parsed.claims(), own_id(&published.view)?)
 }
 
-/// The id of an access token that is presented as one half of a pair, or to be revoked: issued here, and unaltered.
-async fn presented_id(session: &Session<'_>, text: &str) -> Result<TokenId, Failure> {
+/// The id of an access token that is presented as one half of a pair: issued here, and unaltered.
+async fn presented_id(session: &Session<'_>, fields: &RefreshFields, text: &str) -> Result<TokenId, Failure> {
     if reference_token::looks_like_one(text) {
         let hash = reference_token::read(text).map(|presented| presented.hash);
-        let known = |view: &State| hash.and_then(|hash| view.reference(&hash));
+        let known = |view: &State| {
+            let hash_of = |id: &TokenId| reference_hash(session, view, id).ok();
+            reference::in_pair(view, &FamilyId(fields.family), &hash?, hash_of)
+        };
         let published = reading::holding(session.cluster, |view| known(view).is_some()).await?;
         return published
             .and_then(|published| known(&published.view))
