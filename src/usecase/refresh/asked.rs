@@ -116,14 +116,8 @@ mod tests {
     #[test]
     fn whoever_asks_for_no_change_repeats_the_pair() {
         let (access, reference) = (Some(PAIR), true);
-        let asked = Asked {
-            refresh_token: "it",
-            access,
-            scope: None,
-            audience: None,
-            lifetime: None,
-            reference,
-        };
+        let asked =
+            Asked { refresh_token: "it", access, scope: None, audience: None, lifetime: None, reference };
         assert_eq!(asked.digest(&user("admin")), asked.digest(&Actor::RefreshPair));
         let longer = Asked { lifetime: Some(Lifetime::from_secs(60)), ..asked };
         assert_ne!(longer.digest(&user("admin")), longer.digest(&Actor::RefreshPair));
