@@ -9,7 +9,7 @@ use circlet_authority::{
 use circlet_token::feed::FeedEntry;
 use circlet_token::{Algorithm, Audience, Claims, Subject, TokenId, Verified};
 
-use super::{circle, descendants, keys, master_keys, overstepping, refreshing};
+use super::{circle, descendants, importing, keys, master_keys, overstepping, refreshing};
 use crate::history::Event;
 use crate::scope::{self, Scope};
 
@@ -20,6 +20,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
     if let Actor::Token(actor) = &command.actor
         && outcome.refusal().is_none()
         && is_refused(before, actor)
+        && !refreshing::opens_pair(before, actor, &command.action, &outcome)
     {
         let (node, index) = (scope.node(), after.index());
         scope.history().tell(&Event::Overruled { node, index, what: command.action.name() });
@@ -53,6 +54,9 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
                 scope.history().tell(&Event::Replaced { family, sequence, kid, index: after.index() });
             }
             scope.history().note_issued(&record);
+        }
+        Action::ImportTokens(import) if outcome.refusal().is_none() => {
+            importing::tell(scope, before, after, &import);
         }
         Action::RotateKey(rotate) if matches!(*rotate, RotateKey::Confirm { .. }) => {}
         Action::TurnMasterKey(turn) if outcome.refusal().is_none() => {
@@ -135,7 +139,7 @@ fn tell_unlisted(scope: &Scope, before: &State, after: &State) {
 }
 
 /// The ids on the list, and until when each has to be there.
-fn listed(view: &State) -> BTreeMap<TokenId, u64> {
+pub(super) fn listed(view: &State) -> BTreeMap<TokenId, u64> {
     let mut ids = BTreeMap::new();
     for entry in view.revoked_entries() {
         if let FeedEntry::Listed { expiry: until, id } | FeedEntry::Unseen { until, id } = entry {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use circlet_authority::{Action, Actor, Command, Outcome, RefreshToken, State, TokenRecord};
+use circlet_authority::{Action, Actor, Command, Outcome, RefreshToken, State, TokenActor, TokenRecord};
 use circlet_token::UserName;
 
 use super::overstepping::user_of;
@@ -26,6 +26,15 @@ pub(super) fn tell(scope: &Scope, before: &State, index: u64, command: &Command,
     if let Some(what) = what {
         scope.history().tell(&Event::Overreached { what, done: true, index });
     }
+}
+
+/// Whether a token is shown as the access token of a pair, which may be over: for what it was given before, or for no change.
+pub(super) fn opens_pair(before: &State, actor: &TokenActor, action: &Action, outcome: &Outcome) -> bool {
+    let Action::RefreshToken(refresh) = action else { return false };
+    let Outcome::Refreshed { record, replay, .. } = outcome else { return false };
+    let current = before.family(&refresh.family).and_then(|family| before.token(&family.current));
+    let same = |old: &Arc<TokenRecord>| keeps_rights(old, record) && old.lifetime == record.lifetime;
+    actor.id.is_some() && actor.id == refresh.access && (*replay || current.is_some_and(same))
 }
 
 /// The token that a refresh follows.

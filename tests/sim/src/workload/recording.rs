@@ -12,7 +12,7 @@ use crate::machine::first_word;
 use crate::runtime::global_nanos;
 
 /// How far back a verification may look, in nanoseconds: the bound of the invariant `revoked-bound`.
-const LOOKS_BACK: u64 = 2_000_000_000 + 400_000 + 2_000_000;
+pub(super) const LOOKS_BACK: u64 = 2_000_000_000 + 400_000 + 2_000_000;
 
 impl Workload {
     /// A user's number as a subject.

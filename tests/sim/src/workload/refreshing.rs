@@ -5,7 +5,8 @@ use std::sync::Arc;
 use circlet_authority::{Action, Outcome, RefreshToken, Refusal, TokenRecord};
 use circlet_token::TokenId;
 
-use super::requests::{ATTEMPTS, reference_of};
+use super::references::{Named, reference_of};
+use super::requests::ATTEMPTS;
 use super::wishing::Wish;
 use super::{Held, Reply, Workload};
 use crate::cluster::Computer;
@@ -23,6 +24,10 @@ impl Workload {
         self.count("refresh");
         let wish = self.wish(&held);
         self.use_once(computer, &held, &wish).await;
+        if wish.shows_reference && self.dice.percent(50) {
+            self.count("refresh by reference repeated");
+            self.use_once(computer, &held, &wish).await;
+        }
         if wish.asks_for_more() && self.dice.percent(50) {
             self.count("refresh with changes repeated by the pair");
             self.use_once(computer, &held, &wish.by_the_pair()).await;
@@ -37,6 +42,17 @@ impl Workload {
         let mut through = None;
         for _ in 0..ATTEMPTS {
             let own = TokenId(self.dice.bytes());
+            let node = through.as_deref().unwrap_or(computer);
+            if wish.shows_reference {
+                match self.named_in_pair(node, held, family).await {
+                    Named::Token(_) => {}
+                    Named::Unknown => return,
+                    Named::Unanswered => {
+                        through = self.dice.pick(&self.cluster.running()).cloned();
+                        continue;
+                    }
+                }
+            }
             let request = RefreshToken {
                 family,
                 sequence,
@@ -48,7 +64,6 @@ impl Workload {
             };
             let sent = global_nanos();
             let action = Action::RefreshToken(Box::new(request));
-            let node = through.as_deref().unwrap_or(computer);
             let reply = self.propose(node, wish.actor.clone(), action).await;
             self.record_refresh(&held.record, &reply, (sequence, digest, own), sent);
             match reply {

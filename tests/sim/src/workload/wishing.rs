@@ -3,7 +3,7 @@
 use circlet_authority::{Actor, RefreshOverrides, TokenRecord};
 use circlet_token::{Audience, Lifetime, Scope, TokenId};
 
-use super::requests::reference_of;
+use super::references::reference_of;
 use super::{Held, Workload, administrator};
 use crate::asked::Asked;
 use crate::house;
@@ -15,6 +15,8 @@ pub(super) struct Wish {
     pub(super) actor: Actor,
     pub(super) changes: RefreshOverrides,
     pub(super) shows_access: bool,
+    /// By its reference token.
+    pub(super) shows_reference: bool,
     /// With a reference token, or without one though the token before came with one.
     pub(super) reference: bool,
 }
@@ -68,7 +70,8 @@ impl Workload {
             }
             16 => ("refresh by its user, with changes", self.user_or_bearer(held, user), self.changes(held)),
             17 => {
-                let changes = if self.dice.percent(50) { self.changes(held) } else { RefreshOverrides::default() };
+                let changes =
+                    if self.dice.percent(50) { self.changes(held) } else { RefreshOverrides::default() };
                 ("refresh by another user", Actor::User { name: house::name(other()) }, changes)
             }
             _ => ("refresh by the pair", Actor::RefreshPair, RefreshOverrides::default()),
@@ -77,11 +80,19 @@ impl Workload {
         if !shows_access {
             self.count("refresh without the access token");
         }
-        Wish { actor, changes, shows_access, reference }
+        let shows_reference = shows_access && held.record.reference.is_some() && self.dice.percent(50);
+        if shows_reference {
+            self.count("refresh by reference");
+        }
+        Wish { actor, changes, shows_access, shows_reference, reference }
     }
 
     fn user_or_bearer(&self, held: &Held, user: &str) -> Actor {
-        if self.dice.percent(40) { self.bearer(&held.record) } else { Actor::User { name: house::name(user) } }
+        if self.dice.percent(40) {
+            self.bearer(&held.record)
+        } else {
+            Actor::User { name: house::name(user) }
+        }
     }
 
     fn other_lifetime(&self) -> Lifetime {
