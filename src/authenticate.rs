@@ -7,6 +7,7 @@
 
 pub(crate) mod credential;
 pub mod judge;
+pub mod reference;
 pub(crate) mod signatures;
 pub(crate) mod tokens;
 pub(crate) mod usage;

@@ -30,6 +30,7 @@ pub mod version;
 // From a request to a command or an answer.
 pub mod audit;
 pub mod authenticate;
+mod digest;
 pub mod http;
 mod percent;
 pub mod usecase;

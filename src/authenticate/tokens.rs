@@ -3,19 +3,18 @@
 use std::sync::Arc;
 
 use circlet_authority::State;
-use circlet_raft::{Instants, Published};
-use circlet_token::{AudienceRule, ExpiryRule, KeySet, Parsed, Reject, Revocation, ServiceId, Verified};
+use circlet_raft::Published;
+use circlet_token::{AudienceRule, ExpiryRule, KeySet, Parsed, Reject, Revocation, Verified};
 
 pub(crate) use super::judge::Rules;
 use super::judge::{self, Good};
 use super::signatures::{self, TokenDigest};
-use super::vouch::{Opinion, Unvouched, Witness, vouch};
-use super::{Authenticator, Bearer};
-use crate::cluster::Cluster;
+use super::vouch::{Opinion, Unvouched, vouch};
+use super::{Authenticator, Bearer, reference};
 use crate::metrics::Verified as Kind;
 use crate::reference_token;
 use crate::usecase::failure::Failure;
-use crate::usecase::reading;
+use crate::usecase::reading::{self, Here};
 
 impl Rules<'_> {
     /// A token that asks about itself: its audience may be others (contract section 1.6, `me`).
@@ -69,7 +68,7 @@ impl Authenticator {
         let now = self.cluster.now_at(published).secs();
         judge::judge(&published.view, now, rules, |own, keys| {
             if reference_token::looks_like_one(text) {
-                Ok(Arc::new(resolve(&published.view, own, text)?))
+                Ok(Arc::new(reference::resolve(&published.view, own, text)?))
             } else {
                 self.signed(keys, text, digest)
             }
@@ -96,37 +95,6 @@ fn kind(bearer: &Bearer) -> Kind {
         _ if bearer.revocable => Kind::Revocable,
         _ => Kind::Plain,
     }
-}
-
-/// This node, as the rule of freshness sees it.
-struct Here<'a>(&'a Cluster);
-
-impl Witness for Here<'_> {
-    type Stale = Failure;
-
-    fn published(&self) -> Arc<Published<State>> {
-        self.0.published()
-    }
-
-    fn instants(&self) -> Instants {
-        self.0.instants()
-    }
-
-    async fn fresh(&self) -> Result<Arc<Published<State>>, Failure> {
-        reading::fresh(self.0).await
-    }
-}
-
-/// The token behind a reference token. Unknown is told apart from unreadable: a fresh view may know it.
-fn resolve(view: &State, own: &ServiceId, text: &str) -> Result<Verified, Reject> {
-    let unknown = || Reject::Revoked { why: Revocation::Unrecorded };
-    let presented = reference_token::read(text).ok_or_else(unknown)?;
-    let record = view.reference(&presented.hash).and_then(|id| view.token(&id)).ok_or_else(unknown)?;
-    if !presented.fits(record.expires_at) {
-        return Err(unknown());
-    }
-    let algorithm = view.key(&record.kid).ok_or_else(unknown)?.algorithm;
-    Ok(Verified { claims: record.claims(own), key: record.kid.clone(), algorithm })
 }
 
 /// A rejected token as a failure: the word that clients match, the reason for programs, and why.

@@ -69,11 +69,8 @@ pub async fn vouch<W: Witness, T, R>(
     node: &W,
     judge: impl Fn(&Arc<Published<State>>) -> Opinion<T, R>,
 ) -> Result<T, Unvouched<R, W::Stale>> {
-    let mut published = node.published();
+    let mut published = readable(node).await.map_err(Unvouched::Stale)?;
     let mut proved = false;
-    if !may_read(&published, node.instants()) {
-        published = node.fresh().await.map_err(Unvouched::Stale)?;
-    }
     loop {
         match judge(&published) {
             Opinion::Good { found, needs_freshness, feed } => {
@@ -94,6 +91,28 @@ pub async fn vouch<W: Witness, T, R>(
         published = node.fresh().await.map_err(Unvouched::Stale)?;
         proved = true;
     }
+}
+
+/// A view in which `holds` is true, the present one or else a fresh one; `None` if it is false in a fresh one.
+///
+/// # Errors
+/// No view that may be read from could be had in time.
+pub async fn holding<W: Witness>(
+    node: &W,
+    holds: impl Fn(&State) -> bool,
+) -> Result<Option<Arc<Published<State>>>, W::Stale> {
+    let published = readable(node).await?;
+    if holds(&published.view) {
+        return Ok(Some(published));
+    }
+    let fresh = node.fresh().await?;
+    Ok(holds(&fresh.view).then_some(fresh))
+}
+
+/// The present view, if it may be read from at all, or a fresh one.
+async fn readable<W: Witness>(node: &W) -> Result<Arc<Published<State>>, W::Stale> {
+    let published = node.published();
+    if may_read(&published, node.instants()) { Ok(published) } else { node.fresh().await }
 }
 
 /// Whether this view may be read from at all: freshness was proved once since the start, and the node is not cut off

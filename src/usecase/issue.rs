@@ -11,10 +11,10 @@ use circlet_authority::{
 };
 use circlet_raft::Published;
 use circlet_token::{Audience, AudienceEntry, Claims, KeyId, Lifetime, Scope, ServiceId, Subject, TokenId};
-use sha2::{Digest, Sha256};
 
 use super::failure::{Code, Failure};
 use super::{Session, bounds, reading, refusal, users};
+use crate::digest;
 use crate::keys::{KeyUnavailable, RefreshSecret};
 use crate::refresh_token::RefreshFields;
 use crate::secret::Secret;
@@ -430,7 +430,7 @@ pub(super) fn draw_id() -> TokenId {
 fn request_digest(order: &Order) -> [u8; 32] {
     let number = order.expires_in.map(|secs| secs.to_string());
     let flags = format!("{}{}{}", order.refreshable, order.reference, order.force_revocable);
-    digest(&[
+    digest::of(&[
         Some(match order.generation {
             Generation::Legacy => "legacy",
             Generation::Access => "access",
@@ -447,21 +447,5 @@ fn request_digest(order: &Order) -> [u8; 32] {
 /// A key belongs to who sends it: the whole subject, since a user's name alone may look like another's subject.
 fn idempotency_digest(session: &Session<'_>, own: &ServiceId, key: &str) -> [u8; 32] {
     let subject = session.caller.subject(own);
-    digest(&[subject.as_ref().map(Subject::as_str), Some(key)])
-}
-
-/// SHA-256 over texts, absent ones told apart from empty ones, and none running into the next.
-pub(super) fn digest(parts: &[Option<&str>]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        match part {
-            None => hash.update([0]),
-            Some(text) => {
-                hash.update([1]);
-                hash.update((text.len() as u64).to_be_bytes());
-                hash.update(text.as_bytes());
-            }
-        }
-    }
-    hash.finalize().into()
+    digest::of(&[subject.as_ref().map(Subject::as_str), Some(key)])
 }

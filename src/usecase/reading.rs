@@ -11,7 +11,7 @@ use circlet_authority::State;
 use circlet_raft::{Instants, Published};
 
 use super::failure::Failure;
-use crate::authenticate::vouch;
+use crate::authenticate::vouch::{self, Witness};
 use crate::cluster::Cluster;
 
 /// The published view, if it may be read from at all.
@@ -87,12 +87,26 @@ pub(crate) async fn holding(
     cluster: &Cluster,
     holds: impl Fn(&State) -> bool,
 ) -> Result<Option<Arc<Published<State>>>, Failure> {
-    let published = current(cluster).await?;
-    if holds(&published.view) {
-        return Ok(Some(published));
+    vouch::holding(&Here(cluster), holds).await
+}
+
+/// This node, as the rule of freshness sees it.
+pub(crate) struct Here<'a>(pub(crate) &'a Cluster);
+
+impl Witness for Here<'_> {
+    type Stale = Failure;
+
+    fn published(&self) -> Arc<Published<State>> {
+        self.0.published()
     }
-    let fresh = fresh(cluster).await?;
-    Ok(holds(&fresh.view).then_some(fresh))
+
+    fn instants(&self) -> Instants {
+        self.0.instants()
+    }
+
+    async fn fresh(&self) -> Result<Arc<Published<State>>, Failure> {
+        fresh(self.0).await
+    }
 }
 
 /// 503: this node can't prove that its view is as fresh as the request demands.

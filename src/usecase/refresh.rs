@@ -13,14 +13,16 @@ use circlet_token::{
 use serde_json::json;
 
 use super::failure::{Code, Failure};
-use super::issue::{
-    Handout, digest, draw_id, hand_out, own_id, reference_hash, refresh_secret, unknown_groups,
-};
+use super::issue::{Handout, draw_id, hand_out, own_id, reference_hash, refresh_secret, unknown_groups};
 use super::{Session, reading, refusal};
 use crate::audit::{Change, Entity};
-use crate::authenticate::tokens;
+use crate::authenticate::{reference, tokens};
 use crate::reference_token;
 use crate::refresh_token::RefreshFields;
+
+mod asked;
+
+use asked::Asked;
 
 /// What a refresh may bring without a credential beyond the pair; clients send the last two out of habit.
 pub(crate) const PAIR_PARAMETERS: [&str; 5] =
@@ -54,7 +56,7 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
     }
     let fields = read_refresh_token(session, &order.refresh_token).await?;
     let access = match &order.access_token {
-        Some(text) => Some(presented_id(session, text).await?),
+        Some(text) => Some(presented_id(session, &fields, text).await?),
         None => None,
     };
     let published = reading::current(session.cluster).await?;
@@ -64,25 +66,24 @@ pub(crate) async fn refresh(session: &Session<'_>, order: &RefreshOrder) -> Resu
     let successor_id = draw_id();
     let reference =
         if order.reference { Some(reference_hash(session, &published.view, &successor_id)?) } else { None };
-    let lifetime = order.lifetime.map(|lifetime| lifetime.secs().unwrap_or(0).to_string());
-    let access_text = access.map(|id| id.to_string());
+    let actor = session.caller.actor().unwrap_or(Actor::RefreshPair);
+    let asked = Asked {
+        refresh_token: &order.refresh_token,
+        access,
+        scope: order.scope.as_deref(),
+        audience: order.audience.as_deref(),
+        lifetime: order.lifetime,
+        reference: order.reference,
+    };
     let action = RefreshToken {
         family: FamilyId(fields.family),
         sequence: fields.sequence,
         access,
-        request_digest: digest(&[
-            Some(&order.refresh_token),
-            access_text.as_deref(),
-            order.scope.as_deref(),
-            order.audience.as_deref(),
-            lifetime.as_deref(),
-            Some(if order.reference { "reference" } else { "" }),
-        ]),
+        request_digest: asked.digest(&actor),
         successor_id,
         reference,
         overrides,
     };
-    let actor = session.caller.actor().unwrap_or(Actor::RefreshPair);
     let decided =
         session.decide_as(actor, Action::RefreshToken(Box::new(action))).await.map_err(of_nobody)?;
     let Outcome::Refreshed { record, sequence: _, replay } = decided.outcome else {
@@ -155,11 +156,14 @@ async fn refuse_foreign(session: &Session<'_>, access: &str) -> Result<(), Failu
     foreign(parsed.claims(), own_id(&published.view)?)
 }
 
-/// The id of an access token that is presented as one half of a pair, or to be revoked: issued here, and unaltered.
-async fn presented_id(session: &Session<'_>, text: &str) -> Result<TokenId, Failure> {
+/// The id of an access token that is presented as one half of a pair: issued here, and unaltered.
+async fn presented_id(session: &Session<'_>, fields: &RefreshFields, text: &str) -> Result<TokenId, Failure> {
     if reference_token::looks_like_one(text) {
         let hash = reference_token::read(text).map(|presented| presented.hash);
-        let known = |view: &State| hash.and_then(|hash| view.reference(&hash));
+        let known = |view: &State| {
+            let hash_of = |id: &TokenId| reference_hash(session, view, id).ok();
+            reference::in_pair(view, &FamilyId(fields.family), &hash?, hash_of)
+        };
         let published = reading::holding(session.cluster, |view| known(view).is_some()).await?;
         return published
             .and_then(|published| known(&published.view))

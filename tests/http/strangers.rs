@@ -91,6 +91,52 @@ async fn a_refresh_with_a_change_is_repeated_like_any_other() {
 }
 
 #[tokio::test]
+async fn a_refresh_that_shows_the_reference_token_is_repeated_like_any_other() {
+    let server = Server::start();
+    let t = Transcript::of(&server);
+    let wanted = json!({"refreshable": true, "force_revocable": true, "include_reference_token": true, "expires_in": 7200});
+    let first = t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(wanted.clone())).await;
+    let other = t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(wanted)).await;
+    let asked = async |reference: String| {
+        let body = json!({
+            "grant_type": "refresh_token",
+            "refresh_token": first.field("refresh_token"),
+            "access_token": reference,
+        });
+        t.quietly(Method::POST, TOKENS, As::Nobody, Body::Json(body)).await
+    };
+    let once = asked(first.field("reference_token")).await;
+    assert_eq!(once.status, 200, "{}", once.text);
+    let twice = asked(first.field("reference_token")).await;
+    assert_eq!(twice.status, 200, "{}", twice.text);
+    assert_eq!(once.field("access_token"), twice.field("access_token"));
+    assert_eq!(once.field("refresh_token"), twice.field("refresh_token"));
+    assert!(asked(other.field("reference_token")).await.status.is_client_error());
+}
+
+#[tokio::test]
+async fn what_an_administrator_changed_at_a_refresh_is_repeated_for_nobody_who_has_the_pair_alone() {
+    let server = Server::start();
+    let t = Transcript::of(&server);
+    let wanted = json!({"username": "ci", "scope": "applied-permissions/groups:readers", "refreshable": true, "force_revocable": true});
+    let pair = t.quietly(Method::POST, TOKENS, As::Admin, Body::Json(wanted)).await;
+    let body = json!({
+        "grant_type": "refresh_token",
+        "refresh_token": pair.field("refresh_token"),
+        "access_token": pair.field("access_token"),
+        "scope": "applied-permissions/admin",
+    });
+    let asked = async |who| t.quietly(Method::POST, TOKENS, who, Body::Json(body.clone())).await;
+    let changed = asked(As::Admin).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert_eq!(changed.field("scope"), "applied-permissions/admin");
+    let pair = asked(As::Bearer(pair.field("access_token"))).await;
+    assert!(pair.status.is_client_error(), "{}", pair.text);
+    let again = asked(As::Admin).await;
+    assert_eq!(again.field("access_token"), changed.field("access_token"));
+}
+
+#[tokio::test]
 async fn a_user_is_one_and_the_same_however_the_name_is_spelled() {
     let server = Server::start();
     let t = Transcript::of(&server);

@@ -122,6 +122,12 @@ impl State {
     fn cancel_key(&mut self, kid: &KeyId) -> Applied {
         match self.state_of(kid)? {
             KeyState::Published => {
+                // One that was adopted has signed elsewhere, and what it has signed may have been imported.
+                let recorded = self.signed_by(kid);
+                if recorded > 0 {
+                    let why = format!("{recorded} recorded tokens are signed with it");
+                    return Err(Refusal::KeyNeeded { kid: kid.clone(), why });
+                }
                 self.move_key(kid, KeyState::Retired);
                 self.revocations.tell(FeedEntry::KeyRetired { key: kid.clone() });
                 self.keys_changed();

@@ -2,11 +2,12 @@
 
 use circlet_authority::{
     Action, Actor, ImportTokens, Imported, ImportedToken, Judgement, KeyOrigin, Outcome, PresentedToken,
-    RevokeTarget, RevokeToken, State, TokenFilter, TokenOrder, invariant, limits::IMPORT_ENTRIES_MAX,
+    Refusal, RevokeTarget, RevokeToken, RotateKey, State, TokenFilter, TokenOrder, invariant,
+    limits::IMPORT_ENTRIES_MAX,
 };
 use circlet_token::{Audience, Claims, Lifetime, Scope, Subject};
 
-use crate::house::{House, OURS, OURS_AS_ACCESS, THEIRS, bootstrap, kid, name, service, token_id};
+use crate::house::{House, OURS, OURS_AS_ACCESS, THEIRS, bootstrap, kid, name, new_key, service, token_id};
 
 fn admin() -> Actor {
     Actor::User { name: name("admin") }
@@ -134,6 +135,26 @@ fn what_is_over_or_speaks_for_others_is_left_out() {
     assert_eq!(outcome, Outcome::Imported(Imported { expired: 1, foreign: 1, ..Imported::default() }));
     let many = vec![listed(&house, "over"); IMPORT_ENTRIES_MAX + 1];
     assert!(matches!(import(&mut house, many), Outcome::Refused(_)));
+}
+
+#[test]
+fn an_adopted_key_that_does_not_sign_yet_is_not_given_up_while_tokens_of_it_are_recorded() {
+    let mut house = House::new();
+    let turn = |house: &mut House, rotate| house.apply(admin(), Action::RotateKey(Box::new(rotate)));
+    let key = Box::new(new_key("k2", "k2", KeyOrigin::Adopted));
+    let published = turn(&mut house, RotateKey::Publish { key, replaces: kid("k1"), overlap_secs: None });
+    assert_eq!(published, Outcome::Done);
+    old(&mut house, "listed", OURS, 0);
+    let tokens = vec![listed(&house, "listed")];
+    let import = Action::ImportTokens(Box::new(ImportTokens { kid: kid("k2"), tokens }));
+    assert!(matches!(house.apply(admin(), import), Outcome::Imported(Imported { recorded: 1, .. })));
+    let Outcome::Refused(refusal) = turn(&mut house, RotateKey::Cancel { kid: kid("k2") }) else {
+        panic!("the token needs its key")
+    };
+    assert!(matches!(*refusal, Refusal::KeyNeeded { .. }), "{refusal}");
+    assert_eq!(invariant::check(&house.state), []);
+    revoke(&mut house, "listed");
+    assert_eq!(turn(&mut house, RotateKey::Cancel { kid: kid("k2") }), Outcome::Done);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod anew;
 mod following;
 mod ordering;
 mod strife;
+mod thief;
 mod way;
 
 pub use anew::make_key;
@@ -28,6 +29,7 @@ pub(crate) use following::follow;
 pub use ordering::Ordered;
 pub(crate) use ordering::order;
 pub use strife::Strife;
+pub use thief::Thefts;
 pub use way::{Way, keys_of_thief};
 
 /// A cluster may take so long to introduce itself.

@@ -70,6 +70,12 @@ pub enum Event {
     Issued { id: TokenId, by: Option<TokenId>, index: u64, sum: u64 },
     /// This token, issued at this second of the state's time, was given to whoever asked under this key.
     IssuedFor { request: u64, id: TokenId, at: u64 },
+    /// Somebody asks to have this token of an older installation imported.
+    ImportAsked { id: TokenId },
+    /// A node judged a token of an older installation that can be revoked, and that nobody asked to have imported.
+    ImportShown { node: NodeId, id: TokenId, accepted: bool },
+    /// A node has applied an import that did this to a token.
+    ImportedWrong { node: NodeId, index: u64, id: TokenId, what: &'static str },
     /// It was acknowledged that these tokens were used then, in seconds.
     UsesNoted { uses: Vec<(TokenId, u64)> },
     /// The state at this index and second, which was asked for at `sent`, has this token, last used at `at`.

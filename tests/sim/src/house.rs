@@ -181,6 +181,8 @@ pub fn config(dice: &Dice) -> Config {
     if dice.percent(30) {
         return config;
     }
+    // The longest that users choose for themselves.
+    (config.default_expiry, config.max_expiry) = (3_600, secs(9_000, 25_000));
     config.verify_max_isolation = secs(2, 4);
     config.issue_max_isolation = secs(2, 3);
     config.persistent_expiry_threshold = secs(3, 9);

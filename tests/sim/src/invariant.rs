@@ -12,6 +12,7 @@ mod dated;
 mod ended_trust;
 mod feature_level;
 mod fresh_after_start;
+mod imported;
 mod isolation;
 mod issued_once;
 mod keys;
@@ -65,6 +66,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<agreement::Agreement>::default(),
         Box::<acknowledged::Acknowledged>::default(),
         Box::<issued_once::IssuedOnce>::default(),
+        Box::<imported::Imported>::default(),
         Box::<restored::Restored>::default(),
         Box::<on_floor::OnFloor>::default(),
         Box::<proved_floors::ProvedFloors>::default(),

@@ -24,7 +24,7 @@
 //! | [`floor`] | the product's floor under revocations, on storage of a simulated node's own |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
-//! | [`authority`], [`feature_level`], [`judge`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`], [`forward`], [`orders`] | the product's own: the machine, what versions know, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one, ordering a revoke and carrying it out |
+//! | [`authority`], [`feature_level`], [`judge`], [`reference`], [`reference_token`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`], [`forward`], [`orders`] | the product's own: the machine, what versions know, what a view says of a token, what it says of a reference token, what those look like, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one, ordering a revoke and carrying it out |
 //! | [`version`] | which version of the program a node runs |
 //! | [`turnover`] | the product's steps in turning the master key over, on a simulated node |
 //! | [`sealing`] | master keys, and what is sealed under them |
@@ -58,10 +58,14 @@ pub mod version;
 pub mod wires;
 pub mod workload;
 
+#[path = "../../../src/usecase/refresh/asked.rs"]
+mod asked;
 #[path = "../../../src/audit/calendar.rs"]
 pub mod audit;
 #[path = "../../../src/machine.rs"]
 pub mod authority;
+#[path = "../../../src/digest.rs"]
+mod digest;
 #[path = "../../../src/rotation/duty.rs"]
 pub mod duty;
 #[path = "../../../src/feature_level.rs"]
@@ -74,6 +78,10 @@ pub mod forward;
 pub mod judge;
 #[path = "../../../src/circle/orders.rs"]
 pub mod orders;
+#[path = "../../../src/authenticate/reference.rs"]
+pub mod reference;
+#[path = "../../../src/reference_token/form.rs"]
+pub mod reference_token;
 #[path = "../../../src/node/purge/round.rs"]
 pub mod round;
 #[path = "../../../src/circle/serve.rs"]

@@ -21,10 +21,12 @@ mod circle;
 mod descendants;
 mod ends;
 mod forgetting;
+mod importing;
 mod keys;
 mod levels;
 mod master_keys;
 mod overstepping;
+mod refreshing;
 
 /// A replica as the simulator runs it.
 pub type Member = Replica<Watched, NodeRuntime, StateMachine<NodeRuntime, Watched>>;

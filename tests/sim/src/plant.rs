@@ -16,6 +16,7 @@ use crate::scope;
 mod applying;
 mod floors;
 mod levels;
+mod refreshing;
 mod secrets;
 mod states;
 
@@ -147,6 +148,8 @@ pub enum Plant {
     HastyLimits,
     /// What a token key of a neighbour's signs is taken for its verdict on an order.
     AnyVerdict,
+    /// A verdict that a circle key of before has signed counts as the present one's.
+    OldVerdicts,
     /// A token is revoked for whichever member asks for it.
     RevokeForAnyone,
     /// Of a neighbour that is dismissed the certificates stay trusted.
@@ -183,6 +186,24 @@ pub enum Plant {
     DeafToRepeats,
     /// A successor has no reference token.
     LostReferences,
+    /// Who has a pair may change at its refresh what administrators may.
+    AnyChange,
+    /// A successor has the scope and audience of before, whatever was asked for.
+    KeptScope,
+    /// Who asks is no part of what a refresh with changes is known by.
+    AnyonesRepeat,
+    /// A reference token that stands for nothing any more is accepted all the same.
+    BelievedReferences,
+    /// A reference token that a node doesn't know is refused by any view.
+    HastyReferences,
+    /// With the reference token of a token that was refreshed no refresh is repeated.
+    UnpairedRepeats,
+    /// What can be revoked of an older installation's tokens is good, whether it was imported or not.
+    UnlistedHeirs,
+    /// What is imported takes the place of what is there.
+    ImportAnew,
+    /// What was revoked is good again once it is imported.
+    ImportRevives,
     /// Whoever is left out when a group is written stays in it.
     ClingingMembers,
     /// Of two uses of a token the one that was told last counts.
@@ -300,6 +321,16 @@ impl Plant {
         (Self::PanickingTask, "panicking-task"),
         (Self::DeafToRepeats, "deaf-to-repeats"),
         (Self::LostReferences, "lost-references"),
+        (Self::AnyChange, "any-change"),
+        (Self::KeptScope, "kept-scope"),
+        (Self::AnyonesRepeat, "anyones-repeat"),
+        (Self::BelievedReferences, "believed-references"),
+        (Self::HastyReferences, "hasty-references"),
+        (Self::UnpairedRepeats, "unpaired-repeats"),
+        (Self::OldVerdicts, "old-verdicts"),
+        (Self::UnlistedHeirs, "unlisted-heirs"),
+        (Self::ImportAnew, "import-anew"),
+        (Self::ImportRevives, "import-revives"),
         (Self::ClingingMembers, "clinging-members"),
         (Self::EarlierUses, "earlier-uses"),
         (Self::ForgottenCommitted, "forgotten-committed"),
@@ -386,7 +417,7 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         }
         Plant::NoQuota => (stamp_ms, with_room(command).map_or(command.into(), Cow::Owned)),
         Plant::DeafToKeys => (stamp_ms, without_keys(command).map_or(command.into(), Cow::Owned)),
-        _ => (stamp_ms, command.into()),
+        plant => (stamp_ms, refreshing::before_apply(plant, command).map_or(command.into(), Cow::Owned)),
     }
 }
 

@@ -7,6 +7,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("agreement", Plant::LocalClock),
     ("acknowledged", Plant::AnswerUnseen),
     ("issued-once", Plant::IssueAnew),
+    ("imported", Plant::UnlistedHeirs),
     ("restored", Plant::RestoreKeepsKeys),
     ("on-floor", Plant::UnmarkedFloor),
     ("proved-floors", Plant::PartOfFloors),

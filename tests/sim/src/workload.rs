@@ -29,6 +29,7 @@ mod abroad;
 mod closing;
 mod deputy;
 mod groups;
+mod importing;
 mod keys;
 pub mod kinds;
 mod limiting;
@@ -40,6 +41,7 @@ mod people;
 mod plain;
 mod reading;
 mod recording;
+mod references;
 mod refreshing;
 mod requests;
 mod revoking;
@@ -51,12 +53,15 @@ mod taking;
 mod theft;
 mod usage;
 mod verifying;
+mod wishing;
 mod witness;
 
 pub use verifying::{Verdict, judged};
 
 /// So many of a hundred thefts are tried: while one lasts little can be said of what is revoked.
 const THEFT_PERCENT: u64 = 30;
+/// So many of a hundred clusters are heirs of an older installation.
+const HEIRS_PERCENT: u64 = 35;
 /// A client waits so long at most.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -132,6 +137,12 @@ pub struct Workload {
     begun: u64,
     /// Names of key pairs that were drawn for our own keyring.
     drawn: Mutex<Vec<String>>,
+    /// The cluster is the heir of an older installation.
+    is_heir: bool,
+    /// Names of that one's key pairs, which were adopted.
+    adopted: Mutex<Vec<String>>,
+    /// Its tokens.
+    heirlooms: Mutex<Vec<importing::Heirloom>>,
     /// An administrator is limiting a neighbour.
     limiting: AtomicBool,
     /// How often one has.
@@ -148,9 +159,13 @@ impl Workload {
     /// Clients who know nothing yet.
     #[must_use]
     pub fn new(cluster: Arc<Cluster>, dice: Dice) -> Arc<Self> {
+        let is_heir = dice.percent(HEIRS_PERCENT);
         Arc::new(Self {
             cluster,
             dice,
+            is_heir,
+            adopted: Mutex::default(),
+            heirlooms: Mutex::default(),
             held: Mutex::default(),
             shown: Mutex::default(),
             begun: 0,
@@ -175,6 +190,9 @@ impl Workload {
         Arc::new(Self {
             cluster,
             dice,
+            is_heir: false,
+            adopted: Mutex::default(),
+            heirlooms: Mutex::default(),
             held: Mutex::new(held),
             shown: Mutex::new(lock(&self.shown).clone()),
             begun,
@@ -221,6 +239,10 @@ impl Workload {
         while !self.over.load(Ordering::SeqCst) {
             NodeRuntime::sleep(Duration::from_millis(self.dice.between(1, pause_ms_max))).await;
             let Some(computer) = self.dice.pick(&self.cluster.running()).cloned() else { continue };
+            if self.goads_deceived() {
+                self.order_revoke().await;
+                continue;
+            }
             match self.dice.between(0, 99) {
                 0..=10 => {
                     self.issue(&computer).await;
@@ -231,6 +253,7 @@ impl Workload {
                 17 if self.dice.percent(60) => self.issue_with_password(&computer).await,
                 17..=25 => self.issue_plain(&computer).await,
                 26..=36 => self.refresh(&computer).await,
+                37 if self.is_heir => self.revoke_heirloom(&computer).await,
                 37..=45 => self.revoke(&computer).await,
                 46 => self.set_watermark(&computer).await,
                 47 => self.overreach(&computer).await,
@@ -241,6 +264,8 @@ impl Workload {
                 62 if self.has_neighbours() => self.order_revoke().await,
                 63..=71 if self.has_neighbours() => self.show_abroad().await,
                 72..=73 => self.note_use(&computer).await,
+                74..=75 if self.is_heir => self.import(&computer).await,
+                76..=79 if self.is_heir => self.verify_heirloom(&computer).await,
                 _ => self.verify(&computer).await,
             }
         }

@@ -9,6 +9,7 @@ use circlet_authority::{
     Actor, Command, Outcome, Progress, RevokeForMember, RevokeNote, Revoked, SealedKind, State,
 };
 use circlet_raft::Clocks;
+use circlet_token::feed::CirclePublicKey;
 use circlet_token::{ServiceId, TokenId};
 use openraft_rt::AsyncRuntime;
 
@@ -46,7 +47,7 @@ pub enum Ordered {
 }
 
 impl Ordered {
-    fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let Self::Revoked { index, seen, ids } = self else { return "not".to_owned() };
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         format!("{index} {seen} {}", ids.join(","))
@@ -84,26 +85,35 @@ pub(crate) async fn order(
         return Err(nothing_sent("its feed contradicted itself"));
     }
     let theirs = known.circle_key().ok_or_else(|| nothing_sent("it has no circle key"))?;
+    let forgotten = || CirclePublicKey::of(&*neighbour.way.key_of_thief()?);
+    let planted = scope.history().plant() == Plant::OldVerdicts;
+    let theirs = planted.then(forgotten).flatten().unwrap_or(theirs);
     let us = view.service_id().ok_or_else(|| nothing_sent("there is no cluster"))?;
     let ours = own(view, &SealedKind::CircleKey).ok_or_else(|| nothing_sent("no circle key of ours"))?;
     let issuer = &known.approved.issuer;
     let wanted = Order { issuer, member: us, challenge: Vec::new(), nonce: [0; 32], id, cascade, by: BY };
-    let there = There { us: us.clone(), scope, neighbour };
+    let there = There { us: us.clone(), scope, neighbour, believed: theirs };
     let text =
         orders::verdict(&there, &known.approved.hosts, &wanted, (&ours, theirs), Ordered::is_done).await?;
     Ok(Ordered::read(&text))
 }
 
 /// The issuer's hosts, over the way to it.
-struct There {
+pub(super) struct There {
     us: ServiceId,
     scope: Arc<Scope>,
-    neighbour: Neighbour,
+    pub(super) neighbour: Neighbour,
+    /// The circle key that is believed of it.
+    pub(super) believed: CirclePublicKey,
 }
 
 impl There {
     /// What a node there does, as far as the way leads to it; nobody else knows how to answer.
-    async fn carry<T, F>(&self, host: &str, work: impl FnOnce(Arc<Member>) -> F + Send) -> Result<T, String>
+    pub(super) async fn carry<T, F>(
+        &self,
+        host: &str,
+        work: impl FnOnce(Arc<Member>) -> F + Send,
+    ) -> Result<T, String>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, String>> + Send + 'static,
@@ -162,6 +172,9 @@ impl Hosts for There {
         signature: &[u8],
     ) -> Result<(String, Vec<u8>), String> {
         let way = &self.neighbour.way;
+        if let Some(stolen) = way.stolen() {
+            return Ok(self.verdict_of_thief(host, order, signature, stolen).await);
+        }
         match way.host() {
             Host::Honest => {
                 let sent = Sent::of(order, signature);
@@ -176,7 +189,7 @@ impl Hosts for There {
 }
 
 /// An order on its way.
-struct Sent {
+pub(super) struct Sent {
     member: ServiceId,
     challenge: Vec<u8>,
     nonce: [u8; 32],
@@ -187,7 +200,7 @@ struct Sent {
 }
 
 impl Sent {
-    fn of(order: &Order<'_>, signature: &[u8]) -> Self {
+    pub(super) fn of(order: &Order<'_>, signature: &[u8]) -> Self {
         Self {
             member: order.member.clone(),
             challenge: order.challenge.clone(),
@@ -233,7 +246,7 @@ fn challenged(member: &Member, by: &ServiceId, random: [u8; RANDOM_BYTES]) -> Re
 }
 
 /// What a node of the issuer's answers to an order.
-async fn judged(member: Arc<Member>, sent: Sent) -> Result<(String, Vec<u8>), String> {
+pub(super) async fn judged(member: Arc<Member>, sent: Sent) -> Result<(String, Vec<u8>), String> {
     let scope = scope::current().ok_or("the node died")?;
     let published = member.fresh(None).await.map_err(|error| error.0)?;
     let view = &published.view;

@@ -8,6 +8,7 @@ use circlet_token::feed::{CirclePublicKey, FeedAnswer, FeedContent, FeedEntry, F
 use circlet_token::{ServiceId, SigningKey};
 use openraft_rt::AsyncRuntime;
 
+use super::thief::Thefts;
 use crate::dice::Dice;
 use crate::house::{self, Pair};
 use crate::runtime::NodeRuntime;
@@ -67,6 +68,7 @@ pub struct Way {
     verdict: Mutex<Option<(String, Vec<u8>)>>,
     /// The circle key of whoever is asked, where somebody has stolen it and speaks in that place.
     stolen: Mutex<Option<Arc<SigningKey>>>,
+    thefts: Mutex<Thefts>,
     dice: Dice,
 }
 
@@ -77,6 +79,7 @@ impl Way {
             heard: Mutex::default(),
             verdict: Mutex::default(),
             stolen: Mutex::default(),
+            thefts: Mutex::default(),
             dice,
         }
     }
@@ -88,6 +91,22 @@ impl Way {
     /// Somebody speaks from now on with this circle key of whoever is asked.
     pub(crate) fn steal(&self, key: SigningKey) {
         *lock(&self.stolen) = Some(Arc::new(key));
+        lock(&self.thefts).begin();
+    }
+
+    /// What is known of thefts on this way.
+    pub(crate) fn thefts(&self) -> Thefts {
+        *lock(&self.thefts)
+    }
+
+    /// Something happens to what is known of them.
+    pub(crate) fn note_theft(&self, change: impl FnOnce(&mut Thefts)) {
+        change(&mut lock(&self.thefts));
+    }
+
+    /// The stolen circle key, as long as whoever has it goes on talking.
+    pub(crate) fn key_of_thief(&self) -> Option<Arc<SigningKey>> {
+        lock(&self.stolen).clone()
     }
 
     /// Whoever has stolen the circle key is silent.
@@ -97,7 +116,7 @@ impl Way {
 
     /// The stolen circle key, where whoever has it answers this time.
     pub(super) fn stolen(&self) -> Option<Arc<SigningKey>> {
-        lock(&self.stolen).clone().filter(|_| self.dice.percent(THIEF_PERCENT))
+        self.key_of_thief().filter(|_| self.dice.percent(THIEF_PERCENT))
     }
 
     /// It is as it should be.

@@ -45,6 +45,12 @@ impl History {
         lock(&self.plain).iter().filter(|record| record.expiry() > second).cloned().collect()
     }
 
+    /// The token that the log has issued under an id.
+    #[must_use]
+    pub fn issued_as(&self, id: &TokenId) -> Option<Arc<TokenRecord>> {
+        lock(&self.issued).get(id).cloned()
+    }
+
     /// Whether nobody has spoken for the entry at this index.
     pub fn is_first_at(&self, index: u64) -> bool {
         lock(&self.spoken_for).insert(index)

@@ -26,6 +26,8 @@ pub enum Step {
     MaybeReplace { sequence: u32, digest: u64, successor: TokenId },
     /// Refused: the refresh token was used before.
     UsedUp { sequence: u32 },
+    /// Refused: what came with the refresh token of this number isn't of its family.
+    Unpaired { sequence: u32 },
     /// Refused: the family is revoked.
     Gone,
     /// Revoked, by whatever name.
@@ -119,6 +121,11 @@ impl State {
                 Some(self.replaced(sequence, digest, successor).unwrap_or_else(|| self.clone()))
             }
             Step::UsedUp { sequence } => only_if(self.sequence > sequence),
+            // The token can be refreshed, or was refreshed last, and then that can be repeated.
+            Step::Unpaired { sequence } => {
+                let last = self.used.map(|(of, _)| of);
+                only_if(self.ended || (self.sequence > sequence && last != Some(sequence)))
+            }
             Step::Gone => only_if(self.ended),
             Step::End => (self.sequence > 0).then(|| self.ended()),
             Step::MaybeEnd => Some(self.ended()),

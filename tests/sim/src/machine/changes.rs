@@ -8,7 +8,9 @@ use circlet_authority::{
 };
 use circlet_token::{Algorithm, Audience, Claims, Verified};
 
-use super::{circle, descendants, ends, forgetting, keys, levels, master_keys, overstepping};
+use super::{
+    circle, descendants, ends, forgetting, importing, keys, levels, master_keys, overstepping, refreshing,
+};
 use crate::history::Event;
 use crate::mark::Facts;
 use crate::scope::{self, Scope};
@@ -17,12 +19,13 @@ use crate::scope::{self, Scope};
 pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]) {
     let Some(scope) = scope::current() else { return };
     let (Ok(command), Ok(outcome)) = (Command::decode(command), Outcome::decode(outcome)) else { return };
-    if outcome.refusal().is_none() && is_shut_out(before, &command.actor) {
+    if outcome.refusal().is_none() && is_shut_out(before, &command, &outcome) {
         let (node, index) = (scope.node(), after.index());
         scope.history().tell(&Event::Overruled { node, index, what: command.action.name() });
     }
     if outcome.refusal().is_none() {
         overstepping::tell(&scope, before, after.index(), &command);
+        refreshing::tell(&scope, before, after.index(), &command, &outcome);
         circle::tell(&scope, before, after, &command.action);
         ends::tell(&scope, before, after.index(), &command.action, &outcome);
     }
@@ -57,6 +60,9 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
             }
             tell_refreshed(scope, (before, after), &refresh, &record);
             scope.history().note_issued(&record);
+        }
+        Action::ImportTokens(import) if outcome.refusal().is_none() => {
+            importing::tell(scope, before, after, &import);
         }
         Action::RotateKey(rotate) if matches!(*rotate, RotateKey::Confirm { .. }) => {}
         Action::TurnMasterKey(turn) if outcome.refusal().is_none() => {
@@ -102,9 +108,11 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
 }
 
 /// Whether a view lets nobody act like that: it refuses the token, or whoever gave the password is disabled or gone.
-fn is_shut_out(view: &State, actor: &Actor) -> bool {
-    match actor {
-        Actor::Token(actor) => is_refused(view, actor),
+fn is_shut_out(view: &State, command: &Command, outcome: &Outcome) -> bool {
+    match &command.actor {
+        Actor::Token(actor) => {
+            is_refused(view, actor) && !refreshing::opens_pair(view, actor, &command.action, outcome)
+        }
         Actor::User { name } => view.user(name).is_none_or(|user| !user.is_enabled()),
         Actor::System | Actor::RefreshPair | Actor::Operator => false,
     }

@@ -51,7 +51,7 @@ fn tell_unlisted(scope: &Scope, (before, after): (&State, &State), over: u64) {
 }
 
 /// The ids on the list, and until when each has to be there.
-fn listed(view: &State) -> BTreeMap<TokenId, u64> {
+pub(super) fn listed(view: &State) -> BTreeMap<TokenId, u64> {
     let mut ids = BTreeMap::new();
     for entry in view.revoked_entries() {
         if let FeedEntry::Listed { expiry: until, id } | FeedEntry::Unseen { until, id } = entry {

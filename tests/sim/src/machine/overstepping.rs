@@ -17,7 +17,7 @@ pub(super) fn tell(scope: &Scope, before: &State, index: u64, command: &Command)
 }
 
 /// The user for whom somebody speaks who is no administrator.
-fn user_of(before: &State, actor: &Actor) -> Option<String> {
+pub(super) fn user_of(before: &State, actor: &Actor) -> Option<String> {
     let (user, is_whole) = match actor {
         Actor::User { name } => (name.as_str().to_owned(), true),
         Actor::Token(token) => {

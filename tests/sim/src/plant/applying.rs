@@ -11,6 +11,8 @@ use crate::scope;
 
 /// The tag of a recorded token among the records of a state.
 const TOKEN: u8 = 7;
+/// The tag of what is known of an id that was revoked.
+const LISTED: u8 = 9;
 /// The tag of when a token was last used.
 const LAST_USED: u8 = 21;
 
@@ -23,6 +25,8 @@ enum Overlooked {
     Watermarks,
     /// A token, whose place is taken.
     Token(TokenId),
+    /// Tokens, and whether they are there or were revoked.
+    Imported(Vec<TokenId>, u8),
     /// When these tokens were used before.
     Uses(Vec<TokenId>),
 }
@@ -35,6 +39,12 @@ impl Overlooked {
                 let is_other = |digest| digest != issue.request_digest;
                 let taken = before.token(&issue.id).filter(|record| record.family.is_none());
                 taken.filter(|record| is_other(record.request_digest)).map(|record| Self::Token(record.id))
+            }
+            (Plant::ImportAnew, Action::ImportTokens(import)) => {
+                Some(Self::Imported(import.tokens.iter().map(|token| token.id).collect(), TOKEN))
+            }
+            (Plant::ImportRevives, Action::ImportTokens(import)) => {
+                Some(Self::Imported(import.tokens.iter().map(|token| token.id).collect(), LISTED))
             }
             (Plant::EarlierUses, Action::NoteUse(note)) => {
                 Some(Self::Uses(note.uses.iter().map(|(id, _)| *id).collect()))
@@ -49,6 +59,10 @@ impl Overlooked {
             Self::Uses(ids) => record
                 .split_first()
                 .is_some_and(|(tag, rest)| *tag == LAST_USED && ids.iter().any(|id| rest.starts_with(&id.0))),
+            Self::Imported(ids, tag) => {
+                let names = |id: &TokenId| record.windows(16).any(|part| part == id.0);
+                record.first() == Some(tag) && ids.iter().any(names)
+            }
             Self::Token(id) => record.first() == Some(&TOKEN) && record.windows(16).any(|part| part == id.0),
         }
     }
@@ -67,7 +81,15 @@ pub(crate) fn in_place_of_apply(
         let Ok(command) = Command::decode(command) else { return Ok(None) };
         return Ok(Some(super::levels::applied_unchecked(before, index, stamp_ms, &command)));
     }
-    if !matches!(plant, Plant::DeafRefresh | Plant::TakenId | Plant::EarlierUses | Plant::PurgeEarly) {
+    let planted = [
+        Plant::DeafRefresh,
+        Plant::TakenId,
+        Plant::EarlierUses,
+        Plant::PurgeEarly,
+        Plant::ImportAnew,
+        Plant::ImportRevives,
+    ];
+    if !planted.contains(&plant) {
         return Ok(None);
     }
     let Ok(Command { action, .. }) = Command::decode(command) else { return Ok(None) };

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, KeyState, ReplaceCa, ReplaceCircleKey, RotateKey, SealedKind, State};
+use circlet_authority::{
+    Action, KeyOrigin, KeyState, NewKey, ReplaceCa, ReplaceCircleKey, RotateKey, SealedKind, State,
+};
 use circlet_raft::Clocks;
 use circlet_token::feed::{CirclePublicKey, Succession};
 use circlet_token::{KeyId, SigningKey};
@@ -35,7 +37,11 @@ impl Workload {
         let Some(active) = view.active_key().map(|key| key.kid.clone()) else { return };
         let (what, rotate) = match self.dice.between(0, 9) {
             0..=5 => {
-                let key = Box::new(self.draw_pair().as_ours(&master));
+                let pair = self.draw_pair();
+                let mut key = Box::new(pair.as_ours(&master));
+                if self.is_heir && self.dice.percent(50) {
+                    key.origin = KeyOrigin::Adopted;
+                }
                 let overlap_secs = self.dice.percent(50).then_some(0);
                 ("key published", RotateKey::Publish { key, replaces: active, overlap_secs })
             }
@@ -57,6 +63,10 @@ impl Workload {
             RotateKey::Taint { kid, .. } => Some(kid.clone()),
             _ => None,
         };
+        let is_adopted = |key: &NewKey| key.origin == KeyOrigin::Adopted;
+        if matches!(&rotate, RotateKey::Publish { key, .. } if is_adopted(key)) {
+            lock(&self.adopted).extend(lock(&self.drawn).last().cloned());
+        }
         // Making a pair takes its time; it is sealed as the view said before.
         NodeRuntime::sleep(Duration::from_millis(self.dice.between(0, MAKING_MS_MAX))).await;
         let action = Action::RotateKey(Box::new(rotate));

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use circlet_authority::{Action, Actor, Outcome, RefreshOverrides, RefreshToken, Refusal, TokenRecord};
-use circlet_token::{Lifetime, TokenId};
-use sha2::{Digest, Sha256};
+use circlet_authority::{Action, Outcome, RefreshToken, Refusal, TokenRecord};
+use circlet_token::TokenId;
 
-use super::requests::{ATTEMPTS, reference_of};
-use super::{Held, Reply, Workload, administrator};
+use super::references::{Named, reference_of};
+use super::requests::ATTEMPTS;
+use super::wishing::Wish;
+use super::{Held, Reply, Workload};
 use crate::cluster::Computer;
 use crate::history::Event;
 use crate::linear::token;
@@ -15,68 +16,54 @@ use crate::machine::first_word;
 use crate::mark::Facts;
 use crate::runtime::global_nanos;
 
-/// What is asked for beside a refresh, and by whom.
-struct Wish {
-    actor: Actor,
-    lifetime: Option<Lifetime>,
-    shows_access: bool,
-}
-
-impl Wish {
-    /// Equal for requests that are equal, whoever repeats them.
-    fn digest(&self, held: &Held, variant: u8) -> [u8; 32] {
-        let shown = if self.shows_access { &*held.text } else { "" };
-        let lifetime = self.lifetime.and_then(Lifetime::secs).unwrap_or(0);
-        let rest = [&[variant], lifetime.to_be_bytes().as_slice()].concat();
-        Sha256::new().chain_update(shown).chain_update(held.record.id.0).chain_update(rest).finalize().into()
-    }
-}
-
 impl Workload {
-    /// At times without the access token, or with another lifetime: administrators may have that, the pair alone doesn't
-    /// suffice.
-    fn wish(&self) -> Wish {
-        let shows_access = self.dice.percent(80);
-        let other = || Some(Lifetime::from_secs(self.dice.between(600, 30_000)));
-        let (actor, lifetime) = match self.dice.between(0, 99) {
-            0..=9 => (administrator(), other()),
-            10..=12 => (Actor::RefreshPair, other()),
-            _ => (Actor::RefreshPair, None),
-        };
-        match (&actor, lifetime) {
-            (Actor::RefreshPair, Some(_)) => self.count("refresh by the pair, with another lifetime"),
-            (_, Some(_)) => self.count("refresh with another lifetime"),
-            _ => {}
+    /// Uses a refresh token, or repeats a use. What somebody was given who showed more than the pair is at times asked for
+    /// again with nothing else.
+    pub(super) async fn refresh(&self, computer: &Computer) {
+        let Some(held) = self.some_token().filter(|held| held.record.family.is_some()) else { return };
+        self.count("refresh");
+        let wish = self.wish(&held);
+        self.use_once(computer, &held, &wish).await;
+        if wish.shows_reference && self.dice.percent(50) {
+            self.count("refresh by reference repeated");
+            self.use_once(computer, &held, &wish).await;
         }
-        if !shows_access {
-            self.count("refresh without the access token");
+        if wish.asks_for_more() && self.dice.percent(50) {
+            self.count("refresh with changes repeated by the pair");
+            self.use_once(computer, &held, &wish.by_the_pair()).await;
         }
-        Wish { actor, lifetime, shows_access }
     }
 
-    /// Uses a refresh token, or repeats a use; with the same request through another node if nobody answers.
-    pub(super) async fn refresh(&self, computer: &Computer) {
-        let Some(held) = self.some_token() else { return };
+    /// With the same request through another node if nobody answers.
+    async fn use_once(&self, computer: &Computer, held: &Held, wish: &Wish) {
         let Some((family, sequence)) = held.record.family else { return };
-        self.count("refresh");
-        let wish = self.wish();
-        let request_digest = wish.digest(&held, u8::from(self.dice.percent(10)));
+        let request_digest = wish.digest(held, self.cluster.history.plant());
         let digest = first_word(&request_digest);
         let mut through = None;
         for _ in 0..ATTEMPTS {
             let own = TokenId(self.dice.bytes());
+            let node = through.as_deref().unwrap_or(computer);
+            if wish.shows_reference {
+                match self.named_in_pair(node, held, family).await {
+                    Named::Token(_) => {}
+                    Named::Unknown => return,
+                    Named::Unanswered => {
+                        through = self.dice.pick(&self.cluster.running()).cloned();
+                        continue;
+                    }
+                }
+            }
             let request = RefreshToken {
                 family,
                 sequence,
-                access: wish.shows_access.then_some(held.record.id),
+                access: wish.access(held),
                 request_digest,
                 successor_id: own,
-                reference: held.record.reference.map(|_| reference_of(own)),
-                overrides: RefreshOverrides { lifetime: wish.lifetime, ..RefreshOverrides::default() },
+                reference: wish.reference.then(|| reference_of(own)),
+                overrides: wish.changes.clone(),
             };
             let sent = global_nanos();
             let action = Action::RefreshToken(Box::new(request));
-            let node = through.as_deref().unwrap_or(computer);
             let reply = self.propose(node, wish.actor.clone(), action).await;
             self.record_refresh(&held.record, &reply, (sequence, digest, own), sent);
             match reply {
@@ -85,7 +72,7 @@ impl Workload {
                     index,
                     text: Some(text),
                 } => {
-                    self.check_successor(&held.record, &record, &wish, index);
+                    self.check_successor(&held.record, &record, wish);
                     // A repeat goes on from what the first use gave.
                     let from = Arc::new(Facts::of_record(if replay { &record } else { &held.record }));
                     let held =
@@ -148,20 +135,5 @@ impl Workload {
             Reply::NotDone => return,
         };
         self.record_token(old, step, sent, true);
-    }
-
-    /// Holds a successor against what was asked for.
-    fn check_successor(&self, old: &TokenRecord, successor: &TokenRecord, wish: &Wish, index: u64) {
-        let history = &self.cluster.history;
-        if matches!(wish.actor, Actor::RefreshPair) && successor.lifetime != old.lifetime {
-            let what = "another lifetime, by the pair alone";
-            history.tell(&Event::Overreached { what, done: true, index });
-        }
-        let lifetime = wish.lifetime.unwrap_or(old.lifetime);
-        let reference = old.reference.map(|_| reference_of(successor.id));
-        if (successor.lifetime, successor.reference) != (lifetime, reference) {
-            let what = format!("{}, which follows {}, isn't what was asked for", successor.id, old.id);
-            history.accuse("one-successor", what);
-        }
     }
 }

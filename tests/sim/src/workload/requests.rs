@@ -6,6 +6,7 @@ use circlet_authority::{Action, Actor, FamilyId, Generation, IssueToken, Outcome
 use circlet_token::{Audience, Lifetime, Scope, TokenId};
 use sha2::{Digest, Sha256};
 
+use super::references::reference_of;
 use super::{Held, Reply, Workload, administrator};
 use crate::clock::START_MS;
 use crate::cluster::Computer;
@@ -46,7 +47,7 @@ impl Workload {
             if !self.cluster.view().is_some_and(|view| is_kept(&view)) {
                 return;
             }
-            order.id = TokenId(self.dice.bytes());
+            self.draw_anew(&mut order);
             self.count("issue repeated under a key");
         }
         let by = match &actor {
@@ -76,7 +77,7 @@ impl Workload {
 
     /// What a token of an administrator's making is for: a user, or a group; in a circle it claims at times what others may
     /// limit.
-    fn scope(&self) -> Scope {
+    pub(super) fn scope(&self) -> Scope {
         let text = match self.dice.between(0, 9) {
             0..=1 if self.has_neighbours() => "applied-permissions/groups:readers,writers",
             2 if self.has_neighbours() => "applied-permissions/admin",
@@ -158,15 +159,22 @@ impl Workload {
                 Reply::Unknown => self.count("issue unknown"),
             }
             if order.idempotency.is_some() {
-                order.id = TokenId(self.dice.bytes());
+                self.draw_anew(&mut order);
             }
         }
         false
     }
 
+    /// A node draws the id of a token when it is asked for it, and so what its reference token is.
+    fn draw_anew(&self, order: &mut IssueToken) {
+        order.id = TokenId(self.dice.bytes());
+        order.reference = order.reference.map(|_| reference_of(order.id));
+    }
+
     /// Holds a token that was issued against what was asked for.
     fn check_issued(&self, order: &IssueToken, record: &TokenRecord) {
-        if record.reference != order.reference || record.lifetime != order.lifetime {
+        let reference = order.reference.map(|_| reference_of(record.id));
+        if record.reference != reference || record.lifetime != order.lifetime {
             let what = format!("token {} isn't the one that was asked for", record.id);
             self.cluster.history.accuse("issued-once", what);
         }
@@ -175,9 +183,4 @@ impl Workload {
             self.cluster.history.tell(&Event::IssuedFor { request, id, at });
         }
     }
-}
-
-/// The hash of the reference token that comes with a token.
-pub(super) fn reference_of(id: TokenId) -> [u8; 32] {
-    Sha256::new().chain_update("reference of ").chain_update(id.0).finalize().into()
 }

@@ -9,6 +9,7 @@ use circlet_authority::{
 use circlet_token::{Algorithm, TokenId, Verified};
 use openraft_rt::AsyncRuntime;
 
+use super::references::Named;
 use super::{Held, Reply, Workload, administrator};
 use crate::cluster::Computer;
 use crate::history::{Descendant, Event};
@@ -28,7 +29,15 @@ impl Workload {
         let Some(held) = (if cascade { self.some_ancestor() } else { self.some_token() }) else { return };
         self.count("revoke");
         let record = &held.record;
+        let by_reference = record.reference.is_some() && self.dice.percent(40);
+        if by_reference {
+            self.count("revoke by reference");
+            if !matches!(self.named_to_revoke(computer, &held).await, Named::Token(_)) {
+                return;
+            }
+        }
         let target = match record.family {
+            _ if by_reference => RevokeTarget::Id(record.id),
             Some((family, sequence)) if self.dice.percent(40) => RevokeTarget::Family { family, sequence },
             _ if held.plain || self.dice.percent(30) => RevokeTarget::Value(Box::new(self.presented(record))),
             _ => RevokeTarget::Id(record.id),

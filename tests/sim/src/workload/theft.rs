@@ -39,6 +39,9 @@ impl Workload {
             self.show_thief(&neighbour.service).await;
             if let Some(index) = self.mend(&neighbour, stolen).await {
                 self.count("stolen circle key mended");
+                if let Some(view) = self.cluster.view() {
+                    neighbour.way.note_theft(|thefts| thefts.mend(view.generation()));
+                }
                 let issuer = neighbour.service.clone();
                 self.cluster.history.tell(&Event::KeyMended { issuer, index });
                 self.show_thief(&neighbour.service).await;

@@ -6,17 +6,19 @@ use std::time::Duration;
 use circlet_authority::State;
 use circlet_raft::Published;
 use circlet_token::{
-    Algorithm, KeyId, KeySet, Parsed, Reject, Revocation, ServiceId, Verified, verify_signature,
+    Algorithm, KeyId, KeySet, Parsed, Reject, Revocation, ServiceId, TokenId, Verified, verify_signature,
 };
 use openraft_rt::AsyncRuntime;
 
-use super::{Held, PATIENCE, Workload, subject_number, witness};
+use super::{Held, PATIENCE, Workload, references, subject_number, witness};
 use crate::cluster::{Computer, ask};
 use crate::history::{Event, Grant};
 use crate::judge::{self, Rules, check_signature};
 use crate::machine::Member;
 use crate::mark::{Facts, Mark, Target};
 use crate::plant::Plant;
+use crate::reference;
+use crate::reference_token::looks_like_one;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 use crate::vouch::{Opinion, Unvouched, vouch};
@@ -32,6 +34,8 @@ pub enum Verdict {
         proved: bool,
         /// How old the view was when the node had judged, by its boot clock, in milliseconds.
         age_ms: Option<u64>,
+        /// Which token it is.
+        id: Option<TokenId>,
         /// What it may do.
         grant: Option<Box<Grant>>,
     },
@@ -51,24 +55,31 @@ pub enum Verdict {
 /// Has the node that is being polled judge a token.
 pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
     let Some(node) = witness::Node::here(Arc::clone(&member)) else { return Verdict::Stale };
+    let by_reference = looks_like_one(&text);
     let opinion = |published: &Arc<Published<State>>| {
         let (view, index) = (&published.view, published.index);
         let seen = Arc::clone(published);
         let now = node.now_secs(view);
-        let signed = |_: &ServiceId, keys: &Arc<KeySet>| {
+        let signed = |own: &ServiceId, keys: &Arc<KeySet>| {
+            if by_reference {
+                return reference::resolve(view, own, &text).map(Arc::new);
+            }
             check_signature(&text, keys).map(|read| misread(node.plant(), view, read))
         };
         match judge::judge(view, now, Rules::HERE, signed) {
             Ok(good) => {
                 let feed = good.feed.filter(|_| node.plant() != Plant::AnyFeedAge);
-                let found = (index, seen, grant(view, &good.verified));
+                let found = (index, seen, good.verified.claims.id, grant(view, &good.verified));
                 Opinion::Good { found, needs_freshness: good.needs_freshness, feed }
             }
             Err(why) if forgives(node.plant(), &why, &text, view) => {
-                let found = (index, seen, granted_beyond(node.plant(), &text, view));
+                let found = (index, seen, None, granted_beyond(node.plant(), &text, view));
                 Opinion::Good { found, needs_freshness: false, feed: None }
             }
-            Err(why) => Opinion::Refused { may_change: judge::may_change(&why), why: (index, why) },
+            Err(why) => {
+                let hasty = by_reference && node.plant() == Plant::HastyReferences;
+                Opinion::Refused { may_change: judge::may_change(&why) && !hasty, why: (index, why) }
+            }
         }
     };
     if node.plant() == Plant::HastyRefusals
@@ -77,9 +88,9 @@ pub async fn judged(member: Arc<Member>, text: Arc<str>) -> Verdict {
         return Verdict::Refused { why, view, proved: node.has_proved() };
     }
     match vouch(&node, opinion).await {
-        Ok((view, seen, grant)) => {
+        Ok((view, seen, id, grant)) => {
             let age_ms = witness::Node::age_ms(&seen, node.boot_ms());
-            Verdict::Accepted { view, proved: node.has_proved(), age_ms, grant }
+            Verdict::Accepted { view, proved: node.has_proved(), age_ms, id, grant }
         }
         Err(Unvouched::Refused((view, why))) => Verdict::Refused { why, view, proved: node.has_proved() },
         Err(Unvouched::Stale(_) | Unvouched::TooSlow | Unvouched::FeedStale { .. }) => Verdict::Stale,
@@ -115,6 +126,8 @@ fn misread(plant: Plant, view: &State, mut read: Verified) -> Arc<Verified> {
 /// Whether a planted bug overlooks what is wrong with a token.
 fn forgives(plant: Plant, why: &Reject, text: &str, view: &State) -> bool {
     match (plant, why) {
+        (Plant::BelievedReferences, Reject::Revoked { why: Revocation::Unrecorded }) => looks_like_one(text),
+        (Plant::UnlistedHeirs, Reject::Revoked { why: Revocation::Unrecorded }) => !looks_like_one(text),
         (Plant::AcceptTainted, Reject::Revoked { why: Revocation::KeyTainted { .. } })
         | (Plant::AnyKey, Reject::UnknownKey { .. })
         | (Plant::DeafToDisabled, Reject::Revoked { why: Revocation::UserDisabled })
@@ -163,7 +176,7 @@ fn granted_beyond(plant: Plant, text: &str, view: &State) -> Option<Box<Grant>> 
 }
 
 /// After a revoke its token is shown again this much later than the bound, in milliseconds.
-const LATER_MS: [u64; 6] = [1, 60, 150, 300, 600, 1_200];
+pub(super) const LATER_MS: [u64; 6] = [1, 60, 150, 300, 600, 1_200];
 
 impl Workload {
     /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it.
@@ -217,13 +230,24 @@ impl Workload {
         Some(verdict)
     }
 
+    /// Shows a token, or its reference token, to a node.
     pub(super) async fn show(&self, computer: &Computer, held: Held) {
         let (node, sent) = (computer.id, global_nanos());
-        let Some(verdict) = self.present(computer, Arc::clone(&held.text), &held.record.kid).await else {
-            return;
-        };
+        let reference = references::text_of(&held.record).filter(|_| self.dice.percent(60));
+        let by_reference = reference.is_some();
+        let text = reference.unwrap_or_else(|| Arc::clone(&held.text));
+        let Some(verdict) = self.present(computer, text, &held.record.kid).await else { return };
         match &verdict {
+            Verdict::Accepted { id, .. } if by_reference => {
+                self.count("reference token accepted");
+                self.check_named(&held, *id);
+                self.record_verdict(&held, None, sent);
+            }
             Verdict::Accepted { .. } => self.record_verdict(&held, None, sent),
+            Verdict::Refused { why: Reject::Revoked { why: Revocation::Unrecorded }, .. } if by_reference => {
+                self.count("reference token unknown");
+                self.record_unknown(&held, sent);
+            }
             Verdict::Refused { why: Reject::Revoked { why }, .. } => {
                 self.record_verdict(&held, Some(why), sent);
             }
