@@ -197,9 +197,10 @@ fn name_of(introduction: &Introduction) -> String {
     introduction.service_id.rsplit('@').next().unwrap_or_default().to_owned()
 }
 
-/// What this cluster says of itself. It gets its circle key with the first question for it.
+/// What this cluster says of itself, by a view that was proved fresh: nobody is to be told a circle key that was replaced
+/// before. It gets its circle key with the first question for it.
 async fn introduce(session: &Session<'_>, hosts: Option<Vec<String>>) -> Result<Introduction, Failure> {
-    let published = reading::current(session.cluster).await?;
+    let published = reading::fresh(session.cluster).await?;
     if published.view.circle_key().is_none() {
         make_key(session, &published.view).await?;
     }
