@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 
-use crate::seal::derive;
+use crate::derivation::derive;
 use crate::secret::Secret;
 
 const PREFIX: &str = "reftkn:01:";
