@@ -16,7 +16,7 @@ use circlet_token::{ServiceId, SigningKey};
 use futures::future::BoxFuture;
 use openraft_rt::AsyncRuntime;
 
-use crate::circle::{self, Neighbour};
+use crate::circle::{self, Guests, Neighbour};
 use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::disk::{Disk, DiskEngine, DiskFolder, FloorDisk};
@@ -108,6 +108,8 @@ pub struct Cluster {
     settings: Settings,
     computers: Mutex<Vec<Arc<Computer>>>,
     neighbours: Mutex<Vec<Neighbour>>,
+    /// Whom it expects, and who is being let in.
+    pub guests: Guests,
     /// Its nodes keep floors.
     keeps_floors: AtomicBool,
 }
@@ -131,6 +133,7 @@ impl Cluster {
             settings,
             computers: Mutex::default(),
             neighbours: Mutex::default(),
+            guests: Guests::default(),
             keeps_floors: AtomicBool::new(false),
         })
     }

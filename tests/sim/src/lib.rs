@@ -24,7 +24,7 @@
 //! | [`floor`] | the product's floor under revocations, on storage of a simulated node's own |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
-//! | [`authority`], [`feature_level`], [`judge`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`], [`forward`], [`orders`] | the product's own: the machine, what versions know, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one, ordering a revoke and carrying it out |
+//! | [`authority`], [`feature_level`], [`judge`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`], [`forward`], [`orders`], [`invitation`], [`pairing`], [`secret`] | the product's own: the machine, what versions know, what a view says of a token, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one, ordering a revoke and carrying it out, invitations and pairing by one |
 //! | [`turnover`] | the product's steps in turning the master key over, on a simulated node |
 //! | [`sealing`] | master keys, and what is sealed under them |
 //! | [`dice`] | where chance comes from |
@@ -59,6 +59,8 @@ pub mod workload;
 pub mod audit;
 #[path = "../../../src/machine.rs"]
 pub mod authority;
+#[path = "../../../src/derivation.rs"]
+mod derivation;
 #[path = "../../../src/rotation/duty.rs"]
 pub mod duty;
 #[path = "../../../src/feature_level.rs"]
@@ -67,12 +69,18 @@ pub mod feature_level;
 pub mod follow;
 #[path = "../../../src/circle/forward.rs"]
 pub mod forward;
+#[path = "../../../src/invitation.rs"]
+pub mod invitation;
 #[path = "../../../src/authenticate/judge.rs"]
 pub mod judge;
 #[path = "../../../src/circle/orders.rs"]
 pub mod orders;
+#[path = "../../../src/circle/pairing.rs"]
+pub mod pairing;
 #[path = "../../../src/node/purge/round.rs"]
 pub mod round;
+#[path = "../../../src/secret.rs"]
+pub mod secret;
 #[path = "../../../src/circle/serve.rs"]
 pub mod serve;
 #[path = "../../../src/circle/told.rs"]

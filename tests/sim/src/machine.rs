@@ -19,6 +19,7 @@ use crate::scope;
 mod changes;
 mod circle;
 mod descendants;
+mod guests;
 mod keys;
 mod master_keys;
 mod overstepping;

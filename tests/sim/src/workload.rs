@@ -33,6 +33,7 @@ mod limiting;
 mod marking;
 mod ordering;
 mod overreaching;
+mod pairing;
 mod parting;
 mod people;
 mod plain;
@@ -131,7 +132,7 @@ pub struct Workload {
     /// Names of key pairs that were drawn for our own keyring.
     drawn: Mutex<Vec<String>>,
     /// An administrator is limiting a neighbour.
-    limiting: AtomicBool,
+    limiting: Arc<AtomicBool>,
     /// How often one has.
     changes: AtomicU64,
     counts: Mutex<BTreeMap<&'static str, u64>>,
@@ -147,13 +148,13 @@ impl Workload {
     #[must_use]
     pub fn new(cluster: Arc<Cluster>, dice: Dice) -> Arc<Self> {
         Arc::new(Self {
+            limiting: Arc::clone(&cluster.guests.busy),
             cluster,
             dice,
             held: Mutex::default(),
             shown: Mutex::default(),
             begun: 0,
             drawn: Mutex::default(),
-            limiting: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             counts: Mutex::default(),
             spares: AtomicBool::new(false),
@@ -171,13 +172,13 @@ impl Workload {
             held.order = None;
         }
         Arc::new(Self {
+            limiting: Arc::clone(&cluster.guests.busy),
             cluster,
             dice,
             held: Mutex::new(held),
             shown: Mutex::new(lock(&self.shown).clone()),
             begun,
             drawn: Mutex::new(lock(&self.drawn).clone()),
-            limiting: AtomicBool::new(false),
             changes: AtomicU64::new(self.changes.load(Ordering::SeqCst)),
             counts: Mutex::new(self.counts()),
             spares: AtomicBool::new(false),

@@ -9,7 +9,7 @@ use circlet_authority::{
 use circlet_token::feed::FeedEntry;
 use circlet_token::{Algorithm, Audience, Claims, Subject, TokenId, Verified};
 
-use super::{circle, descendants, keys, master_keys, overstepping};
+use super::{circle, descendants, guests, keys, master_keys, overstepping};
 use crate::history::Event;
 use crate::scope::{self, Scope};
 
@@ -27,6 +27,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
     if outcome.refusal().is_none() {
         overstepping::tell(&scope, before, after.index(), &command);
         circle::tell(&scope, before, after, &command.action);
+        guests::tell(&scope, before, after, &command.action);
     }
     tell_unlisted(&scope, before, after);
     tell_by_action(&scope, (before, after), command.action, outcome);

@@ -19,6 +19,12 @@ pub const ALWAYS: &[&str] = &[
     "good token of before shown",
     "group deleted",
     "group written",
+    "found invitation in vain",
+    "invitation accepted",
+    "invitation accepted one way",
+    "invitation kept for too long",
+    "invitation made",
+    "invitation not accepted",
     "issue",
     "issue plain",
     "issue plain refused",
@@ -90,8 +96,14 @@ pub const ALWAYS: &[&str] = &[
 ];
 
 /// What takes such a coincidence that it need not happen.
-pub const SOMETIMES: &[&str] =
-    &["issue plain: no key", "issued, and not signed", "neighbour dismissed in part"];
+pub const SOMETIMES: &[&str] = &[
+    "found invitation honoured",
+    "invitation accepted, unanswered",
+    "invitation not made",
+    "issue plain: no key",
+    "issued, and not signed",
+    "neighbour dismissed in part",
+];
 
 /// Whether it is on either list.
 #[must_use]
