@@ -10,6 +10,7 @@ pub mod follow;
 pub mod forward;
 mod leader;
 pub mod orders;
+pub mod pairing;
 pub mod serve;
 pub mod told;
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::seal::derive;
+use crate::derivation::derive;
 use crate::secret::Secret;
 
 const PREFIX: &str = "circlet-invite-1";
@@ -107,10 +107,8 @@ impl Introduction {
     }
 
     /// What is known here of a member.
-    pub(crate) fn of_member<'a>(
-        approved: &Approved,
-        certificates_der: impl Iterator<Item = &'a [u8]>,
-    ) -> Self {
+    #[must_use]
+    pub fn of_member<'a>(approved: &Approved, certificates_der: impl Iterator<Item = &'a [u8]>) -> Self {
         Self {
             service_id: approved.issuer.to_string(),
             circle_key: STANDARD.encode(&approved.circle_key),
@@ -164,14 +162,15 @@ impl Introduction {
 #[must_use]
 pub fn fingerprint(spki_der: &[u8]) -> String {
     let digest: [u8; 32] = Sha256::digest(spki_der).into();
-    let groups: Vec<String> = digest.chunks(2).map(crate::seal::hex).collect();
-    groups.join(" ")
+    let digits: Vec<String> =
+        digest.as_chunks::<2>().0.iter().map(|[high, low]| format!("{high:02x}{low:02x}")).collect();
+    digits.join(" ")
 }
 
 /// Whether a text is the address of a node, and nothing more: `scheme://host:port`.
 #[must_use]
 pub fn is_host(text: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(text) else { return false };
+    let Ok(url) = url::Url::parse(text) else { return false };
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     matches!(url.scheme(), "http" | "https")
         && url.has_host()

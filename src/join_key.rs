@@ -4,8 +4,9 @@
 //! `etc/security/join.key` holds 32 or 64 hexadecimal digits. Who joins with it needs the cluster's master key as well.
 //! Neither key is sent: both are proved over the TLS session, as join tokens are.
 
+use crate::derivation::derive;
 use crate::home::{self, HomeError, Paths};
-use crate::seal::{derive, read_key_text};
+use crate::seal::read_key_text;
 use crate::secret::Secret;
 
 /// The secret that both sides prove to have, from the file of a home.

@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::seal::derive;
+use crate::derivation::derive;
 use crate::secret::Secret;
 
 const PREFIX: &str = "circlet-join-1";

@@ -12,11 +12,12 @@ use circlet_token::feed::{DatedHead, FeedAnswer, FeedContent, FeedPosition};
 use circlet_token::{Claims, KeyId, SigningKey};
 
 use crate::certificates::KeyAndCertificate;
+use crate::derivation::derive;
 use crate::invitation;
 use crate::join_token;
 use crate::reference_token::ReferenceTokens;
 use crate::refresh_token::RefreshTokens;
-use crate::seal::{self, Label, MasterKey, SealBroken, hex};
+use crate::seal::{Label, MasterKey, SealBroken, hex};
 use crate::secret::Secret;
 
 /// Why a key can't be used on this node.
@@ -89,7 +90,7 @@ impl RefreshSecret {
     /// What proves that this cluster made a challenge.
     #[must_use]
     pub fn challenge_secret(&self) -> [u8; 32] {
-        seal::derive(&self.secret, "circlet revoke challenge")
+        derive(&self.secret, "circlet revoke challenge")
     }
 
     /// The secret of the join token with this id.

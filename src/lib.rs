@@ -7,6 +7,7 @@ pub mod secret;
 
 // Secrets and the texts made with them.
 pub mod certificates;
+mod derivation;
 pub mod invitation;
 pub mod join_key;
 pub mod join_token;

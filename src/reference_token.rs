@@ -3,7 +3,7 @@
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-use crate::seal::derive;
+use crate::derivation::derive;
 use crate::secret::Secret;
 
 pub mod form;

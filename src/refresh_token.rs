@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::seal::derive;
+use crate::derivation::derive;
 use crate::secret::Secret;
 
 const FAMILY_BYTES: usize = 16;

@@ -6,9 +6,8 @@
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use circlet_authority::Sealed;
-use hkdf::Hkdf;
-use sha2::Sha256;
 
+use crate::derivation::derive;
 use crate::secret::Secret;
 
 const NONCE_BYTES: usize = 24;
@@ -157,16 +156,6 @@ pub(crate) fn read_key_text(text: &Secret) -> Result<Secret, MalformedKey> {
         return Err(MalformedKey::Length { digits: text.len() });
     }
     hex_decode(text).map(Secret::new).ok_or(MalformedKey::NotHex)
-}
-
-/// A key for one purpose from a secret (HKDF-SHA256, RFC 5869).
-#[must_use]
-pub(crate) fn derive(secret: &Secret, purpose: &str) -> [u8; 32] {
-    let mut key = [0; KEY_BYTES];
-    Hkdf::<Sha256>::new(None, secret.expose())
-        .expand(purpose.as_bytes(), &mut key)
-        .expect("HKDF gives up to 8160 bytes");
-    key
 }
 
 /// Lower-case hexadecimal digits.

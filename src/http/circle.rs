@@ -11,8 +11,9 @@ use super::body::{Parameters, Reads};
 use super::call::Call;
 use crate::authenticate::Caller;
 use crate::circle::forward::BY_BYTES_MAX;
+use crate::circle::pairing::Guest;
 use crate::seal::hex_decode;
-use crate::usecase::circle::{self, Acceptance, Guest};
+use crate::usecase::circle::{self, Acceptance};
 use crate::usecase::failure::Failure;
 use crate::usecase::forward::{self, Asked};
 

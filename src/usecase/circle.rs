@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_authority::{
-    Action, Actor, ApproveMember, CircleKey, DismissMember, InviteMember, IssuerLimits, Member, Progress,
-    SetCircleKey, State,
+    Action, Actor, ApproveMember, Approved, CircleKey, DismissMember, InviteMember, IssuerLimits, Member,
+    Progress, SetCircleKey, State,
 };
 use circlet_raft::Published;
-use circlet_token::{Lifetime, ServiceId, read_certificate};
+use circlet_token::{CertificateFacts, Lifetime, ServiceId};
 use serde_json::{Value, json};
 
 use super::failure::{Code, Failure};
 use super::{Session, reading, trust};
 use crate::audit::{self, Change, Entity};
+use crate::circle::pairing::{self, BadCertificate, Guest, Hosts, Unheard, Untold};
 use crate::circle::{ask, told};
 use crate::invitation::{self, Introduction, Invitation, MalformedInvitation, Side};
 use crate::secret::Secret;
@@ -98,20 +99,15 @@ pub(crate) async fn accept(
     session.require_admin("join the circle of another cluster").await?;
     let invitation = Invitation::parse(&order.text).map_err(malformed)?;
     let theirs = Introduction::parse(&invitation.introduction).map_err(malformed)?;
-    let name = order.name.unwrap_or_else(|| name_of(&theirs));
+    let name = order.name.unwrap_or_else(|| pairing::name_of(&theirs));
     let approved = theirs.to_approve(&name).map_err(malformed)?;
     let ours = introduce(session, order.hosts).await?;
-    // By its name a member is dismissed and limited: it has to mean one.
-    let of_another = |member: &Arc<Member>| {
-        member.approved.name == name && !member.approved.issuer.same_service(&approved.issuer)
-    };
-    if session.published().view.members_followed().any(of_another) {
+    if pairing::name_is_taken(&session.published().view, &approved) {
         let why = format!("another member of the circle has the name '{name}'; choose one with `--name`");
         return Err(Failure::new(Code::Conflict, "name_taken", why));
     }
     if !order.one_way {
-        let said = ours.to_text();
-        tell(&invitation, &said, &approved.hosts, &approved.ca_certificate_der).await?;
+        tell(&invitation, &ours, &approved).await?;
     }
     let issuer = approved.issuer.clone();
     let actor = session.actor()?;
@@ -120,28 +116,17 @@ pub(crate) async fn accept(
     Ok((session.published(), issuer.to_string(), index))
 }
 
-/// What whoever accepts an invitation says.
-pub(crate) struct Guest {
-    /// The invitation's id.
-    pub(crate) id: [u8; 16],
-    /// Its introduction.
-    pub(crate) introduction: String,
-    /// That it knows the secret.
-    pub(crate) proof: String,
-}
-
 /// Takes in whoever proves that it holds an invitation of ours; answers with a proof of our own.
 pub(crate) async fn pair(session: &Session<'_>, guest: Guest) -> Result<String, Failure> {
     reading::fresh(session.cluster).await?;
     let secret = secret_of(session, &guest.id)?;
-    if !invitation::is_proof(&guest.proof, &secret, Side::Guest, &guest.introduction) {
-        return Err(Failure::new(Code::Forbidden, "invite_unknown", "Forbidden")
-            .with_detail("the invitation is not known; make one with `circlet circle invite`"));
-    }
-    let theirs = Introduction::parse(&guest.introduction).map_err(malformed)?;
-    let approved = theirs.to_approve(&name_of(&theirs)).map_err(malformed)?;
-    let invite = Some(invitation::hash_of(&secret));
-    follow(session, &Actor::System, &theirs, ApproveMember { approved, invite, mutual: true }).await?;
+    let (theirs, approve) = pairing::heard(&secret, &guest).map_err(|unheard| match unheard {
+        Unheard::Unproved => {
+            Failure::new(Code::Forbidden, "invite_unknown", "Forbidden").with_detail(unheard.to_string())
+        }
+        Unheard::Malformed(garbled) => malformed(garbled),
+    })?;
+    follow(session, &Actor::System, &theirs, approve).await?;
     Ok(invitation::prove(&secret, Side::Host, &guest.introduction))
 }
 
@@ -193,13 +178,10 @@ fn malformed(error: MalformedInvitation) -> Failure {
     Failure::bad_request("bad_invitation", error.to_string())
 }
 
-fn name_of(introduction: &Introduction) -> String {
-    introduction.service_id.rsplit('@').next().unwrap_or_default().to_owned()
-}
-
-/// What this cluster says of itself. It gets its circle key with the first question for it.
+/// What this cluster says of itself, by a view that was proved fresh: nobody is to be told a circle key that was replaced
+/// before. It gets its circle key with the first question for it.
 async fn introduce(session: &Session<'_>, hosts: Option<Vec<String>>) -> Result<Introduction, Failure> {
-    let published = reading::current(session.cluster).await?;
+    let published = reading::fresh(session.cluster).await?;
     if published.view.circle_key().is_none() {
         make_key(session, &published.view).await?;
     }
@@ -228,42 +210,48 @@ fn secret_of(session: &Session<'_>, id: &[u8; 16]) -> Result<Secret, Failure> {
     })
 }
 
-/// Asks the other cluster's hosts, one after the other, to follow us.
-async fn tell(invitation: &Invitation, said: &str, hosts: &[String], ca: &[u8]) -> Result<(), Failure> {
+/// Asks the other cluster's hosts to follow us.
+async fn tell(invitation: &Invitation, ours: &Introduction, theirs: &Approved) -> Result<(), Failure> {
     let unreachable = |why: String| {
         Failure::unavailable("member_unreachable", "the cluster that invited can't be reached")
             .with_detail(why)
     };
-    let client = ask::client(ca).map_err(|error| unreachable(error.to_string()))?;
-    let body = json!({
-        "id": crate::seal::hex(&invitation.id),
-        "introduction": said,
-        "proof": invitation::prove(&invitation.secret, Side::Guest, said),
-    });
-    let mut last = "it has no hosts".to_owned();
-    for host in hosts {
-        let request = client.post(format!("{host}/circlet/v1/circle/pair")).json(&body);
+    let client = ask::client(&theirs.ca_certificate_der).map_err(|error| unreachable(error.to_string()))?;
+    pairing::tell(&There { client }, &theirs.hosts, invitation, &ours.to_text()).await.map_err(|untold| {
+        match untold {
+            Untold::Refused(why) => {
+                Failure::new(Code::Conflict, "invite_refused", "the cluster that invited refuses")
+                    .with_detail(why)
+            }
+            Untold::Unanswered(why) => unreachable(why),
+        }
+    })
+}
+
+/// The hosts of whoever invited, over HTTP.
+struct There {
+    client: reqwest::Client,
+}
+
+impl Hosts for There {
+    async fn pair(&self, host: &str, guest: &Guest) -> Result<String, Untold> {
+        let body = json!({
+            "id": crate::seal::hex(&guest.id),
+            "introduction": guest.introduction,
+            "proof": guest.proof,
+        });
+        let request = self.client.post(format!("{host}/circlet/v1/circle/pair")).json(&body);
         match ask::read(request, PAIR_ANSWER_BYTES_MAX, PAIR_TIMEOUT).await {
             Ok(answer) => {
                 let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
-                let proof = answer["proof"].as_str().unwrap_or_default();
-                if invitation::is_proof(proof, &invitation.secret, Side::Host, said) {
-                    return Ok(());
-                }
-                last = format!("{host} doesn't know the invitation");
+                Ok(answer["proof"].as_str().unwrap_or_default().to_owned())
             }
             Err(ask::Unanswered::Status { status, body }) if (400..500).contains(&status) => {
-                return Err(Failure::new(
-                    Code::Conflict,
-                    "invite_refused",
-                    "the cluster that invited refuses",
-                )
-                .with_detail(format!("{host} answered {status}: {body}")));
+                Err(Untold::Refused(format!("answered {status}: {body}")))
             }
-            Err(error) => last = format!("{host}: {error}"),
+            Err(error) => Err(Untold::Unanswered(error.to_string())),
         }
     }
-    Err(unreachable(last))
 }
 
 /// Approves a member and trusts the certificates that it introduced itself with, as far as they are not trusted yet.
@@ -273,36 +261,29 @@ async fn follow(
     theirs: &Introduction,
     approve: ApproveMember,
 ) -> Result<u64, Failure> {
-    let (issuer, name) = (approve.approved.issuer.clone(), approve.approved.name.clone());
-    let mut certificates = Vec::new();
-    for der in theirs.certificates_der().map_err(malformed)? {
-        let facts = read_certificate(&der).map_err(|error| {
-            Failure::bad_request("bad_certificate", format!("a certificate can't be used: {error}"))
-        })?;
-        if facts.issuer.as_ref().is_some_and(|named| !named.same_service(&issuer)) {
-            return Err(Failure::bad_request("bad_certificate", "a certificate speaks for another issuer"));
-        }
-        certificates.push(facts);
-    }
-    let fingerprint = invitation::fingerprint(&approve.approved.circle_key);
+    let approved = approve.approved.clone();
+    let (issuer, name) = (&approved.issuer, &approved.name);
+    let certificates = pairing::certificates(theirs, issuer).map_err(|bad| match bad {
+        BadCertificate::Malformed(garbled) => malformed(garbled),
+        _ => Failure::bad_request("bad_certificate", bad.to_string()),
+    })?;
+    let fingerprint = invitation::fingerprint(&approved.circle_key);
     let data = json!({"added": {"serviceId": issuer.as_str(), "name": name,
-        "circleKey": fingerprint, "hosts": approve.approved.hosts}});
-    let mut index = session.decide_as(actor.clone(), Action::ApproveMember(Box::new(approve))).await?.index;
+        "circleKey": fingerprint, "hosts": approved.hosts}});
+    let index = session.decide_as(actor.clone(), Action::ApproveMember(Box::new(approve))).await?.index;
     session.record(Change::Created, Entity::Trust, issuer.as_str(), data)?;
     tracing::info!(%issuer, name, circle_key = fingerprint, "member of the circle approved");
-    for facts in certificates {
-        let view = &session.published().view;
-        // An invitation may be older than the end of a key.
-        if view.trusted(&facts.key_id).is_some() || view.has_ended(&issuer, &facts.key_id) {
-            continue;
-        }
-        // A further certificate loosens nothing.
-        let limits = view.shared_limits(&issuer);
-        let file = told::file_name(&name, facts.key_id.as_str());
-        let action = trust::action(facts, issuer.clone(), &file, limits.unwrap_or_default())?;
-        index = session.decide_as(actor.clone(), Action::TrustIssuer(Box::new(action))).await?.index;
-    }
-    Ok(index)
+    let trust = |facts: CertificateFacts, limits| async move {
+        let file = told::file_name(name, facts.key_id.as_str());
+        let action = trust::action(facts, issuer.clone(), &file, limits)?;
+        Ok(session.decide_as(actor.clone(), Action::TrustIssuer(Box::new(action))).await?.index)
+    };
+    let view = || Arc::clone(&session.published().view);
+    let trusted: Result<_, Failure> = pairing::trust_all(&approved, index, certificates, view, trust).await;
+    trusted?.ok_or_else(|| {
+        Failure::new(Code::Conflict, "invite_used", "the invitation was used, and its guest dismissed since")
+            .with_detail("make a new one with `circlet circle invite`")
+    })
 }
 
 fn describe_all(session: &Session<'_>, published: &Published<State>) -> Value {

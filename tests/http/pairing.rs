@@ -1,12 +1,12 @@
 //! Accepting an invitation: what comes of it, and of those that can't be accepted.
 
-use circlet::invitation::Invitation;
+use circlet::invitation::{Invitation, Side, prove};
 use circlet::secret::Secret;
 use circlet_token::SigningKey;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::circle::{CIRCLE, Stranger, post};
+use crate::circle::{CIRCLE, Stranger, hex, post};
 use crate::server::{Server, free_address};
 use crate::transcript::{As, Body, Transcript};
 use crate::transcript_test;
@@ -62,3 +62,37 @@ transcript_test!(accepting_invitations, async |t: &mut Transcript<'_>| {
     let order: Value = json!({"invitation": not_ours, "name": "other"});
     t.ask(Method::POST, &members, As::Admin, Body::Json(order)).await;
 });
+
+/// A guest that was let in and dismissed knows the secret still, and says once more what it said: nothing is trusted by that.
+#[tokio::test]
+async fn what_a_dismissed_guest_repeats_trusts_nothing() {
+    let server = Server::start();
+    let t = Transcript::of(&server);
+    let stranger = Stranger::new();
+    let invited = post(&t, &format!("{CIRCLE}/invitations"), json!({})).await;
+    let invitation = Invitation::parse(&invited.field("invitation")).unwrap();
+    let circle_key = SigningKey::from_ed25519_seed(&[7; 32]);
+    let said = stranger.introduction(&circle_key, &format!("http://{}", free_address())).to_text();
+    let proof = prove(&invitation.secret, Side::Guest, &said);
+    let guest = json!({"id": hex(&invitation.id), "introduction": said, "proof": proof});
+    let pair = async || {
+        t.quietly(Method::POST, &format!("{CIRCLE}/pair"), As::Nobody, Body::Json(guest.clone())).await
+    };
+    let trusted = async || {
+        let trusted = t.quietly(Method::GET, "/circlet/v1/trust", As::Admin, Body::Empty).await;
+        assert_eq!(trusted.status, 200, "{}", trusted.text);
+        trusted.text.contains(stranger.service_id.as_str())
+    };
+    for time in ["once", "again, since an answer may be lost"] {
+        let paired = pair().await;
+        assert_eq!(paired.status, 200, "{time}: {}", paired.text);
+        assert!(trusted().await, "{time}");
+    }
+    let member = format!("{CIRCLE}/members/{}", stranger.service_id);
+    let dismissed = t.quietly(Method::DELETE, &member, As::Admin, Body::Empty).await;
+    assert_eq!(dismissed.status, 204, "{}", dismissed.text);
+    let refused = pair().await;
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert!(refused.text.contains("invite_used"), "{}", refused.text);
+    assert!(!trusted().await, "a guest that was dismissed is trusted again");
+}

@@ -19,15 +19,19 @@ use crate::scope::lock;
 
 mod anew;
 mod following;
+mod guests;
 mod ordering;
+mod pairing;
 mod strife;
 mod thief;
 mod way;
 
 pub use anew::make_key;
 pub(crate) use following::follow;
+pub use guests::Guests;
 pub use ordering::Ordered;
 pub(crate) use ordering::order;
+pub(crate) use pairing::{Invited, accept, fresh, invite, number, said};
 pub use strife::Strife;
 pub use thief::Thefts;
 pub use way::{Way, keys_of_thief};
@@ -136,7 +140,8 @@ fn couples<'a>(
     clusters.iter().flat_map(move |ours| others(ours).map(move |theirs| (*ours, *theirs)))
 }
 
-fn hosts_of(cluster: &Cluster) -> Vec<String> {
+/// Where the nodes of a cluster are.
+pub(crate) fn hosts_of(cluster: &Cluster) -> Vec<String> {
     cluster.computers().iter().map(|computer| computer.peer.client_url.clone()).collect()
 }
 

@@ -17,7 +17,7 @@ use circlet_token::{ServiceId, SigningKey};
 use futures::future::BoxFuture;
 use openraft_rt::AsyncRuntime;
 
-use crate::circle::{self, Neighbour};
+use crate::circle::{self, Guests, Neighbour};
 use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::disk::{Disk, DiskEngine, DiskFolder, FloorDisk};
@@ -123,6 +123,8 @@ pub struct Cluster {
     settings: Settings,
     computers: Mutex<Vec<Arc<Computer>>>,
     neighbours: Mutex<Vec<Neighbour>>,
+    /// Whom it expects, and who is being let in.
+    pub guests: Guests,
     /// Its nodes keep floors.
     keeps_floors: AtomicBool,
     /// The version of the program that new computers are given.
@@ -150,6 +152,7 @@ impl Cluster {
             settings,
             computers: Mutex::default(),
             neighbours: Mutex::default(),
+            guests: Guests::default(),
             keeps_floors: AtomicBool::new(false),
             release: AtomicU32::new(version::next()),
             mixes_versions: AtomicBool::new(false),

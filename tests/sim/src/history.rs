@@ -173,6 +173,29 @@ pub enum Event {
     TrustEnded { issuer: ServiceId, index: u64 },
     /// An administrator begins to trust it again.
     TrustBegins { issuer: ServiceId },
+    /// A node has applied that an invitation was made, for this guest or for whoever is not known yet; it can be used before
+    /// this second of the state's time.
+    Invited { index: u64, invite: u64, guest: Option<ServiceId>, until: u64 },
+    /// A node has applied what ends all invitations that were made before.
+    InvitesVoid { index: u64 },
+    /// Somebody who has this invitation says of itself what is approved as `who`.
+    GuestSpoke { invite: u64, who: u64 },
+    /// A node has applied that this issuer came with an invitation, approved as `who`, at this second of the state's time;
+    /// `known`: somebody was trusted under its name before. `renewed`: it is a member by that.
+    Paired {
+        node: NodeId,
+        index: u64,
+        invite: u64,
+        issuer: ServiceId,
+        who: u64,
+        known: bool,
+        now_secs: u64,
+        renewed: bool,
+    },
+    /// It was proved to a guest that it was let in.
+    GuestTold { invite: u64, who: u64 },
+    /// A fresh view of a cluster that let this guest in follows it, or not; nobody has dismissed it.
+    GuestLooked { issuer: ServiceId, followed: bool },
     /// Somebody has stolen the circle key of this neighbour, and speaks in its place.
     KeyStolen { issuer: ServiceId },
     /// It has another one, and an administrator was told that it is approved with that, as of `index`.

@@ -26,6 +26,7 @@ mod master_key;
 mod node_ids;
 mod on_floor;
 mod one_successor;
+mod paired;
 mod policy;
 mod proved_floors;
 mod published_keys;
@@ -91,6 +92,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<ended_trust::EndedTrust>::default(),
         Box::<begun_abroad::BegunAbroad>::default(),
         Box::<stolen_key::StolenKey>::default(),
+        Box::<paired::Paired>::default(),
         Box::<quota::Quota>::default(),
         Box::<isolation::Isolation>::default(),
         Box::<dated::Dated>::default(),

@@ -24,7 +24,7 @@
 //! | [`floor`] | the product's floor under revocations, on storage of a simulated node's own |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
-//! | [`authority`], [`feature_level`], [`judge`], [`reference`], [`reference_token`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`], [`forward`], [`orders`] | the product's own: the machine, what versions know, what a view says of a token, what it says of a reference token, what those look like, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one, ordering a revoke and carrying it out |
+//! | [`authority`], [`feature_level`], [`judge`], [`reference`], [`reference_token`], [`vouch`], [`duty`], [`round`], [`follow`], [`told`], [`serve`], [`forward`], [`orders`], [`invitation`], [`pairing`], [`secret`] | the product's own: the machine, what versions know, what a view says of a token, what it says of a reference token, what those look like, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one, ordering a revoke and carrying it out, invitations and pairing by one |
 //! | [`version`] | which version of the program a node runs |
 //! | [`turnover`] | the product's steps in turning the master key over, on a simulated node |
 //! | [`sealing`] | master keys, and what is sealed under them |
@@ -64,6 +64,8 @@ mod asked;
 pub mod audit;
 #[path = "../../../src/machine.rs"]
 pub mod authority;
+#[path = "../../../src/derivation.rs"]
+mod derivation;
 #[path = "../../../src/digest.rs"]
 mod digest;
 #[path = "../../../src/rotation/duty.rs"]
@@ -74,16 +76,22 @@ pub mod feature_level;
 pub mod follow;
 #[path = "../../../src/circle/forward.rs"]
 pub mod forward;
+#[path = "../../../src/invitation.rs"]
+pub mod invitation;
 #[path = "../../../src/authenticate/judge.rs"]
 pub mod judge;
 #[path = "../../../src/circle/orders.rs"]
 pub mod orders;
+#[path = "../../../src/circle/pairing.rs"]
+pub mod pairing;
 #[path = "../../../src/authenticate/reference.rs"]
 pub mod reference;
 #[path = "../../../src/reference_token/form.rs"]
 pub mod reference_token;
 #[path = "../../../src/node/purge/round.rs"]
 pub mod round;
+#[path = "../../../src/secret.rs"]
+pub mod secret;
 #[path = "../../../src/circle/serve.rs"]
 pub mod serve;
 #[path = "../../../src/circle/told.rs"]

@@ -21,6 +21,7 @@ mod circle;
 mod descendants;
 mod ends;
 mod forgetting;
+mod guests;
 mod importing;
 mod keys;
 mod levels;

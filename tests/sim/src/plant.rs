@@ -15,6 +15,7 @@ use crate::scope;
 
 mod applying;
 mod floors;
+mod guests;
 mod levels;
 mod refreshing;
 mod secrets;
@@ -156,6 +157,18 @@ pub enum Plant {
     KeptTrust,
     /// Of a neighbour that is dismissed the key stays trusted that a thief of its circle key has told.
     SparedThief,
+    /// An invitation that was used lets somebody else in.
+    ReusedInvitation,
+    /// An invitation that has expired lets somebody in.
+    LateInvitation,
+    /// An invitation lets in whoever comes with it first.
+    AnyGuestNamed,
+    /// Who comes with an invitation need not prove that he knows its secret.
+    AnyGuest,
+    /// Whoever answers a guest need not prove that he knows the secret.
+    AnyHost,
+    /// What a guest repeats who was dismissed is trusted again.
+    RepeatsTrusted,
     /// All of a neighbour's feed is kept, however much that is.
     NoQuota,
     /// What is kept of a neighbour's feed suffices, though it is not all.
@@ -307,6 +320,12 @@ impl Plant {
         (Self::RevokeForAnyone, "revoke-for-anyone"),
         (Self::KeptTrust, "kept-trust"),
         (Self::SparedThief, "spared-thief"),
+        (Self::ReusedInvitation, "reused-invitation"),
+        (Self::LateInvitation, "late-invitation"),
+        (Self::AnyGuestNamed, "any-guest-named"),
+        (Self::AnyGuest, "any-guest"),
+        (Self::AnyHost, "any-host"),
+        (Self::RepeatsTrusted, "repeats-trusted"),
         (Self::NoQuota, "no-quota"),
         (Self::OverQuota, "over-quota"),
         (Self::IssueAnew, "issue-anew"),
@@ -403,6 +422,11 @@ pub(crate) fn before_apply<'a>(view: &State, stamp_ms: u64, command: &'a [u8]) -
         Plant::KeptTrust | Plant::SparedThief => (
             stamp_ms,
             without_distrust(scope.history().plant(), view, command).map_or(command.into(), Cow::Owned),
+        ),
+        Plant::ReusedInvitation | Plant::LateInvitation | Plant::AnyGuestNamed => (
+            stamp_ms,
+            guests::uninvited(scope.history().plant(), view, stamp_ms, command)
+                .map_or(command.into(), Cow::Owned),
         ),
         Plant::DeafToRepeats => (stamp_ms, without_request(command).map_or(command.into(), Cow::Owned)),
         Plant::LostReferences => (stamp_ms, without_reference(command).map_or(command.into(), Cow::Owned)),

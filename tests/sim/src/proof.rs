@@ -32,6 +32,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("ended-trust", Plant::KeptTrust),
     ("begun-abroad", Plant::RestoreUntold),
     ("stolen-key", Plant::SparedThief),
+    ("paired", Plant::ReusedInvitation),
     ("quota", Plant::NoQuota),
     ("isolation", Plant::IssueWhenIsolated),
     ("dated", Plant::DatesAnything),

@@ -36,6 +36,7 @@ mod limiting;
 mod marking;
 mod ordering;
 mod overreaching;
+mod pairing;
 mod parting;
 mod people;
 mod plain;
@@ -144,7 +145,7 @@ pub struct Workload {
     /// Its tokens.
     heirlooms: Mutex<Vec<importing::Heirloom>>,
     /// An administrator is limiting a neighbour.
-    limiting: AtomicBool,
+    limiting: Arc<AtomicBool>,
     /// How often one has.
     changes: AtomicU64,
     counts: Mutex<BTreeMap<&'static str, u64>>,
@@ -161,6 +162,7 @@ impl Workload {
     pub fn new(cluster: Arc<Cluster>, dice: Dice) -> Arc<Self> {
         let is_heir = dice.percent(HEIRS_PERCENT);
         Arc::new(Self {
+            limiting: Arc::clone(&cluster.guests.busy),
             cluster,
             dice,
             is_heir,
@@ -170,7 +172,6 @@ impl Workload {
             shown: Mutex::default(),
             begun: 0,
             drawn: Mutex::default(),
-            limiting: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             counts: Mutex::default(),
             spares: AtomicBool::new(false),
@@ -188,6 +189,7 @@ impl Workload {
             held.order = None;
         }
         Arc::new(Self {
+            limiting: Arc::clone(&cluster.guests.busy),
             cluster,
             dice,
             is_heir: false,
@@ -197,7 +199,6 @@ impl Workload {
             shown: Mutex::new(lock(&self.shown).clone()),
             begun,
             drawn: Mutex::new(lock(&self.drawn).clone()),
-            limiting: AtomicBool::new(false),
             changes: AtomicU64::new(self.changes.load(Ordering::SeqCst)),
             counts: Mutex::new(self.counts()),
             spares: AtomicBool::new(false),

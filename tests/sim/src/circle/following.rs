@@ -25,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How often a node that was asked to wait looks whether there is something new.
 const NEWS_LOOK: Duration = Duration::from_millis(20);
 
+/// So often whoever repeats answers repeats what a guest has said, of a hundred times.
+const GUEST_PERCENT: u64 = 15;
+
 /// Follows the neighbour while this node leads, as long as it runs.
 pub(crate) async fn follow(member: Arc<Member>, neighbour: Neighbour) {
     loop {
@@ -79,7 +82,12 @@ impl Here {
                 way.overhear(&answer);
                 answer
             }
-            Host::Replays => way.repeated().ok_or("nothing was heard yet")?,
+            Host::Replays => {
+                if way.dice().percent(GUEST_PERCENT) {
+                    self.neighbour.repeat_guest();
+                }
+                way.repeated().ok_or("nothing was heard yet")?
+            }
             Host::Forges => {
                 let view = theirs.view().ok_or("nobody is there")?;
                 if let Some(host) = way.dice().pick(&theirs.running()).filter(|_| way.dice().percent(50)) {

@@ -11,6 +11,7 @@ use openraft_rt::AsyncRuntime;
 use super::thief::Thefts;
 use crate::dice::Dice;
 use crate::house::{self, Pair};
+use crate::pairing::Guest;
 use crate::runtime::NodeRuntime;
 use crate::scope::lock;
 
@@ -64,6 +65,9 @@ pub struct Way {
     habits: Mutex<Habits>,
     /// The last answers that honest hosts gave.
     heard: Mutex<VecDeque<Vec<u8>>>,
+    /// The last guest that went to whoever is asked, and what proved that it was let in.
+    guest: Mutex<Option<Guest>>,
+    proof: Mutex<Option<String>>,
     /// The last verdict on an order, and its signature.
     verdict: Mutex<Option<(String, Vec<u8>)>>,
     /// The circle key of whoever is asked, where somebody has stolen it and speaks in that place.
@@ -77,6 +81,8 @@ impl Way {
         Self {
             habits: Mutex::new(Habits::GOOD),
             heard: Mutex::default(),
+            guest: Mutex::default(),
+            proof: Mutex::default(),
             verdict: Mutex::default(),
             stolen: Mutex::default(),
             thefts: Mutex::default(),
@@ -158,6 +164,26 @@ impl Way {
         let mut heard = lock(&self.heard);
         heard.push_front(answer.to_vec());
         heard.truncate(HEARD_MAX);
+    }
+
+    /// What a guest says is overheard, whether it arrives or not.
+    pub(super) fn overhear_guest(&self, guest: &Guest) {
+        *lock(&self.guest) = Some(guest.clone());
+    }
+
+    /// The last guest.
+    pub(super) fn repeated_guest(&self) -> Option<Guest> {
+        lock(&self.guest).clone()
+    }
+
+    /// What proves that a guest was let in is overheard.
+    pub(super) fn overhear_proof(&self, proof: &str) {
+        *lock(&self.proof) = Some(proof.to_owned());
+    }
+
+    /// What proved that a guest of before was let in.
+    pub(super) fn repeated_proof(&self) -> Option<String> {
+        lock(&self.proof).clone()
     }
 
     /// An honest verdict is overheard.

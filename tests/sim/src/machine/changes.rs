@@ -9,7 +9,8 @@ use circlet_authority::{
 use circlet_token::{Algorithm, Audience, Claims, Verified};
 
 use super::{
-    circle, descendants, ends, forgetting, importing, keys, levels, master_keys, overstepping, refreshing,
+    circle, descendants, ends, forgetting, guests, importing, keys, levels, master_keys, overstepping,
+    refreshing,
 };
 use crate::history::Event;
 use crate::mark::Facts;
@@ -28,6 +29,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
         refreshing::tell(&scope, before, after.index(), &command, &outcome);
         circle::tell(&scope, before, after, &command.action);
         ends::tell(&scope, before, after.index(), &command.action, &outcome);
+        guests::tell(&scope, before, after, &command.action);
     }
     let required = after.floor_is_required();
     if before.floor_is_required() != required {

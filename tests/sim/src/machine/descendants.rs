@@ -25,7 +25,15 @@ pub(super) fn tell(scope: &Scope, before: &State, after: &State, revoke: Option<
             RevokeTarget::Value(token) => origin_of(&issued, token.id),
             RevokeTarget::Family { family, .. } => Origin::Family(*family),
         };
-        history.note_descendants(index, Descent::of(before, &issued).from(origin));
+        // Of an id that is forgotten nobody knows any more what was created with it.
+        let known = match &revoke.target {
+            RevokeTarget::Id(id) => knows(before, *id),
+            RevokeTarget::Value(token) => knows(before, token.id),
+            RevokeTarget::Family { .. } => true,
+        };
+        if known {
+            history.note_descendants(index, Descent::of(before, &issued).from(origin));
+        }
     }
     for record in issued.iter().filter(|record| has_ended(before, after, record)) {
         let (object, step) = (Object::of_token(record), Step::Token(token::Step::MaybeEnd));
@@ -64,6 +72,10 @@ fn has_ended(before: &State, after: &State, record: &TokenRecord) -> bool {
     };
     let (token, family) = lives(before);
     (token || family) && lives(after) != (token, family)
+}
+
+fn knows(state: &State, id: TokenId) -> bool {
+    state.token(&id).is_some() || state.was_revoked(&id)
 }
 
 fn origin_of(issued: &[Arc<TokenRecord>], id: TokenId) -> Origin {

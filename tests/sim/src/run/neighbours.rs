@@ -25,6 +25,8 @@ const NODES: u64 = 3;
 /// Their clients wait so long at most between two requests, in milliseconds.
 const PAUSE_MS: u64 = 60;
 
+/// So many of a hundred do that by an invitation.
+const INVITED_PERCENT: u64 = 60;
 /// A cluster that began anew is paired with again after so long at most.
 const APART_MS_MAX: u64 = 5_000;
 
@@ -116,6 +118,12 @@ impl Circle {
             return ours.accuse("liveness", format!("without faults: {why}"));
         }
         for other in &self.others {
+            // Whoever kept what a guest of before has said comes with that.
+            let ways = other.cluster.neighbours().into_iter().filter(|known| known.service == *service);
+            ways.for_each(|known| known.repeat_guest());
+            if dice.percent(INVITED_PERCENT) && life.workload.pair_invited(&other.cluster.service).await {
+                continue;
+            }
             let (here, there) = (life.workload.pair(&other.cluster.service), other.workload.pair(service));
             join(here, there).await;
         }

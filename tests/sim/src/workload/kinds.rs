@@ -37,6 +37,12 @@ pub const ALWAYS: &[&str] = &[
     "imported token refused",
     "imported token revoked",
     "imported token to revoke",
+    "found invitation in vain",
+    "invitation accepted",
+    "invitation accepted one way",
+    "invitation kept for too long",
+    "invitation made",
+    "invitation not accepted",
     "issue",
     "issue by the deputy",
     "issue plain",
@@ -130,6 +136,9 @@ pub const ALWAYS: &[&str] = &[
 /// What takes such a coincidence that it need not happen.
 pub const SOMETIMES: &[&str] = &[
     "floors refused at an older level",
+    "found invitation honoured",
+    "invitation accepted, unanswered",
+    "invitation not made",
     "issue plain: no key",
     "issued, and not signed",
     "neighbour dismissed in part",

@@ -23,7 +23,7 @@ impl Workload {
     /// An administrator limits a neighbour: one change at a time, so that they have an order.
     pub(super) async fn limit_neighbour(&self, computer: &Computer) {
         let Some(neighbour) = self.dice.pick(&self.cluster.neighbours()).cloned() else { return };
-        if self.limiting.swap(true, Ordering::SeqCst) {
+        if self.expects_guests() || self.limiting.swap(true, Ordering::SeqCst) {
             return;
         }
         self.count("neighbour limited");

@@ -20,16 +20,18 @@ use crate::runtime::NodeRuntime;
 
 /// For how long they are apart at most, in milliseconds.
 const APART_MS_MAX: u64 = 5_000;
+/// So many of a hundred attempts are made by an invitation.
+const INVITED_PERCENT: u64 = 70;
 /// Between two attempts to be together again.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// More than the longest fault lets fail.
-const ATTEMPTS: u32 = 600;
+pub(super) const ATTEMPTS: u32 = 600;
 
 impl Workload {
     /// An administrator ends the trust in a neighbour, and begins it again a while later. Nobody limits one meanwhile.
     pub(super) async fn part(&self, computer: &Computer) {
         let Some(neighbour) = self.dice.pick(&self.cluster.neighbours()).cloned() else { return };
-        if self.limiting.swap(true, Ordering::SeqCst) {
+        if self.expects_guests() || self.limiting.swap(true, Ordering::SeqCst) {
             return;
         }
         self.count("neighbour dismissed");
@@ -48,6 +50,11 @@ impl Workload {
         // Where something was left of the trust before, so were its limits.
         self.begin_again(&neighbour, ended.is_some()).await;
         self.limiting.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether somebody may come by an invitation: then nobody is shut out or limited.
+    pub(super) fn expects_guests(&self) -> bool {
+        self.cluster.view().is_none_or(|view| self.cluster.guests.are_expected(&view))
     }
 
     /// An administrator pairs with a neighbour that began anew, or after beginning anew. Whoever changes the trust in it is let
@@ -69,7 +76,12 @@ impl Workload {
     /// Approves a neighbour anew, as often as it takes. Nothing comes back where that is too often.
     pub(super) async fn approve_at_last(&self, neighbour: &Neighbour) -> Option<u64> {
         for _ in 0..ATTEMPTS {
-            if let Some(index) = self.approve_anew(neighbour).await {
+            let index = if self.dice.percent(INVITED_PERCENT) {
+                self.pair_by_invitation(neighbour, false).await
+            } else {
+                self.approve_anew(neighbour).await
+            };
+            if let Some(index) = index {
                 self.count("neighbour approved anew");
                 return Some(index);
             }

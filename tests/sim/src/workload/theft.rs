@@ -30,7 +30,10 @@ impl Workload {
     /// and approves it anew; the thief goes on talking.
     pub(super) async fn suffer_theft(&self) {
         let Some(neighbour) = self.dice.pick(&self.cluster.neighbours()).cloned() else { return };
-        if self.spares.load(Ordering::SeqCst) || self.limiting.swap(true, Ordering::SeqCst) {
+        if self.spares.load(Ordering::SeqCst)
+            || self.expects_guests()
+            || self.limiting.swap(true, Ordering::SeqCst)
+        {
             return;
         }
         if let Some(stolen) = self.steal(&neighbour) {
