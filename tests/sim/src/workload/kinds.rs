@@ -104,8 +104,6 @@ pub const ALWAYS: &[&str] = &[
     "user disabled",
     "user enabled",
     "user into a group",
-    "verdict during a theft",
-    "verdict of a thief",
     "verdict of a thief who was found out",
     "verify accepted",
     "verify refused",
@@ -119,8 +117,13 @@ pub const ALWAYS: &[&str] = &[
 ];
 
 /// What takes such a coincidence that it need not happen.
-pub const SOMETIMES: &[&str] =
-    &["issue plain: no key", "issued, and not signed", "neighbour dismissed in part"];
+pub const SOMETIMES: &[&str] = &[
+    "issue plain: no key",
+    "issued, and not signed",
+    "neighbour dismissed in part",
+    "verdict during a theft",
+    "verdict of a thief",
+];
 
 /// Whether it is on either list.
 #[must_use]
