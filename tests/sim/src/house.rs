@@ -13,7 +13,6 @@ use circlet_token::{Algorithm, KeyId, ServiceId, SigningKey, Subject, UserName};
 use sha2::{Digest, Sha256};
 
 use crate::dice::Dice;
-use crate::plant;
 use crate::sealing::{MasterKey, Ring};
 use crate::turnover::custodian::Master;
 
@@ -133,8 +132,7 @@ pub fn unseal(ring: &Ring, view: &State, which: &SealedKind) -> Option<SigningKe
 /// A signing key that was sealed, if the node has the master key that opens it.
 #[must_use]
 pub fn open(ring: &Ring, which: &SealedKind, sealed: &Sealed) -> Option<SigningKey> {
-    let opened = ring.of(&sealed.under).and_then(|key| key.open(which, sealed));
-    let secret = opened.or_else(|| plant::opened_with_anything(ring, sealed))?;
+    let secret = ring.of(&sealed.under)?.open(which, sealed)?;
     Some(SigningKey::from_ed25519_seed(secret.first_chunk()?))
 }
 

@@ -15,7 +15,7 @@ pub(crate) use applying::in_place_of_apply;
 pub(crate) use commands::{before_apply, in_outcome};
 pub(crate) use floors::{on_floor, part_of_floors};
 pub(crate) use levels::{feature_level, in_place_of_restore};
-pub(crate) use secrets::{made_up_key, opened_with_anything};
+pub(crate) use secrets::made_up_key;
 pub(crate) use states::{after_apply, in_next_generation, in_snapshot, master_key_of_before};
 
 /// A bug that can be switched on.
@@ -226,8 +226,6 @@ pub enum Plant {
     RestoreForgetsLevel,
     /// A node that can't read its key file makes another key, and says nothing.
     MadeUpKey,
-    /// A secret is opened with whichever master key is there, and what comes of it is taken.
-    OpensAnything,
     /// A key file that finds no room is taken for written.
     UnwrittenKeys,
     /// A node acknowledges what its floor doesn't hold yet.
@@ -350,7 +348,6 @@ impl Plant {
         (Self::EarlyTraces, "early-traces"),
         (Self::RestoreForgetsLevel, "restore-forgets-level"),
         (Self::MadeUpKey, "made-up-key"),
-        (Self::OpensAnything, "opens-anything"),
         (Self::UnwrittenKeys, "unwritten-keys"),
         (Self::UnheldFloor, "unheld-floor"),
         (Self::FloorNotLeft, "floor-not-left"),

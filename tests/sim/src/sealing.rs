@@ -50,11 +50,6 @@ impl MasterKey {
         (self.nonce(which, &secret) == sealed.nonce).then_some(secret)
     }
 
-    /// What comes of opening it with this key, whichever it was sealed under: for a planted bug that doesn't look.
-    pub(crate) fn open_unchecked(&self, sealed: &Sealed) -> Vec<u8> {
-        self.mixed(&sealed.nonce, &sealed.ciphertext)
-    }
-
     /// Made from what is sealed, so that it tells whether that was changed.
     fn nonce(&self, which: &SealedKind, secret: &[u8]) -> [u8; NONCE_BYTES] {
         let what = format!("{which:?}");
@@ -123,11 +118,6 @@ impl Ring {
     #[must_use]
     pub fn used(&self, kid: &KeyId) -> Option<Sealed> {
         lock(&self.used).get(kid).cloned()
-    }
-
-    /// The one that came last.
-    pub(crate) fn last(&self) -> Option<MasterKey> {
-        lock(&self.held).last().cloned()
     }
 
     /// The one with this fingerprint.

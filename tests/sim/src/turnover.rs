@@ -141,11 +141,6 @@ impl Keeper {
         self.scope.history().plant() == plant
     }
 
-    /// Whether it takes whatever key it has for the cluster's, where that is planted.
-    fn takes_any_key(&self) -> bool {
-        self.has(Plant::MadeUpKey) || self.has(Plant::OpensAnything)
-    }
-
     fn folder(&self) -> DiskFolder {
         DiskFolder::of_keys(Arc::clone(&self.disk))
     }
@@ -207,7 +202,7 @@ impl Keeper {
     async fn end_if_left_alone(&self, own: &MasterKey) {
         let lacks =
             |view: &State| view.master_key_fingerprint().is_some_and(|present| self.held(&present).is_none());
-        if !lacks(&self.view()) || self.takes_any_key() {
+        if !lacks(&self.view()) || self.has(Plant::MadeUpKey) {
             return;
         }
         let Ok(view) = self.fresh().await else { return };
@@ -322,7 +317,7 @@ impl Custodian for Keeper {
     }
 
     fn tell_problem(&self, problem: Option<String>) {
-        let tells = problem.is_some() && !self.takes_any_key();
+        let tells = problem.is_some() && !self.has(Plant::MadeUpKey);
         self.disk.set(|habits| habits.key_problem = tells);
         if let Some(what) = problem {
             self.scope
