@@ -223,13 +223,16 @@ fn must_be_there(place: &Place, node: u64) -> Result<(), Trouble> {
     Err(io_trouble(&file, io::Error::new(io::ErrorKind::NotFound, why)))
 }
 
-/// Takes back the floor that a node kept elsewhere.
+/// Takes back the floor that a node kept elsewhere. What came next may have failed: then it has been taken back already.
 fn leave(place: &Place, node: u64) -> Result<(), Trouble> {
-    let file = place.file(node, Phase::Open);
-    if place.is_closed().map_err(|source| io_trouble(&file, source))? {
+    let (file, storage) = (place.file(node, Phase::Open), place.storage());
+    let left = file.with_extension("left");
+    let is_done = || Ok(place.is_closed()? || (!storage.exists(&file)? && storage.exists(&left)?));
+    if is_done().map_err(|source| io_trouble(&file, source))? {
         return Ok(());
     }
-    place.storage().rename(&file, &file.with_extension("left")).map_err(|source| {
+    let taken = storage.rename(&file, &left).and_then(|()| storage.sync_folder(&place.folder(Phase::Open)));
+    taken.map_err(|source| {
         let why = format!("the floor that this node kept there can't be taken back: {source}; if it is lost for good, remove \
                            data/floor.json from the home");
         io_trouble(&file, io::Error::new(source.kind(), why))

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use circlet_authority::{
     Action, Actor, Bootstrap, Command, FloorFact, FloorRecord, NodeRecord, Outcome, Picture, PutMode,
@@ -13,6 +14,7 @@ use circlet_authority::{
 use circlet_token::{UserName, read_certificate};
 
 use super::super::file::{FloorFile, Trouble};
+use super::super::keeping::{Keeper, Memory, Step};
 use super::super::place::{Phase, Place};
 use super::super::proof::{Against, Incomplete, Proof, prove};
 use super::super::reading::{self, FloorRead, Unfit};
@@ -322,4 +324,46 @@ fn a_floor_whose_folder_is_gone_is_not_begun_somewhere_else() {
     fs::remove_file(cluster.path(1)).unwrap();
     let gone = cluster.files[0].0.check().unwrap_err();
     assert!(!gone.is_final(), "{gone}");
+}
+
+/// The note of where a floor is.
+struct Note(PathBuf);
+
+impl Memory for Note {
+    fn path(&self) -> PathBuf {
+        self.0.clone()
+    }
+
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        if self.0.exists() { fs::read(&self.0).map(Some) } else { Ok(None) }
+    }
+
+    fn write(&self, text: &[u8]) -> io::Result<()> {
+        fs::write(&self.0, text)
+    }
+
+    fn forget(&self) -> io::Result<()> {
+        fs::remove_file(&self.0)
+    }
+}
+
+#[test]
+fn a_move_that_failed_half_way_is_finished_once_the_new_place_is_there() {
+    let cluster = Cluster::new();
+    let (view, home) = (Arc::new(cluster.state.clone()), tempfile::tempdir().unwrap());
+    let step_in = |dir: &Path| {
+        let memory = Note(home.path().join("floor.json"));
+        Keeper { node: 1, dir: Some(dir.to_owned()), storage: Arc::new(RealStorage), memory }
+            .step(None, &view, 0)
+    };
+    assert!(matches!(step_in(cluster.root.path()), Step::Held { .. }));
+    let elsewhere = cluster.root.path().join("not mounted yet");
+    for _ in 0..2 {
+        let Step::Failed(why) = step_in(&elsewhere) else { panic!("there is no such folder") };
+        assert!(why.to_string().contains("not mounted yet"), "{why}");
+    }
+    fs::create_dir(&elsewhere).unwrap();
+    assert!(matches!(step_in(&elsewhere), Step::Held { .. }));
+    assert!(Place::new(&Root::real(&elsewhere), ULID, 1).file(1, Phase::Open).exists());
+    assert!(!cluster.path(1).exists(), "no restore takes it for the node's floor");
 }
