@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use circlet_authority::limits::MEMBER_KEYS_MAX;
 use circlet_authority::{
-    Action, Bootstrap, ClusterCa, Config, FirstAdministrator, IssuerLimits, KeyOrigin, NewKey, NodeRecord,
-    PasswordChange, PutMode, PutUser, Sealed, SealedKind, State, TrustIssuer,
+    Action, Bootstrap, ClusterCa, Config, FirstAdministrator, IssuerLimits, KeyOrigin, KeyState, NewKey,
+    NodeRecord, PasswordChange, PutMode, PutUser, Sealed, SealedKind, State, TrustIssuer,
 };
 use circlet_raft::Peer;
 use circlet_token::{Algorithm, KeyId, ServiceId, SigningKey, Subject, UserName};
@@ -146,6 +147,14 @@ pub fn master_key(ring: &Ring, view: &State) -> Option<MasterKey> {
 #[must_use]
 pub fn first_master_key(service: &ServiceId) -> MasterKey {
     MasterKey::named(&format!("the first of {service}"))
+}
+
+/// Whether members of the circle would take another key of this cluster. Recorded tokens hold on to theirs, and what turns over
+/// in seconds here takes months in earnest.
+#[must_use]
+pub fn has_room_for_key(view: &State) -> bool {
+    let usable = |state| matches!(state, KeyState::Published | KeyState::Active | KeyState::Retiring);
+    view.keyring().filter(|key| usable(key.state)).count() + 2 < MEMBER_KEYS_MAX
 }
 
 /// A user's name.

@@ -49,7 +49,10 @@ pub(super) async fn turn_keys(member: Arc<Member>, number: u64) {
             |key: &&Key| house::unseal(scope.ring(), view, &SealedKind::TokenKey(key.kid.clone())).is_some();
         let due = match duty::unconfirmed(view, scope.node()).filter(unseals) {
             Some(key) => Some(Duty::Step(RotateKey::Confirm { kid: key.kid.clone(), node: scope.node() })),
-            None if leads => duty::of_leader(view, now_ms),
+            None if leads => {
+                let due = duty::of_leader(view, now_ms);
+                due.filter(|due| !matches!(due, Duty::Renew) || house::has_room_for_key(view))
+            }
             None => None,
         };
         let rotate = match (due, view.active_key()) {

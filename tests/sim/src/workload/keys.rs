@@ -36,6 +36,7 @@ impl Workload {
         let Some(master) = house::master_key(scope.ring(), &view) else { return };
         let Some(active) = view.active_key().map(|key| key.kid.clone()) else { return };
         let (what, rotate) = match self.dice.between(0, 9) {
+            0..=5 if !house::has_room_for_key(&view) => return,
             0..=5 => {
                 let pair = self.draw_pair();
                 let mut key = Box::new(pair.as_ours(&master));

@@ -39,7 +39,7 @@ impl Workload {
         let bob = || (Actor::User { name: house::name("bob") }, "bob".to_owned());
         let Some(held) = self.some_token().filter(|_| self.dice.percent(60)) else { return bob() };
         let Some(user) = held.record.subject.user_name() else { return bob() };
-        if held.record.scope.to_string().contains("admin") {
+        if user == house::ADMINISTRATOR || held.record.scope.to_string().contains("admin") {
             return bob();
         }
         (self.bearer(&held.record), user.to_owned())
