@@ -177,7 +177,7 @@ pub fn config(dice: &Dice) -> Config {
     let circle_max_staleness_ms = secs(2_000, 3_500);
     let revoke_family_on_reuse = dice.percent(30);
     let join_allow_key = dice.percent(50);
-    let circle_invite_expiry = secs(2, 8);
+    let circle_invite_expiry = if dice.percent(60) { secs(2, 8) } else { secs(15, 25) };
     let max_staleness_ms = max_staleness_ms(dice);
     let mut config = Config {
         circle_max_staleness_ms,

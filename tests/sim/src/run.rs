@@ -39,7 +39,7 @@ const FLOORS_PERCENT: u64 = 25;
 /// Of a hundred of them so many require none at first.
 const NOT_YET_PERCENT: u64 = 25;
 /// In one of so many runs nodes are compared as a whole at every index.
-const COMPARED_AT_EACH: u64 = 16;
+const COMPARED_AT_EACH: u64 = 4;
 
 /// What a run was like.
 #[derive(Debug, Default)]
@@ -207,10 +207,11 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     }
     let life = Life { cluster, workload };
     let life = live_on(plan, &dice, life, circle.as_ref(), &safe, &history).await;
+    // First, since who is pairing with a neighbour is let finish.
+    conclude(&life.cluster, &life.workload, &history).await;
     if let Some(circle) = &circle {
         circle.end(&history).await;
     }
-    conclude(&life.cluster, &life.workload, &history).await;
     life.workload.stop();
     history.finish();
     report.simulated_ms = global_nanos() / 1_000_000;

@@ -281,7 +281,7 @@ impl Workload {
             16 => self.part(computer).await,
             17 if self.dice.percent(THEFT_PERCENT) => self.suffer_theft().await,
             0..=1 => self.turn_key(computer).await,
-            2 if self.dice.percent(50) => self.replace_ca(computer).await,
+            2 if self.dice.percent(75) => self.replace_ca(computer).await,
             2 => self.turn_master_key(computer).await,
             3 if self.dice.percent(60) => self.change_deputy(computer).await,
             3..=5 => self.change_person(computer).await,

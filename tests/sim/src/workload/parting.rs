@@ -41,6 +41,10 @@ impl Workload {
             Some(index) => self.cluster.history.tell(&Event::TrustEnded { issuer: issuer.clone(), index }),
             None => self.count("neighbour dismissed in part"),
         }
+        // Whoever has overheard what it said when it was let in says so again.
+        let guest = neighbour.cluster().map(|theirs| theirs.neighbours()).unwrap_or_default();
+        let us = &self.cluster.service;
+        guest.iter().filter(|known| known.service == *us).for_each(Neighbour::repeat_guest);
         NodeRuntime::sleep(Duration::from_millis(self.dice.between(0, APART_MS_MAX))).await;
         // Nobody is left to do it where the cluster was lost meanwhile.
         if self.over.load(Ordering::SeqCst) {
