@@ -207,6 +207,7 @@ pub fn config(dice: &Dice) -> Config {
 
 /// How old a view may be that vouches for what can be revoked: as by default in every other case, or down to what is allowed
 /// and up to twice as much.
+#[must_use]
 pub fn max_staleness_ms(dice: &Dice) -> i64 {
     if dice.percent(50) { 2_000 } else { i64::try_from(dice.between(1_850, 4_000)).unwrap_or(2_000) }
 }

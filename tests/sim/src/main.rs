@@ -242,7 +242,8 @@ impl Sums {
     fn absent(&self, with_seldom: bool) -> Vec<String> {
         let faults = Fault::ALL.iter().filter(|fault| !self.faults.contains_key(fault));
         let is_absent = |what: &&str| self.operations.get(what).is_none_or(|count| *count == 0);
-        let operations = kinds::ALWAYS.iter().copied().filter(is_absent);
+        let seldom = kinds::SELDOM.iter().filter(|_| with_seldom);
+        let operations = kinds::ALWAYS.iter().chain(seldom).copied().filter(is_absent);
         let names = faults.map(|fault| fault.name()).chain(operations).map(str::to_owned);
         let must = Change::ALL.into_iter().flat_map(Change::must_bear);
         let seldom = Change::ALL.into_iter().filter(|_| with_seldom).flat_map(Change::bears_seldom);

@@ -68,12 +68,12 @@ impl Change {
 
     /// What has to come in the midst of it, in many seeds.
     pub fn must_bear(self) -> impl Iterator<Item = (Self, Fault)> {
-        self.bears().filter(|(change, fault)| !(fault.is_seldom() && change.is_short()))
+        self.bears().filter(|(change, fault)| !change.may_miss(*fault))
     }
 
     /// What has to come in the midst of it as well, in many more: what comes seldom may miss what is short.
     pub fn bears_seldom(self) -> impl Iterator<Item = (Self, Fault)> {
-        self.bears().filter(|(change, fault)| fault.is_seldom() && change.is_short())
+        self.bears().filter(|(change, fault)| change.may_miss(*fault))
     }
 
     /// All that strikes a cluster. What a crash does to what wasn't synced is left to itself, and so is what needs that nothing
@@ -105,6 +105,12 @@ impl Change {
         };
         let faults = Fault::ALL.iter().copied().filter(|fault| fault.is_within());
         faults.filter(move |fault| !left_out(fault)).map(move |fault| (self, fault))
+    }
+
+    /// Whether a kind of fault need not come in the midst of it in fewer seeds.
+    fn may_miss(self, fault: Fault) -> bool {
+        let is_damage = matches!(fault, Fault::LogDamaged | Fault::SnapshotDamaged | Fault::KeyFileDamaged);
+        is_damage || (fault.is_seldom() && self.is_short())
     }
 
     /// Whether it is over in a moment, or seldom there.

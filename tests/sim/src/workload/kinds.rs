@@ -108,7 +108,6 @@ pub const ALWAYS: &[&str] = &[
     "strange token accepted",
     "taken id",
     "token of a drawn key",
-    "token of a thief accepted",
     "token of a thief",
     "token of an old key",
     "token of before shown abroad",
@@ -131,6 +130,9 @@ pub const ALWAYS: &[&str] = &[
     "watermark on subjects",
 ];
 
+/// What happens in every search that is much longer.
+pub const SELDOM: &[&str] = &["token of a thief accepted", "verdict during a theft", "verdict of a thief"];
+
 /// What takes such a coincidence that it need not happen.
 pub const SOMETIMES: &[&str] = &[
     "floors refused at an older level",
@@ -140,12 +142,10 @@ pub const SOMETIMES: &[&str] = &[
     "issue plain: no key",
     "issued, and not signed",
     "neighbour dismissed in part",
-    "verdict during a theft",
-    "verdict of a thief",
 ];
 
-/// Whether it is on either list.
+/// Whether it is on one of these lists.
 #[must_use]
 pub fn is_known(what: &str) -> bool {
-    ALWAYS.contains(&what) || SOMETIMES.contains(&what)
+    [ALWAYS, SELDOM, SOMETIMES].iter().any(|list| list.contains(&what))
 }
