@@ -85,6 +85,8 @@ impl Chaos {
     /// A node dies, and when it is back it is alone: it vouches for nothing, and signs nothing.
     pub(super) async fn start_alone(&self, victim: &Arc<Node>) -> bool {
         let Ok(_network) = self.network.try_lock() else { return false };
+        // A node that came now would not be cut off from it.
+        let Ok(_moving) = self.moving.try_lock() else { return false };
         let Some(_breaking) = self.take(victim) else { return false };
         self.say(Fault::StartAlone, format!("node {} starts while it is cut off", victim.number));
         self.end(victim).await;
