@@ -299,7 +299,7 @@ impl Cluster {
                     disk: Arc::clone(&computer.disk),
                     dice: self.dice.split(),
                 };
-                member.tell_by(Arc::new(keeper.clone()));
+                keeper.open_door();
                 scope.enter(|| drop(NodeRuntime::spawn(keeper.run(own))));
                 if let Some((keeper, storage, dice)) = floor {
                     let keeping = floor::keep(Arc::clone(&member), keeper, storage, dice);

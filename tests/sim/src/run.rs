@@ -101,22 +101,26 @@ pub fn run(plan: Plan) -> Report {
     let told = Arc::clone(&history);
     let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(plan, told))));
     let mut report = played.unwrap_or_default();
-    if let Some((invariant, what)) = broken_off() {
+    let trace = runtime.take_trace();
+    drop(runtime);
+    if let Some((invariant, what)) = broken_off(&history) {
         history.break_off(invariant, what);
     }
     report.violation = history.violation();
     report.steps = history.steps();
     report.lines = history.lines();
-    if plan.records_runtime {
-        report.lines.extend(runtime.take_trace());
-    }
+    report.lines.extend(trace);
     report
 }
 
-/// Why a run can't be believed, whoever judges: it was too much work, or something panicked.
-fn broken_off() -> Option<(&'static str, String)> {
+/// Why a run can't be believed, whoever judges: it was too much work, something panicked, or something is left of it, which
+/// would fill the memory of a search of many.
+fn broken_off(history: &Arc<History>) -> Option<(&'static str, String)> {
     let exhausted = runtime::exhausted().map(|what| ("bounded-work", what));
-    exhausted.or_else(|| panics::first().map(|what| (invariant::NO_PANIC, what)))
+    let panicked = || panics::first().map(|what| (invariant::NO_PANIC, what));
+    let held = Arc::strong_count(history) - 1;
+    let left = || (held > 0).then(|| ("bounded-memory", format!("it has ended, and {held} hold on to it")));
+    exhausted.or_else(panicked).or_else(left)
 }
 
 /// What is told of a cluster. In a few runs nodes are compared at every index, since two may differ at one and agree at the

@@ -275,6 +275,14 @@ impl<F: Future + Send + 'static> Task<F> {
     }
 }
 
+/// The runtime lets go of its tasks when it ends, and a scope that was not killed would hold on to them, as they do to it.
+impl<F> Drop for Task<F> {
+    fn drop(&mut self) {
+        let _inside = Inside::enter(self.scope.take());
+        drop(lock(&self.slot.future).take());
+    }
+}
+
 impl<F: Future + Send + 'static> Future for Task<F> {
     type Output = Option<F::Output>;
 

@@ -1,6 +1,6 @@
 //! A simulated node as a custodian of the master key: the product's own steps on its files, its memory and its log.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use circlet_authority::{
@@ -143,6 +143,12 @@ impl Keeper {
 
     fn folder(&self) -> DiskFolder {
         DiskFolder::of_keys(Arc::clone(&self.disk))
+    }
+
+    /// Has the node answer what other members ask.
+    pub(crate) fn open_door(&self) {
+        let (scope, disk, dice) = (Arc::clone(&self.scope), Arc::clone(&self.disk), self.dice.clone());
+        self.member.tell_by(Arc::new(Door { member: Arc::downgrade(&self.member), scope, disk, dice }));
     }
 
     /// A node's part in turning the master key over, as long as it runs. `own` is the key that it started with.
@@ -327,14 +333,31 @@ impl Custodian for Keeper {
     }
 }
 
-impl Gate for Keeper {
+/// Answers what the other members ask a node. The node holds it, and so it holds on to no node.
+struct Door {
+    member: Weak<Member>,
+    scope: Arc<Scope>,
+    disk: Arc<Disk>,
+    dice: Dice,
+}
+
+impl Gate for Door {
     fn admit(&self, _: [u8; 32], _: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
         async { Err("nodes join by another way here".to_owned()) }.boxed()
     }
 
     fn tell(&self, from: NodeId, question: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> {
-        let this = self.clone();
-        async move { asking::give(&this, from, &question).await }.boxed()
+        let keeper = self.member.upgrade().map(|member| Keeper {
+            member,
+            scope: Arc::clone(&self.scope),
+            disk: Arc::clone(&self.disk),
+            dice: self.dice.clone(),
+        });
+        async move {
+            let keeper = keeper.ok_or_else(|| "the node has ended".to_owned())?;
+            asking::give(&keeper, from, &question).await
+        }
+        .boxed()
     }
 }
 
