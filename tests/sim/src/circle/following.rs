@@ -10,7 +10,7 @@ use circlet_token::{ServiceId, SigningKey};
 use openraft_rt::AsyncRuntime;
 
 use super::Neighbour;
-use super::way::{Host, Lie, THIEVES, WHO_HAS_IT};
+use super::way::{Host, Lie, THIEVES, WHO_HAS_IT, circle_key_of};
 use crate::cluster::{Cluster, Computer, ask};
 use crate::follow::{self, Asked, Leader, Place};
 use crate::house;
@@ -121,7 +121,7 @@ impl Here {
     /// What a liar has to go by who has stolen the issuer's circle key: once the one that he named is believed, that.
     fn lie_with(&self, stolen: Arc<SigningKey>, question: &Question) -> Lie {
         let issuer = self.neighbour.service.clone();
-        let named = Arc::new(SigningKey::from_ed25519_seed(&house::seed(WHO_HAS_IT)));
+        let named = Arc::new(circle_key_of(WHO_HAS_IT, &issuer));
         let believed = self.member.published().view.member(&issuer).and_then(|known| known.circle_key());
         let signer = if believed == CirclePublicKey::of(&named) { named } else { Arc::clone(&stolen) };
         Lie {

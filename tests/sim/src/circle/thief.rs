@@ -7,9 +7,8 @@ use circlet_token::SigningKey;
 use circlet_token::feed::CirclePublicKey;
 
 use super::ordering::{Ordered, Sent, There, judged};
-use super::way::WHO_HAS_IT;
+use super::way::{WHO_HAS_IT, circle_key_of};
 use crate::forward::Order;
-use crate::house;
 
 /// So many of a hundred orders he passes on before he answers.
 const PASSES_ON_PERCENT: u64 = 50;
@@ -65,7 +64,7 @@ impl There {
         let index = self.neighbour.cluster().and_then(|theirs| theirs.view()).map_or(1, |view| view.index());
         let done = Ordered::Revoked { index, seen: true, ids: vec![order.id] };
         let verdict = if way.dice().percent(SAYS_DONE_PERCENT) { done } else { Ordered::Not }.to_text();
-        let named = SigningKey::from_ed25519_seed(&house::seed(WHO_HAS_IT));
+        let named = circle_key_of(WHO_HAS_IT, &self.neighbour.service);
         let signer = if CirclePublicKey::of(&named) == Some(self.believed) { &named } else { &*stolen };
         let signature = order.sign_verdict(signer, &verdict);
         (verdict, signature)

@@ -229,8 +229,13 @@ impl Way {
 /// The token key of whoever has stolen the circle key of this cluster, and the circle key that he names for it.
 #[must_use]
 pub fn keys_of_thief(issuer: &ServiceId) -> (Pair, Option<CirclePublicKey>) {
-    let circle = SigningKey::from_ed25519_seed(&house::seed(WHO_HAS_IT));
+    let circle = circle_key_of(WHO_HAS_IT, issuer);
     (Pair::named(issuer, WHO_HAS_IT), CirclePublicKey::of(&circle))
+}
+
+/// The circle key that somebody who is called so would have in the place of this cluster.
+pub(super) fn circle_key_of(called: &str, issuer: &ServiceId) -> SigningKey {
+    SigningKey::from_ed25519_seed(&house::seed(&format!("{called} of {issuer}")))
 }
 
 /// What somebody can make a lie of.
@@ -264,7 +269,7 @@ impl Lie {
 
     /// The issuer has another circle key, which is the liar's and signs that.
     fn another_circle_key(&self) -> Option<FeedAnswer> {
-        let thief = SigningKey::from_ed25519_seed(&house::seed(self.called));
+        let thief = circle_key_of(self.called, &self.issuer);
         let (previous, next) = (self.circle_key?, CirclePublicKey::of(&thief)?);
         let named = Succession::sign(self.names_next.as_ref()?, &self.issuer, next)?;
         let succession = Succession { previous, ..named };
