@@ -22,4 +22,6 @@ pub struct Defects {
     pub half_done_changes: bool,
     /// A follower that lacks what it had acknowledged is filled again from the beginning.
     pub log_reversion: bool,
+    /// A node that was removed is taken back by whoever asks for it.
+    pub takes_back: bool,
 }

@@ -121,6 +121,14 @@ where
                 if self.peer(id).is_some_and(|known| known == peer) {
                     return self.is_so_since(term).await;
                 }
+                // What was asked for before it was removed may have been under way since then.
+                let removed = M::removed(&self.board.load().view, id).filter(|_| !self.defects.takes_back);
+                if let Some(removal) = removed {
+                    let index = removal.index;
+                    return Said::Refused(format!(
+                        "node {id} was removed at index {index} of the log: its id never returns"
+                    ));
+                }
                 self.raft.add_learner(id, peer, false).await
             }
             Change::Promote(id) => {

@@ -8,8 +8,8 @@ use crate::wires::{self, Wires, decide, in_time, leader, peer, start, three, thr
 use circlet_raft::log_store::COMMAND_BYTES_MAX;
 use circlet_raft::network::Lane;
 use circlet_raft::{
-    Clocks, DiskTrouble, Dismissed, Gate, Machine, NodeId, NotWelcome, Observation, Observer, ProposeError,
-    Stage, Trace, Unconfirmed,
+    Clocks, DiskTrouble, Dismissed, Gate, Machine, MemberError, NodeId, NotWelcome, Observation, Observer,
+    ProposeError, Stage, Trace, Unconfirmed,
 };
 use futures::future::BoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
@@ -111,6 +111,30 @@ async fn a_node_that_was_removed_loses_the_connections_it_has_before_anything_el
         assert!(matches!(told, Err(NotWelcome::Dismissed(why)) if why == expected), "{lane:?} to node {at}");
         assert!(futures::poll!(member.rx.next()).is_pending(), "who is still a member keeps its own");
     }
+}
+
+/// A node that was asked to have it let in may have slept since then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_to_let_a_node_in_that_comes_after_its_removal_does_not_take_it_back() {
+    let home = tempfile::tempdir().unwrap();
+    let wires = Arc::new(Wires::default());
+    let nodes = three(&home, &wires).await;
+    in_time(async { while nodes[0].0.remove(3).await.is_err() {} }).await;
+    let late = async {
+        loop {
+            match nodes[1].0.add_learner(3, peer(3)).await {
+                Err(MemberError::Unavailable(_)) => {}
+                said => return said,
+            }
+        }
+    };
+    let said = in_time(late).await;
+    assert!(
+        matches!(&said, Err(MemberError::Refused(why)) if why.contains("its id never returns")),
+        "{said:?}"
+    );
+    let decided = decide(&nodes[0].0, b"afterwards").await;
+    assert!(!nodes[0].0.status().members.contains_key(&3), "at {}", decided.index);
 }
 
 /// The index at which a node was removed, once the view of another says so.

@@ -34,6 +34,7 @@ enum Strike {
     LagThenCut = 43,
     Storm = 50,
     CutKeyFile = 52,
+    StarveKeys = 54,
     Pause = 58,
     Suspend = 65,
     SlowDisk = 69,
@@ -59,13 +60,14 @@ enum Strike {
 }
 
 impl Strike {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::Crash,
         Self::BounceLeader,
         Self::Cut,
         Self::LagThenCut,
         Self::Storm,
         Self::CutKeyFile,
+        Self::StarveKeys,
         Self::Pause,
         Self::Suspend,
         Self::SlowDisk,
@@ -119,6 +121,7 @@ impl Strike {
             | Fault::FloorSpoilt => Self::PowerCut,
             Fault::SnapshotCut => Self::CutSnapshot,
             Fault::KeyFileCut => Self::CutKeyFile,
+            Fault::NoRoomForKey => Self::StarveKeys,
             Fault::LogDamaged => Self::DamageLog,
             Fault::KeyFileDamaged => Self::DamageKeyFile,
             Fault::SnapshotDamaged => Self::DamageSnapshot,
@@ -257,6 +260,7 @@ impl Chaos {
             Strike::BadDiskOfLeader => self.bad_disk_of_leader().await,
             Strike::CutSnapshot => self.cut_snapshot(victim).await,
             Strike::CutKeyFile => self.cut_key_file(victim).await,
+            Strike::StarveKeys => self.starve_keys(victim).await,
             Strike::DamageLog => self.damage_log(victim).await,
             Strike::DamageKeyFile => self.damage_key_file(victim).await,
             Strike::DamageSnapshot => self.damage_snapshot(victim).await,

@@ -54,6 +54,8 @@ pub struct Habits {
     pub fails: bool,
     /// Nothing more can be written.
     pub full: bool,
+    /// No more key file can be written: they are on a file system of their own.
+    pub full_for_keys: bool,
     /// Something went wrong in this life of the node that may stop it.
     pub hurt: bool,
     /// Something on it was damaged, which its node finds when it starts next.
@@ -64,6 +66,8 @@ pub struct Habits {
     pub key_problem: bool,
     /// A snapshot found no room since it was full.
     pub snapshot_refused: bool,
+    /// Likewise a key file.
+    pub key_refused: bool,
     /// Planted: batches are reported durable before they are.
     pub acknowledges_early: bool,
     /// Planted: a node that starts doesn't find how far it knew that the log is decided.
@@ -80,11 +84,13 @@ impl Default for Habits {
             sync_us_max: 600,
             fails: false,
             full: false,
+            full_for_keys: false,
             hurt: false,
             damaged: false,
             key_damaged: false,
             key_problem: false,
             snapshot_refused: false,
+            key_refused: false,
             acknowledges_early: false,
             forgets_committed: false,
         }
@@ -93,8 +99,8 @@ impl Default for Habits {
 
 impl Habits {
     /// Why nothing can be written or synced, if so.
-    fn failure(self) -> Option<io::Error> {
-        if self.full {
+    fn failure(self, keys: bool) -> Option<io::Error> {
+        if self.full || (keys && self.full_for_keys) {
             return Some(io::Error::new(io::ErrorKind::StorageFull, "no space left on the simulated disk"));
         }
         self.fails.then(|| io::Error::other("the simulated disk failed"))
@@ -113,7 +119,7 @@ impl Disk {
     pub fn make_good(&self) {
         let usual = Habits::default();
         self.set(|habits| {
-            (habits.fails, habits.full) = (false, false);
+            (habits.fails, habits.full, habits.full_for_keys) = (false, false, false);
             (habits.sync_us_min, habits.sync_us_max) = (usual.sync_us_min, usual.sync_us_max);
         });
     }

@@ -62,6 +62,8 @@ faults! {
     FullDisk = "full disk",
     /// A snapshot finds no room on a full disk.
     NoRoomForSnapshot = "no room for a snapshot",
+    /// A key file finds no room.
+    NoRoomForKey = "no room for a key file",
     /// The disk of a leader is full or slow while nothing else is wrong.
     LeaderDiskBad = "leader's disk bad",
     /// A cut in both directions.

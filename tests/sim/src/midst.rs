@@ -89,7 +89,8 @@ impl Change {
             | Fault::KeyFileCut
             | Fault::DeclaredLost
             | Fault::OlderJoiner
-            | Fault::NoRoomForSnapshot => true,
+            | Fault::NoRoomForSnapshot
+            | Fault::NoRoomForKey => true,
             // It waits until all is well, and these don't last so long.
             Fault::DiskSetBack => !matches!(self, Self::TokenKey | Self::MasterKey),
             // One change of the members at a time: a lost node is being replaced, and so is one that finds damage.

@@ -226,7 +226,7 @@ pub enum Plant {
     RestoreForgetsLevel,
     /// A node that can't read its key file makes another key, and says nothing.
     MadeUpKey,
-    /// A key file that finds no room is taken for written.
+    /// A key file that found no room is taken for written.
     UnwrittenKeys,
     /// A node acknowledges what its floor doesn't hold yet.
     UnheldFloor,
@@ -387,6 +387,7 @@ impl Plant {
             blind_stamps: self == Self::BlindStamps,
             half_done_changes: self == Self::HalfDoneChanges,
             log_reversion: self == Self::LogReversion,
+            takes_back: self == Self::RecycledId,
         }
     }
 }

@@ -298,7 +298,7 @@ impl Custodian for Keeper {
     fn write(&self, place: Place, key: &MasterKey) -> Result<(), NotTurned> {
         let place = if self.has(Plant::EarlyKeyFile) { Place::Present } else { place };
         let mut written = write(&self.folder(), name_of(place), key);
-        if self.has(Plant::UnwrittenKeys) && self.disk.habits().full {
+        if self.has(Plant::UnwrittenKeys) && self.disk.habits().key_refused {
             written = Ok(());
         }
         tell_kept(&self.disk, &self.scope);

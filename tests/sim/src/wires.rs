@@ -349,7 +349,9 @@ impl Dial for Plug {
             };
             let (scope, member, key) = reached.ok_or("nobody there")?;
             if !scope.is_awake() {
-                std::future::pending::<()>().await;
+                // Whoever waits for a sleeper holds on to nothing of it: sleepers may have waited for each other.
+                drop((scope, member));
+                return std::future::pending().await;
             }
             if key != expected {
                 return Err("another key than the one recorded".into());

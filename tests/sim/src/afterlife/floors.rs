@@ -20,7 +20,9 @@ use crate::runtime::NodeRuntime;
 use crate::workload::Held;
 
 /// How many of a hundred clusters with floors lose one of them before it is needed.
-const SPOILT_PERCENT: u64 = 30;
+const SPOILT_PERCENT: u64 = 40;
+/// How many of a hundred of those lose one that has moved, if one has.
+const MOVED_PERCENT: u64 = 70;
 /// In how many nothing can be written to floors in the last moments.
 const SILENCED_PERCENT: u64 = 40;
 
@@ -75,7 +77,7 @@ impl Life {
     ) -> Option<Ground> {
         let floors = self.floors();
         floors.iter().for_each(FloorDisk::mend);
-        let spoilt = dice.percent(SPOILT_PERCENT).then(|| spoil(&floors, dice)).flatten();
+        let spoilt = dice.percent(SPOILT_PERCENT).then(|| self.spoil_floor(dice)).flatten();
         if let Some(how) = spoilt {
             self.cluster.faults.count(Fault::FloorSpoilt);
             self.tell(&format!("one of the floors is {how:?}"));
@@ -95,6 +97,19 @@ impl Life {
         Some(Ground { picture: picture?, proof, good })
     }
 
+    /// Does something to one of the floors.
+    fn spoil_floor(&self, dice: &Dice) -> Option<Spoilt> {
+        let mut computers = self.cluster.computers();
+        computers.retain(|computer| computer.floor.is_some());
+        if dice.percent(MOVED_PERCENT) && computers.iter().any(|computer| computer.floor_moves() > 0) {
+            computers.retain(|computer| computer.floor_moves() > 0);
+        }
+        let kinds = [Spoilt::Missing, Spoilt::Damaged, Spoilt::Copied, Spoilt::Away];
+        let how = *dice.pick(&kinds)?;
+        let floor = dice.pick(&computers)?.floor.clone()?;
+        floor.spoil(how, dice).then_some(how)
+    }
+
     fn tell(&self, what: &str) {
         self.cluster.history.tell(&Event::Fault { what: what.to_owned() });
     }
@@ -111,11 +126,4 @@ impl Ground {
         }
         Ok((self.picture, self.good))
     }
-}
-
-/// Does something to one of the floors.
-fn spoil(floors: &[FloorDisk], dice: &Dice) -> Option<Spoilt> {
-    let kinds = [Spoilt::Missing, Spoilt::Damaged, Spoilt::Copied, Spoilt::Away];
-    let (floor, how) = (dice.pick(floors)?, *dice.pick(&kinds)?);
-    floor.spoil(how, dice).then_some(how)
 }

@@ -119,14 +119,39 @@ impl Chaos {
     /// The power goes while a key file is written, named or removed: the next time that this happens, for a while.
     pub(super) async fn cut_key_file(&self, victim: Arc<Computer>) {
         victim.disk.arm_keys(Some(self.dice.between(0, 6)));
-        for _ in 0..400 {
-            NodeRuntime::sleep(Duration::from_millis(10)).await;
-            if victim.disk.is_halted_at_keys() {
-                self.note(Fault::KeyFileCut, format!("{} crashes while it writes a key file", victim.id));
-                return self.restart(&victim).await;
-            }
+        if self.comes(|| victim.disk.is_halted_at_keys()).await {
+            self.note(Fault::KeyFileCut, format!("{} crashes while it writes a key file", victim.id));
+            return self.restart(&victim).await;
         }
         victim.disk.arm_keys(None);
+    }
+
+    /// There is no room where the key files are, the next time that one is written; a while later there is. At times whoever
+    /// looks after the node starts it again before that.
+    pub(super) async fn starve_keys(&self, victim: Arc<Computer>) {
+        victim.disk.set(|habits| (habits.full_for_keys, habits.key_refused) = (true, false));
+        if self.comes(|| victim.disk.habits().key_refused).await {
+            self.note(Fault::NoRoomForKey, format!("{} finds no room for a key file", victim.id));
+            self.wait_ms(0, 2_500).await;
+            if self.dice.percent(30) {
+                self.restart(&victim).await;
+            }
+        }
+        victim.disk.set(|habits| (habits.full_for_keys, habits.key_refused) = (false, false));
+    }
+
+    /// Whether something is true within the time in which a master key may be turned over.
+    async fn comes(&self, what: impl Fn() -> bool + Send) -> bool {
+        for _ in 0..800 {
+            NodeRuntime::sleep(Duration::from_millis(10)).await;
+            if what() {
+                return true;
+            }
+            if self.over.load(Ordering::SeqCst) {
+                return false;
+            }
+        }
+        false
     }
 
     /// A bit of a log flips. A node that finds it doesn't start, and is replaced.

@@ -23,7 +23,7 @@ impl Chaos {
             let Some(victim) = self.dice.pick(&self.cluster.computers()).cloned() else { return };
             let Some(floor) = victim.floor.clone() else { continue };
             match self.dice.between(0, 11) {
-                10..=11 => self.move_floor(&victim).await,
+                9..=11 => self.move_floor(&victim).await,
                 0..=3 => self.spoil_floor(&victim, &floor).await,
                 4..=5 => self.slow_floor(&victim, &floor).await,
                 6..=7 => self.take_floor_away(&victim, &floor).await,

@@ -40,6 +40,8 @@ impl Chaos {
             }
             let Some(key) = turnover::copied(&self.cluster, victim, &self.dice) else { continue };
             self.cluster.kill(victim);
+            // Power cuts are for nodes that write: what is halted by one goes on when its node is started.
+            victim.disk.arm_keys(None);
             if let Err(why) = turnover::place(&victim.disk, &key) {
                 self.say(format!("{} takes no key file: {why}", victim.id));
                 continue;

@@ -211,12 +211,14 @@ impl DiskFolder {
     fn change<T>(&self, change: impl FnOnce(&mut Files) -> io::Result<T>) -> io::Result<T> {
         let mut files = self.files();
         files.begin()?;
-        match self.disk.habits().failure() {
+        let keys = self.kind == Kind::Keys;
+        match self.disk.habits().failure(keys) {
             Some(failure) => {
-                // A node that can't write its first snapshot stops itself.
                 self.disk.set(|habits| {
-                    habits.hurt = true;
-                    habits.snapshot_refused |= habits.full && self.kind == Kind::Snapshots;
+                    // A node that can't write its first snapshot stops itself.
+                    habits.hurt |= !keys;
+                    habits.snapshot_refused |= habits.full && !keys;
+                    habits.key_refused |= keys;
                 });
                 Err(failure)
             }

@@ -114,7 +114,7 @@ impl FloorDisk {
         self.is_away()?;
         let mut files = lock(&self.0.files);
         files.begin()?;
-        match lock(&self.0.habits).failure() {
+        match lock(&self.0.habits).failure(false) {
             Some(failure) => Err(failure),
             None => change(&mut files),
         }
