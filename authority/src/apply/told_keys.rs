@@ -27,18 +27,19 @@ impl State {
         told: &[ToldKey],
     ) -> Member {
         let mut changed = false;
+        // What ends makes room for what comes, whichever is told first: the list of a member that begins anew shows its keys
+        // before it says which of those before have ended.
         for entry in entries {
-            match entry {
-                FeedEntry::KeyShown { certificate } => {
-                    match self.take_shown(&mut member, certificate, told) {
-                        Ok(new) => changed |= new,
-                        Err(code) => member = self.note_fault(member, code, false, certificate),
-                    }
+            if let FeedEntry::KeyRetired { key } | FeedEntry::Tainted { key } = entry {
+                changed |= self.take_away(&mut member, key);
+            }
+        }
+        for entry in entries {
+            if let FeedEntry::KeyShown { certificate } = entry {
+                match self.take_shown(&mut member, certificate, told) {
+                    Ok(new) => changed |= new,
+                    Err(code) => member = self.note_fault(member, code, false, certificate),
                 }
-                FeedEntry::KeyRetired { key } | FeedEntry::Tainted { key } => {
-                    changed |= self.take_away(&mut member, key);
-                }
-                _ => {}
             }
         }
         if changed {

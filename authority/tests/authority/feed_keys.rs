@@ -199,6 +199,21 @@ fn a_key_of_ours_or_of_another_member_or_one_too_many_is_refused_and_kept_as_evi
     assert_eq!(faults(&follower).last(), Some(&"key_unusable"));
 }
 
+#[test]
+fn keys_that_end_make_room_for_those_that_are_told_before_them() {
+    let (_, mut follower) = paired();
+    let many: Vec<FeedEntry> = (0..15).map(|number| shown(&format!("many{number}"))).collect();
+    say(&mut follower, &many);
+    assert_eq!(trusted(&follower).len(), 16, "there is no room for another");
+    let ended = (0..9).map(|number| FeedEntry::KeyRetired { key: kid(&format!("many{number}")) });
+    let told: Vec<FeedEntry> = [shown("next"), shown("brief")].into_iter().chain(ended).collect();
+    say(&mut follower, &[&told[..], &[FeedEntry::KeyRetired { key: kid("brief") }]].concat());
+    assert!(known(&follower, "next").is_some());
+    assert!(known(&follower, "brief").is_none(), "it had ended when it was told");
+    assert_eq!(trusted(&follower).len(), 8);
+    assert!(!faults(&follower).contains(&"too_many_keys"));
+}
+
 /// An issuer that a member follows: `follower` is its member as well.
 fn with_a_member(mutual: bool) -> House {
     let mut issuer = issuer();
