@@ -72,8 +72,8 @@ pub enum Plant {
     PurgeByLocalClock,
     /// A purge takes for expired what lives some seconds longer than its mark.
     PurgeEarly,
-    /// A watermark is forgotten that refuses nothing recorded, whatever else it may refuse.
-    ForgottenPlain,
+    /// A watermark is forgotten when it refuses nothing recorded any more, whatever else it may refuse.
+    ShortHorizon,
     /// Lists are read from any view, and said to be fresh.
     StaleLists,
     /// Whoever has a token may do what its user may, whatever became of the token.
@@ -271,7 +271,7 @@ impl Plant {
         (Self::AnyKey, "any-key"),
         (Self::PurgeByLocalClock, "purge-by-local-clock"),
         (Self::PurgeEarly, "purge-early"),
-        (Self::ForgottenPlain, "forgotten-plain"),
+        (Self::ShortHorizon, "short-horizon"),
         (Self::StaleLists, "stale-lists"),
         (Self::AnyActor, "any-actor"),
         (Self::AnyUser, "any-user"),

@@ -59,6 +59,8 @@ mod witness;
 
 pub use verifying::{Verdict, judged};
 
+/// In so many of a hundred runs all that is recorded lives for seconds.
+const BRIEF_PERCENT: u64 = 15;
 /// So many of a hundred thefts are tried: while one lasts little can be said of what is revoked.
 const THEFT_PERCENT: u64 = 30;
 /// So many of a hundred clusters are heirs of an older installation.
@@ -149,6 +151,8 @@ pub struct Workload {
     /// How often one has.
     changes: AtomicU64,
     counts: Mutex<BTreeMap<&'static str, u64>>,
+    /// All that is recorded lives for seconds, so that what it needs goes as well.
+    is_brief: bool,
     /// Nobody takes from the neighbours what they need.
     spares: AtomicBool,
     over: AtomicBool,
@@ -161,11 +165,13 @@ impl Workload {
     #[must_use]
     pub fn new(cluster: Arc<Cluster>, dice: Dice) -> Arc<Self> {
         let is_heir = dice.percent(HEIRS_PERCENT);
+        let is_brief = dice.percent(BRIEF_PERCENT);
         Arc::new(Self {
             limiting: Arc::clone(&cluster.guests.busy),
             cluster,
             dice,
             is_heir,
+            is_brief,
             adopted: Mutex::default(),
             heirlooms: Mutex::default(),
             held: Mutex::default(),
@@ -193,6 +199,7 @@ impl Workload {
             cluster,
             dice,
             is_heir: false,
+            is_brief: self.is_brief,
             adopted: Mutex::default(),
             heirlooms: Mutex::default(),
             held: Mutex::new(held),

@@ -5,7 +5,7 @@ use circlet_raft::Machine;
 use circlet_token::TokenId;
 
 use super::Plant;
-use super::states::{WATERMARK, bytes_of, joined, records, with_later_mark, without};
+use super::states::{WATERMARK, bytes_of, joined, records, with_later_mark, without, without_horizons};
 use crate::authority::Authority;
 use crate::scope;
 
@@ -86,6 +86,7 @@ pub(crate) fn in_place_of_apply(
         Plant::TakenId,
         Plant::EarlierUses,
         Plant::PurgeEarly,
+        Plant::ShortHorizon,
         Plant::ImportAnew,
         Plant::ImportRevives,
     ];
@@ -93,10 +94,15 @@ pub(crate) fn in_place_of_apply(
         return Ok(None);
     }
     let Ok(Command { action, .. }) = Command::decode(command) else { return Ok(None) };
-    if let (Plant::PurgeEarly, Action::Purge(Purge::Remove { mark, .. })) = (plant, &action) {
-        let through = scope.history().marked_through(*mark);
-        let Some(later) = with_later_mark(&bytes_of(before)?, through, EARLY_SECS) else { return Ok(None) };
-        let mut machine = Authority::restore(&mut later.as_slice())?;
+    if let Action::Purge(Purge::Remove { mark, .. }) = &action {
+        let whole = bytes_of(before)?;
+        let otherwise = match plant {
+            Plant::PurgeEarly => with_later_mark(&whole, scope.history().marked_through(*mark), EARLY_SECS),
+            Plant::ShortHorizon => without_horizons(&whole),
+            _ => None,
+        };
+        let Some(otherwise) = otherwise else { return Ok(None) };
+        let mut machine = Authority::restore(&mut otherwise.as_slice())?;
         let outcome = machine.apply(index, stamp_ms, command)?;
         return Ok(Some((machine, outcome)));
     }

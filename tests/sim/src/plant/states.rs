@@ -1,17 +1,13 @@
 //! Planted bugs in what a state holds: what a command, a snapshot or a new beginning loses of it, or keeps. The bytes are
 //! taken apart as the authority's snapshots document them: records of length, tag and content, an empty one, a checksum.
 
-use circlet_authority::{
-    Action, Command, Outcome, Purge, RevokeNote, RevokeTarget, State, TokenFilter, TokenOrder, Watermark,
-    Whom,
-};
+use circlet_authority::{Action, Command, Outcome, Purge, RevokeNote, RevokeTarget, State};
 use circlet_raft::{Clocks, Machine};
 use sha2::{Digest, Sha256};
 
 use super::Plant;
 use crate::authority::Authority;
 use crate::history::History;
-use crate::mark::{Facts, Mark};
 use crate::scope::{self, Scope};
 use crate::sealing::MasterKey;
 
@@ -41,10 +37,7 @@ pub(crate) fn after_apply(
 ) -> Result<Option<Authority>, String> {
     let Some(scope) = scope::current() else { return Ok(None) };
     let plant = scope.history().plant();
-    if !matches!(
-        plant,
-        Plant::PurgeByLocalClock | Plant::ForgottenPlain | Plant::HalfACascade | Plant::LivingFamily
-    ) {
+    if !matches!(plant, Plant::PurgeByLocalClock | Plant::HalfACascade | Plant::LivingFamily) {
         return Ok(None);
     }
     let Ok(Command { action, .. }) = Command::decode(command) else { return Ok(None) };
@@ -53,9 +46,6 @@ pub(crate) fn after_apply(
         (Plant::PurgeByLocalClock, Action::Purge(Purge::Remove { .. })) => {
             let through = far_past(&scope);
             without(&after, |record| expired(record, through))
-        }
-        (Plant::ForgottenPlain, Action::Purge(Purge::Remove { .. })) => {
-            without_idle_marks(&machine.view(), &after)
         }
         (Plant::HalfACascade, Action::RevokeToken(revoke)) if revoke.cascade => {
             without(&after, |record| record.first() == Some(&CASCADE))
@@ -69,22 +59,6 @@ pub(crate) fn after_apply(
     };
     let kept = kept.ok_or("the state could not be taken apart")?;
     Authority::restore(&mut kept.as_slice()).map(Some)
-}
-
-/// The state without the watermarks that refuse nothing recorded. They stand there in the order in which it lists them.
-fn without_idle_marks(state: &State, bytes: &[u8]) -> Option<Vec<u8>> {
-    let filter = TokenFilter::default();
-    let recorded = state.tokens(&filter, TokenOrder::Created, true, None, usize::MAX).tokens;
-    let recorded: Vec<Facts> = recorded.iter().map(|record| Facts::of_record(record)).collect();
-    let is_idle = |(whom, mark): (Whom, Watermark)| {
-        let mark = Mark::held(&whom, &mark);
-        !recorded.iter().any(|token| mark.ends(token))
-    };
-    let idle: Vec<bool> = state.watermarks().map(is_idle).collect();
-    let mut marks = idle.into_iter();
-    let mut records = records(bytes)?;
-    records.retain(|record| record.first() != Some(&WATERMARK) || !marks.next().unwrap_or(false));
-    joined(bytes, &records)
 }
 
 /// What has expired by a node's own clock: far enough ago for good clocks not to differ about it.
@@ -185,6 +159,17 @@ pub(super) fn with_later_mark(state: &[u8], through: u64, by_secs: u64) -> Optio
     later.get_mut(at + 1..at + 5)?.copy_from_slice(&bytes(through + by_secs)?);
     *head = &later;
     joined(state, &records)
+}
+
+/// The state as if no watermark were needed for what nobody recorded: until when each is, is its last number, of four bytes.
+pub(super) fn without_horizons(state: &[u8]) -> Option<Vec<u8>> {
+    let shortened = |record: &&[u8]| {
+        let (rest, [252, ..]) = record.split_last_chunk::<5>()? else { return None };
+        (record.first() == Some(&WATERMARK)).then(|| [rest, &[252, 0, 0, 0, 0]].concat())
+    };
+    let records = records(state)?;
+    let shorter: Vec<_> = records.iter().map(|record| shortened(record).unwrap_or(record.to_vec())).collect();
+    joined(state, &shorter.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 /// A state of these records, with the beginning that `state` has.

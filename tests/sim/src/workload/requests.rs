@@ -26,9 +26,10 @@ impl Workload {
         let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
         let lifetime = match self.dice.between(0, 99) {
             // Some expire while somebody looks.
+            _ if self.is_brief => self.longer(),
             0..=29 => Lifetime::from_secs(self.dice.between(3, 14)),
             30..=32 => Lifetime::FOREVER,
-            _ => Lifetime::from_secs(self.dice.between(600, 30_000)),
+            _ => self.longer(),
         };
         let order = IssueToken { scope: self.scope(), ..self.order_recorded(user, "admin", lifetime) };
         self.issue_by(computer, &administrator(), order, None, true).await
@@ -61,9 +62,15 @@ impl Workload {
     pub(super) async fn issue_with_token(&self, computer: &Computer) {
         let Some(held) = self.some_token() else { return };
         let Some(user) = held.record.subject.user_name() else { return };
-        let order = self.order_recorded(user, user, Lifetime::from_secs(600));
+        let order = self.order_recorded(user, user, self.longer());
         let actor = self.bearer(&held.record);
         self.issue_by(computer, &actor, order, Some(held.record.id), true).await;
+    }
+
+    /// Longer than a run, or not, where all that is recorded lives for seconds.
+    pub(super) fn longer(&self) -> Lifetime {
+        let (low, high) = if self.is_brief { (3, 14) } else { (600, 30_000) };
+        Lifetime::from_secs(self.dice.between(low, high))
     }
 
     /// In a circle they are for everybody, as far as somebody has a use for them.

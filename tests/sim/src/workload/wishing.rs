@@ -1,7 +1,7 @@
 //! What is asked for beside a refresh, and by whom: by those who may have it, and by those who may not.
 
 use circlet_authority::{Actor, RefreshOverrides, TokenRecord};
-use circlet_token::{Audience, Lifetime, Scope, TokenId};
+use circlet_token::{Audience, Scope, TokenId};
 
 use super::references::reference_of;
 use super::{Held, Workload, administrator};
@@ -64,7 +64,7 @@ impl Workload {
             0..=9 => ("refresh with changes", administrator(), self.changes(held)),
             10..=12 => ("refresh by the pair, with changes", Actor::RefreshPair, self.changes(held)),
             13..=15 => {
-                let lifetime = Some(self.other_lifetime());
+                let lifetime = Some(self.longer());
                 let changes = RefreshOverrides { lifetime, ..RefreshOverrides::default() };
                 ("refresh by its user, with another lifetime", self.user_or_bearer(held, user), changes)
             }
@@ -95,10 +95,6 @@ impl Workload {
         }
     }
 
-    fn other_lifetime(&self) -> Lifetime {
-        Lifetime::from_secs(self.dice.between(600, 30_000))
-    }
-
     /// At least one thing that is to be different, as a rule: chance may wish for what is there already.
     fn changes(&self, held: &Held) -> RefreshOverrides {
         let which = self.dice.between(1, 7);
@@ -109,7 +105,7 @@ impl Workload {
             _ => Audience::service(service),
         };
         RefreshOverrides {
-            lifetime: (which & 1 != 0).then(|| self.other_lifetime()),
+            lifetime: (which & 1 != 0).then(|| self.longer()),
             scope: (which & 2 != 0).then(|| self.scope()),
             audience: (which & 4 != 0).then(audience),
         }
