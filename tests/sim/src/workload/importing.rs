@@ -88,7 +88,8 @@ impl Workload {
         let new: Vec<Heirloom> =
             (0..count).map(|_| self.heirloom(&pair, TokenId(self.dice.bytes()))).collect();
         let mut listed: Vec<ImportedToken> = new.iter().map(|new| new.listed.clone()).collect();
-        let of_pair = |known: &&Heirloom| known.asked && known.kid == pair.kid;
+        // Not one that another client is importing: whose import finds it new couldn't be said.
+        let of_pair = |known: &&Heirloom| known.index.is_some() && known.kid == pair.kid;
         let before = lock(&self.heirlooms).iter().rev().find(of_pair).cloned();
         listed.extend(before.filter(|_| self.dice.percent(60)).map(|known| known.listed));
         let taken = self.taken().map(|held| self.heirloom(&pair, held.record.id));
