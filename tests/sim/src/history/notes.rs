@@ -34,7 +34,7 @@ impl History {
         lock(&self.issued).values().cloned().collect()
     }
 
-    /// A node signed a token that the log doesn't know.
+    /// A node handed out a token that the log doesn't know.
     pub fn note_plain(&self, record: &TokenRecord) {
         lock(&self.plain).push(Arc::new(record.clone()));
     }

@@ -87,7 +87,7 @@ async fn drafted(
                 if node.plant() != Plant::DatesAnything && !may_date(view, member.clock_ahead_ms()) {
                     return Err("issue plain: the clock is off");
                 }
-                node.tell_dated(view, record.issued_at);
+                node.tell_handed_out(view, &record);
                 return Ok((record, text));
             }
             Ok(()) if proved => return Err("issue plain: stale"),

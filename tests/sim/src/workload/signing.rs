@@ -42,9 +42,6 @@ pub(super) fn sign(
     // What was published may be told otherwise than it is.
     let proved = member.published().fresh_as_of.is_some();
     let age_ms = Node::age_ms(published, scope.boot_ms());
-    if plain {
-        scope.history().note_plain(record);
-    }
     scope.history().tell(&Event::Signed { node, kid, plain, view: view_index, sent, proved, age_ms });
     Some(mint(&record.claims(view.service_id()?), &record.kid, &key).into())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::State;
+use circlet_authority::{State, TokenRecord};
 use circlet_raft::{Clocks, Instants, Published};
 use openraft_rt::AsyncRuntime;
 
@@ -58,12 +58,13 @@ impl Node {
         self.scope.history().tell(&Event::Listed { node, proved });
     }
 
-    /// It hands out a plain token that says that it was issued at this second.
-    pub(super) fn tell_dated(&self, view: &State, issued_at: u64) {
+    /// It hands out a plain token. One that it signed and keeps to itself, since its clock is off, is nobody's.
+    pub(super) fn tell_handed_out(&self, view: &State, record: &TokenRecord) {
+        self.scope.history().note_plain(record);
         let (node, config) = (self.scope.node(), view.config());
         let secs = |secs: i64| u64::try_from(secs).unwrap_or(0);
         let allowed_ms = (secs(config.clock_leeway) + secs(config.issue_max_isolation)) * 1_000;
-        self.scope.history().tell(&Event::Dated { node, dated_ms: issued_at * 1_000, allowed_ms });
+        self.scope.history().tell(&Event::Dated { node, dated_ms: record.issued_at * 1_000, allowed_ms });
     }
 
     /// Whether it has proved freshness since its start.
