@@ -57,9 +57,10 @@ fn keeps_rights(old: &TokenRecord, new: &TokenRecord) -> bool {
     (&new.scope, &new.audience) == (&old.scope, &old.audience)
 }
 
+/// Nobody is given a longer life than before by it, but as far as users may choose one.
 fn keeps_bounds(before: &State, old: &TokenRecord, new: &TokenRecord) -> bool {
     let longest = u64::try_from(before.config().max_expiry).unwrap_or(0);
-    new.lifetime == old.lifetime || longest == 0 || new.lifetime.secs().is_some_and(|secs| secs <= longest)
+    new.lifetime <= old.lifetime || longest == 0 || new.lifetime.secs().is_some_and(|secs| secs <= longest)
 }
 
 /// A user changes how long an own token lives, as far as users may, and nothing else.
