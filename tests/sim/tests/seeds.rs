@@ -59,7 +59,7 @@ fn nothing_is_broken_in_a_few_seeds() {
 fn each_kind_of_fault_happens() {
     // One seed may end before what is rare has happened.
     let mut happened = BTreeSet::new();
-    for seed in 0..6 {
+    for seed in 0..9 {
         let report = run(Plan { seed, course: Course::EachKind, ..Plan::default() });
         assert!(report.violation.is_none(), "seed {seed}: {:?}", report.violation);
         happened.extend(report.faults.into_keys());

@@ -77,7 +77,10 @@ impl Life {
     ) -> Option<Ground> {
         let floors = self.floors();
         floors.iter().for_each(FloorDisk::mend);
-        let spoilt = dice.percent(SPOILT_PERCENT).then(|| self.spoil_floor(dice)).flatten();
+        // Once a run at most, so that of two ends the other may be on floors.
+        let again = self.cluster.faults.counts().contains_key(&Fault::FloorSpoilt);
+        let spoils = dice.percent(SPOILT_PERCENT) && !again;
+        let spoilt = spoils.then(|| self.spoil_floor(dice)).flatten();
         if let Some(how) = spoilt {
             self.cluster.faults.count(Fault::FloorSpoilt);
             self.tell(&format!("one of the floors is {how:?}"));
