@@ -79,8 +79,8 @@ impl Life {
         floors.iter().for_each(FloorDisk::mend);
         // Once a run at most, so that of two ends the other may be on floors.
         let again = self.cluster.faults.counts().contains_key(&Fault::FloorSpoilt);
-        let spoils = dice.percent(SPOILT_PERCENT) && !again;
-        let spoilt = spoils.then(|| self.spoil_floor(dice)).flatten();
+        let may_spoil = dice.percent(SPOILT_PERCENT) && !again;
+        let spoilt = may_spoil.then(|| self.spoil_floor(dice)).flatten();
         if let Some(how) = spoilt {
             self.cluster.faults.count(Fault::FloorSpoilt);
             self.tell(&format!("one of the floors is {how:?}"));
