@@ -2,7 +2,7 @@
 //! same rule.
 //!
 //! The view is loaded once and judged on; only then is the clock read, so that the time that judging took, or a pause
-//! of the process meanwhile, counts against the view's freshness.
+//! of the process meanwhile, counts against the view's freshness, and against how long a node that is cut off goes on.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -75,9 +75,9 @@ pub async fn vouch<W: Witness, T, R>(
         match judge(&published) {
             Opinion::Good { found, needs_freshness, feed } => {
                 let now = node.instants();
-                let fresh = !needs_freshness || is_fresh(&published, now);
+                let suffices = may_read(&published, now) && (!needs_freshness || is_fresh(&published, now));
                 match feed.map_or(Ok(()), |source| check_feed(&published, source, now)) {
-                    Ok(()) if fresh => return Ok(found),
+                    Ok(()) if suffices => return Ok(found),
                     Err(stale) if proved => return Err(stale.into()),
                     Ok(()) if proved => return Err(Unvouched::TooSlow),
                     Ok(()) | Err(_) => {}
@@ -171,4 +171,59 @@ fn check_feed(published: &Published<State>, source: SourceId, now: Instants) -> 
 
 fn unsigned(setting: i64) -> u64 {
     u64::try_from(setting).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// A node that was cut off when it had proved its view fresh.
+    struct Sleepy {
+        published: Arc<Published<State>>,
+        now_ms: AtomicU64,
+    }
+
+    impl Witness for Sleepy {
+        type Stale = ();
+
+        fn published(&self) -> Arc<Published<State>> {
+            Arc::clone(&self.published)
+        }
+
+        fn instants(&self) -> Instants {
+            let now_ms = self.now_ms.load(Ordering::SeqCst);
+            Instants { boot_ms: now_ms, wall_ms: now_ms }
+        }
+
+        async fn fresh(&self) -> Result<Arc<Published<State>>, ()> {
+            Ok(self.published())
+        }
+    }
+
+    /// What it says of a token that can't be revoked, where it sleeps for so long while it judges.
+    fn said_after(sleep_ms: u64) -> Result<(), Unvouched<(), ()>> {
+        let fresh_as_of = Some(Instants { boot_ms: 1_000, wall_ms: 1_000 });
+        let view = Arc::new(State::default());
+        let published = Arc::new(Published { view, index: 0, fresh_as_of, sources: Arc::default() });
+        let node = Sleepy { published, now_ms: AtomicU64::new(1_000) };
+        let good = |_: &Arc<Published<State>>| {
+            node.now_ms.fetch_add(sleep_ms, Ordering::SeqCst);
+            Opinion::Good { found: (), needs_freshness: false, feed: None }
+        };
+        match pin!(vouch(&node, good)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(said) => said,
+            Poll::Pending => panic!("nothing is waited for"),
+        }
+    }
+
+    #[test]
+    fn who_sleeps_while_it_judges_vouches_for_nothing_beyond_its_isolation() {
+        let most_ms = unsigned(State::default().config().verify_max_isolation) * 1_000;
+        assert!(matches!(said_after(most_ms), Ok(())));
+        assert!(matches!(said_after(most_ms + 1), Err(Unvouched::TooSlow)));
+    }
 }
