@@ -2,19 +2,17 @@
 //! request and its answer, that a single copy of the object would have gone through.
 //!
 //! Histories are taken apart by object, since the whole has such an order exactly if each part has (Herlihy and Wing).
-//! An operation whose fate is unknown has no end: it may have happened at any time since, or not at all, which is the same
-//! as at the very end. Of reads that say the same of something which never comes back, only the outermost can matter; the
+//! An operation whose fate is unknown has no end: it may have happened at any time since, or not at all (`open.rs`). Of reads that say the same of something which never comes back, only the outermost can matter; the
 //! others are left out, so that a search stays small.
 
 use std::collections::BTreeMap;
 
+use self::open::has_order;
 use circlet_authority::{FamilyId, TokenRecord};
 use circlet_token::{KeyId, TokenId};
-use todc_utils::linearizability::WGLChecker;
-use todc_utils::linearizability::history::{Action, History};
-use todc_utils::specifications::Specification;
 
 pub mod group;
+mod open;
 pub mod token;
 pub mod value;
 pub mod version;
@@ -74,22 +72,6 @@ pub struct Operation {
 
 /// A step and when it may have happened.
 pub(crate) type Timed<S> = (S, u64, Option<u64>);
-
-/// Whether a history has an order. The end of what was never answered is behind everything.
-fn has_order<S: Specification>(operations: &[Timed<S::Operation>]) -> bool {
-    if operations.is_empty() {
-        return true;
-    }
-    let mut moments = Vec::new();
-    for (process, (step, sent, answered)) in operations.iter().enumerate() {
-        // At equal times a question comes before an answer: then they are concurrent.
-        moments.push((*sent, 0, process, Action::Call(step.clone())));
-        moments.push((answered.unwrap_or(u64::MAX), 1, process, Action::Response(step.clone())));
-    }
-    moments.sort_by_key(|(at, kind, process, _)| (*at, *kind, *process));
-    let actions = moments.into_iter().map(|(_, _, process, action)| (process, action)).collect();
-    WGLChecker::<S>::is_linearizable(History::from_actions(actions))
-}
 
 /// The first object whose history has no order, with that history.
 ///
