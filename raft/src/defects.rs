@@ -24,4 +24,6 @@ pub struct Defects {
     pub log_reversion: bool,
     /// A node that was removed is taken back by whoever asks for it.
     pub takes_back: bool,
+    /// A node takes its view for proved fresh as soon as it starts.
+    pub fresh_at_start: bool,
 }

@@ -186,6 +186,9 @@ where
             leader_changes: AtomicU64::new(0),
             observer: OnceLock::new(),
         });
+        if replica.defects.fresh_at_start {
+            replica.board.prove(0, replica.clocks.now(), &[]);
+        }
         replica.spawn_tasks(parts.salt);
         Ok(replica)
     }

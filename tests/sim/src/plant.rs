@@ -30,6 +30,8 @@ pub enum Plant {
     NoFreshnessCheck,
     /// A node that has just started vouches before it has proved freshness.
     NoProofAfterStart,
+    /// A node that starts takes for fresh what it finds on its disk.
+    FreshAtStart,
     /// What a view refuses is refused at once, however old that is.
     HastyRefusals,
     /// A late proof of freshness counts from its arrival.
@@ -96,6 +98,10 @@ pub enum Plant {
     FeedFreshAtOnce,
     /// How old what is known of neighbours is isn't asked.
     AnyFeedAge,
+    /// Without the log a node signs for whoever asks.
+    UnaskedDrafts,
+    /// Who shows a token for another one is heard by the view that there is.
+    UnvouchedBearers,
     /// Watermarks on keys are ignored.
     DeafToKeyMarks,
     /// Watermarks on groups of subjects, and on everybody, are ignored.
@@ -250,6 +256,7 @@ impl Plant {
         (Self::EarlyAcknowledgement, "early-acknowledgement"),
         (Self::NoFreshnessCheck, "no-freshness-check"),
         (Self::NoProofAfterStart, "no-proof-after-start"),
+        (Self::FreshAtStart, "fresh-at-start"),
         (Self::HastyRefusals, "hasty-refusals"),
         (Self::LateCredit, "late-credit"),
         (Self::LeaderRestore, "leader-restore"),
@@ -284,6 +291,8 @@ impl Plant {
         (Self::UnprovedHeads, "unproved-heads"),
         (Self::FeedFreshAtOnce, "feed-fresh-at-once"),
         (Self::AnyFeedAge, "any-feed-age"),
+        (Self::UnaskedDrafts, "unasked-drafts"),
+        (Self::UnvouchedBearers, "unvouched-bearers"),
         (Self::DeafToKeyMarks, "deaf-to-key-marks"),
         (Self::DeafToGroupMarks, "deaf-to-group-marks"),
         (Self::DeafToMarksOnPlain, "deaf-to-marks-on-plain"),
@@ -388,6 +397,7 @@ impl Plant {
             half_done_changes: self == Self::HalfDoneChanges,
             log_reversion: self == Self::LogReversion,
             takes_back: self == Self::RecycledId,
+            fresh_at_start: self == Self::FreshAtStart,
         }
     }
 }

@@ -17,7 +17,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("revoked-bound", Plant::DeafToGroupMarks),
     ("revoked-abroad", Plant::AnyFeedAge),
     ("revoked-actor", Plant::AnyActor),
-    ("fresh-after-start", Plant::NoProofAfterStart),
+    ("fresh-after-start", Plant::FreshAtStart),
     ("policy", Plant::NoPolicy),
     ("keys", Plant::EagerKey),
     ("known-end", Plant::DeafToDisabled),

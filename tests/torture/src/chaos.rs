@@ -174,12 +174,13 @@ impl Chaos {
 
     /// Starts a node.
     pub(crate) async fn start(&self, node: &Node) {
+        // Before it does: once it runs it may serve what was decided since.
+        self.judge.tell(&Event::Started { node: node.number, life: node.condition().life + 1 });
         self.lab.must(&self.judge, &["start", &node.number.to_string()]).await;
         node.note(|known| {
             (known.runs, known.ready, known.paused, known.bad_disk) = (true, false, false, false);
             known.life += 1;
         });
-        self.judge.tell(&Event::Started { node: node.number, life: node.condition().life });
     }
 
     async fn wait_ms(&self, low: u64, high: u64) {

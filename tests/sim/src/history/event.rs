@@ -200,8 +200,8 @@ pub enum Event {
     /// A node handed out a plain token that it dated by its own clock. So far ahead a token may say that it was issued, and so
     /// long may a node be cut off that issues it.
     Dated { node: NodeId, dated_ms: u64, allowed_ms: u64 },
-    /// A node answered with a list.
-    Listed { node: NodeId, proved: bool },
+    /// A node answered with a list of its view at `view`, which was proved fresh, as it says, or wasn't.
+    Listed { node: NodeId, view: u64, sent: u64, proved: bool },
     /// A node accepted a token that this key signed, by its view at `view`, which had been proved fresh `age_ms` before that
     /// was said, by its boot clock.
     Vouched { node: NodeId, kid: KeyId, view: u64, sent: u64, age_ms: Option<u64> },

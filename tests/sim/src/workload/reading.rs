@@ -39,7 +39,7 @@ impl Workload {
         let mut cursor = None;
         for _ in 0..self.dice.between(1, 3) {
             let (sent, from) = (global_nanos(), cursor.take());
-            let asked = ask(computer, |member| listed(member, from));
+            let asked = ask(computer, |member| listed(member, from, sent));
             let Ok(Some(Some(list))) = NodeRuntime::timeout(PATIENCE, asked).await else {
                 self.count("list read failed");
                 return;
@@ -109,13 +109,13 @@ struct List {
 }
 
 /// A page of a view that was proved fresh after this call began.
-async fn listed(member: Arc<Member>, from: Option<TokenCursor>) -> Option<List> {
+async fn listed(member: Arc<Member>, from: Option<TokenCursor>, sent: u64) -> Option<List> {
     let node = witness::Node::here(Arc::clone(&member))?;
     let published = match (node.plant(), node.has_proved()) {
         (Plant::StaleLists, true) | (Plant::NoProofAfterStart, false) => member.published(),
         _ => member.fresh(None).await.ok()?,
     };
-    node.tell_listed(published.fresh_as_of.is_some());
+    node.tell_listed(&published, sent);
     let view = Arc::clone(&published.view);
     let now_secs = node.now_secs(&view);
     let filter = TokenFilter { now_secs, ..TokenFilter::default() };

@@ -52,10 +52,10 @@ impl Node {
         self.scope.boot_ms()
     }
 
-    /// It answers with a list of a view that was proved fresh, or wasn't.
-    pub(super) fn tell_listed(&self, proved: bool) {
-        let node = self.scope.node();
-        self.scope.history().tell(&Event::Listed { node, proved });
+    /// It answers a question of this moment with a list.
+    pub(super) fn tell_listed(&self, published: &Published<State>, sent: u64) {
+        let (node, view, proved) = (self.scope.node(), published.index, published.fresh_as_of.is_some());
+        self.scope.history().tell(&Event::Listed { node, view, sent, proved });
     }
 
     /// It hands out a plain token. One that it signed and keeps to itself, since its clock is off, is nobody's.

@@ -61,7 +61,8 @@ impl Workload {
             id: held.id,
             subject: held.subject,
             index: held.index,
-            view: answer.body["index"].as_u64().unwrap_or(0),
+            // By which view a node refuses, its answer doesn't say.
+            view: answer.body["index"].as_u64().filter(|_| accepted).unwrap_or(u64::MAX),
             sent,
             accepted,
             proved: !alone,
