@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use circlet_authority::{
-    Action, Actor, Command, Judgement, Outcome, Purge, RefreshToken, RevokeTarget, RevokeToken, RotateKey,
-    State, TokenActor, TokenRecord,
+    Action, Command, Outcome, Purge, RefreshToken, RevokeTarget, RevokeToken, RotateKey, State, TokenRecord,
 };
-use circlet_token::{Algorithm, Audience, Claims, Verified};
 
 use super::{
     circle, descendants, ends, forgetting, guests, importing, keys, levels, master_keys, overstepping,
@@ -20,12 +18,8 @@ use crate::scope::{self, Scope};
 pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]) {
     let Some(scope) = scope::current() else { return };
     let (Ok(command), Ok(outcome)) = (Command::decode(command), Outcome::decode(outcome)) else { return };
-    if outcome.refusal().is_none() && is_shut_out(before, &command, &outcome) {
-        let (node, index) = (scope.node(), after.index());
-        scope.history().tell(&Event::Overruled { node, index, what: command.action.name() });
-    }
     if outcome.refusal().is_none() {
-        overstepping::tell(&scope, before, after.index(), &command);
+        overstepping::tell(&scope, before, after.index(), &command, &outcome);
         refreshing::tell(&scope, before, after.index(), &command, &outcome);
         circle::tell(&scope, before, after, &command.action);
         ends::tell(&scope, before, after.index(), &command.action, &outcome);
@@ -109,17 +103,6 @@ fn tell_by_action(scope: &Scope, (before, after): (&State, &State), action: Acti
     }
 }
 
-/// Whether a view lets nobody act like that: it refuses the token, or whoever gave the password is disabled or gone.
-fn is_shut_out(view: &State, command: &Command, outcome: &Outcome) -> bool {
-    match &command.actor {
-        Actor::Token(actor) => {
-            is_refused(view, actor) && !refreshing::opens_pair(view, actor, &command.action, outcome)
-        }
-        Actor::User { name } => view.user(name).is_none_or(|user| !user.is_enabled()),
-        Actor::System | Actor::RefreshPair | Actor::Operator => false,
-    }
-}
-
 /// Tells that a refresh token was used. Its family goes on from the token that it has come to.
 fn tell_refreshed(
     scope: &Scope,
@@ -132,22 +115,4 @@ fn tell_refreshed(
     let (node, index, successor) = (scope.node(), after.index(), successor.id);
     let (family, sequence) = (refresh.family, refresh.sequence);
     scope.history().tell(&Event::RefreshDecided { node, family, sequence, successor, index, from });
-}
-
-/// Whether a view refuses the token of an actor: revoked by id or watermark, of a key that leaked, of a disabled user.
-fn is_refused(view: &State, actor: &TokenActor) -> bool {
-    let claims = Claims {
-        revocable: actor.revocable,
-        subject: actor.subject.clone(),
-        scope: actor.scope.clone(),
-        audience: Audience::any(),
-        issuer: actor.issuer().clone(),
-        expires_at: actor.expires_at,
-        issued_at: actor.issued_at,
-        not_before: None,
-        id: actor.id,
-        index: actor.index,
-    };
-    let verified = Verified { claims, key: actor.key.clone(), algorithm: Algorithm::EdDsa };
-    !matches!(view.judge(&verified, view.now_ms() / 1_000), Judgement::Good { .. })
 }

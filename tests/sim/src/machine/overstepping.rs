@@ -1,18 +1,37 @@
-//! Whether who is no administrator was given what only administrators may have: found apart from the product's own policy,
-//! in what was applied, whatever anybody was told.
+//! Whether who is no administrator was given what only administrators may have, or who is shut out anything: found apart from
+//! the product's own policy, in what was applied, whatever anybody was told, and in what a node decides without the log.
 
-use circlet_authority::{Action, Actor, Command, IssueToken, PutMode, PutUser, RevokeTarget, State, Whom};
-use circlet_token::{TokenId, UserName};
+use circlet_authority::{
+    Action, Actor, Command, IssueToken, Judgement, Outcome, PutMode, PutUser, RevokeTarget, State,
+    TokenActor, Whom,
+};
+use circlet_token::{Algorithm, Audience, Claims, TokenId, UserName, Verified};
 
+use super::refreshing;
 use crate::history::Event;
 use crate::house;
 use crate::scope::Scope;
 
-/// Looks at a command that was not refused.
-pub(super) fn tell(scope: &Scope, before: &State, index: u64, command: &Command) {
+/// Looks at a command that was not refused, by the state that it was decided on.
+pub(crate) fn tell(scope: &Scope, before: &State, index: u64, command: &Command, outcome: &Outcome) {
+    if is_shut_out(before, command, outcome) {
+        let (node, what) = (scope.node(), command.action.name());
+        scope.history().tell(&Event::Overruled { node, index, what });
+    }
     let Some(user) = user_of(before, &command.actor) else { return };
     if let Some(what) = beyond(before, &user, command) {
         scope.history().tell(&Event::Overreached { what, done: true, index });
+    }
+}
+
+/// Whether a view lets nobody act like that: it refuses the token, or whoever gave the password is disabled or gone.
+fn is_shut_out(view: &State, command: &Command, outcome: &Outcome) -> bool {
+    match &command.actor {
+        Actor::Token(actor) => {
+            is_refused(view, actor) && !refreshing::opens_pair(view, actor, &command.action, outcome)
+        }
+        Actor::User { name } => view.user(name).is_none_or(|user| !user.is_enabled()),
+        Actor::System | Actor::RefreshPair | Actor::Operator => false,
     }
 }
 
@@ -83,4 +102,22 @@ fn is_profile_of(user: &str, put: &PutUser) -> bool {
     let rest = PutUser { email: None, password: put.password.clone(), ..put.clone() };
     let bare = PutUser { password: put.password.clone(), ..PutUser::new(put.name.clone(), PutMode::Update) };
     put.name.as_str() == user && PutUser { mode: PutMode::Update, ..rest } == bare
+}
+
+/// Whether a view refuses the token of an actor: revoked by id or watermark, of a key that leaked, of a disabled user.
+fn is_refused(view: &State, actor: &TokenActor) -> bool {
+    let claims = Claims {
+        revocable: actor.revocable,
+        subject: actor.subject.clone(),
+        scope: actor.scope.clone(),
+        audience: Audience::any(),
+        issuer: actor.issuer().clone(),
+        expires_at: actor.expires_at,
+        issued_at: actor.issued_at,
+        not_before: None,
+        id: actor.id,
+        index: actor.index,
+    };
+    let verified = Verified { claims, key: actor.key.clone(), algorithm: Algorithm::EdDsa };
+    !matches!(view.judge(&verified, view.now_ms() / 1_000), Judgement::Good { .. })
 }

@@ -9,7 +9,7 @@ use crate::cluster::Computer;
 use crate::house;
 
 /// Who is an administrator at times.
-const DEPUTY: &str = "dora";
+pub(super) const DEPUTY: &str = "dora";
 
 impl Workload {
     /// An administrator decides what the deputy is from now on.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use circlet_authority::{
-    Action, Actor, DeclareLost, DeleteGroup, DeleteUser, DistrustIssuer, Group, MintJoinToken, PutGroup,
-    PutMode, PutUser, Refusal, RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetConfig, TurnMasterKey,
-    Whom,
+    Action, Actor, DeclareLost, DeleteGroup, DeleteUser, DistrustIssuer, Group, IssueToken, MintJoinToken,
+    PutGroup, PutMode, PutUser, Refusal, RevokeBefore, RevokeTarget, RevokeToken, RotateKey, SetConfig,
+    TurnMasterKey, Whom,
 };
 use circlet_token::{Lifetime, Scope, TokenId};
 
@@ -46,22 +46,10 @@ impl Workload {
     }
 
     fn beyond_tokens(&self, user: &str, other: &str) -> (&'static str, Action) {
-        let lifetime = Lifetime::from_secs(600);
         match self.dice.between(0, 5) {
-            0 => {
-                let mut order = self.order(user, user, lifetime);
-                order.scope = Scope::parse("applied-permissions/admin").expect("the scope of administrators");
-                ("a token of an administrator", Action::IssueToken(Box::new(order)))
-            }
-            1 => {
-                let order = self.order(other, user, lifetime);
-                ("a token of another user", Action::IssueToken(Box::new(order)))
-            }
-            2 => {
-                let mut order = self.order(user, user, lifetime);
-                order.scope =
-                    Scope::parse("applied-permissions/groups:nobodys").expect("the scope of a group");
-                ("a token for a group of others", Action::IssueToken(Box::new(order)))
+            0..=2 => {
+                let (what, order) = self.order_beyond(user, other, Lifetime::from_secs(600));
+                (what, Action::IssueToken(Box::new(order)))
             }
             3 => {
                 let whom = Whom::Subject(house::subject(&self.cluster.service, other));
@@ -74,6 +62,24 @@ impl Workload {
                 let revoke = RevokeToken { target, cascade: false };
                 ("revoking a token of others", Action::RevokeToken(Box::new(revoke)))
             }
+        }
+    }
+
+    /// What no user may have.
+    pub(super) fn order_beyond(
+        &self,
+        user: &str,
+        other: &str,
+        lifetime: Lifetime,
+    ) -> (&'static str, IssueToken) {
+        let scoped = |scope: &str| {
+            let scope = Scope::parse(scope).expect("it is written as one");
+            IssueToken { scope, ..self.order(user, user, lifetime) }
+        };
+        match self.dice.between(0, 2) {
+            0 => ("a token of an administrator", scoped("applied-permissions/admin")),
+            1 => ("a token of another user", self.order(other, user, lifetime)),
+            _ => ("a token for a group of others", scoped("applied-permissions/groups:nobodys")),
         }
     }
 

@@ -177,17 +177,31 @@ fn granted_beyond(plant: Plant, text: &str, view: &State) -> Option<Box<Grant>> 
 
 /// After a revoke its token is shown again this much later than the bound, in milliseconds.
 pub(super) const LATER_MS: [u64; 6] = [1, 60, 150, 300, 600, 1_200];
+/// To one that hears everything late, also so much later.
+const LATER_MS_TO_LAGGARD: [u64; 4] = [25, 90, 200, 400];
 
 impl Workload {
-    /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it.
+    /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it; to one that hears
+    /// everything late still more often.
     pub(super) async fn hunt(self: Arc<Self>, held: Held) {
-        let begun = global_nanos();
-        for later_ms in LATER_MS {
+        let (begun, laggard) = (global_nanos(), self.cluster.wires.laggard());
+        let often = LATER_MS_TO_LAGGARD.iter().filter(|_| laggard.is_some()).map(|ms| (*ms, laggard));
+        let mut later: Vec<_> = LATER_MS.iter().map(|ms| (*ms, None)).chain(often).collect();
+        later.sort_unstable();
+        for (later_ms, to) in later {
             let at = self.cluster.history.staleness_ends(begun) + later_ms * 1_000_000;
             NodeRuntime::sleep(Duration::from_nanos(at.saturating_sub(global_nanos()))).await;
-            for computer in self.cluster.running() {
+            let running = self.cluster.running();
+            for computer in running.into_iter().filter(|computer| to.is_none_or(|to| computer.id == to)) {
                 let (this, held) = (Arc::clone(&self), held.clone());
-                drop(NodeRuntime::spawn(async move { this.show(&computer, held).await }));
+                let shown_for_another = self.dice.percent(15);
+                drop(NodeRuntime::spawn(async move {
+                    if shown_for_another {
+                        this.issue_plain_with(&computer, &held).await;
+                    } else {
+                        this.show(&computer, held).await;
+                    }
+                }));
             }
         }
     }
