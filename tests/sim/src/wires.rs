@@ -132,10 +132,10 @@ impl Wires {
         lock(&self.lag).insert((from, to), lag_us);
     }
 
-    /// Whether some direction lags.
+    /// Who hears everything late, if somebody does.
     #[must_use]
-    pub fn lags(&self) -> bool {
-        !lock(&self.lag).is_empty()
+    pub fn laggard(&self) -> Option<NodeId> {
+        lock(&self.lag).keys().next().map(|(_, to)| *to)
     }
 
     /// Frames take no longer than the weather says.

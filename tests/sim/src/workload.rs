@@ -32,6 +32,7 @@ mod groups;
 mod importing;
 mod keys;
 pub mod kinds;
+mod lagging;
 mod limiting;
 mod marking;
 mod ordering;
@@ -134,6 +135,8 @@ pub struct Workload {
     cluster: Arc<Cluster>,
     dice: Dice,
     held: Mutex<Vec<Held>>,
+    /// Those that were issued to be revoked behind somebody's back.
+    doomed: Mutex<Vec<Held>>,
     /// Tokens of another cluster that were shown.
     shown: Mutex<Vec<Foreign>>,
     /// Where the cluster began: tokens with a lower index are of the one before.
@@ -175,6 +178,7 @@ impl Workload {
             adopted: Mutex::default(),
             heirlooms: Mutex::default(),
             held: Mutex::default(),
+            doomed: Mutex::default(),
             shown: Mutex::default(),
             begun: 0,
             drawn: Mutex::default(),
@@ -203,6 +207,7 @@ impl Workload {
             adopted: Mutex::default(),
             heirlooms: Mutex::default(),
             held: Mutex::new(held),
+            doomed: Mutex::default(),
             shown: Mutex::new(lock(&self.shown).clone()),
             begun,
             drawn: Mutex::new(lock(&self.drawn).clone()),
@@ -249,6 +254,10 @@ impl Workload {
             let Some(computer) = self.dice.pick(&self.cluster.running()).cloned() else { continue };
             if self.goads_deceived() {
                 self.order_revoke().await;
+                continue;
+            }
+            if let Some(laggard) = self.cluster.wires.laggard().filter(|_| self.dice.percent(60)) {
+                self.revoke_behind(laggard).await;
                 continue;
             }
             match self.dice.between(0, 99) {

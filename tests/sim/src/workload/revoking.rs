@@ -26,7 +26,14 @@ impl Workload {
     /// An administrator revokes a token by its id or its value, or its family.
     pub(super) async fn revoke(self: &Arc<Self>, computer: &Computer) {
         let cascade = self.dice.percent(30);
-        let Some(held) = (if cascade { self.some_ancestor() } else { self.some_token() }) else { return };
+        let held = if cascade { self.some_ancestor() } else { self.some_token() };
+        if let Some(held) = held {
+            self.revoke_held(computer, held, cascade).await;
+        }
+    }
+
+    /// The same of this one.
+    pub(super) async fn revoke_held(self: &Arc<Self>, computer: &Computer, held: Held, cascade: bool) {
         self.count("revoke");
         let record = &held.record;
         let by_reference = record.reference.is_some() && self.dice.percent(40);
@@ -66,7 +73,7 @@ impl Workload {
                 ids.for_each(|id| self.tell_revoked(Some(id), None, index));
                 self.tell_revoked(None, family, index);
                 // What was revoked while some node lags is what that node may not have heard of.
-                if by_id && (self.cluster.wires.lags() || self.dice.percent(35)) {
+                if by_id && (self.cluster.wires.laggard().is_some() || self.dice.percent(35)) {
                     drop(NodeRuntime::spawn(Arc::clone(self).hunt(held.clone())));
                 }
                 if record.revocable && self.dice.percent(60) {
