@@ -1,5 +1,6 @@
 //! The computers of a cluster, their starts and ends.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -85,12 +86,20 @@ struct Running {
     /// It is being started.
     opens: bool,
     node: Option<(Arc<Scope>, Arc<Member>)>,
+    /// Whom the log of the last node named.
+    knew: BTreeSet<NodeId>,
 }
 
 impl Computer {
     /// The node that runs here, if one does.
     pub fn node(&self) -> Option<(Arc<Scope>, Arc<Member>)> {
         lock(&self.running).node.clone()
+    }
+
+    /// Whom its log names: that of the node that runs here, or that did.
+    pub fn knows(&self) -> BTreeSet<NodeId> {
+        let running = lock(&self.running);
+        running.node.as_ref().map_or_else(|| running.knew.clone(), |(_, member)| named_by(member))
     }
 
     /// How often its floor was told to move.
@@ -386,6 +395,7 @@ impl Cluster {
     pub fn kill(&self, computer: &Computer) {
         let node = lock(&computer.running).node.take();
         let Some((scope, member)) = node else { return };
+        lock(&computer.running).knew = named_by(&member);
         self.wires.unplug(computer.id);
         scope.kill();
         drop(member);
@@ -439,4 +449,9 @@ async fn proposed(computer: &Computer, actor: Actor, action: Action) -> Result<O
     });
     let committed = proposed.await.ok_or("the node died")??;
     Outcome::decode(&committed.outcome).map_err(|error| error.to_string())
+}
+
+/// Whom the log of a node names.
+fn named_by(member: &Member) -> BTreeSet<NodeId> {
+    member.status().members.into_keys().collect()
 }

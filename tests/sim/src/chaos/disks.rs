@@ -156,7 +156,7 @@ impl Chaos {
 
     /// A bit of a log flips. A node that finds it doesn't start, and is replaced.
     pub(super) async fn damage_log(&self, victim: Arc<Computer>) {
-        if !self.begin_move("a replacement after damage") {
+        if !self.begin_loss(&victim, "a replacement after damage") {
             return;
         }
         self.cluster.kill(&victim);
@@ -170,7 +170,7 @@ impl Chaos {
     /// A bit of a snapshot flips while its node runs, and the node finds it when it starts next: the older one and the
     /// log take its place. A node that has but one, because it was sent it, is replaced.
     pub(super) async fn damage_snapshot(&self, victim: Arc<Computer>) {
-        if !self.begin_move("a replacement after damage") {
+        if !self.begin_loss(&victim, "a replacement after damage") {
             return;
         }
         if victim.disk.damage_snapshot(&self.dice) {

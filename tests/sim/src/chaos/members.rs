@@ -1,7 +1,10 @@
 //! Nodes that come, go, and are replaced; one at a time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use circlet_raft::NodeId;
 
 use super::Chaos;
 use crate::cluster::Computer;
@@ -22,6 +25,21 @@ impl Chaos {
             *lock(&self.waits_for) = Some(what);
         }
         begins
+    }
+
+    /// The same for a node that is lost with its disk. It must not be the only one that could tell a node which slept of one that
+    /// joined meanwhile: then nobody would let the newcomer in, and an operator would have to help (`SECURITY.md`).
+    pub(super) fn begin_loss(&self, victim: &Computer, what: &'static str) -> bool {
+        let mut rest = self.cluster.computers();
+        rest.retain(|computer| computer.id != victim.id);
+        let ids: BTreeSet<NodeId> = rest.iter().map(|computer| computer.id).collect();
+        let known: BTreeMap<NodeId, BTreeSet<NodeId>> =
+            rest.iter().map(|computer| (computer.id, computer.knows())).collect();
+        let knows_all = |one: &BTreeSet<NodeId>| ids.is_subset(one);
+        let hears = |id: &NodeId, one: &BTreeSet<NodeId>| {
+            known.iter().any(|(other, theirs)| other != id && one.contains(other) && knows_all(theirs))
+        };
+        known.iter().all(|(id, one)| knows_all(one) || hears(id, one)) && self.begin_move(what)
     }
 
     pub(super) fn end_move(&self) {
@@ -58,7 +76,7 @@ impl Chaos {
 
     /// A computer is lost with its disk; another takes its place.
     pub(super) async fn lose(&self, victim: Arc<Computer>) {
-        if self.begin_move("a replacement") {
+        if self.begin_loss(&victim, "a replacement") {
             self.replace(&victim).await;
             self.end_move();
         }
