@@ -114,9 +114,10 @@ impl Life {
             }
         };
         let [fault, on_floor] = faults;
-        self.cluster.faults.count(fault);
+        // What is under way is what the next one finds under way.
+        self.cluster.faults.count_in(fault, &before);
         if ground.is_some() {
-            self.cluster.faults.count(on_floor);
+            self.cluster.faults.count_in(on_floor, &before);
         }
         let (service, faults) = (&self.cluster.service, Arc::clone(&self.cluster.faults));
         let cluster = Cluster::new(service, Arc::clone(history), dice, self.cluster.settings(), faults);

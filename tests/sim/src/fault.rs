@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use circlet_authority::State;
+
 use crate::midst::Midst;
 use crate::scope::lock;
 
@@ -183,6 +185,22 @@ impl Fault {
         )
     }
 
+    /// Whether it comes in few runs, or takes what is in few.
+    #[must_use]
+    pub fn is_rare(self) -> bool {
+        let of_few = matches!(
+            self,
+            Self::SnapshotCut
+                | Self::KeyFileCut
+                | Self::NoRoomForSnapshot
+                | Self::NoRoomForKey
+                | Self::LeaderDiskBad
+                | Self::DeclaredLost
+                | Self::OlderJoiner
+        );
+        of_few || !self.is_within()
+    }
+
     /// Whether it comes seldom, or for a moment.
     #[must_use]
     pub fn is_seldom(self) -> bool {
@@ -239,6 +257,12 @@ impl Faults {
     pub fn count(&self, fault: Fault) {
         *lock(&self.counts).entry(fault).or_default() += 1;
         self.midst.count(fault);
+    }
+
+    /// One more, in the midst of what is under way in this state.
+    pub fn count_in(&self, fault: Fault, state: &State) {
+        *lock(&self.counts).entry(fault).or_default() += 1;
+        self.midst.count_in(fault, state);
     }
 
     /// The kinds that haven't happened yet.

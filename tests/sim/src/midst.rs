@@ -76,42 +76,47 @@ impl Change {
         self.bears().filter(|(change, fault)| change.may_miss(*fault))
     }
 
-    /// All that strikes a cluster. What a crash does to what wasn't synced is left to itself, and so is what needs that nothing
-    /// else is wrong.
+    /// All that comes in the midst of it.
     fn bears(self) -> impl Iterator<Item = (Self, Fault)> {
-        let left_out = move |fault: &Fault| match fault {
-            Fault::LeaderDiskBad
-            | Fault::TailKept
+        Fault::ALL.iter().copied().filter(move |fault| self.can_bear(*fault)).map(move |fault| (self, fault))
+    }
+
+    /// Left out is what can't be there, or hardly ever.
+    fn can_bear(self, fault: Fault) -> bool {
+        match fault {
+            // What a crash does to what wasn't synced is left to itself.
+            Fault::TailKept
             | Fault::TailLost
             | Fault::TailPartlyLost
             | Fault::TailTorn
-            | Fault::SnapshotCut
-            | Fault::KeyFileCut
-            | Fault::DeclaredLost
-            | Fault::OlderJoiner
-            | Fault::NoRoomForSnapshot
-            | Fault::NoRoomForKey => true,
-            // It waits until all is well, and these don't last so long.
-            Fault::DiskSetBack => !matches!(self, Self::TokenKey | Self::MasterKey),
-            // One change of the members at a time: a lost node is being replaced, and so is one that finds damage.
+            | Fault::FloorCut
+            | Fault::RestoredOnFloor
+            | Fault::RecoveredOnFloor
+            | Fault::Fenced
+            | Fault::FloorSpoilt => false,
+            // In the midst of what the next one finds under way: no backup holds the next master key.
+            Fault::Restored => matches!(self, Self::TokenKey | Self::FeatureLevel),
+            Fault::Recovered => self == Self::TokenKey,
+            // It waits until all is well, and the others don't last so long.
+            Fault::DiskSetBack => matches!(self, Self::TokenKey | Self::MasterKey),
+            // One change of the members at a time: a lost node is being replaced, and so is one that finds damage, or leads with
+            // a bad disk.
             Fault::Join
             | Fault::Leave
             | Fault::Replacement
             | Fault::LogDamaged
             | Fault::SnapshotDamaged
-            | Fault::KeyFileDamaged => {
-                matches!(self, Self::Membership | Self::LostSecrets)
-            }
-            _ => false,
-        };
-        let faults = Fault::ALL.iter().copied().filter(|fault| fault.is_within());
-        faults.filter(move |fault| !left_out(fault)).map(move |fault| (self, fault))
+            | Fault::KeyFileDamaged => !matches!(self, Self::Membership | Self::LostSecrets),
+            Fault::LeaderDiskBad => matches!(self, Self::TokenKey | Self::MasterKey | Self::FeatureLevel),
+            _ if Fault::BETWEEN.contains(&fault) => self == Self::CircleKey || !self.is_short(),
+            _ => !(fault.is_rare() && self.is_short()),
+        }
     }
 
     /// Whether a kind of fault need not come in the midst of it in fewer seeds.
     fn may_miss(self, fault: Fault) -> bool {
         let is_damage = matches!(fault, Fault::LogDamaged | Fault::SnapshotDamaged | Fault::KeyFileDamaged);
-        is_damage || (fault.is_seldom() && self.is_short())
+        is_damage || fault.is_rare() || (fault.is_seldom() && self.is_short())
     }
 
     /// Whether it is over in a moment, or seldom there.
@@ -187,7 +192,7 @@ impl Midst {
                 if !midst.is_under_way(change) {
                     return;
                 }
-                if dice.percent(40) {
+                if dice.percent(if change.is_short() { 80 } else { 40 }) {
                     midst.begun.notify_waiters();
                 }
                 NodeRuntime::sleep(Duration::from_millis(dice.between(1, 200))).await;
@@ -204,6 +209,14 @@ impl Midst {
     pub fn count(&self, fault: Fault) {
         let mut inner = lock(&self.inner);
         for change in inner.under_way() {
+            *inner.counts.entry((change, fault)).or_default() += 1;
+        }
+    }
+
+    /// Something goes wrong of which only this state is left.
+    pub fn count_in(&self, fault: Fault, state: &State) {
+        let mut inner = lock(&self.inner);
+        for change in Change::ALL.into_iter().filter(|change| change.is_in(state)) {
             *inner.counts.entry((change, fault)).or_default() += 1;
         }
     }

@@ -14,7 +14,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("lives-on", Plant::FloorInVain),
     ("one-successor", Plant::RefreshTwice),
     ("revoked-family", Plant::LivingFamily),
-    ("revoked-bound", Plant::DeafToGroupMarks),
+    ("revoked-bound", Plant::LateCredit),
     ("revoked-abroad", Plant::AnyFeedAge),
     ("revoked-actor", Plant::AnyActor),
     ("fresh-after-start", Plant::FreshAtStart),
