@@ -214,3 +214,20 @@ fn what_was_not_answered_of_a_group_may_happen_late_or_never() {
     assert!(holds(&[written.clone(), gone, joined.clone(), reads(ALICE, 5)]));
     assert!(!holds(&[written, joined, reads(BOTH, 5), reads(ALICE, 7)]), "nobody took bob out");
 }
+
+/// Of so many none can be tried with and without each other: that would never end.
+#[test]
+fn of_many_that_were_not_answered_only_those_are_tried_that_change_something() {
+    let successor = |number: u8| TokenId([100 + number; 16]);
+    let maybe = |number: u8| {
+        let step = MaybeUse { sequence: 1, digest: u64::from(number), successor: successor(number) };
+        of_family(step, 30, 0)
+    };
+    let history: Vec<Operation> = [issued()].into_iter().chain((0..100).map(maybe)).collect();
+    let with = |more: &[Operation]| holds(&[&history, more].concat());
+    let sees = |id, at| of_family(Live { id }, at, at + 5);
+    assert!(with(&[sees(FIRST, 40), sees(successor(57), 50)]));
+    assert!(!with(&[sees(successor(57), 40), sees(successor(58), 50)]), "it was used once");
+    assert!(!with(&[sees(successor(57), 40), sees(FIRST, 50)]), "nothing comes back");
+    assert!(!with(&[sees(OTHER, 40)]), "nobody asked for that");
+}
