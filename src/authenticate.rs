@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use circlet_authority::{Actor, Rights, State, TokenActor, User, UserStatus};
-use circlet_raft::Published;
+use circlet_raft::{Instants, Published};
 use circlet_token::{ServiceId, Subject, TokenId, UserName, Verified};
 use hyper::header::HeaderMap;
 
@@ -178,12 +178,12 @@ impl Authenticator {
             published = reading::fresh(&self.cluster).await?;
         }
         let mut tried = None;
-        loop {
+        let checked = loop {
             let stored = usable_hash(&published, &name).map(str::to_owned);
             let attempt =
                 Attempt { user: name.as_str(), address, password: secret, stored: stored.as_deref(), waits };
             match self.passwords.check(attempt).await {
-                Verdict::Right => break,
+                Verdict::Right => break stored,
                 Verdict::SlowDown { retry_after_secs } | Verdict::Busy { retry_after_secs } => {
                     return Err(Failure::new(
                         Code::TooManyRequests,
@@ -203,13 +203,14 @@ impl Authenticator {
                     tried = stored;
                 }
             }
-        }
-        // Only who knows the password learns that the user is disabled, and only on a view that was proved fresh.
-        let status = |published: &Published<State>| published.view.user(&name).map(|user| user.status);
-        if status(&published) != Some(UserStatus::Enabled) {
+        };
+        if !settles(&published, &name, self.cluster.instants()) {
             published = reading::fresh(&self.cluster).await?;
+            if usable_hash(&published, &name) != checked.as_deref() {
+                return Err(bad_credentials());
+            }
         }
-        match status(&published) {
+        match status(&published, &name) {
             Some(UserStatus::Enabled) => Ok(Caller::User(name)),
             Some(status) => Err(Failure::new(Code::Forbidden, "user_disabled", "Forbidden")
                 .with_detail(format!("user '{name}' is {}", status.as_str()))
@@ -217,6 +218,16 @@ impl Authenticator {
             None => Err(bad_credentials()),
         }
     }
+}
+
+/// Whether a view says by itself that the user of a password that is right may come in. The clock is read once that was checked,
+/// since the node may have slept meanwhile; and only on a view that was proved fresh is anybody told to be disabled.
+fn settles(published: &Published<State>, name: &UserName, now: Instants) -> bool {
+    vouch::may_read(published, now) && status(published, name) == Some(UserStatus::Enabled)
+}
+
+fn status(published: &Published<State>, name: &UserName) -> Option<UserStatus> {
+    published.view.user(name).map(|user| user.status)
 }
 
 /// A token as password needs the name of its subject: the user's, or the whole subject (contract section 1.2, 3).
@@ -241,4 +252,34 @@ fn usable_hash<'a>(published: &'a Published<State>, name: &UserName) -> Option<&
 /// The same for an unknown user and a wrong password.
 fn bad_credentials() -> Failure {
     Failure::unauthorized("bad_credentials", "Bad credentials")
+}
+
+#[cfg(test)]
+mod tests {
+    use circlet_authority::{Action, Command, Stamp};
+    use circlet_token::read_certificate;
+
+    use super::*;
+    use crate::certificates::{TokenKeyKind, token_issuer};
+    use crate::founded;
+
+    #[test]
+    fn a_right_password_lets_in_by_a_view_of_before_only_while_that_may_be_read() {
+        let service = "jfrt@00000000000000000000000own";
+        let pair = token_issuer(TokenKeyKind::EdDsa, service, 1_000).expect("a pair");
+        let first = founded::bootstrap(service, read_certificate(&pair.certificate).expect("its own"));
+        let admin = first.administrator.name.clone();
+        let mut state = State::new();
+        let command = Command { actor: Actor::System, action: Action::Bootstrap(Box::new(first)) };
+        let outcome = state.apply(1, Stamp { now_ms: 1_000 }, &command);
+        assert!(outcome.refusal().is_none(), "{outcome:?}");
+        let most_ms = u64::try_from(state.config().verify_max_isolation).expect("seconds") * 1_000;
+        let at = |ms| Instants { boot_ms: 1_000 + ms, wall_ms: 1_000 + ms };
+        let view =
+            Published { view: Arc::new(state), index: 1, fresh_as_of: Some(at(0)), sources: Arc::default() };
+        assert!(settles(&view, &admin, at(most_ms)));
+        assert!(!settles(&view, &admin, at(most_ms + 1)), "it slept while the password was checked");
+        let bob = users::user_name("bob").expect("a name");
+        assert!(!settles(&view, &bob, at(0)), "a later view may have him");
+    }
 }

@@ -78,8 +78,8 @@ pub async fn vouch<W: Witness, T, R>(
                 let suffices = may_read(&published, now) && (!needs_freshness || is_fresh(&published, now));
                 match feed.map_or(Ok(()), |source| check_feed(&published, source, now)) {
                     Ok(()) if suffices => return Ok(found),
+                    _ if proved && !suffices => return Err(Unvouched::TooSlow),
                     Err(stale) if proved => return Err(stale.into()),
-                    Ok(()) if proved => return Err(Unvouched::TooSlow),
                     Ok(()) | Err(_) => {}
                 }
             }
@@ -102,7 +102,7 @@ pub async fn holding<W: Witness>(
     holds: impl Fn(&State) -> bool,
 ) -> Result<Option<Arc<Published<State>>>, W::Stale> {
     let published = readable(node).await?;
-    if holds(&published.view) {
+    if holds(&published.view) && may_read(&published, node.instants()) {
         return Ok(Some(published));
     }
     let fresh = node.fresh().await?;
@@ -204,12 +204,23 @@ mod tests {
         }
     }
 
+    impl Sleepy {
+        fn awake() -> Self {
+            let fresh_as_of = Some(Instants { boot_ms: 1_000, wall_ms: 1_000 });
+            let view = Arc::new(State::default());
+            let published = Arc::new(Published { view, index: 0, fresh_as_of, sources: Arc::default() });
+            Self { published, now_ms: AtomicU64::new(1_000) }
+        }
+    }
+
+    /// How old a view may be that is read from.
+    fn isolation_ms() -> u64 {
+        unsigned(State::default().config().verify_max_isolation) * 1_000
+    }
+
     /// What it says of a token that can't be revoked, where it sleeps for so long while it judges.
     fn said_after(sleep_ms: u64) -> Result<(), Unvouched<(), ()>> {
-        let fresh_as_of = Some(Instants { boot_ms: 1_000, wall_ms: 1_000 });
-        let view = Arc::new(State::default());
-        let published = Arc::new(Published { view, index: 0, fresh_as_of, sources: Arc::default() });
-        let node = Sleepy { published, now_ms: AtomicU64::new(1_000) };
+        let node = Sleepy::awake();
         let good = |_: &Arc<Published<State>>| {
             node.now_ms.fetch_add(sleep_ms, Ordering::SeqCst);
             Opinion::Good { found: (), needs_freshness: false, feed: None }
@@ -222,8 +233,25 @@ mod tests {
 
     #[test]
     fn who_sleeps_while_it_judges_vouches_for_nothing_beyond_its_isolation() {
-        let most_ms = unsigned(State::default().config().verify_max_isolation) * 1_000;
-        assert!(matches!(said_after(most_ms), Ok(())));
-        assert!(matches!(said_after(most_ms + 1), Err(Unvouched::TooSlow)));
+        assert!(matches!(said_after(isolation_ms()), Ok(())));
+        assert!(matches!(said_after(isolation_ms() + 1), Err(Unvouched::TooSlow)));
+    }
+
+    #[test]
+    fn who_sleeps_while_it_looks_something_up_looks_again_in_a_fresh_view() {
+        let looks_after = |sleep_ms| {
+            let node = Sleepy::awake();
+            let looked = AtomicU64::new(0);
+            let holds = |_: &State| {
+                looked.fetch_add(1, Ordering::SeqCst);
+                node.now_ms.fetch_add(sleep_ms, Ordering::SeqCst);
+                true
+            };
+            let held = pin!(holding(&node, holds)).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(held, Poll::Ready(Ok(Some(_)))));
+            looked.into_inner()
+        };
+        assert_eq!(looks_after(isolation_ms()), 1);
+        assert_eq!(looks_after(isolation_ms() + 1), 2);
     }
 }

@@ -65,7 +65,12 @@ pub(crate) async fn list(session: &Session<'_>, mut order: ListOrder) -> Result<
     order.filter.now_secs = session.cluster.now_at(&published).secs();
     let _made = MAKING.acquire().await.expect("nobody closes it");
     let page = tokio::task::spawn_blocking(move || page(published, &order, rights.as_ref())).await;
-    page.map_err(|_stopped| Failure::new(Code::Internal, "internal", "Internal error"))
+    let page = page.map_err(|_stopped| Failure::new(Code::Internal, "internal", "Internal error"))?;
+    // Only now, since the node may have slept while the page was made, or waited for.
+    if !reading::may_read(session.cluster, &page.view) {
+        return Err(reading::stale(session.cluster, "making the page took too long"));
+    }
+    Ok(page)
 }
 
 fn page(published: Arc<Published<State>>, order: &ListOrder, owner: Option<&Rights>) -> Listed {

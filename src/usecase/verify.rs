@@ -51,7 +51,12 @@ pub(crate) async fn worth<'a>(cluster: &Cluster, caller: &'a Caller) -> Result<W
             let published = reading::current(cluster).await?;
             let own = published.view.service_id();
             let subject = own.map(|own| Cow::Owned(Subject::user(own, name)));
-            Ok(Worth::of(published.view.rights_of_user(name), subject, None, false, published.index))
+            let rights = published.view.rights_of_user(name);
+            if rights.user.is_none() {
+                // Gone, or disabled, since the password was checked.
+                return Err(Failure::unauthorized("bad_credentials", "Bad credentials"));
+            }
+            Ok(Worth::of(rights, subject, None, false, published.index))
         }
         Caller::Token(bearer) => {
             let claims = &bearer.verified.claims;

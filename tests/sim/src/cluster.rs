@@ -393,9 +393,13 @@ impl Cluster {
     /// Kills a node as a power cut does: what its disk had not synced is lost, fully or in part. But for damage its disk is
     /// good again when it starts next.
     pub fn kill(&self, computer: &Computer) {
-        let node = lock(&computer.running).node.take();
+        let node = {
+            let mut running = lock(&computer.running);
+            let node = running.node.take();
+            running.knew = node.iter().flat_map(|(_, member)| named_by(member)).collect();
+            node
+        };
         let Some((scope, member)) = node else { return };
-        lock(&computer.running).knew = named_by(&member);
         self.wires.unplug(computer.id);
         scope.kill();
         drop(member);

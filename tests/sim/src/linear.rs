@@ -2,14 +2,16 @@
 //! request and its answer, that a single copy of the object would have gone through.
 //!
 //! Histories are taken apart by object, since the whole has such an order exactly if each part has (Herlihy and Wing).
-//! An operation whose fate is unknown has no end: it may have happened at any time since, or not at all (`open.rs`). Of reads that say the same of something which never comes back, only the outermost can matter; the
-//! others are left out, so that a search stays small.
+//! An operation whose fate is unknown has no end: it may have happened at any time since, or not at all (`open.rs`). Of reads
+//! that say the same of something which never comes back, only the outermost can matter; the others are left out, so that a
+//! search stays small.
 
 use std::collections::BTreeMap;
 
-use self::open::has_order;
 use circlet_authority::{FamilyId, TokenRecord};
 use circlet_token::{KeyId, TokenId};
+
+use self::open::has_order;
 
 pub mod group;
 mod open;

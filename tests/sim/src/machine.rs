@@ -29,7 +29,7 @@ mod master_keys;
 mod overstepping;
 mod refreshing;
 
-pub(crate) use overstepping::tell as tell_given;
+pub(crate) use overstepping::tell_given;
 
 /// A replica as the simulator runs it.
 pub type Member = Replica<Watched, NodeRuntime, StateMachine<NodeRuntime, Watched>>;

@@ -112,6 +112,10 @@ fn answer(arguments: &Arguments, out: &mut impl Write) -> io::Result<ExitCode> {
             Plant::named(name).ok_or_else(unknown)?
         }
     };
+    if arguments.complete && arguments.seeds(plant) < SEEDS_FOR_ALL_KINDS {
+        let why = format!("fewer than {SEEDS_FOR_ALL_KINDS} seeds are never complete");
+        return Err(io::Error::other(format!("{why}\n\nhint: --complete --seeds {SEEDS_FOR_ALL_KINDS}")));
+    }
     if arguments.plants {
         return prove_plants(arguments, out);
     }

@@ -99,14 +99,14 @@ impl Change {
             Fault::Recovered => self == Self::TokenKey,
             // It waits until all is well, and the others don't last so long.
             Fault::DiskSetBack => matches!(self, Self::TokenKey | Self::MasterKey),
-            // One change of the members at a time: a lost node is being replaced, and so is one that finds damage, or leads with
-            // a bad disk.
+            // One change of the members at a time: a lost node is being replaced, and so is one that finds damage.
             Fault::Join
             | Fault::Leave
             | Fault::Replacement
             | Fault::LogDamaged
             | Fault::SnapshotDamaged
             | Fault::KeyFileDamaged => !matches!(self, Self::Membership | Self::LostSecrets),
+            // It keeps the members from changing, and waits until all is well.
             Fault::LeaderDiskBad => matches!(self, Self::TokenKey | Self::MasterKey | Self::FeatureLevel),
             _ if Fault::BETWEEN.contains(&fault) => self == Self::CircleKey || !self.is_short(),
             _ => !(fault.is_rare() && self.is_short()),

@@ -27,7 +27,7 @@ impl Chaos {
         begins
     }
 
-    /// The same for a node that is lost with its disk. It must not be the only one that could tell a node which slept of one that
+    /// The same for a node whose disk is lost, or thrown away. It must not be the only one that could tell a node which slept of one that
     /// joined meanwhile: then nobody would let the newcomer in, and an operator would have to help (`SECURITY.md`).
     pub(super) fn begin_loss(&self, victim: &Computer, what: &'static str) -> bool {
         let mut rest = self.cluster.computers();
@@ -62,7 +62,7 @@ impl Chaos {
 
     /// A node is removed, runs on for a while, and is switched off.
     pub(super) async fn let_leave(&self, victim: Arc<Computer>) {
-        if self.cluster.computers().len() <= NODES_MIN || !self.begin_move("a leave") {
+        if self.cluster.computers().len() <= NODES_MIN || !self.begin_loss(&victim, "a leave") {
             return;
         }
         self.note(Fault::Leave, format!("{} leaves", victim.id));

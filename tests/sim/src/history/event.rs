@@ -210,7 +210,8 @@ pub enum Event {
     Forgotten { node: NodeId, index: u64, what: String, until: u64, over: u64 },
     /// What a client did, once it knows what came of it or that it will not know.
     Operation(Operation),
-    /// A node applied what somebody asked for, though the state before refuses their token or has shut them out.
+    /// A node applied, or signed without the log, what somebody asked for, though the state at `index` or before refuses their
+    /// token or has shut them out.
     Overruled { node: NodeId, index: u64, what: &'static str },
     /// Somebody asked for more than the policy allows; `done` says whether it was done.
     Overreached { what: &'static str, done: bool, index: u64 },

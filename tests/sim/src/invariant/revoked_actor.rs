@@ -1,6 +1,7 @@
 //! A revoked token commits nothing: what it asks for is refused at every index after its revoke. That holds for what was
 //! acknowledged, and for every state: none applies what is asked with a token that it refuses itself, be it by a
-//! watermark, for its key, or for its user; nor what a user asks for with a password who is disabled or gone.
+//! watermark, for its key, or for its user; nor what a user asks for with a password who is disabled or gone. Nor does a node sign
+//! such a thing by a view of its own.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +34,7 @@ impl Invariant for RevokedActor {
                 by
             }
             Event::Overruled { node, index, what } => {
-                return Err(format!("node {node} applied {what} at {index} for somebody whom it refuses"));
+                return Err(format!("node {node} did {what} at {index} for somebody whom it refuses"));
             }
             _ => return Ok(()),
         };

@@ -64,9 +64,10 @@ impl<S: Specification> Specification for WithOpen<S> {
                 let (holds, next) = S::apply(step, object);
                 (holds && next != *object, (false, next))
             }
+            // Never behind the end, which is called when all was answered.
             Step::Answered(step) => {
                 let (holds, next) = S::apply(step, object);
-                (holds && !over, (*over, next))
+                (holds, (*over, next))
             }
         }
     }

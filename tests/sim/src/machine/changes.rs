@@ -19,7 +19,7 @@ pub(super) fn tell(before: &State, after: &State, command: &[u8], outcome: &[u8]
     let Some(scope) = scope::current() else { return };
     let (Ok(command), Ok(outcome)) = (Command::decode(command), Outcome::decode(outcome)) else { return };
     if outcome.refusal().is_none() {
-        overstepping::tell(&scope, before, after.index(), &command, &outcome);
+        overstepping::tell_given(&scope, before, after.index(), &command, &outcome);
         refreshing::tell(&scope, before, after.index(), &command, &outcome);
         circle::tell(&scope, before, after, &command.action);
         ends::tell(&scope, before, after.index(), &command.action, &outcome);

@@ -13,7 +13,7 @@ use crate::house;
 use crate::scope::Scope;
 
 /// Looks at a command that was not refused, by the state that it was decided on.
-pub(crate) fn tell(scope: &Scope, before: &State, index: u64, command: &Command, outcome: &Outcome) {
+pub(crate) fn tell_given(scope: &Scope, before: &State, index: u64, command: &Command, outcome: &Outcome) {
     if is_shut_out(before, command, outcome) {
         let (node, what) = (scope.node(), command.action.name());
         scope.history().tell(&Event::Overruled { node, index, what });

@@ -56,7 +56,7 @@ impl Workload {
         let recorded_secs = self.cluster.view().map_or(0, |view| view.config().persistent_expiry_threshold);
         let secs = u64::try_from(recorded_secs - 1).unwrap_or(1).min(600);
         let plain =
-            self.have_drafted(computer, self.wish_for(ADMINISTRATOR, Lifetime::from_secs(secs))).await?;
+            self.have_drafted(computer, self.request_for(ADMINISTRATOR, Lifetime::from_secs(secs))).await?;
         self.is_good_everywhere(&plain).await
     }
 

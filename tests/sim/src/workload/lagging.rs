@@ -12,7 +12,7 @@ use crate::house::ADMINISTRATOR;
 use crate::runtime::global_nanos;
 use crate::scope::lock;
 
-/// After so long a node that lags knows a token, in nanoseconds.
+/// After so long a node that lags should know a token, in nanoseconds.
 const HEARD_NANOS: u64 = 600_000_000;
 /// So many tokens wait to be revoked at most.
 const KEPT: usize = 12;
@@ -37,7 +37,7 @@ impl Workload {
         }
     }
 
-    /// One of them that every node knows by now.
+    /// One of them that every node should know by now.
     fn heard_of(&self) -> Option<Held> {
         let mut doomed = lock(&self.doomed);
         let heard = |held: &Held| held.since + HEARD_NANOS < global_nanos();

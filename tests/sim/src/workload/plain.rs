@@ -19,14 +19,14 @@ use crate::scope;
 use crate::vouch::{Witness, may_date, may_issue, may_read};
 
 /// What somebody asks a node for, which the log need not know.
-pub(super) struct Wish {
+pub(super) struct PlainRequest {
     actor: Actor,
     /// The token that is shown with it, if one is.
     shown: Option<Held>,
     order: IssueToken,
 }
 
-impl Wish {
+impl PlainRequest {
     /// That of somebody who gives a password.
     fn of(who: &str, order: IssueToken) -> Self {
         Self { actor: Actor::User { name: house::name(who) }, shown: None, order }
@@ -40,42 +40,42 @@ impl Workload {
         let lifetime = self.lifetime_plain();
         let user = self.dice.pick(&house::USERS).copied().unwrap_or("alice");
         let bearer = self.some_token().filter(|_| self.dice.percent(40));
-        let wish = match (bearer.and_then(|held| self.wish_with(&held)), self.dice.between(0, 5)) {
-            (Some(wish), _) => wish,
-            (None, 0..=2) => self.wish_for(user, lifetime),
+        let request = match (bearer.and_then(|held| self.request_with(&held)), self.dice.between(0, 5)) {
+            (Some(request), _) => request,
+            (None, 0..=2) => self.request_for(user, lifetime),
             (None, 3) => {
                 self.count("issue plain by the deputy");
-                Wish::of(DEPUTY, self.order_plain(user, DEPUTY, lifetime))
+                PlainRequest::of(DEPUTY, self.order_plain(user, DEPUTY, lifetime))
             }
             (None, _) => {
                 self.count("issue plain with a password");
-                Wish::of(user, self.order_own(user, lifetime))
+                PlainRequest::of(user, self.order_own(user, lifetime))
             }
         };
-        if let Err(why) = self.have_drafted(computer, wish).await {
+        if let Err(why) = self.have_drafted(computer, request).await {
             self.count(why);
         }
     }
 
     /// Whoever has this token asks a node for a plain one with it.
     pub(super) async fn issue_plain_with(&self, computer: &Computer, held: &Held) {
-        let Some(wish) = self.wish_with(held) else { return };
-        if let Err(why) = self.have_drafted(computer, wish).await {
+        let Some(request) = self.request_with(held) else { return };
+        if let Err(why) = self.have_drafted(computer, request).await {
             self.count(why);
         }
     }
 
     /// An administrator wants a plain token for this user.
-    pub(super) fn wish_for(&self, user: &str, lifetime: Lifetime) -> Wish {
-        Wish::of(house::ADMINISTRATOR, self.order_plain(user, house::ADMINISTRATOR, lifetime))
+    pub(super) fn request_for(&self, user: &str, lifetime: Lifetime) -> PlainRequest {
+        PlainRequest::of(house::ADMINISTRATOR, self.order_plain(user, house::ADMINISTRATOR, lifetime))
     }
 
     /// With what a user wants who shows this token, if it speaks for one.
-    fn wish_with(&self, held: &Held) -> Option<Wish> {
+    fn request_with(&self, held: &Held) -> Option<PlainRequest> {
         let user = held.record.subject.user_name()?;
         self.count("issue plain with a token");
         let order = self.order_own(user, self.lifetime_plain());
-        Some(Wish { actor: self.bearer(&held.record), shown: Some(held.clone()), order })
+        Some(PlainRequest { actor: self.bearer(&held.record), shown: Some(held.clone()), order })
     }
 
     /// What a user asks for: mostly what users may have.
@@ -100,9 +100,13 @@ impl Workload {
     }
 
     /// Has a node sign a plain token.
-    pub(super) async fn have_drafted(&self, computer: &Computer, wish: Wish) -> Result<Held, &'static str> {
+    pub(super) async fn have_drafted(
+        &self,
+        computer: &Computer,
+        request: PlainRequest,
+    ) -> Result<Held, &'static str> {
         self.count("issue plain");
-        let Wish { actor, shown, order } = wish;
+        let PlainRequest { actor, shown, order } = request;
         let sent = global_nanos();
         let text = shown.as_ref().map(|held| Arc::clone(&held.text));
         let asked = ask(computer, move |member| drafted(member, actor, text, order, sent));

@@ -181,8 +181,8 @@ pub(super) const LATER_MS: [u64; 6] = [1, 60, 150, 300, 600, 1_200];
 const LATER_MS_TO_LAGGARD: [u64; 4] = [25, 90, 200, 400];
 
 impl Workload {
-    /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it; to one that hears
-    /// everything late still more often.
+    /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it, now and then to ask
+    /// for another with it; to one that hears everything late still more often.
     pub(super) async fn hunt(self: Arc<Self>, held: Held) {
         let (begun, laggard) = (global_nanos(), self.cluster.wires.laggard());
         let often = LATER_MS_TO_LAGGARD.iter().filter(|_| laggard.is_some()).map(|ms| (*ms, laggard));

@@ -62,7 +62,7 @@ impl Workload {
             subject: held.subject,
             index: held.index,
             // By which view a node refuses, its answer doesn't say.
-            view: answer.body["index"].as_u64().filter(|_| accepted).unwrap_or(u64::MAX),
+            view: if accepted { answer.body["index"].as_u64().unwrap_or(0) } else { u64::MAX },
             sent,
             accepted,
             proved: !alone,
