@@ -125,10 +125,13 @@ impl Workload {
         Ok(held)
     }
 
-    /// A node did what was asked for with this token: it has accepted that.
+    /// A node did what was asked for with this token: it has accepted that. Whether it had proved freshness by then, its
+    /// signature says.
     fn tell_heard(&self, computer: &Computer, shown: &Held, view: u64, sent: u64) {
+        let (node, kid) = (computer.id, shown.record.kid.clone());
+        self.cluster.history.tell(&Event::Vouched { node, kid, view, sent, age_ms: None });
         self.cluster.history.tell(&Event::Verified {
-            node: computer.id,
+            node,
             id: shown.record.id,
             subject: subject_number(&shown.record),
             index: shown.record.index,
