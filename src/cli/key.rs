@@ -114,7 +114,7 @@ impl Rotate {
 #[derive(clap::Args)]
 pub struct Taint {
     /// The key id, as `circlet key list` shows it, or `active`
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", allow_hyphen_values = true)]
     key: String,
     #[command(flatten)]
     server: ServerArguments,
@@ -185,7 +185,7 @@ impl RotateCa {
 #[derive(clap::Args)]
 pub struct Retire {
     /// The key id, as `circlet key list` shows it
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", allow_hyphen_values = true)]
     key: String,
     #[command(flatten)]
     server: ServerArguments,
@@ -202,9 +202,22 @@ impl Retire {
 
 #[cfg(test)]
 mod tests {
+    use clap::Subcommand;
     use serde_json::json;
 
-    use super::{age, for_people};
+    use super::{KeyCommand, age, for_people};
+
+    #[test]
+    fn a_key_is_named_whose_id_begins_as_a_flag_does() {
+        for (command, id) in
+            [("taint", "-Zq3_x"), ("retire", "-Zq3_x"), ("taint", "--q3_x"), ("retire", "-h3_x")]
+        {
+            let commands = KeyCommand::augment_subcommands(clap::Command::new("key"));
+            let parsed = commands.try_get_matches_from(["key", command, id]).expect("a key");
+            let (_, named) = parsed.subcommand().expect("a command");
+            assert_eq!(named.get_one::<String>("key").map(String::as_str), Some(id));
+        }
+    }
 
     #[test]
     fn an_age_is_said_in_the_largest_unit_that_is_full() {

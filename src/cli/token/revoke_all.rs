@@ -24,7 +24,7 @@ pub struct RevokeAll {
     #[arg(long, value_name = "NAME", group = "whose")]
     group: Option<String>,
     /// Everything that this key has signed: its id, or `active`
-    #[arg(long, value_name = "KEY", group = "whose")]
+    #[arg(long, value_name = "KEY", group = "whose", allow_hyphen_values = true)]
     key: Option<String>,
     /// Everything that the cluster has issued to anybody
     #[arg(long, group = "whose")]
