@@ -27,7 +27,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_raft::{Dismissed, OpenError, Raft};
+use circlet_authority::{NodeRecord, State};
+use circlet_raft::{Dismissed, MemberError, OpenError, Raft};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,7 +42,7 @@ use crate::home::{Home, HomeError, Identity, Paths};
 use crate::http::edge::Edge;
 use crate::join::{self, JoinError, JoinGate};
 use crate::keys::{KeyUnavailable, Keys};
-use crate::machine::Authority;
+use crate::machine::{self, Authority};
 use crate::password::Passwords;
 use crate::seal::hex;
 use crate::trace::Tracer;
@@ -477,4 +478,18 @@ async fn is_empty(cluster: &Cluster) -> bool {
 /// Replaces a file by rename, so that whoever waits for it never reads half of it.
 fn write_by_rename(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
     crate::home::write_public(path, bytes)
+}
+
+impl announced::Movable for Cluster {
+    fn view(&self) -> Arc<State> {
+        Arc::clone(&self.published().view)
+    }
+
+    async fn relocate(&self, record: &NodeRecord) -> Result<(), MemberError> {
+        Self::relocate(self, record.id, machine::peer(record)).await
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
 }

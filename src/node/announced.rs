@@ -1,30 +1,44 @@
 //! Tells the cluster where this node is reached. What `node.yml` says counts, so a node moves to another address by being
-//! started there.
+//! started there. Generic over the node, so that simulated ones move by the same lines.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{NodeRecord, NodeRole};
+use circlet_authority::{NodeRecord, NodeRole, State};
 use circlet_raft::MemberError;
-
-use crate::cluster::Cluster;
-use crate::machine;
 
 /// Between two attempts.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Where a node is reached.
-pub(super) struct Place {
-    pub(super) id: u64,
-    pub(super) peer_address: String,
-    pub(super) client_url: String,
+pub struct Place {
+    /// The node.
+    pub id: u64,
+    /// Where other nodes reach it.
+    pub peer_address: String,
+    /// Where clients do.
+    pub client_url: String,
+}
+
+/// What it takes of the node.
+pub trait Movable: Sync {
+    /// Its present view.
+    fn view(&self) -> Arc<State>;
+
+    /// Has the cluster record a member so.
+    fn relocate(&self, record: &NodeRecord) -> impl Future<Output = Result<(), MemberError>> + Send;
+
+    /// Lets time pass.
+    fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;
 }
 
 /// Tells it until the cluster has taken note. It is told at every start: this node's own view may be of before, and the
 /// leader writes nothing that it knows already.
-pub(super) async fn run(cluster: Cluster, place: Place) {
+pub async fn run(node: impl Movable, place: Place) {
     let mut refused = String::new();
     loop {
-        let known = member(&cluster, place.id);
+        let known = member(&node.view(), place.id);
         if let Some(known) = known {
             let moves = known.peer_address != place.peer_address || known.client_url != place.client_url;
             let record = NodeRecord {
@@ -32,7 +46,7 @@ pub(super) async fn run(cluster: Cluster, place: Place) {
                 client_url: place.client_url.clone(),
                 ..known
             };
-            match cluster.relocate(place.id, machine::peer(&record)).await {
+            match node.relocate(&record).await {
                 Ok(()) if moves => {
                     let Place { peer_address, client_url, .. } = &place;
                     tracing::info!(%peer_address, %client_url, "the cluster knows this node's new address");
@@ -46,13 +60,12 @@ pub(super) async fn run(cluster: Cluster, place: Place) {
                 Err(MemberError::Refused(_) | MemberError::Unavailable(_)) => {}
             }
         }
-        tokio::time::sleep(RETRY).await;
+        node.pause(RETRY).await;
     }
 }
 
 /// What the cluster has recorded of this node, once it is a member.
-fn member(cluster: &Cluster, id: u64) -> Option<NodeRecord> {
-    let view = &cluster.published().view;
+fn member(view: &State, id: u64) -> Option<NodeRecord> {
     let node = view.node(id).filter(|node| node.role != NodeRole::Admitted)?;
     Some(node.record.clone())
 }

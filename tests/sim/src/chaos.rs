@@ -48,7 +48,8 @@ enum Strike {
     SetBack = 81,
     SetClock = 86,
     Drift = 87,
-    HandOver = 91,
+    HandOver = 90,
+    Move = 91,
     PowerCut = 93,
     Join = 95,
     Leave = 97,
@@ -60,7 +61,7 @@ enum Strike {
 }
 
 impl Strike {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 26] = [
         Self::Crash,
         Self::BounceLeader,
         Self::Cut,
@@ -82,6 +83,7 @@ impl Strike {
         Self::SetClock,
         Self::Drift,
         Self::HandOver,
+        Self::Move,
         Self::PowerCut,
         Self::Join,
         Self::Leave,
@@ -142,7 +144,8 @@ impl Strike {
             Fault::ClockBySeconds | Fault::ClockByDays | Fault::ClockByYears => Self::SetClock,
             Fault::Drift => Self::Drift,
             Fault::Transfer => Self::HandOver,
-            Fault::Join | Fault::OlderJoiner => Self::Join,
+            Fault::Join | Fault::LearnerJoins | Fault::OlderJoiner => Self::Join,
+            Fault::Moved => Self::Move,
             Fault::Upgraded | Fault::TakenBack | Fault::TooOld => Self::Reinstall,
             Fault::Leave => Self::Leave,
             Fault::Replacement | Fault::DeclaredLost => Self::Lose,
@@ -270,6 +273,7 @@ impl Chaos {
             Strike::HandOver => self.hand_over(victim).await,
             Strike::PowerCut => self.power_cut().await,
             Strike::Join => self.let_join().await,
+            Strike::Move => self.let_move(&victim).await,
             Strike::Leave => self.let_leave(victim).await,
             Strike::Lose => self.lose(victim).await,
             Strike::LeaveBehind => self.leave_behind(victim).await,

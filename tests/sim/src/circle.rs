@@ -83,7 +83,7 @@ impl Neighbour {
     /// Who answers under the name of a host: its node, or another one where that is gone.
     fn host(&self, name: &str, dice: &Dice) -> Option<Arc<Computer>> {
         let running = self.cluster()?.running();
-        let named = running.iter().find(|computer| computer.peer.client_url == name).cloned();
+        let named = running.iter().find(|computer| computer.peer().client_url == name).cloned();
         named.or_else(|| dice.pick(&running).cloned())
     }
 }
@@ -142,7 +142,7 @@ fn couples<'a>(
 
 /// Where the nodes of a cluster are.
 pub(crate) fn hosts_of(cluster: &Cluster) -> Vec<String> {
-    cluster.computers().iter().map(|computer| computer.peer.client_url.clone()).collect()
+    cluster.computers().iter().map(|computer| computer.peer().client_url.clone()).collect()
 }
 
 async fn through_leader(cluster: &Cluster, actor: Actor, action: Action) -> Result<(), String> {

@@ -62,8 +62,12 @@ impl Blocking for OnTheSpot {
 pub struct Computer {
     /// The node's id.
     pub id: NodeId,
-    /// How the others know it.
-    pub peer: Peer,
+    /// How the others know it, where it was at first.
+    known_as: Peer,
+    /// How often it has moved to another address.
+    moves: AtomicU32,
+    /// Whether it votes, or never does.
+    pub votes: bool,
     /// Where log and snapshots are.
     pub disk: Arc<Disk>,
     /// Where its floor is, if it keeps one.
@@ -102,6 +106,21 @@ impl Computer {
         running.node.as_ref().map_or_else(|| running.knew.clone(), |(_, member)| named_by(member))
     }
 
+    /// How the others know it, once they have heard where it is.
+    pub fn peer(&self) -> Peer {
+        let moves = self.moves.load(Ordering::SeqCst);
+        let peer_address = match moves {
+            0 => self.known_as.peer_address.clone(),
+            _ => format!("{}.moved{moves}", self.known_as.peer_address),
+        };
+        Peer { peer_address, ..self.known_as.clone() }
+    }
+
+    /// When its node starts next, it is reached at another address.
+    pub fn move_away(&self) {
+        self.moves.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// How often its floor was told to move.
     pub fn floor_moves(&self) -> u32 {
         self.floor_moves.load(Ordering::SeqCst)
@@ -115,6 +134,23 @@ impl Computer {
     /// Whether its node may stop itself in a cluster that has come to this feature level.
     fn may_stop(&self, level: u32) -> bool {
         self.disk.is_hurt() || self.leaving.load(Ordering::SeqCst) || self.is_too_old(level)
+    }
+}
+
+/// Who comes to a cluster.
+struct Newcomer {
+    /// How the others are to know it.
+    peer: Peer,
+    /// Whether it is to have a vote.
+    votes: bool,
+    /// The nodes that it is told of.
+    introduced: Vec<(NodeId, Peer)>,
+}
+
+impl Newcomer {
+    /// One that votes, and has nobody before it.
+    fn first(peer: Peer) -> Self {
+        Self { peer, votes: true, introduced: Vec::new() }
     }
 }
 
@@ -235,13 +271,8 @@ impl Cluster {
         Arc::new(Mutex::new(Clock::new(999_800 + drift, off_ms)))
     }
 
-    fn add(
-        &self,
-        id: NodeId,
-        peer: Peer,
-        introduced: Vec<(NodeId, Peer)>,
-        clock: Arc<Mutex<Clock>>,
-    ) -> Arc<Computer> {
+    fn add(&self, id: NodeId, newcomer: Newcomer, clock: Arc<Mutex<Clock>>) -> Arc<Computer> {
+        let Newcomer { peer, votes, introduced } = newcomer;
         let disk = Arc::new(Disk::default());
         let plant = self.history.plant();
         disk.set(|habits| {
@@ -250,7 +281,9 @@ impl Cluster {
         });
         let computer = Arc::new(Computer {
             id,
-            peer,
+            known_as: peer,
+            moves: AtomicU32::new(0),
+            votes,
             disk,
             floor: self.keeps_floors().then(FloorDisk::default),
             clock,
@@ -293,13 +326,14 @@ impl Cluster {
             Ok(Ok(_)) if computer.gone.load(Ordering::SeqCst) => scope.kill(),
             Ok(Ok((member, own))) => {
                 computer.disk.begin_life();
-                let key = computer.peer.public_key;
-                self.wires.plug(computer.id, Arc::clone(&scope), Arc::clone(&member), key);
+                let place = computer.peer();
+                self.wires.plug(computer.id, Arc::clone(&scope), Arc::clone(&member), &place);
                 let stopped = member.stopped();
                 let of_node = Arc::clone(&member);
                 let number = self.dice.word();
                 scope.enter(|| drop(NodeRuntime::spawn(duties::turn_keys(Arc::clone(&of_node), number))));
                 scope.enter(|| drop(NodeRuntime::spawn(duties::keep_level(Arc::clone(&of_node)))));
+                scope.enter(|| drop(NodeRuntime::spawn(duties::announce(Arc::clone(&of_node), &place))));
                 scope.enter(|| drop(NodeRuntime::spawn(duties::purge(of_node))));
                 member.observe(Arc::new(versions::Reader));
                 let keeper = Keeper {

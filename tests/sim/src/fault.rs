@@ -104,6 +104,10 @@ faults! {
     Transfer = "leadership handed over",
     /// A node joins.
     Join = "node joins",
+    /// A node joins that never votes.
+    LearnerJoins = "node joins that never votes",
+    /// A node is started at another address.
+    Moved = "node moves",
     /// A node leaves.
     Leave = "node leaves",
     /// A node is lost with its disk, and another takes its place.
@@ -218,6 +222,8 @@ impl Fault {
                 | Self::Drift
                 | Self::Transfer
                 | Self::Join
+                | Self::LearnerJoins
+                | Self::Moved
                 | Self::Leave
                 | Self::Replacement
                 | Self::Upgraded

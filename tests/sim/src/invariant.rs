@@ -23,6 +23,7 @@ mod linearizable;
 mod lives_on;
 mod lost_node;
 mod master_key;
+mod never_votes;
 mod node_ids;
 mod on_floor;
 mod one_successor;
@@ -100,6 +101,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<last_used::LastUsed>::default(),
         Box::<linearizable::Linearizable>::default(),
         Box::<node_ids::NodeIds>::default(),
+        Box::<never_votes::NeverVotes>::default(),
         Box::<set_back::SetBack>::default(),
         Box::<feature_level::FeatureLevel>::default(),
         Box::<time::Time>::default(),

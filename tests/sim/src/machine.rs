@@ -138,7 +138,8 @@ impl Machine for Watched {
         self.tell(index, &[&ids]);
         if let Some(scope) = scope::current() {
             let keys = peers.iter().map(|(id, peer)| (*id, first_word(&peer.public_key))).collect();
-            scope.history().tell(&Event::Members { node: scope.node(), index, keys });
+            let voters = voters.iter().copied().collect();
+            scope.history().tell(&Event::Members { node: scope.node(), index, keys, voters });
         }
     }
 
@@ -163,7 +164,7 @@ impl Machine for Watched {
     }
 
     fn may_vote(view: &State, id: NodeId) -> bool {
-        Authority::may_vote(view, id)
+        plant::may_vote(view, id)
     }
 
     fn removed(view: &State, id: NodeId) -> Option<Removal> {

@@ -32,7 +32,7 @@ pub enum Change {
     Ca,
     /// A setting is to be changed.
     Configuration,
-    /// A node joins, leaves, or takes the place of another.
+    /// A node joins, leaves, moves, or takes the place of another.
     Membership,
     /// Some node supports more than the feature level.
     FeatureLevel,
@@ -101,6 +101,8 @@ impl Change {
             Fault::DiskSetBack => matches!(self, Self::TokenKey | Self::MasterKey),
             // One change of the members at a time: a lost node is being replaced, and so is one that finds damage.
             Fault::Join
+            | Fault::LearnerJoins
+            | Fault::Moved
             | Fault::Leave
             | Fault::Replacement
             | Fault::LogDamaged

@@ -14,7 +14,7 @@ mod states;
 pub(crate) use applying::in_place_of_apply;
 pub(crate) use commands::{before_apply, in_outcome};
 pub(crate) use floors::{on_floor, part_of_floors};
-pub(crate) use levels::{feature_level, in_place_of_restore};
+pub(crate) use levels::{feature_level, in_place_of_restore, may_vote};
 pub(crate) use secrets::made_up_key;
 pub(crate) use states::{after_apply, in_next_generation, in_snapshot, master_key_of_before};
 
@@ -248,6 +248,10 @@ pub enum Plant {
     RefreshOnFloor,
     /// A cluster that begins anew on a floor begins as if there were none.
     FloorInVain,
+    /// A node that joined as one that never votes is given a vote.
+    EveryoneVotes,
+    /// A node that has moved tells nobody where it is.
+    Unannounced,
 }
 
 impl Plant {
@@ -365,6 +369,8 @@ impl Plant {
         (Self::PartOfFloors, "part-of-floors"),
         (Self::RefreshOnFloor, "refresh-on-floor"),
         (Self::FloorInVain, "floor-in-vain"),
+        (Self::EveryoneVotes, "everyone-votes"),
+        (Self::Unannounced, "unannounced"),
     ];
 
     /// Whether it breaks nothing that is promised, which `docs/simulation.md` explains: then nothing may catch it.

@@ -40,6 +40,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("last-used", Plant::EarlierUses),
     ("linearizable", Plant::StaleLists),
     ("node-ids", Plant::RecycledId),
+    ("never-votes", Plant::EveryoneVotes),
     ("set-back", Plant::LogReversion),
     ("feature-level", Plant::PlaysAlong),
     ("time", Plant::BlindStamps),

@@ -38,6 +38,8 @@ use neighbours::Circle;
 const FLOORS_PERCENT: u64 = 25;
 /// Of a hundred of them so many require none at first.
 const NOT_YET_PERCENT: u64 = 25;
+/// In so many of a hundred runs there is a node that never votes from the beginning.
+const ONLOOKER_PERCENT: u64 = 15;
 /// In one of so many runs nodes are compared as a whole at every index.
 const COMPARED_AT_EACH: u64 = 4;
 
@@ -172,6 +174,9 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     history.tell(&Event::Bounds { issue_ms, verify_ms });
     let founded = async {
         cluster.found(nodes, config.clone()).await?;
+        if dice.percent(ONLOOKER_PERCENT) && !seeks {
+            cluster.found_onlooker().await?;
+        }
         match neighbours(plan, &dice) {
             0 => Ok(None),
             count => Circle::found(plan, count, &cluster, &config, &dice).await.map(Some),

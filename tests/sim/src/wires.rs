@@ -63,6 +63,7 @@ struct Station {
     scope: Arc<Scope>,
     member: Arc<Member>,
     key: [u8; 32],
+    address: String,
 }
 
 /// The network between all nodes.
@@ -94,10 +95,11 @@ impl Wires {
         })
     }
 
-    /// A node can be reached from now on.
-    pub fn plug(&self, id: NodeId, scope: Arc<Scope>, member: Arc<Member>, key: [u8; 32]) {
+    /// A node can be reached from now on where it is.
+    pub fn plug(&self, id: NodeId, scope: Arc<Scope>, member: Arc<Member>, place: &Peer) {
+        let (key, address) = (place.public_key, place.peer_address.clone());
         lock(&self.keys).insert(id, key);
-        lock(&self.stations).insert(id, Station { scope, member, key });
+        lock(&self.stations).insert(id, Station { scope, member, key, address });
     }
 
     /// A node can't be reached any more.
@@ -340,11 +342,12 @@ impl Dial for Plug {
         lane: Lane,
     ) -> BoxFuture<'static, Result<Channel, DialError>> {
         let (wires, me, expected) = (Arc::clone(&self.wires), self.me, peer.public_key);
+        let address = peer.peer_address.clone();
         Box::pin(async move {
             wires.travel(me, target).await;
             let reached = {
                 let stations = lock(&wires.stations);
-                let station = stations.get(&target);
+                let station = stations.get(&target).filter(|station| station.address == address);
                 station.map(|s| (Arc::clone(&s.scope), Arc::clone(&s.member), s.key))
             };
             let (scope, member, key) = reached.ok_or("nobody there")?;

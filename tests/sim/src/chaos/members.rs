@@ -12,10 +12,12 @@ use crate::fault::Fault;
 use crate::midst::Change;
 use crate::scope::lock;
 
-/// The cluster has so many nodes at least.
-const NODES_MIN: usize = 3;
-/// And at most so many.
+/// So many nodes of the cluster vote at least.
+const VOTERS_MIN: usize = 3;
+/// It has so many nodes at most.
 const NODES_MAX: usize = 7;
+/// Of a hundred that join so many never vote.
+const LEARNERS_PERCENT: u64 = 35;
 
 impl Chaos {
     /// Takes the right to change who belongs to the cluster. False if somebody has it.
@@ -52,17 +54,40 @@ impl Chaos {
             return;
         }
         let name = format!("extra{}", self.dice.between(0, u64::from(u32::MAX)));
-        self.note(Fault::Join, format!("{name} joins"));
+        let votes = !self.dice.percent(LEARNERS_PERCENT);
+        if votes {
+            self.note(Fault::Join, format!("{name} joins"));
+        } else {
+            self.note(Fault::LearnerJoins, format!("{name} joins, and never votes"));
+        }
         let _awaiting = self.cluster.history.midst().awaiting(Change::Membership);
-        let joined = self.cluster.join(&name, 0).await;
-        self.cluster.votes(&joined).await;
+        let joined = self.cluster.join(&name, 0, votes).await;
+        self.cluster.counts(&joined).await;
         self.say(format!("{name} has joined as {}", joined.id));
+        self.end_move();
+    }
+
+    /// A node is stopped, and started where it has another address, which it tells by itself. One at a time: a node is found by
+    /// those whose addresses it knows.
+    pub(super) async fn let_move(&self, victim: &Arc<Computer>) {
+        if !self.cluster.knows_all(victim) || !self.begin_move("a move") {
+            return;
+        }
+        self.note(Fault::Moved, format!("{} moves", victim.id));
+        let _awaiting = self.cluster.history.midst().awaiting(Change::Membership);
+        self.cluster.kill(victim);
+        victim.move_away();
+        self.wait_ms(20, 1_000).await;
+        self.cluster.start(victim).await;
+        self.cluster.counts(victim).await;
+        self.say(format!("{} has moved", victim.id));
         self.end_move();
     }
 
     /// A node is removed, runs on for a while, and is switched off.
     pub(super) async fn let_leave(&self, victim: Arc<Computer>) {
-        if self.cluster.computers().len() <= NODES_MIN || !self.begin_loss(&victim, "a leave") {
+        let is_needed = victim.votes && self.cluster.voters() <= VOTERS_MIN;
+        if is_needed || !self.begin_loss(&victim, "a leave") {
             return;
         }
         self.note(Fault::Leave, format!("{} leaves", victim.id));

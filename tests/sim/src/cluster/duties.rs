@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, Command, Key, Outcome, RotateKey, SealedKind};
-use circlet_raft::{Clocks, Role};
+use circlet_authority::{Action, Actor, Command, Key, NodeRecord, Outcome, RotateKey, SealedKind, State};
+use circlet_raft::{Clocks, MemberError, Peer, Role};
 use openraft_rt::AsyncRuntime;
 
+use crate::announced::{self, Movable, Place};
+use crate::authority;
 use crate::duty::{self, Duty};
 use crate::feature_level;
 use crate::house::{self, Pair};
@@ -83,6 +85,38 @@ pub(super) async fn keep_level(member: Arc<Member>) {
         if !matches!(decide(&member, Action::FeatureLevel(change)).await, Some(Outcome::Done)) {
             NodeRuntime::sleep(LEVEL_RETRY).await;
         }
+    }
+}
+
+/// A node's part in being found, as long as it runs: it tells where it is.
+pub(super) fn announce(member: Arc<Member>, at: &Peer) -> impl Future<Output = ()> + Send + use<> {
+    let place = Place {
+        id: member.status().id,
+        peer_address: at.peer_address.clone(),
+        client_url: at.client_url.clone(),
+    };
+    async move {
+        let tells = scope::current().is_some_and(|scope| scope.history().plant() != Plant::Unannounced);
+        if tells {
+            announced::run(Moving(member), place).await;
+        }
+    }
+}
+
+/// A node that may have moved.
+struct Moving(Arc<Member>);
+
+impl Movable for Moving {
+    fn view(&self) -> Arc<State> {
+        Arc::clone(&self.0.published().view)
+    }
+
+    async fn relocate(&self, record: &NodeRecord) -> Result<(), MemberError> {
+        self.0.relocate(record.id, authority::peer(record)).await
+    }
+
+    async fn pause(&self, time: Duration) {
+        NodeRuntime::sleep(time).await;
     }
 }
 

@@ -11,7 +11,7 @@ use circlet_raft::{NodeId, Peer};
 use openraft_rt::AsyncRuntime;
 use sha2::{Digest, Sha256};
 
-use super::{Cluster, Computer, ask, decide, proposed};
+use super::{Cluster, Computer, Newcomer, ask, decide, proposed};
 use crate::fault::Fault;
 use crate::floor;
 use crate::history::Event;
@@ -35,16 +35,16 @@ const STEP: Duration = Duration::from_secs(4);
 impl Cluster {
     /// Founds the cluster and has `count` nodes join.
     pub async fn found(self: &Arc<Self>, count: u64, config: Config) -> Result<(), String> {
-        let founder = self.add(1, peer("n1", 0), Vec::new(), self.new_clock());
+        let founder = self.add(1, Newcomer::first(peer("n1", 0)), self.new_clock());
         let master = house::first_master_key(&self.service);
         self.history.note_master_key(&master);
         turnover::place(&founder.disk, &master)?;
         self.start(&founder).await;
-        let peer = founder.peer.clone();
+        let peer = founder.peer();
         ask(&founder, |member| async move { member.initialize(peer).await.map_err(|e| e.to_string()) })
             .await
             .ok_or("the founder died")??;
-        let bootstrap = house::bootstrap(&founder.peer, &self.service, config, founder.version());
+        let bootstrap = house::bootstrap(&founder.peer(), &self.service, config, founder.version());
         decide(&founder, Actor::System, bootstrap).await?;
         for action in house::furniture() {
             decide(&founder, Actor::Operator, action).await?;
@@ -52,29 +52,48 @@ impl Cluster {
         self.gather(count, 0).await
     }
 
+    /// One more node that never votes joins a cluster that was just founded.
+    pub async fn found_onlooker(self: &Arc<Self>) -> Result<(), String> {
+        let joining = NodeRuntime::timeout(Duration::from_mins(1), self.join("onlooker", 0, false));
+        joining.await.map_err(|_| "no node can join that never votes")?;
+        self.until_all_know_all().await
+    }
+
     /// Has nodes join until there are `count`. `attempt` makes their keys other than those of before.
     pub(super) async fn gather(self: &Arc<Self>, count: u64, attempt: u64) -> Result<(), String> {
         for number in 2..=count {
             let name = format!("n{number}");
-            let joining = NodeRuntime::timeout(Duration::from_mins(1), self.join(&name, attempt));
+            let joining = NodeRuntime::timeout(Duration::from_mins(1), self.join(&name, attempt, true));
             joining.await.map_err(|_| format!("{name} can't join"))?;
         }
+        self.until_all_know_all().await
+    }
+
+    async fn until_all_know_all(&self) -> Result<(), String> {
         for _ in 0..600 {
             NodeRuntime::sleep(Duration::from_millis(50)).await;
             if self.computers().iter().all(|computer| self.knows_all(computer)) {
                 return Ok(());
             }
         }
-        Err("not all nodes got a vote".to_owned())
+        Err("not all nodes know of all, and who votes".to_owned())
     }
 
-    /// Whether a node runs that knows exactly the nodes of our computers as voters.
+    /// Whether a node runs that knows exactly the nodes of our computers, where each is, and whether it votes.
     pub fn knows_all(&self, computer: &Computer) -> bool {
         let Some((_, member)) = computer.node() else { return false };
         let members = member.status().members;
         let computers = self.computers();
-        let known = |computer: &Arc<Computer>| members.get(&computer.id).is_some_and(|member| member.voter);
+        let known = |computer: &Arc<Computer>| {
+            let member = members.get(&computer.id);
+            member.is_some_and(|known| known.voter == computer.votes && known.peer == computer.peer())
+        };
         members.len() == computers.len() && computers.iter().all(known)
+    }
+
+    /// How many of our computers have a vote, or are to have one.
+    pub fn voters(&self) -> usize {
+        self.computers().iter().filter(|computer| computer.votes).count()
     }
 
     /// Repeats a step through one running node after the other until it succeeds.
@@ -97,30 +116,49 @@ impl Cluster {
         }
     }
 
-    /// Lets one more node join. `attempt` counts those of this name that were there before.
-    pub async fn join(self: &Arc<Self>, name: &str, attempt: u64) -> Arc<Computer> {
-        self.join_as(None, name, attempt).await
+    /// Lets one more node join, which is to vote or never does. `attempt` counts those of this name that were there before.
+    pub async fn join(self: &Arc<Self>, name: &str, attempt: u64, votes: bool) -> Arc<Computer> {
+        self.join_as(None, name, attempt, votes).await
     }
 
     /// The same; where a bug is planted, under an id that is not its own.
-    async fn join_as(self: &Arc<Self>, planted: Option<NodeId>, name: &str, attempt: u64) -> Arc<Computer> {
-        let peer = peer(name, attempt);
+    async fn join_as(
+        self: &Arc<Self>,
+        planted: Option<NodeId>,
+        name: &str,
+        attempt: u64,
+        votes: bool,
+    ) -> Arc<Computer> {
+        let newcomer = self.newcomer(peer(name, attempt), votes);
         let version = AtomicU32::new(self.version_of_newcomer());
-        let (given, master) = self.admit(&peer, &version).await;
+        let (given, master) = self.admit(&newcomer, &version).await;
         let id = planted.unwrap_or(given);
-        let introduced = self.computers().iter().map(|known| (known.id, known.peer.clone())).collect();
-        let computer = self.add(id, peer, introduced, self.new_clock());
+        if !votes {
+            self.history.tell(&Event::NeverVotes { node: id });
+        }
+        // Whoever moved while it was let in.
+        let newcomer = Newcomer { introduced: self.introduced(), ..newcomer };
+        let computer = self.add(id, newcomer, self.new_clock());
         computer.install(version.into_inner());
         self.place(&computer, &master);
         self.bring_in(&computer).await;
         computer
     }
 
-    /// Waits until the leader counts a node's vote.
-    pub async fn votes(&self, computer: &Computer) {
+    fn newcomer(&self, peer: Peer, votes: bool) -> Newcomer {
+        Newcomer { peer, votes, introduced: self.introduced() }
+    }
+
+    fn introduced(&self) -> Vec<(NodeId, Peer)> {
+        self.computers().iter().map(|known| (known.id, known.peer())).collect()
+    }
+
+    /// Waits until the leader knows where a node is, and counts its vote, if it is to have one.
+    pub async fn counts(&self, computer: &Computer) {
         let counts = |leader: Arc<Computer>| {
             let members = leader.node().map(|(_, member)| member.status().members).unwrap_or_default();
-            members.get(&computer.id).is_some_and(|member| member.voter)
+            let known = members.get(&computer.id);
+            known.is_some_and(|known| known.voter == computer.votes && known.peer == computer.peer())
         };
         while !self.leader().is_some_and(counts) {
             NodeRuntime::sleep(RETRY).await;
@@ -136,8 +174,8 @@ impl Cluster {
 
     /// Redeems a join token for a node, or has it let in by the join key, where that is allowed. It is given the master key of
     /// the view that let it in. Each step may be repeated. A node that is too old is given a newer version, and asks again.
-    async fn admit(&self, peer: &Peer, version: &AtomicU32) -> (NodeId, MasterKey) {
-        let secret = digest(&[b"join ", &peer.public_key]);
+    async fn admit(&self, newcomer: &Newcomer, version: &AtomicU32) -> (NodeId, MasterKey) {
+        let secret = digest(&[b"join ", &newcomer.peer.public_key]);
         let has_key = self.dice.percent(50);
         self.persist(|through| {
             let allowed = through.node().is_some_and(|(_, member)| {
@@ -145,8 +183,8 @@ impl Cluster {
                 config.join_allow_key
             });
             let supports = version.load(Ordering::SeqCst);
-            let admit =
-                if has_key && allowed { by_key(peer, supports) } else { by_token(peer, secret, supports) };
+            let join_token = (!(has_key && allowed)).then_some(secret);
+            let admit = admission(newcomer, join_token, supports);
             async move {
                 let mint = Action::MintJoinToken(MintJoinToken { hash: secret });
                 // Refused once it has been redeemed; then the redeeming is repeated.
@@ -172,9 +210,9 @@ impl Cluster {
 
     /// Starts an admitted node, and has it taken into the membership.
     async fn bring_in(self: &Arc<Self>, computer: &Arc<Computer>) {
-        self.wires.learn_key(computer.id, computer.peer.public_key);
+        let (id, peer) = (computer.id, &computer.peer());
+        self.wires.learn_key(id, peer.public_key);
         self.start(computer).await;
-        let (id, peer) = (computer.id, &computer.peer);
         self.persist(|through| {
             let peer = peer.clone();
             async move {
@@ -236,10 +274,10 @@ impl Cluster {
     /// A computer is lost with its disk; another one takes its place in the cluster, under a new id.
     pub async fn replace(self: &Arc<Self>, lost: &Arc<Computer>) {
         self.discard(lost);
-        let (name, attempt) = (lost.peer.name.clone(), lost.id);
+        let (name, attempt) = (lost.peer().name, lost.id);
         if self.history.plant() == Plant::ReusedId {
-            let introduced = self.computers().iter().map(|known| (known.id, known.peer.clone())).collect();
-            let computer = self.add(lost.id, peer(&name, attempt), introduced, self.new_clock());
+            let newcomer = self.newcomer(peer(&name, attempt), lost.votes);
+            let computer = self.add(lost.id, newcomer, self.new_clock());
             self.place(&computer, &house::first_master_key(&self.service));
             return self.bring_in(&computer).await;
         }
@@ -249,8 +287,8 @@ impl Cluster {
         }
         // One that is lost before the next one votes could be one too many.
         let planted = (self.history.plant() == Plant::RecycledId).then_some(lost.id);
-        let next = self.join_as(planted, &name, attempt).await;
-        self.votes(&next).await;
+        let next = self.join_as(planted, &name, attempt, lost.votes).await;
+        self.counts(&next).await;
     }
 }
 
@@ -264,29 +302,15 @@ pub(super) fn peer(name: &str, attempt: u64) -> Peer {
     }
 }
 
-/// The request of a node that supports so much, with a join token.
-fn by_token(peer: &Peer, join_token: [u8; 32], supports: u32) -> Action {
-    Action::AdmitNode(Box::new(AdmitNode {
-        join_token,
-        name: peer.name.clone(),
-        peer_address: peer.peer_address.clone(),
-        client_url: peer.client_url.clone(),
-        public_key: peer.public_key,
-        votes: true,
-        supports,
-    }))
-}
-
-/// The same by the join key.
-fn by_key(peer: &Peer, supports: u32) -> Action {
-    Action::AdmitByKey(Box::new(AdmitByKey {
-        name: peer.name.clone(),
-        peer_address: peer.peer_address.clone(),
-        client_url: peer.client_url.clone(),
-        public_key: peer.public_key,
-        votes: true,
-        supports,
-    }))
+/// The request of a node that supports so much, with a join token or by the join key.
+fn admission(newcomer: &Newcomer, join_token: Option<[u8; 32]>, supports: u32) -> Action {
+    let Newcomer { peer, votes, .. } = newcomer;
+    let Peer { name, peer_address, client_url, public_key } = peer.clone();
+    let by_key = AdmitByKey { name, peer_address, client_url, public_key, votes: *votes, supports };
+    let Some(join_token) = join_token else { return Action::AdmitByKey(Box::new(by_key)) };
+    let AdmitByKey { name, peer_address, client_url, public_key, votes, supports } = by_key;
+    let by_token = AdmitNode { join_token, name, peer_address, client_url, public_key, votes, supports };
+    Action::AdmitNode(Box::new(by_token))
 }
 
 fn digest(parts: &[&[u8]]) -> [u8; 32] {

@@ -11,7 +11,7 @@ use openraft_rt::AsyncRuntime;
 use tokio::sync::oneshot;
 
 use super::membership::peer;
-use super::{Cluster, Computer};
+use super::{Cluster, Computer, Newcomer};
 use crate::authority::Authority;
 use crate::disk::{Disk, DiskEngine, DiskFolder};
 use crate::history::Event;
@@ -90,7 +90,7 @@ impl Cluster {
             _ => plant,
         };
         let state = plant::in_next_generation(planted, state, as_it_was)?;
-        let founder = self.add(index, peer.clone(), Vec::new(), clock);
+        let founder = self.add(index, Newcomer::first(peer.clone()), clock);
         let disk = Arc::clone(&founder.disk);
         turnover::place(&disk, &master)?;
         let dice = self.dice.split();

@@ -215,8 +215,10 @@ pub enum Event {
     Overruled { node: NodeId, index: u64, what: &'static str },
     /// Somebody asked for more than the policy allows; `done` says whether it was done.
     Overreached { what: &'static str, done: bool, index: u64 },
-    /// A node took over who belongs to the cluster: ids, and the beginning of each one's key.
-    Members { node: NodeId, index: u64, keys: Vec<(NodeId, u64)> },
+    /// A node took over who belongs to the cluster: ids, and the beginning of each one's key; and who votes.
+    Members { node: NodeId, index: u64, keys: Vec<(NodeId, u64)>, voters: Vec<NodeId> },
+    /// A node was let in that is never to vote.
+    NeverVotes { node: NodeId },
     /// A cluster begins anew from what is left of the one before; every index of before is lower.
     Begun { index: u64, second: u64, on_floor: bool },
     /// The neighbours of this name began anew, with this generation at this index of theirs.

@@ -18,7 +18,7 @@ impl Invariant for NodeIds {
     }
 
     fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
-        let Event::Members { node, index, keys } = event else { return Ok(()) };
+        let Event::Members { node, index, keys, .. } = event else { return Ok(()) };
         for (id, key) in keys {
             let first = self.keys.entry(*id).or_insert(*key);
             if first != key {

@@ -1,9 +1,9 @@
-//! Planted bugs around feature levels, and the nodes of versions that don't support them.
+//! Planted bugs around feature levels, the nodes of versions that don't support them, and those that have no vote.
 
 use std::io::Read;
 
 use circlet_authority::{Action, Command, FeatureLevel, Outcome, Stamp, State};
-use circlet_raft::Machine;
+use circlet_raft::{Machine, NodeId};
 
 use super::Plant;
 use super::states::{HEAD, bytes_of, joined, records};
@@ -38,6 +38,11 @@ pub(super) fn applied_unchecked(
 /// Which level the replica goes by when it writes to others.
 pub(crate) fn feature_level(view: &State) -> u32 {
     if has(Plant::EarlyTraces) { version::next() } else { Authority::feature_level(view) }
+}
+
+/// Whether a node may be given a vote, by this view.
+pub(crate) fn may_vote(view: &State, id: NodeId) -> bool {
+    has(Plant::EveryoneVotes) || Authority::may_vote(view, id)
 }
 
 /// The command as if whoever says how much it supports supported everything.
