@@ -26,4 +26,6 @@ pub struct Defects {
     pub takes_back: bool,
     /// A node takes its view for proved fresh as soon as it starts.
     pub fresh_at_start: bool,
+    /// A node believes whoever says that it was given up.
+    pub any_successor: bool,
 }

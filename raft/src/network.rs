@@ -19,7 +19,7 @@ pub(crate) mod dismissal;
 pub(crate) mod roster;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
-pub(crate) mod succession;
+pub mod succession;
 pub(crate) mod wire;
 
 use std::io;

@@ -12,17 +12,17 @@ use circlet_raft::MemberError;
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Where a node is reached.
-pub struct Place {
+pub(super) struct Place {
     /// The node.
-    pub id: u64,
+    pub(super) id: u64,
     /// Where other nodes reach it.
-    pub peer_address: String,
+    pub(super) peer_address: String,
     /// Where clients do.
-    pub client_url: String,
+    pub(super) client_url: String,
 }
 
 /// What it takes of the node.
-pub trait Movable: Sync {
+pub(super) trait Movable: Sync {
     /// Its present view.
     fn view(&self) -> Arc<State>;
 
@@ -35,7 +35,7 @@ pub trait Movable: Sync {
 
 /// Tells it until the cluster has taken note. It is told at every start: this node's own view may be of before, and the
 /// leader writes nothing that it knows already.
-pub async fn run(node: impl Movable, place: Place) {
+pub(super) async fn run(node: impl Movable, place: Place) {
     let mut refused = String::new();
     loop {
         let known = member(&node.view(), place.id);

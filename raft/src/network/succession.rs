@@ -10,8 +10,10 @@ use futures::{SinkExt, StreamExt};
 use openraft::AsyncRuntime;
 use serde::{Deserialize, Serialize};
 
-use crate::network::Channel;
+use crate::failure::DialError;
 use crate::network::wire::{decode, encode};
+use crate::network::{Channel, Dial, Lane};
+use crate::types::{NodeId, Peer};
 
 /// What is told.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +31,18 @@ pub(crate) enum SuccessionSaid {
     NotKept(String),
 }
 
-/// Tells it, and waits for the answer; the caller bounds the time. Hanging up afterwards is what lets the other one go.
-pub(crate) async fn tell(mut channel: Channel, generation: u64) -> Result<(), String> {
+/// Dials a node, as who `dial` says that we are to it, and tells it; the caller bounds the time. Once this returns, it has
+/// kept that on its disk, and stops.
+///
+/// # Errors
+/// It was not reached, doesn't count us as a member, or could not keep it.
+pub async fn announce(dial: &dyn Dial, to: NodeId, peer: &Peer, generation: u64) -> Result<(), DialError> {
+    let channel = dial.dial(to, peer, Lane::Succession).await?;
+    tell(channel, generation).await.map_err(DialError::Failed)
+}
+
+/// Tells it, and waits for the answer. Hanging up afterwards is what lets the other one go.
+async fn tell(mut channel: Channel, generation: u64) -> Result<(), String> {
     let lost = |error: std::io::Error| error.to_string();
     channel.tx.send(encode(&Succession { generation }).map_err(lost)?).await.map_err(lost)?;
     let answer = channel.rx.next().await.ok_or("closed without an answer")?.map_err(lost)?;

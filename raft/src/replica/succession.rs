@@ -23,7 +23,7 @@ where
     /// Hears of a later generation from a node that was let in: that it is one of ours was checked by its key. It is believed
     /// for good, so the word of others that it belongs to us is not enough.
     pub(super) async fn hear_of_succession(&self, from: NodeId, mut channel: Channel) {
-        if self.known(from).is_none() {
+        if self.known(from).is_none() && !self.defects.any_successor {
             return;
         }
         let patience = Duration::from_millis(self.settings.dial_timeout_ms);

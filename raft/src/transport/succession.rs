@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::failure::DialError;
-use crate::network::{Dial, Lane, succession};
+use crate::network::succession;
 use crate::transport::GREETING_BYTES_MAX;
 use crate::transport::dial::TlsDial;
 use crate::transport::tls::{Credentials, Identity};
@@ -31,10 +31,7 @@ pub async fn announce_succession(
         from: former.node_id,
         frame_bytes_max: GREETING_BYTES_MAX,
     };
-    let telling = async {
-        let channel = dial.dial(to, peer, Lane::Succession).await?;
-        succession::tell(channel, generation).await.map_err(DialError::Failed)
-    };
+    let telling = succession::announce(&dial, to, peer, generation);
     let address = &peer.peer_address;
     match tokio::time::timeout(WAIT, telling).await {
         Ok(told) => told,

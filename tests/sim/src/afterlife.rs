@@ -7,7 +7,7 @@ use std::time::Duration;
 use circlet_authority::State;
 use openraft_rt::AsyncRuntime;
 
-use crate::cluster::{Cluster, ask};
+use crate::cluster::{Cluster, Computer, ask};
 use crate::dice::Dice;
 use crate::fault::Fault;
 use crate::floor::proof::Against;
@@ -17,11 +17,16 @@ use crate::scope::lock;
 use crate::workload::Workload;
 
 mod floors;
+mod given_up;
 
 use floors::Ground;
+use given_up::GivenUp;
 
 /// In so many of a hundred clusters with floors the nodes live on while it is restored.
 const FENCED_PERCENT: u64 = 40;
+
+/// In so many of a hundred clusters that are recovered from one node the others weren't lost.
+const LIVED_ON_PERCENT: u64 = 60;
 
 /// How a cluster ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,18 +104,20 @@ impl Life {
         history: &Arc<History>,
         dice: &Dice,
     ) -> Result<Option<Self>, String> {
-        let (before, whole, ground, faults) = match end {
+        let (before, whole, ground, faults, given_up) = match end {
             End::Restored => {
                 let Some(kept) = lock(&safe.0).clone() else { return Ok(None) };
                 let archived = State::decode_snapshot(&mut kept.archived.as_slice());
                 let archived = archived.map_err(|error| error.to_string())?;
                 let ground = self.lose_all(&archived, dice).await;
-                (archived, kept.whole, ground, [Fault::Restored, Fault::RestoredOnFloor])
+                (archived, kept.whole, ground, [Fault::Restored, Fault::RestoredOnFloor], None)
             }
             End::Recovered => {
-                let (left, ground) = self.lose_all_but_one(dice).await?;
+                let (computer, left, ground) = self.lose_all_but_one(dice).await?;
                 let whole = bytes_of(&left)?;
-                (left, whole, ground, [Fault::Recovered, Fault::RecoveredOnFloor])
+                let lived_on = dice.percent(LIVED_ON_PERCENT);
+                let given_up = lived_on.then(|| GivenUp::of(self, &computer, dice));
+                (left, whole, ground, [Fault::Recovered, Fault::RecoveredOnFloor], given_up)
             }
         };
         let [fault, on_floor] = faults;
@@ -126,7 +133,7 @@ impl Life {
         }
         self.cluster.neighbours().iter().for_each(|neighbour| cluster.meet(neighbour));
         NodeRuntime::sleep(SILENCE).await;
-        let begun = global_nanos();
+        let (begun, on_floor) = (global_nanos(), ground.is_some());
         let (floor, good) = ground.map(|ground| ground.spend(&self.cluster, &before)).transpose()?.unzip();
         let second = cluster.begin_anew(&before, floor.as_ref(), &whole, NODES).await?;
         let first = cluster.computers().first().map_or(0, |founder| founder.id);
@@ -136,8 +143,12 @@ impl Life {
             drop(NodeRuntime::spawn(Arc::clone(&workload).client(60)));
         }
         workload.show_what_was(begun).await;
+        let next = Self { cluster, workload };
+        if let Some(given_up) = given_up {
+            given_up.live_on(&next, on_floor, dice).await;
+        }
         NodeRuntime::sleep(Duration::from_secs(2)).await;
-        Ok(Some(Self { cluster, workload }))
+        Ok(Some(next))
     }
 
     fn stop(&self) {
@@ -167,7 +178,7 @@ impl Life {
     }
 
     /// One node is cut off and lags behind; then it is all that is left, and floors.
-    async fn lose_all_but_one(&self, dice: &Dice) -> Result<(State, Option<Ground>), String> {
+    async fn lose_all_but_one(&self, dice: &Dice) -> Result<(Arc<Computer>, State, Option<Ground>), String> {
         let silenced = self.cluster.keeps_floors() && self.silence_floors(dice).await;
         let computers = self.cluster.computers();
         let left = dice.pick(&computers).cloned().ok_or("there are no computers")?;
@@ -177,12 +188,14 @@ impl Life {
         }
         NodeRuntime::sleep(Duration::from_millis(dice.between(100, 1_500))).await;
         let last = self.last_view().filter(|_| !silenced);
-        self.cluster.kill(&left);
+        for computer in &computers {
+            self.cluster.kill(computer);
+        }
         self.stop_at_once(dice);
         let state = self.cluster.left_on(&left).await?;
         let asks = self.cluster.keeps_floors();
         let ask = || self.ask_floors(last.as_deref(), Against::Remains(&state), dice);
         let ground = asks.then(ask).flatten();
-        Ok((state, ground))
+        Ok((left, state, ground))
     }
 }

@@ -120,6 +120,7 @@ impl Strike {
             | Fault::RestoredOnFloor
             | Fault::RecoveredOnFloor
             | Fault::Fenced
+            | Fault::LivedOn
             | Fault::FloorSpoilt => Self::PowerCut,
             Fault::SnapshotCut => Self::CutSnapshot,
             Fault::KeyFileCut => Self::CutKeyFile,

@@ -38,8 +38,12 @@ use crate::wires::{Plug, Wires};
 mod duties;
 mod membership;
 mod next_generation;
+mod succession;
 mod thief;
 mod versions;
+
+pub(crate) use succession::hear;
+pub use succession::{Former, is_given_up};
 
 /// How soon a node that stopped itself is started again.
 const RESTART: Duration = Duration::from_secs(1);
@@ -176,6 +180,10 @@ pub struct Cluster {
     release: AtomicU32,
     /// Some are given an older one.
     mixes_versions: AtomicBool,
+    /// It is over: what runs on its computers belongs to another one.
+    ended: AtomicBool,
+    /// Who began this generation without others, which are to be told.
+    former: Mutex<Option<Arc<Former>>>,
 }
 
 impl Cluster {
@@ -201,6 +209,8 @@ impl Cluster {
             keeps_floors: AtomicBool::new(false),
             release: AtomicU32::new(version::next()),
             mixes_versions: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            former: Mutex::default(),
         })
     }
 
@@ -242,7 +252,9 @@ impl Cluster {
 
     /// Those with a node that is running.
     pub fn running(&self) -> Vec<Arc<Computer>> {
-        self.computers().into_iter().filter(|computer| computer.node().is_some()).collect()
+        let mut running = self.computers();
+        running.retain(|computer| computer.node().is_some() && !self.ended.load(Ordering::SeqCst));
+        running
     }
 
     /// The one that leads, as one of them believes that it does itself.
@@ -309,6 +321,10 @@ impl Cluster {
             running.lives += 1;
             running.lives
         };
+        if is_given_up(&computer.disk) {
+            lock(&computer.running).opens = false;
+            return self.tell_stopped(computer, "it was given up".to_owned());
+        }
         self.history.tell(&Event::Started { node: computer.id, life });
         let scope = Scope::new(computer.id, Arc::clone(&computer.clock), Arc::clone(&self.history));
         scope.runs(computer.version());
@@ -344,6 +360,7 @@ impl Cluster {
                 };
                 keeper.open_door();
                 scope.enter(|| drop(NodeRuntime::spawn(keeper.run(own))));
+                self.take_up_telling(&scope);
                 if let Some((keeper, storage, dice)) = floor {
                     let keeping = floor::keep(Arc::clone(&member), keeper, storage, dice);
                     scope.enter(|| drop(NodeRuntime::spawn(keeping)));
@@ -352,13 +369,10 @@ impl Cluster {
                     let following = circle::follow(Arc::clone(&member), neighbour);
                     scope.enter(|| drop(NodeRuntime::spawn(following)));
                 }
+                let given_up = succession::stop_if_given_up(Arc::clone(&member));
                 lock(&computer.running).node = Some((Arc::clone(&scope), member));
-                let (this, computer) = (Arc::clone(self), Arc::clone(computer));
-                let watching = async move {
-                    this.tell_stopped(&computer, stopped.await);
-                    scope::outside(|| drop(NodeRuntime::spawn(this.supervise(computer, life))));
-                };
-                scope.enter(|| drop(NodeRuntime::spawn(watching)));
+                self.watch(&scope, computer, life, async { Some(stopped.await) });
+                self.watch(&scope, computer, life, given_up);
             }
             Ok(Err(why)) => {
                 self.tell_stopped(computer, why);
@@ -366,6 +380,23 @@ impl Cluster {
             }
             Err(_) => scope.kill(),
         }
+    }
+
+    /// Has a node looked after that stops itself for a reason that comes.
+    fn watch(
+        self: &Arc<Self>,
+        scope: &Arc<Scope>,
+        computer: &Arc<Computer>,
+        life: u64,
+        stops: impl Future<Output = Option<String>> + Send + 'static,
+    ) {
+        let (this, computer) = (Arc::clone(self), Arc::clone(computer));
+        let watching = async move {
+            let Some(why) = stops.await else { return };
+            this.tell_stopped(&computer, why);
+            scope::outside(|| drop(NodeRuntime::spawn(this.supervise(computer, life))));
+        };
+        scope.enter(|| drop(NodeRuntime::spawn(watching)));
     }
 
     /// Starts a node again that stopped itself, unless somebody else did.
@@ -381,7 +412,7 @@ impl Cluster {
     }
 
     fn tell_stopped(&self, computer: &Computer, why: String) {
-        let expected = computer.may_stop(self.history.level());
+        let expected = computer.may_stop(self.history.level()) || is_given_up(&computer.disk);
         self.history.tell(&Event::Stopped { node: computer.id, why, expected });
     }
 
@@ -448,6 +479,7 @@ impl Cluster {
 
     /// Ends everything, so that nothing holds on to anything.
     pub fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
         for computer in self.computers() {
             self.wires.unplug(computer.id);
             let node = lock(&computer.running).node.take();

@@ -140,6 +140,8 @@ faults! {
     Restored = "restored from a backup",
     /// All nodes but one are lost, and the cluster begins anew from what that one holds.
     Recovered = "recovered from one node",
+    /// Nodes that a recovery gave up come back, and live on until they are told.
+    LivedOn = "given up, and back",
     /// A floor can't be written, for want of room or of a disk that syncs.
     FloorUnwritable = "floor can't be written",
     /// Syncs of a floor take long.
@@ -185,6 +187,7 @@ impl Fault {
                 | Self::RestoredOnFloor
                 | Self::RecoveredOnFloor
                 | Self::Fenced
+                | Self::LivedOn
                 | Self::FloorSpoilt
         )
     }

@@ -27,6 +27,9 @@ pub use facts::{Descendant, Grant, Standing};
 /// most entries take to be applied.
 const WHOLE_EVERY: u64 = 32;
 
+/// The number of the cluster that goes on though it was given up.
+const OF_GIVEN_UP: u64 = 0;
+
 /// An invariant that was broken, and when.
 #[derive(Clone, Debug)]
 pub struct Violation {
@@ -138,6 +141,13 @@ impl History {
         Self { whole_every: 1, ..self }
     }
 
+    /// One of those nodes of `ours` that a recovery has given up: what they did before stands in that one, so that they are held
+    /// to one thing alone.
+    #[must_use]
+    pub fn of_given_up(ours: &Self) -> Self {
+        Self::new(ours.plant, Some(invariant::GIVEN_UP), false).beside(ours, OF_GIVEN_UP)
+    }
+
     /// One of a neighbour of `ours`, the cluster of this number: what happens there stands in the same readable log.
     #[must_use]
     pub fn beside(self, ours: &Self, cluster: u64) -> Self {
@@ -235,15 +245,22 @@ impl History {
         lock(&self.inner).steps += steps;
     }
 
-    /// Takes over that something was broken elsewhere.
+    /// Whether this invariant judges.
+    #[must_use]
+    pub fn is_judged_by(&self, invariant: &'static str) -> bool {
+        self.by.is_none_or(|by| by == invariant)
+    }
+
+    /// Takes over that something was broken elsewhere, unless something was before that here.
     pub fn adopt(&self, violation: Option<Violation>) {
         let mut inner = lock(&self.inner);
-        inner.violation = inner.violation.take().or(violation);
+        let both = [inner.violation.take(), violation];
+        inner.violation = both.into_iter().flatten().min_by_key(|violation| violation.at_ms);
     }
 
     /// Something that must hold doesn't, seen by the run itself.
     pub fn accuse(&self, invariant: &'static str, what: String) {
-        if self.by.is_some_and(|by| by != invariant) {
+        if !self.is_judged_by(invariant) {
             return;
         }
         let mut inner = lock(&self.inner);

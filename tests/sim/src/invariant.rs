@@ -12,6 +12,7 @@ mod dated;
 mod ended_trust;
 mod feature_level;
 mod fresh_after_start;
+mod given_up;
 mod imported;
 mod isolation;
 mod issued_once;
@@ -102,6 +103,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<linearizable::Linearizable>::default(),
         Box::<node_ids::NodeIds>::default(),
         Box::<never_votes::NeverVotes>::default(),
+        Box::<given_up::GivenUp>::default(),
         Box::<set_back::SetBack>::default(),
         Box::<feature_level::FeatureLevel>::default(),
         Box::<time::Time>::default(),
@@ -114,6 +116,9 @@ const LIVENESS: &str = "liveness";
 
 /// Likewise: no task of a node, and nothing else that a run does, panics.
 pub const NO_PANIC: &str = "no-panic";
+
+/// What those are held to that a recovery gave up: they live on in a history that doesn't know what was before.
+pub const GIVEN_UP: &str = given_up::NAME;
 
 /// What can be broken, by name.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -93,6 +93,7 @@ impl Change {
             | Fault::RestoredOnFloor
             | Fault::RecoveredOnFloor
             | Fault::Fenced
+            | Fault::LivedOn
             | Fault::FloorSpoilt => false,
             // In the midst of what the next one finds under way: no backup holds the next master key.
             Fault::Restored => matches!(self, Self::TokenKey | Self::FeatureLevel),

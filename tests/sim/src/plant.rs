@@ -252,6 +252,14 @@ pub enum Plant {
     EveryoneVotes,
     /// A node that has moved tells nobody where it is.
     Unannounced,
+    /// A node that is told that it was given up doesn't listen.
+    DeafToSuccession,
+    /// A node says that it knows that it was given up, and writes nothing down.
+    UnkeptWord,
+    /// A node that was given up goes on until somebody stops it.
+    StaysOn,
+    /// A node believes whoever says that it was given up.
+    AnySuccessor,
 }
 
 impl Plant {
@@ -371,6 +379,10 @@ impl Plant {
         (Self::FloorInVain, "floor-in-vain"),
         (Self::EveryoneVotes, "everyone-votes"),
         (Self::Unannounced, "unannounced"),
+        (Self::DeafToSuccession, "deaf-to-succession"),
+        (Self::UnkeptWord, "unkept-word"),
+        (Self::StaysOn, "stays-on"),
+        (Self::AnySuccessor, "any-successor"),
     ];
 
     /// Whether it breaks nothing that is promised, which `docs/simulation.md` explains: then nothing may catch it.
@@ -404,6 +416,7 @@ impl Plant {
             log_reversion: self == Self::LogReversion,
             takes_back: self == Self::RecycledId,
             fresh_at_start: self == Self::FreshAtStart,
+            any_successor: self == Self::AnySuccessor,
         }
     }
 }

@@ -41,6 +41,7 @@ pub const PROOFS: &[(&str, Plant)] = &[
     ("linearizable", Plant::StaleLists),
     ("node-ids", Plant::RecycledId),
     ("never-votes", Plant::EveryoneVotes),
+    ("given-up", Plant::UnkeptWord),
     ("set-back", Plant::LogReversion),
     ("feature-level", Plant::PlaysAlong),
     ("time", Plant::BlindStamps),

@@ -7,13 +7,13 @@ use circlet_authority::{
     Action, Actor, Command, KeyState, Outcome, Refusal, ReplaceSecrets, Resealed, SealedKind, State,
 };
 use circlet_raft::folder::Folder;
-use circlet_raft::{Clocks, Gate, NodeId, Role};
+use circlet_raft::{Clocks, Gate, NodeId, Role, Unconfirmed};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft_rt::AsyncRuntime;
 use tokio::sync::Mutex;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, hear};
 use crate::dice::Dice;
 use crate::disk::{Disk, DiskFolder};
 use crate::history::Event;
@@ -356,6 +356,16 @@ impl Gate for Door {
         async move {
             let keeper = keeper.ok_or_else(|| "the node has ended".to_owned())?;
             asking::give(&keeper, from, &question).await
+        }
+        .boxed()
+    }
+
+    fn superseded(&self, from: NodeId, generation: u64) -> BoxFuture<'static, Result<(), Unconfirmed>> {
+        let (member, scope, disk) = (self.member.upgrade(), Arc::clone(&self.scope), Arc::clone(&self.disk));
+        async move {
+            let member = member.ok_or_else(|| Unconfirmed::NotKept("the node has ended".to_owned()))?;
+            let view = Arc::clone(&member.published().view);
+            hear((&scope, &disk, &view), from, generation)
         }
         .boxed()
     }

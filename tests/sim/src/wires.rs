@@ -185,6 +185,20 @@ impl Wires {
         (PipeEnd { wires: Arc::clone(self), ends: (from, to), tx: Some(tx), aside, due: 0 }, rx)
     }
 
+    /// Connects somebody with a node, which serves that.
+    fn connect(
+        self: &Arc<Self>,
+        (scope, member): (&Arc<Scope>, Arc<Member>),
+        (from, to): (NodeId, NodeId),
+        lane: Lane,
+    ) -> Channel {
+        let (there, their_rx) = self.pipe(from, to, lane);
+        let (back, our_rx) = self.pipe(to, from, lane);
+        let serving = member.serve(from, lane, channel(back, their_rx));
+        scope.enter(|| drop(NodeRuntime::spawn(serving)));
+        channel(there, our_rx)
+    }
+
     /// Whether something happens that happens to so many frames of a thousand.
     fn happens(&self, per_mille: u64, fault: Fault) -> bool {
         let happens = per_mille > 0 && self.dice.between(0, 999) < per_mille;
@@ -364,12 +378,31 @@ impl Dial for Plug {
                 NotWelcome::Dismissed(why) => why.into(),
                 NotWelcome::Stranger(reason) => DialError::Failed(format!("refused: {reason}")),
             })?;
-            let (to, their_rx) = wires.pipe(me, target, lane);
-            let (back, our_rx) = wires.pipe(target, me, lane);
-            let serving = member.serve(me, lane, channel(back, their_rx));
-            scope.enter(|| drop(NodeRuntime::spawn(serving)));
+            let ours = wires.connect((&scope, member), (me, target), lane);
             wires.travel(target, me).await;
-            Ok(channel(to, our_rx))
+            Ok(ours)
+        })
+    }
+}
+
+/// Somebody who comes as a node that was removed: that the others hang up on it first is not relied on.
+pub struct Intruder {
+    /// The network.
+    pub wires: Arc<Wires>,
+    /// The node that was removed.
+    pub me: NodeId,
+}
+
+impl Dial for Intruder {
+    fn dial(&self, target: NodeId, _: &Peer, lane: Lane) -> BoxFuture<'static, Result<Channel, DialError>> {
+        let (wires, me) = (Arc::clone(&self.wires), self.me);
+        Box::pin(async move {
+            let reached = {
+                let stations = lock(&wires.stations);
+                stations.get(&target).map(|station| (Arc::clone(&station.scope), Arc::clone(&station.member)))
+            };
+            let (scope, member) = reached.ok_or("nobody there")?;
+            Ok(wires.connect((&scope, member), (me, target), lane))
         })
     }
 }

@@ -193,11 +193,25 @@ impl Workload {
     /// The clients of a cluster that begins anew at this index, with all that they had from the one before.
     #[must_use]
     pub fn anew(&self, cluster: Arc<Cluster>, dice: Dice, begun: u64) -> Arc<Self> {
-        let mut held = lock(&self.held).clone();
         // Nobody asks the new cluster again for what was asked of the one before.
+        let mut held = self.held();
         for held in &mut held {
             held.order = None;
         }
+        self.of_another(cluster, dice, (held, begun))
+    }
+
+    /// The clients of those nodes of a cluster that live on by themselves.
+    #[must_use]
+    pub fn beside(&self, cluster: Arc<Cluster>, dice: Dice) -> Arc<Self> {
+        self.of_another(cluster, dice, (self.held(), self.begun))
+    }
+
+    fn held(&self) -> Vec<Held> {
+        lock(&self.held).clone()
+    }
+
+    fn of_another(&self, cluster: Arc<Cluster>, dice: Dice, (held, begun): (Vec<Held>, u64)) -> Arc<Self> {
         Arc::new(Self {
             limiting: Arc::clone(&cluster.guests.busy),
             cluster,

@@ -217,6 +217,12 @@ pub enum Event {
     Overreached { what: &'static str, done: bool, index: u64 },
     /// A node took over who belongs to the cluster: ids, and the beginning of each one's key; and who votes.
     Members { node: NodeId, index: u64, keys: Vec<(NodeId, u64)>, voters: Vec<NodeId> },
+    /// A node believed `by`, which its state knows as a member or doesn't, that the cluster goes on without it.
+    Superseded { node: NodeId, by: NodeId, known: bool },
+    /// A node that was given up has said that it knows, and that it stops.
+    KnowsItIsGivenUp { node: NodeId },
+    /// A node judged a token that nodes had issued since it gave them up.
+    ShownOfGivenUp { node: NodeId, id: TokenId, accepted: bool },
     /// A node was let in that is never to vote.
     NeverVotes { node: NodeId },
     /// A cluster begins anew from what is left of the one before; every index of before is lower.

@@ -115,6 +115,7 @@ pub const ALWAYS: &[&str] = &[
     "token of a thief",
     "token of an old key",
     "token of before shown abroad",
+    "token of given up nodes shown",
     "token of before shown",
     "token that was not imported",
     "use told",

@@ -1,10 +1,11 @@
-//! Tokens that a cluster leaves behind which begins anew on floors.
+//! Tokens that a cluster leaves behind which begins anew on floors, and those of nodes that live on beside it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use circlet_authority::{Judgement, State};
 use circlet_token::feed::FeedEntry;
-use circlet_token::{Algorithm, Verified};
+use circlet_token::{Algorithm, TokenId, Verified};
 
 use super::verifying::Verdict;
 use super::{Held, Workload};
@@ -35,6 +36,24 @@ impl Workload {
                 && !refuses(before, held)
         };
         lock(&self.held).iter().rev().filter(is_good).take(TOKENS_SHOWN).cloned().collect()
+    }
+
+    /// Shows every node what the clients of nodes that were given up have been issued since: none accepts it.
+    pub async fn show_since(&self, of_given_up: &Self) {
+        let known: BTreeSet<TokenId> = lock(&self.held).iter().map(|held| held.record.id).collect();
+        let is_new = |held: &&Held| !known.contains(&held.record.id);
+        let since: Vec<Held> =
+            lock(&of_given_up.held).iter().rev().filter(is_new).take(TOKENS_SHOWN).cloned().collect();
+        for computer in self.cluster.running() {
+            for held in &since {
+                let (text, kid) = (Arc::clone(&held.text), &held.record.kid);
+                let Some(verdict) = self.present(&computer, text, kid).await else { continue };
+                let accepted = matches!(verdict, Verdict::Accepted { .. });
+                self.count("token of given up nodes shown");
+                let (node, id) = (computer.id, held.record.id);
+                self.cluster.history.tell(&Event::ShownOfGivenUp { node, id, accepted });
+            }
+        }
     }
 
     /// Shows every node what must live on, of what was issued before the second at which the cluster began.
