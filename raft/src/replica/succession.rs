@@ -20,14 +20,15 @@ where
     R: AsyncRuntime,
     S: FileMachine<R>,
 {
-    /// Hears of a later generation from a node that was let in: that it is one of ours was checked by its key. It is believed
-    /// for good, so the word of others that it belongs to us is not enough.
+    /// Hears of a later generation from a node that was let in: that it has its key was checked. It is believed for good, so
+    /// the word of others that it belongs to us is not enough, nor that it did when it dialled.
     pub(super) async fn hear_of_succession(&self, from: NodeId, mut channel: Channel) {
-        if self.known(from).is_none() && !self.defects.any_successor {
-            return;
-        }
         let patience = Duration::from_millis(self.settings.dial_timeout_ms);
         let Some(word) = hear::<R>(&mut channel, patience).await else { return };
+        let is_ours = self.removal(from).is_none() && self.known(from).is_some();
+        if !is_ours && !self.defects.any_successor {
+            return;
+        }
         let gate: Option<Arc<dyn Gate>> = lock(&self.gate).clone();
         let Some(gate) = gate else { return };
         let kept = gate.superseded(from, word.generation).await;

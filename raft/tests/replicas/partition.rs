@@ -250,6 +250,23 @@ async fn a_node_lets_in_without_a_quorum_only_whom_somebody_that_it_knows_names_
     assert!(in_time(is_believed(&nodes[2].0, 1)).await);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_dialled_as_a_member_and_is_none_any_more_is_not_believed_about_a_later_generation() {
+    let home = tempfile::tempdir().unwrap();
+    let wires = Arc::new(Wires::default());
+    let nodes = three(&home, &wires).await;
+    let lead = leader(&nodes).await;
+    let (told, gone) = (&nodes[(lead + 1) % 3].0, (lead as u64 + 2) % 3 + 1);
+    told.tell_by(Arc::new(Believing));
+    let (mut ours, theirs) = wires::pair();
+    tokio::spawn(Arc::clone(told).serve(gone, Lane::Succession, theirs));
+    in_time(async { while nodes[lead].0.remove(gone).await.is_err() {} }).await;
+    until("the other one knows", || !told.status().members.contains_key(&gone)).await;
+    let _ = ours.tx.send(LATER_GENERATION).await;
+    assert!(in_time(ours.rx.next()).await.is_none(), "a removed node is believed");
+    assert!(in_time(is_believed(told, lead as u64 + 1)).await, "and a member is");
+}
+
 /// Believes that a later generation goes on.
 struct Believing;
 
@@ -262,12 +279,15 @@ impl Gate for Believing {
     }
 }
 
+/// What says that generation 5 goes on.
+const LATER_GENERATION: Bytes = Bytes::from_static(b"\x01\x05");
+
 /// Whether a node that was let in gets an answer when it says that generation 5 goes on.
 async fn is_believed(node: &Arc<wires::Node>, from: NodeId) -> bool {
     let (mut ours, theirs) = wires::pair();
     tokio::spawn(Arc::clone(node).serve(from, Lane::Succession, theirs));
     // It may have hung up before.
-    let _ = ours.tx.send(Bytes::from_static(b"\x01\x05")).await;
+    let _ = ours.tx.send(LATER_GENERATION).await;
     ours.rx.next().await.is_some()
 }
 
