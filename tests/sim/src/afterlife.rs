@@ -12,6 +12,7 @@ use crate::dice::Dice;
 use crate::fault::Fault;
 use crate::floor::proof::Against;
 use crate::history::History;
+use crate::midst::Change;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 use crate::workload::Workload;
@@ -27,6 +28,9 @@ const FENCED_PERCENT: u64 = 40;
 
 /// In so many of a hundred clusters that are recovered from one node the others weren't lost.
 const LIVED_ON_PERCENT: u64 = 60;
+
+/// In so many of a hundred of them a key is to be on its way when it happens.
+const MIDST_PERCENT: u64 = 50;
 
 /// How a cluster ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +183,10 @@ impl Life {
 
     /// One node is cut off and lags behind; then it is all that is left, and floors.
     async fn lose_all_but_one(&self, dice: &Dice) -> Result<(Arc<Computer>, State, Option<Ground>), String> {
+        if dice.percent(MIDST_PERCENT) {
+            let key = if dice.percent(50) { Change::TokenKey } else { Change::MasterKey };
+            self.cluster.history.midst().wish(key);
+        }
         let silenced = self.cluster.keeps_floors() && self.silence_floors(dice).await;
         let computers = self.cluster.computers();
         let left = dice.pick(&computers).cloned().ok_or("there are no computers")?;

@@ -13,6 +13,7 @@ use crate::dice::Dice;
 use crate::disk::{FloorDisk, Habits};
 use crate::fault::Fault;
 use crate::history::Event;
+use crate::midst::Change;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
 use crate::wires::Weather;
@@ -28,7 +29,8 @@ mod versions;
 /// What can be done, and for which of a hundred numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Strike {
-    Crash = 10,
+    Crash = 7,
+    CrashWriting = 10,
     BounceLeader = 19,
     Cut = 38,
     LagThenCut = 43,
@@ -61,8 +63,9 @@ enum Strike {
 }
 
 impl Strike {
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 27] = [
         Self::Crash,
+        Self::CrashWriting,
         Self::BounceLeader,
         Self::Cut,
         Self::LagThenCut,
@@ -98,9 +101,8 @@ impl Strike {
     /// The one that makes this kind of fault, or makes it likely.
     fn toward(fault: Fault) -> Self {
         match fault {
-            Fault::Crash | Fault::TailKept | Fault::TailLost | Fault::TailPartlyLost | Fault::TailTorn => {
-                Self::Crash
-            }
+            Fault::Crash => Self::Crash,
+            Fault::TailKept | Fault::TailLost | Fault::TailPartlyLost | Fault::TailTorn => Self::CrashWriting,
             Fault::LeaderBounced => Self::BounceLeader,
             // What isn't made here comes by itself.
             Fault::PowerCut
@@ -154,6 +156,11 @@ impl Strike {
         }
     }
 }
+
+/// Of a hundred things that are done so many are to come in the midst of a change.
+const WISHED_PERCENT: u64 = 25;
+/// How long it may take until clients begin one, in milliseconds.
+const BEGINS_MS_MAX: u64 = 600;
 
 /// How long a change of the members may take once nothing is wrong any more.
 const MOVE_MS_MAX: u64 = 40_000;
@@ -238,6 +245,9 @@ impl Chaos {
     async fn strike_noted(&self, strike: Strike, victim: Arc<Computer>) {
         let serial = self.strikes.fetch_add(1, Ordering::SeqCst);
         lock(&self.under_way).insert(serial, (strike, victim.id));
+        if self.dice.percent(WISHED_PERCENT) {
+            self.have_changed().await;
+        }
         self.strike(strike, victim).await;
         lock(&self.under_way).remove(&serial);
     }
@@ -252,6 +262,7 @@ impl Chaos {
     async fn strike(&self, strike: Strike, victim: Arc<Computer>) {
         match strike {
             Strike::Crash => self.crash(victim).await,
+            Strike::CrashWriting => self.crash_writing(victim).await,
             Strike::BounceLeader => self.bounce_leader().await,
             Strike::Cut => self.cut().await,
             Strike::LagThenCut => self.lag_then_cut(victim).await,
@@ -320,10 +331,29 @@ impl Chaos {
         self.cluster.history.accuse("liveness", why);
     }
 
-    async fn crash(&self, victim: Arc<Computer>) {
-        if self.seeks {
-            self.catch_writing(&victim).await;
+    /// Asks clients to change something, and waits until they have begun. What there is no client for doesn't begin.
+    async fn have_changed(&self) -> Option<Change> {
+        let change = self.dice.pick(&Change::WISHED).copied()?;
+        let midst = self.cluster.history.midst();
+        midst.wish(change);
+        for _ in 0..BEGINS_MS_MAX / 10 {
+            if midst.is_under_way(change) {
+                break;
+            }
+            self.wait_ms(10, 10).await;
         }
+        Some(change)
+    }
+
+    /// A crash at a moment in which something is written, mostly in the midst of a change.
+    async fn crash_writing(&self, victim: Arc<Computer>) {
+        let victim = if self.dice.percent(40) { self.cluster.leader().unwrap_or(victim) } else { victim };
+        let change = if self.dice.percent(70) { self.have_changed().await } else { None };
+        self.catch_writing(&victim, change).await;
+        self.crash(victim).await;
+    }
+
+    async fn crash(&self, victim: Arc<Computer>) {
         self.note(Fault::Crash, format!("crash of {}", victim.id));
         self.cluster.kill(&victim);
         // Some are down for longer than a master key waits for them.
@@ -332,12 +362,13 @@ impl Chaos {
         self.cluster.start(&victim).await;
     }
 
-    /// Waits for a moment in which two writes aren't synced, so that a crash may keep the one and lose the other, for a
-    /// second at most.
-    async fn catch_writing(&self, victim: &Computer) {
+    /// Waits for a moment in which two writes aren't synced, so that a crash may keep the one and lose the other, and in which
+    /// this is being changed, for a second at most.
+    async fn catch_writing(&self, victim: &Computer, change: Option<Change>) {
+        let midst = self.cluster.history.midst();
         victim.disk.set(|habits| (habits.sync_us_min, habits.sync_us_max) = (20_000, 40_000));
         for _ in 0..200 {
-            if victim.disk.behind() > 1 {
+            if victim.disk.behind() > 1 && change.is_none_or(|change| midst.is_under_way(change)) {
                 break;
             }
             self.wait_ms(5, 5).await;

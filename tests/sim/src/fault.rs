@@ -203,6 +203,7 @@ impl Fault {
                 | Self::NoRoomForKey
                 | Self::LeaderDiskBad
                 | Self::DeclaredLost
+                | Self::LearnerJoins
                 | Self::OlderJoiner
         );
         of_few || !self.is_within()
@@ -213,7 +214,8 @@ impl Fault {
     pub fn is_seldom(self) -> bool {
         matches!(
             self,
-            Self::CutWithBridge
+            Self::CutOneWay
+                | Self::CutWithBridge
                 | Self::ClockBySeconds
                 | Self::ClockByDays
                 | Self::ClockByYears
@@ -225,7 +227,6 @@ impl Fault {
                 | Self::Drift
                 | Self::Transfer
                 | Self::Join
-                | Self::LearnerJoins
                 | Self::Moved
                 | Self::Leave
                 | Self::Replacement

@@ -51,6 +51,10 @@ impl Change {
         Self::FeatureLevel,
     ];
 
+    /// Those that clients are asked for, so that something can go wrong in the midst of them.
+    pub const WISHED: [Self; 5] =
+        [Self::TokenKey, Self::MasterKey, Self::Configuration, Self::CircleKey, Self::Ca];
+
     /// What it is called in summaries.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -84,12 +88,7 @@ impl Change {
     /// Left out is what can't be there, or hardly ever.
     fn can_bear(self, fault: Fault) -> bool {
         match fault {
-            // What a crash does to what wasn't synced is left to itself.
-            Fault::TailKept
-            | Fault::TailLost
-            | Fault::TailPartlyLost
-            | Fault::TailTorn
-            | Fault::FloorCut
+            Fault::FloorCut
             | Fault::RestoredOnFloor
             | Fault::RecoveredOnFloor
             | Fault::Fenced
@@ -97,9 +96,13 @@ impl Change {
             | Fault::FloorSpoilt => false,
             // In the midst of what the next one finds under way: no backup holds the next master key.
             Fault::Restored => matches!(self, Self::TokenKey | Self::FeatureLevel),
-            Fault::Recovered => self == Self::TokenKey,
-            // It waits until all is well, and the others don't last so long.
-            Fault::DiskSetBack => matches!(self, Self::TokenKey | Self::MasterKey),
+            Fault::Recovered => matches!(self, Self::TokenKey | Self::MasterKey),
+            // What comes of a crash is a matter of luck, and it waits until all is well that a disk is set back.
+            Fault::TailKept
+            | Fault::TailLost
+            | Fault::TailPartlyLost
+            | Fault::TailTorn
+            | Fault::DiskSetBack => self.bears_all(),
             // One change of the members at a time: a lost node is being replaced, and so is one that finds damage.
             Fault::Join
             | Fault::LearnerJoins
@@ -110,8 +113,10 @@ impl Change {
             | Fault::SnapshotDamaged
             | Fault::KeyFileDamaged => !matches!(self, Self::Membership | Self::LostSecrets),
             // It keeps the members from changing, and waits until all is well.
-            Fault::LeaderDiskBad => matches!(self, Self::TokenKey | Self::MasterKey | Self::FeatureLevel),
+            Fault::LeaderDiskBad => self.bears_all() || self == Self::FeatureLevel,
             _ if Fault::BETWEEN.contains(&fault) => self == Self::CircleKey || !self.is_short(),
+            // Few clusters have floors.
+            _ if Fault::OF_FLOORS.contains(&fault) => !self.is_short() && self != Self::Configuration,
             _ => !(fault.is_rare() && self.is_short()),
         }
     }
@@ -119,12 +124,18 @@ impl Change {
     /// Whether a kind of fault need not come in the midst of it in fewer seeds.
     fn may_miss(self, fault: Fault) -> bool {
         let is_damage = matches!(fault, Fault::LogDamaged | Fault::SnapshotDamaged | Fault::KeyFileDamaged);
-        is_damage || fault.is_rare() || (fault.is_seldom() && self.is_short())
+        let is_luck = fault == Fault::TailPartlyLost;
+        is_damage || is_luck || fault.is_rare() || (fault.is_seldom() && self.is_short())
+    }
+
+    /// Whether it is asked for, and lasts long enough for anything to go wrong in it.
+    fn bears_all(self) -> bool {
+        Self::WISHED.contains(&self) && !self.is_short()
     }
 
     /// Whether it is over in a moment, or seldom there.
     fn is_short(self) -> bool {
-        matches!(self, Self::LostSecrets | Self::CircleKey | Self::Ca | Self::Configuration)
+        matches!(self, Self::LostSecrets | Self::CircleKey | Self::Ca)
     }
 
     /// Whether a state says that it is under way. The others are where somebody waits for a decision.
@@ -153,6 +164,8 @@ struct Inner {
     in_state: Vec<Change>,
     /// How often somebody waits for each.
     awaited: BTreeMap<Change, u64>,
+    /// What clients are asked to change, so that something can go wrong in the midst of it.
+    wished: Vec<Change>,
     /// How often each kind of fault came in the midst of each.
     counts: BTreeMap<(Change, Fault), u64>,
 }
@@ -185,6 +198,16 @@ impl Midst {
     #[must_use]
     pub fn is_under_way(&self, change: Change) -> bool {
         lock(&self.inner).under_way().contains(&change)
+    }
+
+    /// Asks clients to change something now.
+    pub fn wish(&self, change: Change) {
+        lock(&self.inner).wished.push(change);
+    }
+
+    /// What a client is asked to change, if it is.
+    pub fn take_wish(&self) -> Option<Change> {
+        lock(&self.inner).wished.pop()
     }
 
     /// Tells whoever does harm, now and then while this is being changed, that now is the moment.

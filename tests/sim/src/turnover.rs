@@ -13,9 +13,10 @@ use futures::future::BoxFuture;
 use openraft_rt::AsyncRuntime;
 use tokio::sync::Mutex;
 
-use crate::cluster::{Cluster, hear};
+use crate::cluster::{Cluster, Computer, hear};
 use crate::dice::Dice;
 use crate::disk::{Disk, DiskFolder};
+use crate::fault::Fault;
 use crate::history::Event;
 use crate::house::{self, Pair};
 use crate::machine::{Member, first_word};
@@ -393,7 +394,9 @@ pub fn keeps_well(cluster: &Cluster) -> Result<(), String> {
             return Err(format!("what the lost node {} knew is not replaced", lost.id));
         }
         let now_ms = scope.wall_ms().max(view.now_ms());
-        let comes = view.next_master_key().filter(|next| !view.is_master_key_given_up(next, now_ms));
+        let comes = view.next_master_key().filter(|next| {
+            !view.is_master_key_given_up(next, now_ms) && !is_nowhere(cluster, &next.fingerprint)
+        });
         if let Some(why) = comes.and_then(|next| view.master_key_waits(next, now_ms)) {
             return Err(format!("a master key is on its way for ever: {why}"));
         }
@@ -402,4 +405,14 @@ pub fn keeps_well(cluster: &Cluster) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a master key was lost that was on its way: the only file that had it was damaged. It is given up in time.
+fn is_nowhere(cluster: &Cluster, fingerprint: &[u8; 32]) -> bool {
+    let has = |computer: &Arc<Computer>| {
+        let held = computer.node().is_some_and(|(scope, _)| scope.ring().of(fingerprint).is_some());
+        let filed = read(&DiskFolder::of_keys(Arc::clone(&computer.disk)), NEXT);
+        held || filed.is_ok_and(|key| key.fingerprint() == *fingerprint)
+    };
+    cluster.faults.counts().contains_key(&Fault::KeyFileDamaged) && !cluster.computers().iter().any(has)
 }

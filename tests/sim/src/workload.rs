@@ -270,6 +270,10 @@ impl Workload {
                 self.order_revoke().await;
                 continue;
             }
+            if let Some(wish) = self.cluster.history.midst().take_wish() {
+                self.fulfil(wish, &computer).await;
+                continue;
+            }
             if let Some(laggard) = self.cluster.wires.laggard().filter(|_| self.dice.percent(60)) {
                 self.revoke_behind(laggard).await;
                 continue;
@@ -303,6 +307,17 @@ impl Workload {
         self.at_work.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// Changes what somebody asks for, so that something can go wrong in the midst of it.
+    async fn fulfil(self: &Arc<Self>, wish: Change, computer: &Computer) {
+        match wish {
+            Change::TokenKey => self.turn_key(computer).await,
+            Change::MasterKey => self.turn_master_key(computer).await,
+            Change::CircleKey if self.has_neighbours() => self.replace_circle_key(computer).await,
+            Change::Ca => self.replace_ca(computer).await,
+            _ => self.change_many_settings().await,
+        }
+    }
+
     /// What administrators do now and then.
     async fn administer(self: &Arc<Self>, computer: &Computer) {
         match self.dice.between(0, if self.has_neighbours() { 17 } else { 9 }) {
@@ -316,6 +331,7 @@ impl Workload {
             3 if self.dice.percent(60) => self.change_deputy(computer).await,
             3..=5 => self.change_person(computer).await,
             6..=7 => self.change_trust(computer).await,
+            _ if self.dice.percent(20) => self.change_many_settings().await,
             _ => self.change_settings(computer).await,
         }
     }

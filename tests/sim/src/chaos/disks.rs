@@ -73,6 +73,9 @@ impl Chaos {
         let Some(leader) = self.cluster.leader() else { return };
         let Some((_, member)) = leader.node() else { return };
         let voters = member.status().members.values().filter(|member| member.voter).count();
+        if self.dice.percent(50) {
+            self.have_changed().await;
+        }
         if voters < 3 || !self.all_hold(member.published().index).await {
             return;
         }
@@ -226,6 +229,9 @@ impl Chaos {
         // The image may hold a little less.
         let kept = victim.node().and_then(|(_, member)| member.status().last_log).unwrap_or(0);
         self.wait_ms(500, 2_500).await;
+        if self.dice.percent(50) {
+            self.have_changed().await;
+        }
         let reign = self.reign();
         let (Some(reign), Some((_, member))) = (reign, victim.node()) else { return };
         if reign.0 == victim.id || !self.all_hold(member.published().index).await {

@@ -104,6 +104,7 @@ pub const ALWAYS: &[&str] = &[
     "revoke",
     "scope changed at a refresh",
     "setting changed",
+    "settings changed in a row",
     "shown abroad, accepted",
     "shown abroad, key unknown",
     "shown abroad, refused",

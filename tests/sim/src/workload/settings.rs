@@ -17,6 +17,12 @@ use crate::runtime::{NodeRuntime, global_nanos};
 /// Of a hundred changes of settings, where nodes keep floors, so many are whether they have to.
 const SWITCHES_FLOORS_PERCENT: u64 = 20;
 
+/// So many settings are changed in a row.
+const MANY_MIN: u64 = 3;
+const MANY_MAX: u64 = 8;
+/// And so long lies between two of them at most, in milliseconds.
+const MANY_PAUSE_MS_MAX: u64 = 120;
+
 impl Workload {
     /// An administrator changes a setting, on top of what was read or whatever is there.
     pub(super) async fn change_settings(&self, computer: &Computer) {
@@ -55,6 +61,17 @@ impl Workload {
         let is_careful = of_quota || self.cluster.keeps_floors();
         let if_version = (is_careful || self.dice.percent(70)).then(|| view.config_version());
         self.set(computer, config, if_version).await;
+    }
+
+    /// An administrator changes one setting after the other, each through some node.
+    pub(super) async fn change_many_settings(&self) {
+        let _awaiting = self.begin(Change::Configuration);
+        self.count("settings changed in a row");
+        for _ in 0..self.dice.between(MANY_MIN, MANY_MAX) {
+            let Some(computer) = self.dice.pick(&self.cluster.running()).cloned() else { return };
+            self.change_settings(&computer).await;
+            NodeRuntime::sleep(Duration::from_millis(self.dice.between(10, MANY_PAUSE_MS_MAX))).await;
+        }
     }
 
     /// From now on all of the neighbours' feeds is kept, whatever was allowed before.
