@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use circlet_authority::Rights;
-use circlet_token::Subject;
+use circlet_authority::{Rights, State};
+use circlet_token::{Subject, UserName};
 
 use super::failure::Failure;
 use super::reading;
@@ -49,14 +49,7 @@ pub(crate) async fn worth<'a>(cluster: &Cluster, caller: &'a Caller) -> Result<W
         )),
         Caller::User(name) => {
             let published = reading::current(cluster).await?;
-            let own = published.view.service_id();
-            let subject = own.map(|own| Cow::Owned(Subject::user(own, name)));
-            let rights = published.view.rights_of_user(name);
-            if rights.user.is_none() {
-                // Gone, or disabled, since the password was checked.
-                return Err(Failure::unauthorized("bad_credentials", "Bad credentials"));
-            }
-            Ok(Worth::of(rights, subject, None, false, published.index))
+            Worth::of_user(&published.view, name, published.index)
         }
         Caller::Token(bearer) => {
             let claims = &bearer.verified.claims;
@@ -68,6 +61,17 @@ pub(crate) async fn worth<'a>(cluster: &Cluster, caller: &'a Caller) -> Result<W
 }
 
 impl<'a> Worth<'a> {
+    /// That of a user whose password was good.
+    fn of_user(view: &State, name: &UserName, index: u64) -> Result<Self, Failure> {
+        let subject = view.service_id().map(|own| Cow::Owned(Subject::user(own, name)));
+        let rights = view.rights_of_user(name);
+        if rights.user.is_none() {
+            // Gone, or disabled, since the password was checked.
+            return Err(Failure::unauthorized("bad_credentials", "Bad credentials"));
+        }
+        Ok(Self::of(rights, subject, None, false, index))
+    }
+
     fn of(
         rights: Rights,
         subject: Option<Cow<'a, Subject>>,
@@ -90,5 +94,44 @@ impl<'a> Worth<'a> {
             },
             index,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use circlet_authority::{Action, Actor, Command, PutMode, PutUser, Stamp, State, UserStatus};
+    use circlet_token::{UserName, read_certificate};
+
+    use super::Worth;
+    use crate::certificates::{TokenKeyKind, token_issuer};
+    use crate::founded;
+    use crate::usecase::failure::Code;
+
+    fn apply(state: &mut State, action: Action) {
+        let outcome =
+            state.apply(state.index() + 1, Stamp { now_ms: 1 }, &Command { actor: Actor::System, action });
+        assert_eq!(outcome.refusal(), None);
+    }
+
+    #[test]
+    fn whoever_was_disabled_or_removed_since_the_password_was_checked_is_refused() {
+        let service = "jfrt@01hq0000000000000000000000";
+        let pair = token_issuer(TokenKeyKind::EdDsa, service, 1_000).unwrap();
+        let mut state = State::new();
+        let bootstrap = founded::bootstrap(service, read_certificate(&pair.certificate).unwrap());
+        apply(&mut state, Action::Bootstrap(Box::new(bootstrap)));
+        let name = UserName::parse("eve").unwrap();
+        let worth = |state: &State| Worth::of_user(state, &name, state.index()).map(|worth| worth.user);
+        let refused = |state: &State| worth(state).map_err(|failure| failure.code);
+        assert_eq!(refused(&state), Err(Code::Unauthorized), "there is none yet");
+        let put = |status| {
+            let mut put = PutUser::new(name.clone(), PutMode::CreateOrUpdate);
+            put.status = Some(status);
+            Action::PutUser(Box::new(put))
+        };
+        apply(&mut state, put(UserStatus::Enabled));
+        assert_eq!(refused(&state), Ok("eve".to_owned()));
+        apply(&mut state, put(UserStatus::Disabled));
+        assert_eq!(refused(&state), Err(Code::Unauthorized));
     }
 }

@@ -65,3 +65,19 @@ impl RevokeAll {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Args;
+
+    use super::RevokeAll;
+
+    #[test]
+    fn a_key_is_named_whose_id_begins_as_a_flag_does() {
+        for id in ["-Zq3_x", "--q3_x", "-h3_x"] {
+            let command = RevokeAll::augment_args(clap::Command::new("revoke-all"));
+            let parsed = command.try_get_matches_from(["revoke-all", "--key", id]).expect("a key");
+            assert_eq!(parsed.get_one::<String>("key").map(String::as_str), Some(id));
+        }
+    }
+}

@@ -248,7 +248,10 @@ impl Chaos {
         if self.dice.percent(WISHED_PERCENT) {
             self.have_changed().await;
         }
-        self.strike(strike, victim).await;
+        // It may have left meanwhile.
+        if self.cluster.computers().iter().any(|computer| computer.id == victim.id) {
+            self.strike(strike, victim).await;
+        }
         lock(&self.under_way).remove(&serial);
     }
 

@@ -29,6 +29,10 @@ impl Workload {
         let Some((_, member)) = computer.node() else { return };
         let view = Arc::clone(&member.published().view);
         drop(member);
+        if view.service_id().is_none() {
+            // It has just started, and can't say what the settings are.
+            return;
+        }
         let mut config = view.config().as_ref().clone();
         if self.cluster.keeps_floors() && self.dice.percent(SWITCHES_FLOORS_PERCENT) {
             config.revocation_floor_required = !config.revocation_floor_required;
