@@ -13,6 +13,7 @@
 //! Nothing here knows sockets or TLS; a simulated network is one more [`Dial`].
 
 pub(crate) mod acknowledged;
+pub(crate) mod addresses;
 pub(crate) mod append;
 pub(crate) mod calls;
 pub(crate) mod dismissal;

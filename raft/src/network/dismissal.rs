@@ -1,23 +1,19 @@
 //! Hears from a peer that we don't belong to the cluster any more. A node that was cut off while it was removed has no
 //! other way to learn of it: nobody sends it anything. Nor does one notice by itself that its disk was set back.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::failure::{DialError, Dismissed};
+use crate::network::addresses::Addresses;
 use crate::network::{Channel, Dial, Lane};
 use crate::types::{NodeId, Peer};
 use crate::watch;
 
 /// Why we don't belong any more, once a peer has said so.
 pub(crate) type Dismissal = watch::Sender<Option<Dismissed>>;
-
-/// Where the membership says that nodes are reached. openraft goes on with the addresses that it knew when it began to
-/// talk to a node.
-pub(crate) type Addresses = Mutex<BTreeMap<NodeId, String>>;
 
 /// Dials where the node is now, and listens to how it is refused. One member's word is enough: it has proved the key that we have of it, and
 /// what it says is final: an id never returns, nor does what a disk has lost.
@@ -35,8 +31,7 @@ impl Dial for Attentive {
         lane: Lane,
     ) -> BoxFuture<'static, Result<Channel, DialError>> {
         let dismissal = Arc::clone(&self.dismissal);
-        let moved = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(&target).cloned();
-        let peer_address = moved.unwrap_or_else(|| peer.peer_address.clone());
+        let peer_address = self.addresses.of(target).unwrap_or_else(|| peer.peer_address.clone());
         let dialling = self.dial.dial(target, &Peer { peer_address, ..peer.clone() }, lane);
         let listening = async move {
             let dialled = dialling.await;

@@ -33,7 +33,10 @@ where
             Ask::ReadIndex { nonce } => self.confirm_read_index(nonce).await,
             Ask::Propose(command) => self.decide(command, Observed::default()).await,
             Ask::ProposeTraced { command, trace } => self.decide_traced(command, trace).await,
-            Ask::Change(change) => self.change_here(change).await,
+            Ask::Change(change) => {
+                self.hear_of_move(from, &change);
+                self.change_here(change).await
+            }
             Ask::Clock => Said::Clock { wall_ms: self.clocks.wall_ms(), standing: self.standing() },
             Ask::Members => self.members_as_confirmed().await,
             Ask::Aside(question) => self.tell(from, question).await,

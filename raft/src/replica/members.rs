@@ -52,6 +52,16 @@ where
         self.change(Change::Relocate(id, peer)).await
     }
 
+    /// A member that says itself that it is elsewhere is dialled there from now on, whether that is ever decided or not.
+    pub(super) fn hear_of_move(&self, from: NodeId, change: &Change) {
+        if let Change::Relocate(id, peer) = change
+            && *id == from
+            && self.peer(from).is_some_and(|known| known.public_key == peer.public_key)
+        {
+            self.addresses.say(from, &peer.peer_address);
+        }
+    }
+
     /// Hands leadership to a voter.
     pub async fn transfer(&self, to: NodeId) -> Result<(), MemberError> {
         self.change(Change::Transfer(to)).await

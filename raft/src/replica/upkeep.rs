@@ -99,7 +99,7 @@ where
             let nodes = metrics.membership_config.membership().nodes();
             nodes.map(|(id, peer)| (*id, peer.peer_address.clone())).collect()
         });
-        *lock(&self.addresses) = addresses;
+        self.addresses.record(addresses);
     }
 
     /// Finishes a change of the voters whose leader was lost between its two entries. Until somebody does, two sets of

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::lines::{ADMIT, BOMB, Lines, NONSENSE};
 use crate::nodes::{Node, cluster, identity, leader, patient, until};
+use crate::ports::free_port;
 use circlet_raft::{
     Dismissed, Doorkeeper, Identity, KnockError, Machine, MemberError, ProposeError, Settings, knock, offline,
 };
@@ -250,6 +251,29 @@ fn members_can_be_removed_and_leadership_moved_from_any_node() {
     nodes[first].decide("without the third");
     let unknown = nodes[first].wait(|raft| async move { raft.promote(99).await });
     assert!(matches!(unknown, Err(MemberError::Refused(_))));
+}
+
+#[test]
+fn a_node_that_moved_is_found_by_the_only_one_who_can_be_elected() {
+    let home = home();
+    let mut nodes = cluster(&home, 3, &patient());
+    nodes[0].decide("line");
+    let lead = leader(&nodes);
+    let (stays, moves) = ((lead + 1) % 3, (lead + 2) % 3);
+    nodes[moves].kill();
+    nodes[lead].decide("what it lacks");
+    until("the one that stays has it", || nodes[stays].has("what it lacks"));
+    nodes[lead].kill();
+    nodes[moves].address = format!("127.0.0.1:{}", free_port());
+    nodes[moves].start();
+    let (id, peer) = (nodes[moves].id(), nodes[moves].peer());
+    until("it is recorded where it is", || {
+        let told = peer.clone();
+        nodes[moves].wait(|raft| async move { raft.relocate(id, told).await }).is_ok()
+    });
+    nodes[stays].decide("by two of three");
+    until("the one that moved has it", || nodes[moves].has("by two of three"));
+    assert_eq!(nodes[stays].raft().status().members[&id].peer, peer);
 }
 
 #[test]
