@@ -94,7 +94,7 @@ struct Running {
     /// It is being started.
     opens: bool,
     node: Option<(Arc<Scope>, Arc<Member>)>,
-    /// Whom the log of the last node named.
+    /// Whom the log of the last node named; nobody, where a crash may have lost that.
     knew: BTreeSet<NodeId>,
 }
 
@@ -104,7 +104,7 @@ impl Computer {
         lock(&self.running).node.clone()
     }
 
-    /// Whom its log names: that of the node that runs here, or that did.
+    /// Whom its log names: that of the node that runs here, or that did, as far as that is certain.
     pub fn knows(&self) -> BTreeSet<NodeId> {
         let running = lock(&self.running);
         running.node.as_ref().map_or_else(|| running.knew.clone(), |(_, member)| named_by(member))
@@ -469,6 +469,10 @@ impl Cluster {
         scope.kill();
         drop(member);
         let (lost, tail) = computer.disk.crash(&self.dice);
+        if lost > 0 {
+            // Who came last may be in what was lost.
+            lock(&computer.running).knew.clear();
+        }
         if let Some(fault) = tail {
             self.faults.count(fault);
         }
