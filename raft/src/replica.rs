@@ -21,7 +21,7 @@ use openraft::alias::LogIdOf;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::storage::RaftLogStorage;
-use openraft::{AsyncRuntime, RaftMetrics, ReadPolicy};
+use openraft::{AsyncRuntime, Membership, RaftMetrics, ReadPolicy};
 use openraft_rt::Select2;
 use tokio_util::sync::CancellationToken;
 
@@ -280,17 +280,23 @@ where
 
     /// What is recorded about a node that may connect: a member, or one that has been admitted.
     fn known(&self, id: NodeId) -> Option<Peer> {
+        let admitted = || M::admitted(&self.board.load().view).into_iter().find(|(known, _)| *known == id);
+        self.member(id).or_else(|| admitted().map(|(_, peer)| peer))
+    }
+
+    /// What is recorded about a member.
+    fn member(&self, id: NodeId) -> Option<Peer> {
         self.metrics(|metrics| {
             let membership = metrics.membership_config.membership();
-            let member = membership.get_node(&id).cloned();
-            let admitted =
-                || M::admitted(&self.board.load().view).into_iter().find(|(known, _)| *known == id);
-            // The first entries of a long log know fewer members than there are.
-            let outside = membership.get_node(&self.id).is_none();
-            let introduced =
-                || outside.then(|| self.introduced.iter().find(|(known, _)| *known == id).cloned()).flatten();
-            member.or_else(|| admitted().or_else(introduced).map(|(_, peer)| peer))
+            membership.get_node(&id).cloned().or_else(|| self.introduced(id, membership))
         })
+    }
+
+    /// Whom we were told of when we joined, as long as we are no member by our own log: its first entries know fewer members
+    /// than there are.
+    fn introduced(&self, id: NodeId, membership: &Membership<NodeId, Peer>) -> Option<Peer> {
+        let introduced = self.introduced.iter().find(|(known, _)| *known == id);
+        introduced.filter(|_| membership.get_node(&self.id).is_none()).map(|(_, peer)| peer.clone())
     }
 
     /// Resolves once a member has said why we don't belong to the cluster any more.

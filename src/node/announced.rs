@@ -10,6 +10,8 @@ use circlet_raft::MemberError;
 
 /// Between two attempts.
 const RETRY: Duration = Duration::from_millis(500);
+/// Between two looks whether the cluster has it as it is: what was held up on its way from an earlier start may be decided late.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Where a node is reached.
 pub(super) struct Place {
@@ -33,8 +35,8 @@ pub(super) trait Movable: Sync {
     fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// Tells it until the cluster has taken note. It is told at every start: this node's own view may be of before, and the
-/// leader writes nothing that it knows already.
+/// Tells it until the cluster has taken note, and again should it ever be otherwise. It is told at every start: this node's own
+/// view may be of before, and the leader writes nothing that it knows already. Never returns.
 pub(super) async fn run(node: impl Movable, place: Place) {
     let mut refused = String::new();
     loop {
@@ -47,12 +49,14 @@ pub(super) async fn run(node: impl Movable, place: Place) {
                 ..known
             };
             match node.relocate(&record).await {
-                Ok(()) if moves => {
-                    let Place { peer_address, client_url, .. } = &place;
-                    tracing::info!(%peer_address, %client_url, "the cluster knows this node's new address");
-                    return;
+                Ok(()) => {
+                    if moves {
+                        let Place { peer_address, client_url, .. } = &place;
+                        tracing::info!(%peer_address, %client_url, "the cluster knows this node's new address");
+                    }
+                    until_otherwise(&node, &place).await;
+                    continue;
                 }
-                Ok(()) => return,
                 Err(MemberError::Refused(why)) if why != refused => {
                     tracing::warn!(%why, "the cluster refuses the addresses of node.yml");
                     refused = why;
@@ -61,6 +65,20 @@ pub(super) async fn run(node: impl Movable, place: Place) {
             }
         }
         node.pause(RETRY).await;
+    }
+}
+
+/// Waits until the view has other addresses of this node.
+async fn until_otherwise(node: &impl Movable, place: &Place) {
+    loop {
+        node.pause(LOOK).await;
+        let known = member(&node.view(), place.id);
+        let is_so = |known: &NodeRecord| {
+            known.peer_address == place.peer_address && known.client_url == place.client_url
+        };
+        if !known.as_ref().is_none_or(is_so) {
+            return;
+        }
     }
 }
 

@@ -58,7 +58,7 @@ where
             && *id == from
             && self.peer(from).is_some_and(|known| known.public_key == peer.public_key)
         {
-            self.addresses.say(from, &peer.peer_address);
+            self.addresses.say(from, &peer.peer_address, self.clocks.now().boot_ms);
         }
     }
 

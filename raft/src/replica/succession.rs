@@ -21,11 +21,11 @@ where
     S: FileMachine<R>,
 {
     /// Hears of a later generation from a node that was let in: that it has its key was checked. It is believed for good, so
-    /// the word of others that it belongs to us is not enough, nor that it did when it dialled.
+    /// it has to be a member: that others say so is not enough, nor that it was one when it dialled, or is to become one.
     pub(super) async fn hear_of_succession(&self, from: NodeId, mut channel: Channel) {
         let patience = Duration::from_millis(self.settings.dial_timeout_ms);
         let Some(word) = hear::<R>(&mut channel, patience).await else { return };
-        let is_ours = self.removal(from).is_none() && self.known(from).is_some();
+        let is_ours = self.removal(from).is_none() && self.member(from).is_some();
         if !is_ours && !self.defects.any_successor {
             return;
         }

@@ -99,7 +99,7 @@ where
             let nodes = metrics.membership_config.membership().nodes();
             nodes.map(|(id, peer)| (*id, peer.peer_address.clone())).collect()
         });
-        self.addresses.record(addresses);
+        self.addresses.record(addresses, self.clocks.now().boot_ms);
     }
 
     /// Finishes a change of the voters whose leader was lost between its two entries. Until somebody does, two sets of

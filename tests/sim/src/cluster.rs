@@ -1,6 +1,5 @@
 //! The computers of a cluster, their starts and ends.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use circlet_raft::log_store::PurgeBound;
 use circlet_raft::replica::{Parts, Replica};
 use circlet_raft::snapshot::SnapshotStore;
 use circlet_raft::storage::Storage;
-use circlet_raft::{NodeId, Peer, Settings};
+use circlet_raft::{NodeId, Settings};
 use circlet_token::{ServiceId, SigningKey};
 use futures::future::BoxFuture;
 use openraft_rt::AsyncRuntime;
@@ -35,6 +34,7 @@ use crate::turnover::{self, Keeper};
 use crate::version;
 use crate::wires::{Plug, Wires};
 
+mod computer;
 mod duties;
 mod membership;
 mod next_generation;
@@ -42,8 +42,11 @@ mod succession;
 mod thief;
 mod versions;
 
+pub use computer::Computer;
 pub(crate) use succession::hear;
 pub use succession::{Former, is_given_up};
+
+use computer::{Newcomer, named_by};
 
 /// How soon a node that stopped itself is started again.
 const RESTART: Duration = Duration::from_secs(1);
@@ -59,102 +62,6 @@ impl Blocking for OnTheSpot {
         }
         job();
         Ok(())
-    }
-}
-
-/// A machine with a disk and clocks; a node runs on it, or doesn't.
-pub struct Computer {
-    /// The node's id.
-    pub id: NodeId,
-    /// How the others know it, where it was at first.
-    known_as: Peer,
-    /// How often it has moved to another address.
-    moves: AtomicU32,
-    /// Whether it votes, or never does.
-    pub votes: bool,
-    /// Where log and snapshots are.
-    pub disk: Arc<Disk>,
-    /// Where its floor is, if it keeps one.
-    pub floor: Option<FloorDisk>,
-    /// Its clocks, which go on while it is down.
-    pub clock: Arc<Mutex<Clock>>,
-    version: AtomicU32,
-    floor_moves: AtomicU32,
-    introduced: Vec<(NodeId, Peer)>,
-    running: Mutex<Running>,
-    /// The node is being removed, and stops itself when it hears of it.
-    leaving: AtomicBool,
-    /// It was thrown away, and never starts again.
-    gone: AtomicBool,
-}
-
-#[derive(Default)]
-struct Running {
-    lives: u64,
-    /// It is being started.
-    opens: bool,
-    node: Option<(Arc<Scope>, Arc<Member>)>,
-    /// Whom the log of the last node named; nobody, where a crash may have lost that.
-    knew: BTreeSet<NodeId>,
-}
-
-impl Computer {
-    /// The node that runs here, if one does.
-    pub fn node(&self) -> Option<(Arc<Scope>, Arc<Member>)> {
-        lock(&self.running).node.clone()
-    }
-
-    /// Whom its log names: that of the node that runs here, or that did, as far as that is certain.
-    pub fn knows(&self) -> BTreeSet<NodeId> {
-        let running = lock(&self.running);
-        running.node.as_ref().map_or_else(|| running.knew.clone(), |(_, member)| named_by(member))
-    }
-
-    /// How the others know it, once they have heard where it is.
-    pub fn peer(&self) -> Peer {
-        let moves = self.moves.load(Ordering::SeqCst);
-        let peer_address = match moves {
-            0 => self.known_as.peer_address.clone(),
-            _ => format!("{}.moved{moves}", self.known_as.peer_address),
-        };
-        Peer { peer_address, ..self.known_as.clone() }
-    }
-
-    /// When its node starts next, it is reached at another address.
-    pub fn move_away(&self) {
-        self.moves.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// How often its floor was told to move.
-    pub fn floor_moves(&self) -> u32 {
-        self.floor_moves.load(Ordering::SeqCst)
-    }
-
-    /// When its node starts next, its floor moves to another directory.
-    pub fn move_floor(&self) {
-        self.floor_moves.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Whether its node may stop itself in a cluster that has come to this feature level.
-    fn may_stop(&self, level: u32) -> bool {
-        self.disk.is_hurt() || self.leaving.load(Ordering::SeqCst) || self.is_too_old(level)
-    }
-}
-
-/// Who comes to a cluster.
-struct Newcomer {
-    /// How the others are to know it.
-    peer: Peer,
-    /// Whether it is to have a vote.
-    votes: bool,
-    /// The nodes that it is told of.
-    introduced: Vec<(NodeId, Peer)>,
-}
-
-impl Newcomer {
-    /// One that votes, and has nobody before it.
-    fn first(peer: Peer) -> Self {
-        Self { peer, votes: true, introduced: Vec::new() }
     }
 }
 
@@ -323,7 +230,7 @@ impl Cluster {
         };
         if is_given_up(&computer.disk) {
             lock(&computer.running).opens = false;
-            return self.tell_stopped(computer, "it was given up".to_owned());
+            return self.tell_stopped(computer, "it was given up".to_owned(), true);
         }
         self.history.tell(&Event::Started { node: computer.id, life });
         let scope = Scope::new(computer.id, Arc::clone(&computer.clock), Arc::clone(&self.history));
@@ -371,11 +278,11 @@ impl Cluster {
                 }
                 let given_up = succession::stop_if_given_up(Arc::clone(&member));
                 lock(&computer.running).node = Some((Arc::clone(&scope), member));
-                self.watch(&scope, computer, life, async { Some(stopped.await) });
+                self.watch(&scope, computer, life, async { Some((stopped.await, false)) });
                 self.watch(&scope, computer, life, given_up);
             }
             Ok(Err(why)) => {
-                self.tell_stopped(computer, why);
+                self.tell_stopped(computer, why, false);
                 scope.kill();
             }
             Err(_) => scope.kill(),
@@ -388,12 +295,12 @@ impl Cluster {
         scope: &Arc<Scope>,
         computer: &Arc<Computer>,
         life: u64,
-        stops: impl Future<Output = Option<String>> + Send + 'static,
+        stops: impl Future<Output = Option<(String, bool)>> + Send + 'static,
     ) {
         let (this, computer) = (Arc::clone(self), Arc::clone(computer));
         let watching = async move {
-            let Some(why) = stops.await else { return };
-            this.tell_stopped(&computer, why);
+            let Some((why, expected)) = stops.await else { return };
+            this.tell_stopped(&computer, why, expected);
             scope::outside(|| drop(NodeRuntime::spawn(this.supervise(computer, life))));
         };
         scope.enter(|| drop(NodeRuntime::spawn(watching)));
@@ -411,8 +318,8 @@ impl Cluster {
         })
     }
 
-    fn tell_stopped(&self, computer: &Computer, why: String) {
-        let expected = computer.may_stop(self.history.level()) || is_given_up(&computer.disk);
+    fn tell_stopped(&self, computer: &Computer, why: String, expected: bool) {
+        let expected = expected || computer.may_stop(self.history.level());
         self.history.tell(&Event::Stopped { node: computer.id, why, expected });
     }
 
@@ -523,9 +430,4 @@ async fn proposed(computer: &Computer, actor: Actor, action: Action) -> Result<O
     });
     let committed = proposed.await.ok_or("the node died")??;
     Outcome::decode(&committed.outcome).map_err(|error| error.to_string())
-}
-
-/// Whom the log of a node names.
-fn named_by(member: &Member) -> BTreeSet<NodeId> {
-    member.status().members.into_keys().collect()
 }

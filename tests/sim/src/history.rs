@@ -45,12 +45,30 @@ pub struct Violation {
     pub what: String,
 }
 
+/// Which invariants judge.
+#[derive(Clone, Copy, Debug)]
+enum Judges {
+    All,
+    One(&'static str),
+    Those(&'static [&'static str]),
+}
+
+impl Judges {
+    fn include(self, invariant: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(one) => one == invariant,
+            Self::Those(those) => those.contains(&invariant),
+        }
+    }
+}
+
 /// Everything that happened in one run.
 #[derive(Debug)]
 pub struct History {
     plant: Plant,
-    /// The one invariant that judges, if it is not all of them.
-    by: Option<&'static str>,
+    /// Which invariants judge.
+    by: Judges,
     inner: Mutex<Inner>,
     /// Which cluster of the run it is of: the first, unless it is a neighbour's.
     cluster: u64,
@@ -69,6 +87,8 @@ pub struct History {
     members: Mutex<BTreeMap<u64, BTreeSet<String>>>,
     /// Every master key that was made, by fingerprint, whoever has it.
     masters: Mutex<BTreeMap<[u8; 32], MasterKey>>,
+    /// Those of which a file was damaged, by fingerprint.
+    damaged_keys: Mutex<BTreeSet<[u8; 32]>>,
     /// The newest state of which `verify.max-staleness-ms` is known, by generation and index; its value, and those before.
     staleness: Mutex<((u64, u64), u64, Staleness)>,
     /// Every plain token that a node has signed, whoever was told.
@@ -107,8 +127,12 @@ impl History {
     /// The history of a run with this bug planted, judged by one invariant or all; `keeps_lines` makes it readable.
     #[must_use]
     pub fn new(plant: Plant, by: Option<&'static str>, keeps_lines: bool) -> Self {
+        Self::judged(plant, by.map_or(Judges::All, Judges::One), keeps_lines)
+    }
+
+    fn judged(plant: Plant, by: Judges, keeps_lines: bool) -> Self {
         let mut invariants = invariant::all();
-        invariants.retain(|invariant| by.is_none_or(|by| by == invariant.name()));
+        invariants.retain(|invariant| by.include(invariant.name()));
         let inner = Inner { steps: 0, at_ms: 0, invariants, violation: None };
         Self {
             plant,
@@ -126,6 +150,7 @@ impl History {
             over: Mutex::default(),
             begun: AtomicU64::default(),
             masters: Mutex::default(),
+            damaged_keys: Mutex::default(),
             staleness: Mutex::default(),
             refresh_since: Mutex::default(),
             abroad: Mutex::default(),
@@ -142,10 +167,18 @@ impl History {
     }
 
     /// One of those nodes of `ours` that a recovery has given up: what they did before stands in that one, so that they are held
-    /// to one thing alone.
+    /// to what can be judged without it.
     #[must_use]
     pub fn of_given_up(ours: &Self) -> Self {
-        Self::new(ours.plant, Some(invariant::GIVEN_UP), false).beside(ours, OF_GIVEN_UP)
+        let by = match ours.by {
+            Judges::All => Judges::Those(invariant::OF_GIVEN_UP),
+            other => other,
+        };
+        let by = match by {
+            Judges::One(one) if !invariant::OF_GIVEN_UP.contains(&one) => Judges::Those(&[]),
+            by => by,
+        };
+        Self::judged(ours.plant, by, false).beside(ours, OF_GIVEN_UP)
     }
 
     /// One of a neighbour of `ours`, the cluster of this number: what happens there stands in the same readable log.
@@ -248,7 +281,7 @@ impl History {
     /// Whether this invariant judges.
     #[must_use]
     pub fn is_judged_by(&self, invariant: &'static str) -> bool {
-        self.by.is_none_or(|by| by == invariant)
+        self.by.include(invariant)
     }
 
     /// Takes over that something was broken elsewhere, unless something was before that here.

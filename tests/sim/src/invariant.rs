@@ -118,7 +118,8 @@ const LIVENESS: &str = "liveness";
 pub const NO_PANIC: &str = "no-panic";
 
 /// What those are held to that a recovery gave up: they live on in a history that doesn't know what was before.
-pub const GIVEN_UP: &str = given_up::NAME;
+pub const OF_GIVEN_UP: &[&str] =
+    &["given-up", "agreement", "acknowledged", "fresh-after-start", "revoked-bound", "time", "sound-state"];
 
 /// What can be broken, by name.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -11,8 +11,11 @@ use tokio::sync::Notify;
 
 use crate::dice::Dice;
 use crate::fault::Fault;
-use crate::runtime::NodeRuntime;
+use crate::runtime::{NodeRuntime, global_nanos};
 use crate::scope::lock;
+
+/// A wish counts for so long.
+const WISHED_NANOS: u64 = 600_000_000;
 
 /// In the midst of one change it is the moment so often at most.
 const GOADED_TIMES: u32 = 20;
@@ -165,7 +168,7 @@ struct Inner {
     /// How often somebody waits for each.
     awaited: BTreeMap<Change, u64>,
     /// What clients are asked to change, so that something can go wrong in the midst of it.
-    wished: Vec<Change>,
+    wished: Option<(Change, u64)>,
     /// How often each kind of fault came in the midst of each.
     counts: BTreeMap<(Change, Fault), u64>,
 }
@@ -200,14 +203,15 @@ impl Midst {
         lock(&self.inner).under_way().contains(&change)
     }
 
-    /// Asks clients to change something now.
+    /// Asks clients to change something now; what was wished before doesn't count any more.
     pub fn wish(&self, change: Change) {
-        lock(&self.inner).wished.push(change);
+        lock(&self.inner).wished = Some((change, global_nanos()));
     }
 
-    /// What a client is asked to change, if it is.
+    /// What a client is asked to change, if it is. Nobody waits for long.
     pub fn take_wish(&self) -> Option<Change> {
-        lock(&self.inner).wished.pop()
+        let (change, since) = lock(&self.inner).wished.take()?;
+        (global_nanos() - since < WISHED_NANOS).then_some(change)
     }
 
     /// Tells whoever does harm, now and then while this is being changed, that now is the moment.

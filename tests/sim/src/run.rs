@@ -38,6 +38,8 @@ use neighbours::Circle;
 const FLOORS_PERCENT: u64 = 25;
 /// Of a hundred of them so many require none at first.
 const NOT_YET_PERCENT: u64 = 25;
+/// A cluster has so many nodes at most.
+const NODES_MAX: u64 = 7;
 /// In so many of a hundred runs there is a node that never votes from the beginning.
 const ONLOOKER_PERCENT: u64 = 15;
 /// In one of so many runs nodes are compared as a whole at every index.
@@ -161,7 +163,7 @@ fn configured(cluster: &Cluster, dice: &Dice, seeks: bool) -> Config {
 async fn play(plan: Plan, history: Arc<History>) -> Report {
     let dice = Dice::new(plan.seed);
     let settings = settings(&dice, plan.course);
-    let nodes = dice.pick(&[3, 3, 3, 4, 5, 5, 7]).copied().unwrap_or(3);
+    let nodes = dice.pick(&[3, 3, 3, 4, 5, 5, 6, 7]).copied().unwrap_or(3);
     // Where each kind is sought, little else is to happen: a test waits for it.
     let seeks = plan.course == Course::EachKind;
     let nodes = if seeks { 3 } else { nodes };
@@ -174,7 +176,7 @@ async fn play(plan: Plan, history: Arc<History>) -> Report {
     history.tell(&Event::Bounds { issue_ms, verify_ms });
     let founded = async {
         cluster.found(nodes, config.clone()).await?;
-        if dice.percent(ONLOOKER_PERCENT) && !seeks {
+        if nodes < NODES_MAX && dice.percent(ONLOOKER_PERCENT) && !seeks {
             cluster.found_onlooker().await?;
         }
         match neighbours(plan, &dice) {

@@ -16,7 +16,6 @@ use tokio::sync::Mutex;
 use crate::cluster::{Cluster, Computer, hear};
 use crate::dice::Dice;
 use crate::disk::{Disk, DiskFolder};
-use crate::fault::Fault;
 use crate::history::Event;
 use crate::house::{self, Pair};
 use crate::machine::{Member, first_word};
@@ -365,8 +364,7 @@ impl Gate for Door {
         let (member, scope, disk) = (self.member.upgrade(), Arc::clone(&self.scope), Arc::clone(&self.disk));
         async move {
             let member = member.ok_or_else(|| Unconfirmed::NotKept("the node has ended".to_owned()))?;
-            let view = Arc::clone(&member.published().view);
-            hear((&scope, &disk, &view), from, generation)
+            hear((&scope, &disk, &member), from, generation)
         }
         .boxed()
     }
@@ -407,12 +405,12 @@ pub fn keeps_well(cluster: &Cluster) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a master key was lost that was on its way: the only file that had it was damaged. It is given up in time.
+/// Whether a master key is gone that was on its way, since files were damaged that had it. It is given up in time.
 fn is_nowhere(cluster: &Cluster, fingerprint: &[u8; 32]) -> bool {
     let has = |computer: &Arc<Computer>| {
         let held = computer.node().is_some_and(|(scope, _)| scope.ring().of(fingerprint).is_some());
         let filed = read(&DiskFolder::of_keys(Arc::clone(&computer.disk)), NEXT);
         held || filed.is_ok_and(|key| key.fingerprint() == *fingerprint)
     };
-    cluster.faults.counts().contains_key(&Fault::KeyFileDamaged) && !cluster.computers().iter().any(has)
+    cluster.history.was_damaged(fingerprint) && !cluster.computers().iter().any(has)
 }

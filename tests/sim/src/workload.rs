@@ -312,7 +312,7 @@ impl Workload {
         match wish {
             Change::TokenKey => self.turn_key(computer).await,
             Change::MasterKey => self.turn_master_key(computer).await,
-            Change::CircleKey if self.has_neighbours() => self.replace_circle_key(computer).await,
+            Change::CircleKey => self.replace_circle_key(computer).await,
             Change::Ca => self.replace_ca(computer).await,
             _ => self.change_many_settings().await,
         }

@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, Computer, Former, is_given_up};
 use crate::dice::Dice;
 use crate::fault::Fault;
 use crate::history::{Event, History};
-use crate::invariant;
+use crate::plant::Plant;
 use crate::runtime::{NodeRuntime, global_nanos};
 use crate::wires::Weather;
 use crate::workload::Workload;
@@ -22,6 +22,10 @@ const BACK_MS_MAX: u64 = 3_000;
 const UNTOLD_MS_MAX: u64 = 2_500;
 /// Of a hundred of them so many can't be reached at first, and then can.
 const CUT_PERCENT: u64 = 30;
+/// Of a hundred of them so many find no room at first for a note that they were given up.
+const FULL_PERCENT: u64 = 25;
+/// And of so many the power goes while that, or something else beside the log, is written.
+const CUT_NOTE_PERCENT: u64 = 25;
 /// In so many of a hundred runs connections to them break.
 const ROUGH_PERCENT: u64 = 30;
 /// In so many of a hundred whoever tells them is killed meanwhile.
@@ -51,6 +55,9 @@ impl GivenUp {
     /// meanwhile may live on floors for a while: their keys do.
     pub(super) async fn live_on(self, next: &Life, on_floor: bool, dice: &Dice) {
         let (ours, theirs) = (&next.cluster.history, &self.cluster.history);
+        if on_floor && ours.plant() != Plant::PartOfFloors {
+            theirs.tell(&Event::FloorsTaken);
+        }
         let told = self.until_told(next, dice).await;
         self.workload.stop();
         if !on_floor {
@@ -59,9 +66,7 @@ impl GivenUp {
         self.start_again().await;
         self.cluster.end();
         ours.add_steps(theirs.steps());
-        if ours.is_judged_by(invariant::GIVEN_UP) {
-            ours.adopt(theirs.violation());
-        }
+        ours.adopt(theirs.violation());
         if let Err(why) = told {
             ours.accuse("liveness", why);
         }
@@ -88,6 +93,10 @@ impl GivenUp {
                     computer.id
                 ));
             }
+            if computer.disk.is_halted_at_keys() {
+                self.cluster.kill(&computer);
+                self.cluster.start(&computer).await;
+            }
             NodeRuntime::sleep(Duration::from_millis(50)).await;
         }
         // An answer that was lost with its connection never comes again.
@@ -109,6 +118,10 @@ impl GivenUp {
                 wires.cut(self.left.id, computer.id);
             }
             let (cluster, after_ms) = (Arc::clone(&self.cluster), dice.between(0, BACK_MS_MAX));
+            // What it is told can't be written down at first, or the power goes meanwhile.
+            let (full, cut) = (dice.percent(FULL_PERCENT), dice.percent(CUT_NOTE_PERCENT));
+            computer.disk.set(|habits| habits.full_for_keys = full);
+            computer.disk.arm_keys(cut.then(|| dice.between(0, 3)));
             drop(NodeRuntime::spawn(async move {
                 NodeRuntime::sleep(Duration::from_millis(after_ms)).await;
                 cluster.faults.count(Fault::LivedOn);
@@ -120,10 +133,13 @@ impl GivenUp {
         for _ in 0..2 {
             drop(NodeRuntime::spawn(Arc::clone(&self.workload).client(60)));
         }
-        let (wires, after_ms) = (Arc::clone(wires), dice.between(500, 2 * BACK_MS_MAX));
+        let (cluster, after_ms) = (Arc::clone(&self.cluster), dice.between(500, 2 * BACK_MS_MAX));
         drop(NodeRuntime::spawn(async move {
             NodeRuntime::sleep(Duration::from_millis(after_ms)).await;
-            wires.mend();
+            cluster.wires.mend();
+            for computer in cluster.computers() {
+                computer.disk.set(|habits| habits.full_for_keys = false);
+            }
         }));
     }
 

@@ -18,7 +18,7 @@ impl Chaos {
         if !self.begin_move("a remedy for a key file") {
             return;
         }
-        if let Some(what) = turnover::damage(&victim.disk, &self.dice) {
+        if let Some(what) = turnover::damage(&victim.disk, &self.cluster.history, &self.dice) {
             self.cluster.history.tell(&Event::KeyFileDamaged { node: victim.id });
             self.note(Fault::KeyFileDamaged, format!("{what}, of {}", victim.id));
             if self.dice.percent(STARTED_PERCENT) {

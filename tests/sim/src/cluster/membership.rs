@@ -29,6 +29,9 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Of so many of a hundred computers that are lost somebody may have the disk.
 const LOST_PERCENT: u64 = 40;
 
+/// Of so many of a hundred nodes that are let in one may not be what it seems.
+const LIARS_PERCENT: u64 = 20;
+
 /// One attempt at one step takes this long at most.
 const STEP: Duration = Duration::from_secs(4);
 
@@ -135,6 +138,9 @@ impl Cluster {
         let id = planted.unwrap_or(given);
         if !votes {
             self.history.tell(&Event::NeverVotes { node: id });
+        }
+        if self.dice.percent(LIARS_PERCENT) {
+            self.let_newcomer_lie(given).await;
         }
         // Whoever moved while it was let in.
         let newcomer = Newcomer { introduced: self.introduced(), ..newcomer };

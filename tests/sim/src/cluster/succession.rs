@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use circlet_authority::{NodeRole, State};
+use circlet_authority::NodeRole;
 use circlet_raft::folder::Folder;
 use circlet_raft::network::succession;
 use circlet_raft::{DialError, Dismissed, NodeId, Peer, Unconfirmed};
@@ -37,15 +37,18 @@ pub fn is_given_up(disk: &Arc<Disk>) -> bool {
 /// What a node does that is told by another one that the cluster goes on in this generation: it writes that down, if it comes
 /// later than its own.
 pub(crate) fn hear(
-    (scope, disk, view): (&Scope, &Arc<Disk>, &State),
+    (scope, disk, member): (&Scope, &Arc<Disk>, &Member),
     from: NodeId,
     generation: u64,
 ) -> Result<(), Unconfirmed> {
     let plant = scope.history().plant();
+    let view = Arc::clone(&member.published().view);
     if generation <= view.generation() || plant == Plant::DeafToSuccession {
         return Err(Unconfirmed::NotBelieved(format!("generation {generation} is none that comes later")));
     }
-    let known = view.node(from).is_some_and(|node| node.role != NodeRole::Admitted);
+    // Whose log doesn't have itself yet goes by whom it was told of when it joined.
+    let joins = !member.status().members.contains_key(&scope.node());
+    let known = joins || view.node(from).is_some_and(|node| node.role != NodeRole::Admitted);
     scope.history().tell(&Event::Superseded { node: scope.node(), by: from, known });
     if plant == Plant::UnkeptWord {
         return Ok(());
@@ -153,7 +156,7 @@ async fn tell_all(former: Arc<Former>) {
 }
 
 /// Stops a node as soon as it was told that it was given up; whoever looks after it kills what is left of it.
-pub(super) async fn stop_if_given_up(member: Arc<Member>) -> Option<String> {
+pub(super) async fn stop_if_given_up(member: Arc<Member>) -> Option<(String, bool)> {
     let dismissed = member.dismissed();
     drop(member);
     let Dismissed::Superseded { generation } = dismissed.await else { return None };
@@ -161,5 +164,5 @@ pub(super) async fn stop_if_given_up(member: Arc<Member>) -> Option<String> {
     if scope.history().plant() != Plant::StaysOn {
         scope.freeze();
     }
-    Some(format!("it was given up: the cluster goes on in generation {generation}"))
+    Some((format!("it was given up: the cluster goes on in generation {generation}"), true))
 }

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use circlet_authority::NodeRole;
 use circlet_raft::network::succession;
 use circlet_raft::{NodeId, Peer};
+use futures::future::join_all;
 use openraft_rt::AsyncRuntime;
 
 use super::{Cluster, Computer, ask};
@@ -60,16 +62,25 @@ impl Cluster {
         }
     }
 
-    /// Whoever has not heard yet that the node was removed may believe it, as any member.
+    /// Before it is a member, a node that was let in tells all that they were given up.
+    pub(super) async fn let_newcomer_lie(&self, newcomer: NodeId) {
+        let running = self.running();
+        join_all(running.iter().filter_map(|computer| self.lie_about_end(newcomer, computer))).await;
+    }
+
+    /// Whoever has the liar as a member may believe it, as any member: also who has not heard yet that it was removed.
     fn lie_about_end(
         &self,
-        removed: NodeId,
+        liar: NodeId,
         computer: &Computer,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
         let (_, member) = computer.node()?;
         let view = Arc::clone(&member.published().view);
-        view.removed_node(removed)?;
-        let (dial, to) = (Intruder { wires: Arc::clone(&self.wires), me: removed }, computer.id);
+        let is_admitted = view.node(liar).is_some_and(|node| node.role == NodeRole::Admitted);
+        if !is_admitted && view.removed_node(liar).is_none() {
+            return None;
+        }
+        let (dial, to) = (Intruder { wires: Arc::clone(&self.wires), me: liar }, computer.id);
         Some(async move {
             let anywhere = Peer::default();
             let lying = succession::announce(&dial, to, &anywhere, view.generation() + 1);

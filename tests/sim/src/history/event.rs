@@ -219,6 +219,8 @@ pub enum Event {
     Members { node: NodeId, index: u64, keys: Vec<(NodeId, u64)>, voters: Vec<NodeId> },
     /// A node believed `by`, which its state knows as a member or doesn't, that the cluster goes on without it.
     Superseded { node: NodeId, by: NodeId, known: bool },
+    /// The floors of nodes that were given up are what another generation has begun on.
+    FloorsTaken,
     /// A node that was given up has said that it knows, and that it stops.
     KnowsItIsGivenUp { node: NodeId },
     /// A node judged a token that nodes had issued since it gave them up.

@@ -156,6 +156,17 @@ impl History {
         index >= self.begun.load(Ordering::SeqCst)
     }
 
+    /// A file with this master key was damaged.
+    pub fn note_damaged_key(&self, fingerprint: [u8; 32]) {
+        lock(&self.damaged_keys).insert(fingerprint);
+    }
+
+    /// Whether one was.
+    #[must_use]
+    pub fn was_damaged(&self, fingerprint: &[u8; 32]) -> bool {
+        lock(&self.damaged_keys).contains(fingerprint)
+    }
+
     /// A master key was made.
     pub fn note_master_key(&self, key: &MasterKey) {
         lock(&self.masters).insert(key.fingerprint(), key.clone());

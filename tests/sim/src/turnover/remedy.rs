@@ -7,12 +7,17 @@ use super::{NEXT, PRESENT, read};
 use crate::cluster::{Cluster, Computer};
 use crate::dice::Dice;
 use crate::disk::{Disk, DiskFolder};
+use crate::history::History;
 use crate::sealing::MasterKey;
 
-/// Damages a key file; says which and how, if there is one.
-pub fn damage(disk: &Disk, dice: &Dice) -> Option<String> {
+/// Damages a key file; says which and how, if there is one. A key that was on its way may be gone with it.
+pub fn damage(disk: &Arc<Disk>, history: &History, dice: &Dice) -> Option<String> {
     let name = if dice.percent(25) { NEXT } else { PRESENT };
+    let held = read(&DiskFolder::of_keys(Arc::clone(disk)), name);
     let how = disk.damage_key(name, dice)?;
+    if let Ok(key) = held {
+        history.note_damaged_key(key.fingerprint());
+    }
     Some(format!("{name} is {how}"))
 }
 
