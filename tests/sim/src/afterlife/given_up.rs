@@ -74,7 +74,7 @@ impl GivenUp {
 
     async fn until_told(&self, next: &Life, dice: &Dice) -> Result<(), String> {
         let rough = dice.percent(ROUGH_PERCENT);
-        self.come_back(rough, dice);
+        let cut = self.come_back(rough, dice);
         NodeRuntime::sleep(Duration::from_millis(dice.between(0, UNTOLD_MS_MAX))).await;
         let teller = next.cluster.computers().into_iter().next().ok_or("nobody can tell them")?;
         let generation = next.cluster.view().map_or(0, |view| view.generation());
@@ -99,15 +99,19 @@ impl GivenUp {
             }
             NodeRuntime::sleep(Duration::from_millis(50)).await;
         }
-        // An answer that was lost with its connection never comes again.
-        if !rough && !former.all_know() {
-            return Err("all that were given up know it, and one of them is told still".to_owned());
+        // An answer that was lost with its connection, or its node, never comes again.
+        while !(rough || cut || former.all_know()) {
+            if global_nanos() > deadline {
+                return Err("all that were given up know it, and one of them is told still".to_owned());
+            }
+            NodeRuntime::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
     }
 
-    /// They come back one after another, some of them where nobody reaches them yet.
-    fn come_back(&self, rough: bool, dice: &Dice) {
+    /// They come back one after another, some of them where nobody reaches them yet. Whether one of them may lose power.
+    fn come_back(&self, rough: bool, dice: &Dice) -> bool {
+        let mut any_cut = false;
         let wires = &self.cluster.wires;
         if rough {
             let breaks_per_myriad = dice.between(500, 3_000);
@@ -120,6 +124,7 @@ impl GivenUp {
             let (cluster, after_ms) = (Arc::clone(&self.cluster), dice.between(0, BACK_MS_MAX));
             // What it is told can't be written down at first, or the power goes meanwhile.
             let (full, cut) = (dice.percent(FULL_PERCENT), dice.percent(CUT_NOTE_PERCENT));
+            any_cut |= cut;
             computer.disk.set(|habits| habits.full_for_keys = full);
             computer.disk.arm_keys(cut.then(|| dice.between(0, 3)));
             drop(NodeRuntime::spawn(async move {
@@ -141,6 +146,7 @@ impl GivenUp {
                 computer.disk.set(|habits| habits.full_for_keys = false);
             }
         }));
+        any_cut
     }
 
     /// One that hasn't written down yet that it was given up, or that runs.
