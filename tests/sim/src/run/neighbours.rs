@@ -73,7 +73,9 @@ impl Circle {
             others.push(Other { cluster, history, workload, chaos });
         }
         let founded = join_all(others.iter().map(|other| other.cluster.found(NODES, config.clone()))).await;
-        others.iter().for_each(|other| ours.history.adopt(other.history.violation()));
+        for other in &others {
+            ours.history.adopt(other.history.violation());
+        }
         founded.into_iter().collect::<Result<(), _>>()?;
         let ms = u64::try_from(config.circle_max_staleness_ms).unwrap_or(0);
         for history in others.iter().map(|other| &other.history).chain([&ours.history]) {
