@@ -115,7 +115,8 @@ async fn same_lists(workload: &Arc<Workload>) {
         Err(why) => workload.judge.accuse("agreement", why),
         Ok(listed) => {
             let held = workload.held().clone();
-            for lost in held.iter().filter(|held| workload.is_untouched(held) && !listed.contains(&held.id)) {
+            let recorded = held.iter().filter(|held| !held.is_plain);
+            for lost in recorded.filter(|held| workload.is_untouched(held) && !listed.contains(&held.id)) {
                 workload.judge.accuse("listed", format!("token {} was acknowledged and is gone", lost.id));
             }
         }
@@ -146,10 +147,12 @@ async fn living_and_ended(workload: &Workload) {
     let newest = |wanted: &dyn Fn(&Held) -> bool| -> Vec<Held> {
         held.iter().rev().filter(|held| wanted(held)).take(LOOKED_AT_MAX).cloned().collect()
     };
-    let living = newest(&|held| workload.is_untouched(held));
+    let lives = |held: &Held| workload.is_untouched(held) && workload.is_in_time(held);
+    let living = newest(&|held| lives(held) && !held.is_plain);
+    let living_plain = newest(&|held| lives(held) && held.is_plain);
     let ended = newest(&|held| workload.is_ended(held));
     for node in &workload.lab.nodes() {
-        for token in &living {
+        for token in living.iter().chain(&living_plain) {
             if workload.judge_by(node, token).await == Some(false) {
                 let said =
                     format!("token {} of nobody's ending is refused by node {}", token.id, node.number);
@@ -162,6 +165,7 @@ async fn living_and_ended(workload: &Workload) {
         }
     }
     workload.judge.note("tokens living in the end", living.len());
+    workload.judge.note("plain tokens living in the end", living_plain.len());
     workload.judge.note("tokens ended in the end", ended.len());
 }
 

@@ -7,6 +7,7 @@ mod bounds;
 mod chaos;
 mod client;
 mod deck;
+mod deeds;
 mod epilogue;
 mod gaps;
 mod judge;
@@ -37,8 +38,9 @@ use lab::Lab;
 use plant::Plant;
 use report::Report;
 use workload::issuing::{
-    ISSUE_MAX_ISOLATION_MS, LASTING_USER, MAX_STALENESS_MS, PLAIN_GROUP, USERS, VERIFY_MAX_ISOLATION_MS,
+    ISSUE_MAX_ISOLATION_MS, LASTING_USER, MAX_STALENESS_MS, USERS, VERIFY_MAX_ISOLATION_MS,
 };
+use workload::plain::PLAIN_GROUP;
 use workload::{MARKED_GROUP, Workload};
 
 /// How long each client rests at most between two requests, in milliseconds. Many wait for a node that is cut off.
@@ -124,7 +126,8 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let report = Report::of(&judge, seed, workload.lab.nodes().len(), workload.gaps.longest_ms());
     say(arguments, &workload, &report)
         .map_err(|error| format!("the report could not be written: {error}"))?;
-    let untried: Vec<&str> = chaos.untried().into_iter().map(Fault::name).collect();
+    let untried = chaos.untried().into_iter().map(Fault::name);
+    let untried: Vec<&str> = untried.chain(deeds::undone(&judge)).collect();
     if arguments.plant.is_none() && report.violations.is_empty() && !untried.is_empty() {
         return Err(format!("could not be tried: {}", untried.join(", ")));
     }
@@ -165,7 +168,8 @@ async fn watch(judge: &Judge, chaos: &Chaos, arguments: &Arguments) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     chaos.hurry();
-    let is_tried = || arguments.plant.is_some() || chaos.untried().is_empty();
+    let is_tried =
+        || arguments.plant.is_some() || (chaos.untried().is_empty() && deeds::undone(judge).is_empty());
     while tokio::time::Instant::now() < deadline + TRIED_ON && !is_tried() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

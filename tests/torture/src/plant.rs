@@ -42,7 +42,7 @@ impl Plant {
             Self::LostSync => &["acknowledged"],
             Self::LaxFreshness => &["isolation", "revoked-bound"],
             Self::ShyNodes => &["plain-without-leader"],
-            Self::HollowAnswers => &["keys", "revoked-bound"],
+            Self::HollowAnswers => &["keys", "known-end", "revoked-bound"],
             Self::SecondMaster => &["listed", "published-keys"],
         }
     }

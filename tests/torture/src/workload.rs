@@ -3,7 +3,7 @@
 //! HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ mod master_key;
 mod outside;
 mod overreaching;
 mod people;
+pub(crate) mod plain;
 mod reading;
 mod recording;
 mod refreshing;
@@ -136,6 +137,10 @@ pub(crate) struct Workload {
     /// What ends many tokens is acknowledged, and not done.
     replaced: Replaced,
     is_hollow: AtomicBool,
+    /// How many requests to let in each user have not been answered.
+    being_let_in: Mutex<BTreeMap<&'static str, u64>>,
+    /// The highest index of what was acknowledged.
+    acknowledged: AtomicU64,
     over: AtomicBool,
 }
 
@@ -173,6 +178,8 @@ impl Workload {
             administering: Mutex::new(Deck::of(&DEEDS)),
             replaced: Replaced::default(),
             is_hollow: AtomicBool::new(false),
+            being_let_in: Mutex::default(),
+            acknowledged: AtomicU64::new(0),
             over: AtomicBool::new(false),
         }))
     }
@@ -255,6 +262,7 @@ impl Workload {
     fn keep(&self, held: Held) {
         let mut all = self.held();
         if all.iter().all(|known| known.id != held.id) {
+            self.judge.tell(&Event::Known { id: held.id, facts: Arc::clone(&held.facts) });
             self.see_marks(&held);
             all.push(held);
         }
@@ -301,6 +309,7 @@ impl Workload {
                 };
                 // The node's own view isn't seen from here; that it holds the write is what a fresh read shows.
                 self.judge.tell(&Event::Acknowledged { node: node.number, index, holds: index, sent });
+                self.acknowledged.fetch_max(index, Ordering::SeqCst);
                 self.gaps.success("write", self.judge.now());
                 return Reply::Done(answer, index);
             }

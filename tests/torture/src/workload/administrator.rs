@@ -85,9 +85,14 @@ impl Administrator {
 }
 
 impl Workload {
+    /// What a user is called in tokens; what names that begin so have in common.
+    pub(super) fn name_of(&self, user: &str) -> String {
+        Subject::user(&self.administrator.service, &house::name(user)).to_string()
+    }
+
     /// What counts as the subject of a user.
     pub(super) fn subject_of(&self, user: &str) -> u64 {
-        number(Subject::user(&self.administrator.service, &house::name(user)).as_str())
+        number(&self.name_of(user))
     }
 
     /// What the administrator shows at present.

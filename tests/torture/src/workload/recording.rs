@@ -61,7 +61,7 @@ impl Workload {
             ends: true,
         });
         for mark in marks.into_iter().filter(|mark| mark.ends).chain(maybe) {
-            let refused = held.iter().filter(|held| mark.concerns(held));
+            let refused = held.iter().filter(|held| !held.is_plain && mark.concerns(held));
             // A successor that nobody knows may be what the mark ends.
             for held in refused.chain(unheard.iter().map(|unheard| &unheard.held)) {
                 self.record_token(held, token::Step::MaybeEnd, mark.sent, false);

@@ -45,11 +45,15 @@ impl Touched {
 
     /// Whether somebody tried to end this token.
     pub(crate) fn holds(&self, held: &Held) -> bool {
+        self.holds_but_for_key(held) || self.ends_key(&held.kid, held.index)
+    }
+
+    /// Whether somebody tried to end this token otherwise than with its key.
+    pub(crate) fn holds_but_for_key(&self, held: &Held) -> bool {
         let inner = self.lock();
         let family = held.refresh.as_ref().map(|(family, ..)| family);
         inner.ids.contains(&held.id)
             || family.is_some_and(|family| inner.families.contains(family))
-            || inner.keys.get(&held.kid).is_some_and(|below| held.index < *below)
             || held.groups.iter().any(|group| inner.groups.contains(group))
             || held.origins.iter().any(|origin| inner.descendants.contains(origin))
             || inner.ends_second(held.subject, held.issued_at)

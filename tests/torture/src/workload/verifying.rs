@@ -56,23 +56,51 @@ impl Workload {
         self.record_verdict(held, (!accepted).then(|| answer.reason().unwrap_or_default()), sent);
         self.judge.count(if accepted { "verify accepted" } else { "verify refused" });
         let alone = before.is_alone_until(&after);
-        self.judge.tell(&Event::Verified {
-            node: node.number,
-            id: held.id,
-            subject: held.subject,
-            index: held.index,
-            // By which view a node refuses, its answer doesn't say.
-            view: if accepted { answer.body["index"].as_u64().unwrap_or(0) } else { u64::MAX },
-            sent,
-            accepted,
-            proved: !alone,
-            revocable: held.revocable,
-        });
         if accepted {
             self.gaps.success("verify", self.judge.now());
-            self.vouched(node, &held.kid, answer.body["index"].as_u64().unwrap_or(0), sent).await;
+            let view = answer.body["index"].as_u64().unwrap_or(0);
+            self.tell_accepted(node, held, view, sent, !alone).await;
+        } else {
+            // By which view a node refuses, its answer doesn't say.
+            self.tell_verified(node, held, u64::MAX, sent, (false, !alone));
         }
         Some(accepted)
+    }
+
+    /// A node accepted a token by its view at `view`; `proved`: for all that is known it had proved freshness since its start.
+    pub(super) async fn tell_accepted(
+        &self,
+        node: &Arc<Node>,
+        held: &Held,
+        view: u64,
+        sent: u64,
+        proved: bool,
+    ) {
+        self.tell_verified(node, held, view, sent, (true, proved));
+        self.vouched(node, &held.kid, view, sent).await;
+    }
+
+    fn tell_verified(
+        &self,
+        node: &Node,
+        held: &Held,
+        view: u64,
+        sent: u64,
+        (accepted, proved): (bool, bool),
+    ) {
+        let (id, subject, index, revocable) = (held.id, held.subject, held.index, held.revocable);
+        let node = node.number;
+        self.judge.tell(&Event::Verified {
+            node,
+            id,
+            subject,
+            index,
+            view,
+            sent,
+            accepted,
+            proved,
+            revocable,
+        });
     }
 
     /// What a node says of a token.
