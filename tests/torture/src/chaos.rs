@@ -142,6 +142,7 @@ impl Chaos {
             Fault::PowerCut => self.power_cut(fault, std::slice::from_ref(&victim)).await,
             Fault::PowerCutOfAll => self.power_cut(fault, &self.lab.nodes()).await,
             Fault::Replacement => self.replace(&victim).await,
+            Fault::StolenDisk => self.lose(&victim).await,
             Fault::Join => self.let_join().await,
             Fault::Leave => self.let_leave(&victim).await,
         }

@@ -3,8 +3,13 @@
 use crate::judge::Judge;
 
 /// As the report counts them. What comes often anyway isn't here.
-const MUST: [&str; 3] =
-    ["overreach without the log", "plain token for a password", "plain token for a token"];
+const MUST: [&str; 5] = [
+    "backup after a loss, shut to the thief",
+    "overreach without the log",
+    "plain token for a password",
+    "plain token for a token",
+    "stolen disk started, and refused",
+];
 
 /// What was not done.
 pub(crate) fn undone(judge: &Judge) -> Vec<&'static str> {

@@ -45,6 +45,7 @@ pub(crate) async fn look(workload: &Arc<Workload>) {
         workload.read_fresh(node).await;
         workload.read_state(node).await;
         workload.issue(node).await;
+        workload.tell_secrets_on_disk(node).await;
     }
     new_master_key(workload, deadline).await;
     same_lists(workload).await;
@@ -70,6 +71,9 @@ async fn healthy(workload: &Workload) -> Result<(), String> {
         seen.push((answer.body["leader"].clone(), answer.body["applied_index"].clone()));
         let status = workload.read(node, "/circlet/v1/cluster/status").await;
         let status = status.ok_or_else(|| format!("node {} does not tell who belongs", node.number))?;
+        if status.body["lost"].as_array().is_none_or(|lost| !lost.is_empty()) {
+            return Err(format!("what lost nodes knew is not replaced: {}", status.body["lost"]));
+        }
         let members = status.body["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
         let voters = members.iter().filter(|member| member["role"] == "voter");
         let voters: BTreeSet<String> =

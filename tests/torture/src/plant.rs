@@ -21,6 +21,8 @@ pub(crate) enum Plant {
     ShyNodes,
     /// Taints and watermarks are acknowledged, and nothing comes of them
     HollowAnswers,
+    /// Nodes whose disk was stolen are removed, and what they knew is said to be replaced, and is not
+    KeptSecrets,
     /// Tokens vanish, and keys are trusted that nobody has asked to trust
     SecondMaster,
 }
@@ -32,6 +34,7 @@ impl Plant {
             Self::LostSync => &[Fault::PowerCutOfAll],
             Self::LaxFreshness => &[Fault::Isolation],
             Self::ShyNodes => &[Fault::Cut],
+            Self::KeptSecrets => &[Fault::StolenDisk],
             Self::HollowAnswers | Self::SecondMaster => &[],
         }
     }
@@ -43,6 +46,7 @@ impl Plant {
             Self::LaxFreshness => &["isolation", "revoked-bound"],
             Self::ShyNodes => &["plain-without-leader"],
             Self::HollowAnswers => &["keys", "known-end", "revoked-bound"],
+            Self::KeptSecrets => &["lost-node"],
             Self::SecondMaster => &["listed", "published-keys"],
         }
     }
@@ -61,14 +65,14 @@ impl Plant {
                 "verify.max-isolation": 3_600,
             })),
             Self::ShyNodes => Some(json!({ "issue.max-isolation": 1, "verify.max-isolation": 1 })),
-            Self::LostSync | Self::HollowAnswers | Self::SecondMaster => None,
+            Self::LostSync | Self::HollowAnswers | Self::KeptSecrets | Self::SecondMaster => None,
         }
     }
 
     /// Whatever else brings it about, while the clients are at work.
     pub(crate) fn begin(self, workload: &Arc<Workload>) {
         match self {
-            Self::HollowAnswers => workload.hollow(),
+            Self::HollowAnswers | Self::KeptSecrets => workload.hollow(),
             Self::SecondMaster => drop(tokio::spawn(Arc::clone(workload).undermine())),
             Self::LostSync | Self::LaxFreshness | Self::ShyNodes => {}
         }

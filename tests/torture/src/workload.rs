@@ -23,6 +23,7 @@ mod hearing;
 mod held;
 pub(crate) mod issuing;
 mod ledger;
+mod lost;
 mod marks;
 mod master_key;
 mod outside;
@@ -136,6 +137,8 @@ pub(crate) struct Workload {
     administering: Mutex<Deck<Deed>>,
     /// What ends many tokens is acknowledged, and not done.
     replaced: Replaced,
+    /// How many nodes' disks were stolen.
+    thieves: AtomicU64,
     is_hollow: AtomicBool,
     /// How many requests to let in each user have not been answered.
     being_let_in: Mutex<BTreeMap<&'static str, u64>>,
@@ -177,6 +180,7 @@ impl Workload {
             marking: Mutex::new(Deck::of(&KINDS)),
             administering: Mutex::new(Deck::of(&DEEDS)),
             replaced: Replaced::default(),
+            thieves: AtomicU64::new(0),
             is_hollow: AtomicBool::new(false),
             being_let_in: Mutex::default(),
             acknowledged: AtomicU64::new(0),

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     PowerCutOfAll,
     /// A machine is lost with its disk, and another takes its place.
     Replacement,
+    /// A machine is lost with its disk, which somebody has; what its node knew is replaced, and another takes its place.
+    StolenDisk,
     /// Another node joins.
     Join,
     /// A node is removed, and stops.
@@ -39,7 +41,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Kill,
         Self::BounceLeader,
         Self::Pause,
@@ -54,6 +56,7 @@ impl Fault {
         Self::PowerCut,
         Self::PowerCutOfAll,
         Self::Replacement,
+        Self::StolenDisk,
         Self::Join,
         Self::Leave,
     ];
@@ -75,6 +78,7 @@ impl Fault {
             Self::PowerCut => "power cut",
             Self::PowerCutOfAll => "power cut of all",
             Self::Replacement => "replacement",
+            Self::StolenDisk => "disk stolen",
             Self::Join => "join",
             Self::Leave => "leave",
         }

@@ -14,7 +14,7 @@ use super::held::number;
 use super::{TOKENS, Workload};
 use crate::client::Shown;
 
-const NAME: &str = "admin";
+pub(super) const NAME: &str = "admin";
 
 /// A token lives longer than any run.
 const LIFETIME_SECS: u64 = 14_400;
@@ -98,6 +98,11 @@ impl Workload {
     /// What the administrator shows at present.
     pub(crate) fn admin(&self) -> Arc<Pass> {
         Arc::clone(&self.administrator.pass.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the administrator logs in with.
+    pub(super) fn admin_password(&self) -> &str {
+        &self.administrator.password
     }
 
     /// Whether somebody tried to end this pass.

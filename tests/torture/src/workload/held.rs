@@ -69,8 +69,11 @@ impl Held {
         number(&self.text)
     }
 
-    /// What comes of a token that was created with this one.
+    /// What a token comes of that was created with this one, as the log knows it: it knows nothing of plain ones.
     pub(crate) fn with_origins(self) -> Vec<Object> {
+        if self.is_plain {
+            return Vec::new();
+        }
         let own = self.object();
         self.origins.into_iter().chain([own]).collect()
     }

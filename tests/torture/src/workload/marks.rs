@@ -63,6 +63,8 @@ pub(crate) enum Whom {
     Seconds(u64, u64, u64),
     /// Of everybody, issued from this second to that.
     Everyone(u64, u64),
+    /// Of everybody, whoever signed it.
+    Everything,
     /// Created with a token or its family, or with what was.
     Descendants(Object),
 }
@@ -90,6 +92,7 @@ impl Mark {
             Whom::Seconds(subject, since, until) => {
                 held.subject == *subject && (*since..=*until).contains(&held.issued_at)
             }
+            Whom::Everything => true,
             Whom::Everyone(since, until) => (*since..=*until).contains(&held.issued_at),
             // What can't be revoked lives on; its family ends.
             Whom::Descendants(of) => held.revocable && held.origins.contains(of),
@@ -367,6 +370,7 @@ mod tests {
             Whom::Group("writers"),
             Whom::Seconds(7, 1_000, 1_000),
             Whom::Everyone(999, 1_000),
+            Whom::Everything,
             Whom::Descendants(Object::Subject(3)),
         ];
         for whom in meant {

@@ -30,7 +30,7 @@ fn standing(text: &str) -> Option<Standing> {
 }
 
 /// Whether tokens of a key that stands so may be accepted.
-fn is_usable(standing: Standing) -> bool {
+pub(super) fn is_usable(standing: Standing) -> bool {
     !matches!(standing, Standing::Tainted | Standing::Retired)
 }
 
