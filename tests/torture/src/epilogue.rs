@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use circlet_token::TokenId;
 use reqwest::Method;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::bounds::RECOVERY;
 use crate::client::Shown;
 use crate::workload::verifying::BOUND_MS;
-use crate::workload::{Held, Workload};
+use crate::workload::{Held, Workload, wall_secs};
 
 /// So many tokens of each kind are looked at in the end, the newest.
 const LOOKED_AT_MAX: usize = 150;
@@ -182,9 +182,4 @@ fn right_time(workload: &Workload) {
         let said = format!("the newest token was issued at {issued_at}, and it is {now}");
         workload.judge.accuse("time", said);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the judge's own clock is what the nodes' are compared with")]
-fn wall_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -3,6 +3,7 @@
 //!
 //! `scripts/torture` starts it. Exit 0 if nothing was broken, 1 if something was, 2 if it could not be tried.
 
+mod afterlife;
 mod bounds;
 mod chaos;
 mod client;
@@ -29,7 +30,8 @@ use clap::Parser;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use bounds::{LOOKED_AT, PREPARED, RECOVERY, TRIED_ON, UNDER_WAY};
+use afterlife::End;
+use bounds::{BEGUN_ANEW, LOOKED_AT, PREPARED, RECOVERY, TRIED_ON, UNDER_WAY};
 use chaos::{Chaos, Fault};
 use client::Client;
 use deck::Deck;
@@ -115,12 +117,17 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     chaos.stop();
     workload.stop();
     let has_ended = end(under_way, &judge).await?;
-    if has_ended && (arguments.plant.is_none() || judge.violations().is_empty()) {
+    let is_looked_at = arguments.plant.is_none_or(Plant::is_looked_at);
+    if has_ended && is_looked_at && (arguments.plant.is_none() || judge.violations().is_empty()) {
         look(&workload).await;
     }
     supervisor.abort();
     administrator.abort();
-    workload.record_rest();
+    let is_well = has_ended && judge.violations().is_empty();
+    match ending(arguments.plant, &dice, workload.lab.nodes().len()).filter(|_| is_well) {
+        Some(end) => begin_anew(&workload, end, dice.split()).await,
+        None => workload.record_rest(),
+    }
     judge.finish();
 
     let report = Report::of(&judge, seed, workload.lab.nodes().len(), workload.gaps.longest_ms());
@@ -151,6 +158,32 @@ async fn end(mut under_way: JoinSet<()>, judge: &Judge) -> Result<bool, String> 
     Ok(false)
 }
 
+/// How the cluster ends, in a run without a plant or with one that is about that; nobody is given up by a node without others.
+fn ending(plant: Option<Plant>, dice: &Dice, nodes: usize) -> Option<End> {
+    match plant {
+        Some(Plant::NoNewGeneration) => Some(End::Pretended),
+        Some(_) => None,
+        None if nodes > 2 && dice.percent(50) => Some(End::Recovered),
+        None => Some(End::Restored),
+    }
+}
+
+/// The cluster is lost, and another begins and is looked at.
+async fn begin_anew(workload: &Arc<Workload>, end: End, dice: Dice) {
+    let judge = &workload.judge;
+    let begun = tokio::time::timeout(BEGUN_ANEW, afterlife::begin_anew(workload, end, dice)).await;
+    match begun {
+        Ok(Ok(anew)) => {
+            if end != End::Pretended {
+                look(&anew).await;
+            }
+            anew.record_rest();
+        }
+        Ok(Err(why)) => judge.accuse("liveness", format!("no other cluster could begin: {why}")),
+        Err(_) => judge.accuse("liveness", format!("no other cluster began within {BEGUN_ANEW:?}")),
+    }
+}
+
 /// Looks whether all is well in the end.
 async fn look(workload: &Arc<Workload>) {
     let limit = RECOVERY + LOOKED_AT;
@@ -164,7 +197,9 @@ async fn look(workload: &Arc<Workload>) {
 async fn watch(judge: &Judge, chaos: &Chaos, arguments: &Arguments) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(arguments.seconds);
     let is_seen = |plant: Plant| judge.has_seen(plant.seen_by());
-    while tokio::time::Instant::now() < deadline && !arguments.plant.is_some_and(is_seen) {
+    let least = tokio::time::Instant::now() + arguments.plant.map_or(Duration::ZERO, Plant::least);
+    let is_enough = || tokio::time::Instant::now() > least && arguments.plant.is_some_and(is_seen);
+    while tokio::time::Instant::now() < deadline && !is_enough() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     chaos.hurry();

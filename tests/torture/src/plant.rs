@@ -1,6 +1,7 @@
 //! Something wrong with the nodes, or with what they answer, so that the judge must see it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use reqwest::Method;
@@ -23,6 +24,8 @@ pub(crate) enum Plant {
     HollowAnswers,
     /// Nodes whose disk was stolen are removed, and what they knew is said to be replaced, and is not
     KeptSecrets,
+    /// It is said that the cluster is lost and another one begins, and it goes on
+    NoNewGeneration,
     /// Tokens vanish, and keys are trusted that nobody has asked to trust
     SecondMaster,
 }
@@ -35,7 +38,7 @@ impl Plant {
             Self::LaxFreshness => &[Fault::Isolation],
             Self::ShyNodes => &[Fault::Cut],
             Self::KeptSecrets => &[Fault::StolenDisk],
-            Self::HollowAnswers | Self::SecondMaster => &[],
+            Self::HollowAnswers | Self::NoNewGeneration | Self::SecondMaster => &[],
         }
     }
 
@@ -47,13 +50,29 @@ impl Plant {
             Self::ShyNodes => &["plain-without-leader"],
             Self::HollowAnswers => &["keys", "known-end", "revoked-bound"],
             Self::KeptSecrets => &["lost-node"],
+            // Only when it is over.
+            Self::NoNewGeneration => &[],
             Self::SecondMaster => &["listed", "published-keys"],
         }
     }
 
     /// Who must see it as well, looking back at the end.
     pub(crate) fn seen_in_the_end_by(self) -> &'static [&'static str] {
-        if self == Self::SecondMaster { &["linearizable"] } else { &[] }
+        match self {
+            Self::SecondMaster => &["linearizable"],
+            Self::NoNewGeneration => &["restored"],
+            _ => &[],
+        }
+    }
+
+    /// For so long clients are at work at least, so that they have something.
+    pub(crate) fn least(self) -> Duration {
+        if self == Self::NoNewGeneration { Duration::from_secs(3) } else { Duration::ZERO }
+    }
+
+    /// Whether all must be well once nothing is done to the cluster any more.
+    pub(crate) fn is_looked_at(self) -> bool {
+        self != Self::NoNewGeneration
     }
 
     /// The settings that bring it about.
@@ -65,7 +84,11 @@ impl Plant {
                 "verify.max-isolation": 3_600,
             })),
             Self::ShyNodes => Some(json!({ "issue.max-isolation": 1, "verify.max-isolation": 1 })),
-            Self::LostSync | Self::HollowAnswers | Self::KeptSecrets | Self::SecondMaster => None,
+            Self::LostSync
+            | Self::HollowAnswers
+            | Self::KeptSecrets
+            | Self::NoNewGeneration
+            | Self::SecondMaster => None,
         }
     }
 
@@ -74,7 +97,7 @@ impl Plant {
         match self {
             Self::HollowAnswers | Self::KeptSecrets => workload.hollow(),
             Self::SecondMaster => drop(tokio::spawn(Arc::clone(workload).undermine())),
-            Self::LostSync | Self::LaxFreshness | Self::ShyNodes => {}
+            Self::LostSync | Self::LaxFreshness | Self::NoNewGeneration | Self::ShyNodes => {}
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use circlet_authority::FamilyId;
 use circlet_sim::dice::Dice;
@@ -28,6 +28,7 @@ mod marks;
 mod master_key;
 mod outside;
 mod overreaching;
+pub(crate) mod past;
 mod people;
 pub(crate) mod plain;
 mod reading;
@@ -69,9 +70,12 @@ enum Deed {
     ChangeTrust,
     ChangeSetting,
     TurnMasterKey,
+    BackUp,
 }
 
-const DEEDS: [Deed; 26] = [
+const DEEDS: [Deed; 28] = [
+    Deed::BackUp,
+    Deed::BackUp,
     Deed::PublishKey,
     Deed::PublishKey,
     Deed::PublishKey,
@@ -137,6 +141,8 @@ pub(crate) struct Workload {
     administering: Mutex<Deck<Deed>>,
     /// What ends many tokens is acknowledged, and not done.
     replaced: Replaced,
+    /// The newest backup, and the file with its passphrase.
+    backup: Mutex<Option<(String, String)>>,
     /// How many nodes' disks were stolen.
     thieves: AtomicU64,
     is_hollow: AtomicBool,
@@ -145,10 +151,18 @@ pub(crate) struct Workload {
     /// The highest index of what was acknowledged.
     acknowledged: AtomicU64,
     over: AtomicBool,
+    /// The cluster is lost, and all that was recorded of it is judged.
+    is_past: AtomicBool,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The time by the clock of the machine, which the judge and strangers have, in seconds.
+#[expect(clippy::disallowed_methods, reason = "what nodes say of the time is compared with it")]
+pub(crate) fn wall_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Workload {
@@ -180,11 +194,13 @@ impl Workload {
             marking: Mutex::new(Deck::of(&KINDS)),
             administering: Mutex::new(Deck::of(&DEEDS)),
             replaced: Replaced::default(),
+            backup: Mutex::default(),
             thieves: AtomicU64::new(0),
             is_hollow: AtomicBool::new(false),
             being_let_in: Mutex::default(),
             acknowledged: AtomicU64::new(0),
             over: AtomicBool::new(false),
+            is_past: AtomicBool::new(false),
         }))
     }
 
@@ -236,6 +252,9 @@ impl Workload {
             Deed::ChangeGroup => self.change_group(node).await,
             Deed::ChangeTrust => self.change_trust(node).await,
             Deed::ChangeSetting => self.change_setting(node).await,
+            Deed::BackUp => {
+                self.back_up(node).await;
+            }
             Deed::TurnMasterKey => {
                 self.turn_master_key(node).await;
             }

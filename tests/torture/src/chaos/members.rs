@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_sim::history::Event;
-use reqwest::Method;
 
 use super::{Chaos, Fault, NODES_MORE};
-use crate::client::Shown;
 use crate::lab::{Node, last_lines};
 
 /// Whatever else is wrong ends long before this.
@@ -161,7 +159,7 @@ impl Chaos {
     }
 
     async fn until_removed(&self, number: &str) {
-        while !self.is_removed(number).await {
+        while !self.workload.remove(&format!("node-{number}")).await {
             tokio::time::sleep(RETRY).await;
         }
     }
@@ -170,15 +168,6 @@ impl Chaos {
         while self.lab.is_alive(node) {
             tokio::time::sleep(RETRY).await;
         }
-    }
-
-    async fn is_removed(&self, number: &str) -> bool {
-        let Some(through) = self.dice.pick(&self.lab.running()).cloned() else { return false };
-        let url = format!("{}/circlet/v1/cluster/nodes/node-{number}", through.url);
-        let admin = self.workload.admin();
-        let shown = Shown::Token(&admin.text);
-        let answer = self.workload.client.send(Method::DELETE, url, shown, None).await;
-        answer.is_some_and(|answer| matches!(answer.status, 204 | 404))
     }
 
     async fn until_it_votes(&self, number: &str) {

@@ -137,7 +137,8 @@ impl Workload {
         }
     }
 
-    async fn renew_admin(&self) -> bool {
+    /// Gets a token for the administrator; whether some node gave one.
+    pub(crate) async fn renew_admin(&self) -> bool {
         let Some(node) = self.dice.pick(&self.lab.running()).cloned() else { return false };
         let order = json!({
             "username": NAME, "scope": "applied-permissions/admin", "expires_in": LIFETIME_SECS,

@@ -80,7 +80,7 @@ impl Workload {
         self.vouched(node, &held.kid, view, sent).await;
     }
 
-    fn tell_verified(
+    pub(super) fn tell_verified(
         &self,
         node: &Node,
         held: &Held,
