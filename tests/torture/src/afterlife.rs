@@ -35,6 +35,8 @@ pub(crate) enum End {
 
 /// A new generation.
 struct Begun {
+    /// Its number.
+    generation: u64,
     founder: Arc<Node>,
     past: Past,
     /// Who may come back, though given up.
@@ -54,7 +56,8 @@ pub(crate) async fn begin_anew(
         End::Recovered => recovered(before).await?,
         End::Pretended => pretended(before).await?,
     };
-    let Begun { founder, past, given_up, others } = begun;
+    let Begun { generation, founder, past, given_up, others } = begun;
+    let past = Arc::new(past);
     let lab = Arc::clone(&before.lab);
     until_ready(before, &founder).await;
     let workload = Workload::new(lab, Arc::clone(&before.judge), before.client.clone(), dice)?;
@@ -62,6 +65,10 @@ pub(crate) async fn begin_anew(
         tokio::time::sleep(LOOK).await;
     }
     let administrator = tokio::spawn(Arc::clone(&workload).keep_admin());
+    if let Some(neighbour) = before.neighbour() {
+        workload.meet(neighbour);
+        neighbour.begins_anew(&workload);
+    }
     workload.show_past(&founder, &past).await;
     let mut clients = JoinSet::new();
     for rest_ms in CLIENTS_REST_MS {
@@ -80,9 +87,14 @@ pub(crate) async fn begin_anew(
     }
     workload.stop();
     while clients.join_next().await.is_some() {}
-    for node in workload.lab.nodes() {
-        workload.show_past(&node, &past).await;
-    }
+    let paired = async {
+        match workload.neighbour() {
+            Some(neighbour) => neighbour.pair_anew(&past, generation).await,
+            None => Ok(()),
+        }
+    };
+    let (paired, ()) = tokio::join!(paired, show_around(&workload, &founder, &past));
+    paired?;
     administrator.abort();
     Ok(workload)
 }
@@ -100,8 +112,8 @@ async fn restored(before: &Arc<Workload>) -> Result<Begun, String> {
     }
     let number = first.number.to_string();
     let said = before.lab.run(&["restore", &number, &file, &passphrase]).await?;
-    let founder = begin(before, first.number, &said, second).await?;
-    Ok(Begun { founder, past, given_up: None, others: numbers(rest) })
+    let (founder, generation) = begin(before, first.number, &said, second).await?;
+    Ok(Begun { generation, founder, past, given_up: None, others: numbers(rest) })
 }
 
 /// One node is cut off while the others decide some more; then it is all that is left.
@@ -127,10 +139,10 @@ async fn recovered(before: &Arc<Workload>) -> Result<Begun, String> {
     }
     before.lab.run(&["mend"]).await?;
     let said = before.lab.run(&["recover", &number]).await?;
-    let founder = begin(before, left.number, &said, second).await?;
+    let (founder, generation) = begin(before, left.number, &said, second).await?;
     let (given_up, others) =
         others.split_first().map_or((None, [].as_slice()), |(one, rest)| (Some(one), rest));
-    Ok(Begun { founder, past, given_up: given_up.cloned(), others: numbers(others) })
+    Ok(Begun { generation, founder, past, given_up: given_up.cloned(), others: numbers(others) })
 }
 
 /// The nodes end, and start again.
@@ -147,7 +159,7 @@ async fn pretended(before: &Arc<Workload>) -> Result<Begun, String> {
         start(before, node.number).await?;
     }
     let founder = start(before, first.number).await?;
-    Ok(Begun { founder, past, given_up: None, others: Vec::new() })
+    Ok(Begun { generation: 2, founder, past, given_up: None, others: Vec::new() })
 }
 
 fn numbers(nodes: &[Arc<Node>]) -> Vec<u64> {
@@ -163,11 +175,16 @@ async fn lose(before: &Workload, node: &Node, how: &str) -> Result<(), String> {
 }
 
 /// What the program said when the next generation began tells where: a founder's id is the index of its state.
-async fn begin(before: &Workload, number: u64, said: &str, second: u64) -> Result<Arc<Node>, String> {
+async fn begin(before: &Workload, number: u64, said: &str, second: u64) -> Result<(Arc<Node>, u64), String> {
     let said: Value = serde_json::from_str(said).map_err(|error| format!("{error}: {said}"))?;
     let index = said["node_id"].as_u64().ok_or_else(|| format!("no node begins: {said}"))?;
+    let generation = said["generation"].as_u64().ok_or_else(|| format!("of which generation? {said}"))?;
     before.judge.tell(&Event::Begun { index, second, on_floor: false });
-    start(before, number).await
+    if let Some(neighbour) = before.neighbour() {
+        let issuer = before.service().clone();
+        neighbour.tell(&Event::BegunAbroad { issuer, index, generation, on_floor: false });
+    }
+    Ok((start(before, number).await?, generation))
 }
 
 async fn start(before: &Workload, number: u64) -> Result<Arc<Node>, String> {
@@ -207,6 +224,24 @@ async fn join(workload: &Arc<Workload>, numbers: &[u64]) -> Result<(), String> {
         until_ready(workload, &node).await;
     }
     Ok(())
+}
+
+/// Shows every node all that clients had, and what the neighbour had issued; who began the generation has seen the former.
+async fn show_around(workload: &Arc<Workload>, founder: &Node, past: &Arc<Past>) {
+    let mut shown = JoinSet::new();
+    for node in workload.lab.nodes() {
+        let (workload, past) = (Arc::clone(workload), Arc::clone(past));
+        let is_founder = node.number == founder.number;
+        shown.spawn(async move {
+            if !is_founder {
+                workload.show_past(&node, &past).await;
+            }
+            if let Some(neighbour) = workload.neighbour() {
+                neighbour.show_all_here(&node).await;
+            }
+        });
+    }
+    while shown.join_next().await.is_some() {}
 }
 
 /// A node comes back that was given up. It has heard nothing of that, and can be sure of nothing; it is told, stops, and starts

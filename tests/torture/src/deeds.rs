@@ -3,12 +3,17 @@
 use crate::judge::Judge;
 
 /// As the report counts them. What comes often anyway isn't here.
-const MUST: [&str; 5] = [
+const MUST: [&str; 10] = [
+    "accepted by the neighbour",
     "backup after a loss, shut to the thief",
+    "ended token of the neighbour shown",
+    "ended token shown to the neighbour",
     "overreach without the log",
     "plain token for a password",
     "plain token for a token",
     "stolen disk started, and refused",
+    "token of the neighbour accepted",
+    "watermark of the neighbour",
 ];
 
 /// What was not done.

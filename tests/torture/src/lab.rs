@@ -22,6 +22,8 @@ pub(crate) struct Condition {
     pub(crate) runs: bool,
     /// It was seen ready since its start.
     pub(crate) ready: bool,
+    /// It has signed a plain token since its start: another node has shown it its clock, without which it dates none.
+    pub(crate) has_dated: bool,
     /// It is stopped in its tracks.
     pub(crate) paused: bool,
     /// Its disk is full or failing: it may stop itself.

@@ -13,6 +13,7 @@ mod epilogue;
 mod gaps;
 mod judge;
 mod lab;
+mod neighbour;
 mod plant;
 mod report;
 mod workload;
@@ -37,6 +38,7 @@ use client::Client;
 use deck::Deck;
 use judge::Judge;
 use lab::Lab;
+use neighbour::Neighbour;
 use plant::Plant;
 use report::Report;
 use workload::issuing::{
@@ -44,6 +46,9 @@ use workload::issuing::{
 };
 use workload::plain::PLAIN_GROUP;
 use workload::{MARKED_GROUP, Workload};
+
+/// So long a new key waits for a neighbour that doesn't have it, in seconds: it may be cut off, or have as many keys as it keeps.
+const CIRCLE_KEY_WAIT_SECS: u64 = 2;
 
 /// How long each client rests at most between two requests, in milliseconds. Many wait for a node that is cut off.
 const CLIENTS_REST_MS: [u64; 12] = [20, 40, 40, 60, 60, 80, 80, 100, 100, 120, 120, 150];
@@ -99,9 +104,11 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let lab = Arc::new(Lab::here(arguments.lab.clone()).await?);
     let judge = Arc::new(Judge::new(trace));
     let workload = Workload::new(lab, Arc::clone(&judge), Client::new()?, dice.split())?;
-    tokio::time::timeout(PREPARED, prepare(&workload, arguments.plant))
+    tokio::time::timeout(PREPARED, prepare(&workload, &dice, arguments.plant))
         .await
         .map_err(|_| format!("users and settings were not made within {PREPARED:?}"))??;
+    let neighbour = workload.neighbour().cloned();
+    let abroad = neighbour.as_ref().map(|neighbour| tokio::spawn(Arc::clone(neighbour).live()));
 
     let wanted = arguments.plant.map_or(&Fault::ALL[..], Plant::faults);
     let chaos = Chaos::new(&workload, dice.split(), wanted);
@@ -127,6 +134,10 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     match ending(arguments.plant, &dice, workload.lab.nodes().len()).filter(|_| is_well) {
         Some(end) => begin_anew(&workload, end, dice.split()).await,
         None => workload.record_rest(),
+    }
+    if let (Some(neighbour), Some(abroad)) = (neighbour, abroad) {
+        neighbour.end();
+        abroad.abort();
     }
     judge.finish();
 
@@ -211,7 +222,7 @@ async fn watch(judge: &Judge, chaos: &Chaos, arguments: &Arguments) {
 }
 
 /// The cluster has users and groups, and bounds that a run reaches; with a plant it has something else as well.
-async fn prepare(workload: &Arc<Workload>, plant: Option<Plant>) -> Result<(), String> {
+async fn prepare(workload: &Arc<Workload>, dice: &Dice, plant: Option<Plant>) -> Result<(), String> {
     let nodes = workload.lab.nodes();
     let first = nodes.first().ok_or("a lab without nodes")?;
     for user in USERS.into_iter().chain([LASTING_USER]) {
@@ -225,8 +236,12 @@ async fn prepare(workload: &Arc<Workload>, plant: Option<Plant>) -> Result<(), S
         }
     }
     let (issue_ms, verify_ms) = (ISSUE_MAX_ISOLATION_MS, VERIFY_MAX_ISOLATION_MS);
-    let bounds =
-        json!({ "issue.max-isolation": issue_ms / 1_000, "verify.max-isolation": verify_ms / 1_000 });
+    let bounds = json!({
+        "issue.max-isolation": issue_ms / 1_000,
+        "verify.max-isolation": verify_ms / 1_000,
+        "circle.max-staleness-ms": neighbour::STALENESS_MS,
+        "circle.key-wait": CIRCLE_KEY_WAIT_SECS,
+    });
     plant::set(workload, &bounds).await?;
     if let Some(plant) = plant {
         if let Some(settings) = plant.settings() {
@@ -234,9 +249,13 @@ async fn prepare(workload: &Arc<Workload>, plant: Option<Plant>) -> Result<(), S
         }
         plant.begin(workload);
     }
+    if plant.is_none_or(Plant::has_neighbour) {
+        workload.meet(&Neighbour::meet(workload, dice.split()).await?);
+    }
     // Whoever has heard of the write before has heard of the bounds.
     workload.until_all_know().await?;
     workload.judge.tell(&Event::Bounds { issue_ms, verify_ms });
+    workload.judge.tell(&Event::CircleBound { ms: neighbour::STALENESS_MS });
     workload.judge.tell(&Event::Staleness { ms: MAX_STALENESS_MS });
     Ok(())
 }

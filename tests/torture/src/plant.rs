@@ -26,6 +26,8 @@ pub(crate) enum Plant {
     KeptSecrets,
     /// It is said that the cluster is lost and another one begins, and it goes on
     NoNewGeneration,
+    /// The cluster goes by what it knew of its neighbour long before; they are cut off from each other
+    SlowCircle,
     /// Tokens vanish, and keys are trusted that nobody has asked to trust
     SecondMaster,
 }
@@ -38,6 +40,7 @@ impl Plant {
             Self::LaxFreshness => &[Fault::Isolation],
             Self::ShyNodes => &[Fault::Cut],
             Self::KeptSecrets => &[Fault::StolenDisk],
+            Self::SlowCircle => &[Fault::CircleCut],
             Self::HollowAnswers | Self::NoNewGeneration | Self::SecondMaster => &[],
         }
     }
@@ -50,6 +53,7 @@ impl Plant {
             Self::ShyNodes => &["plain-without-leader"],
             Self::HollowAnswers => &["keys", "known-end", "revoked-bound"],
             Self::KeptSecrets => &["lost-node"],
+            Self::SlowCircle => &["revoked-abroad"],
             // Only when it is over.
             Self::NoNewGeneration => &[],
             Self::SecondMaster => &["listed", "published-keys"],
@@ -70,6 +74,11 @@ impl Plant {
         if self == Self::NoNewGeneration { Duration::from_secs(3) } else { Duration::ZERO }
     }
 
+    /// Whether there is another cluster: it is not needed for what is wrong with one.
+    pub(crate) fn has_neighbour(self) -> bool {
+        self == Self::SlowCircle
+    }
+
     /// Whether all must be well once nothing is done to the cluster any more.
     pub(crate) fn is_looked_at(self) -> bool {
         self != Self::NoNewGeneration
@@ -83,6 +92,7 @@ impl Plant {
                 "issue.max-isolation": 3_600,
                 "verify.max-isolation": 3_600,
             })),
+            Self::SlowCircle => Some(json!({ "circle.max-staleness-ms": 600_000 })),
             Self::ShyNodes => Some(json!({ "issue.max-isolation": 1, "verify.max-isolation": 1 })),
             Self::LostSync
             | Self::HollowAnswers
@@ -97,7 +107,11 @@ impl Plant {
         match self {
             Self::HollowAnswers | Self::KeptSecrets => workload.hollow(),
             Self::SecondMaster => drop(tokio::spawn(Arc::clone(workload).undermine())),
-            Self::LostSync | Self::LaxFreshness | Self::NoNewGeneration | Self::ShyNodes => {}
+            Self::LostSync
+            | Self::LaxFreshness
+            | Self::NoNewGeneration
+            | Self::ShyNodes
+            | Self::SlowCircle => {}
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use circlet_authority::FamilyId;
@@ -17,6 +17,7 @@ use crate::deck::Deck;
 use crate::gaps::Gaps;
 use crate::judge::Judge;
 use crate::lab::{Lab, Node};
+use crate::neighbour::Neighbour;
 
 mod administrator;
 mod hearing;
@@ -143,6 +144,8 @@ pub(crate) struct Workload {
     replaced: Replaced,
     /// The newest backup, and the file with its passphrase.
     backup: Mutex<Option<(String, String)>>,
+    /// The other cluster of the circle.
+    neighbour: OnceLock<Arc<Neighbour>>,
     /// How many nodes' disks were stolen.
     thieves: AtomicU64,
     is_hollow: AtomicBool,
@@ -195,6 +198,7 @@ impl Workload {
             administering: Mutex::new(Deck::of(&DEEDS)),
             replaced: Replaced::default(),
             backup: Mutex::default(),
+            neighbour: OnceLock::new(),
             thieves: AtomicU64::new(0),
             is_hollow: AtomicBool::new(false),
             being_let_in: Mutex::default(),
@@ -202,6 +206,24 @@ impl Workload {
             over: AtomicBool::new(false),
             is_past: AtomicBool::new(false),
         }))
+    }
+
+    /// From now on it is in a circle with another cluster.
+    pub(crate) fn meet(&self, neighbour: &Arc<Neighbour>) {
+        // It meets one, and once.
+        drop(self.neighbour.set(Arc::clone(neighbour)));
+    }
+
+    /// The other cluster of the circle, if there is one.
+    pub(crate) fn neighbour(&self) -> Option<&Arc<Neighbour>> {
+        self.neighbour.get()
+    }
+
+    /// Something happened that matters there.
+    fn tell_abroad(&self, event: &Event) {
+        if let Some(neighbour) = self.neighbour() {
+            neighbour.tell(event);
+        }
     }
 
     /// No client begins anything from now on.
@@ -303,6 +325,7 @@ impl Workload {
 
     fn note_end(&self, id: TokenId, index: u64) {
         self.judge.tell(&Event::Revoked { id: Some(id), family: None, index });
+        self.tell_abroad(&Event::RevokedAbroad { id });
         lock(&self.ended).insert(id);
     }
 

@@ -33,6 +33,10 @@ pub(crate) enum Fault {
     Replacement,
     /// A machine is lost with its disk, which somebody has; what its node knew is replaced, and another takes its place.
     StolenDisk,
+    /// The clusters of the circle don't reach each other.
+    CircleCut,
+    /// The neighbour's process is killed, and started again later.
+    NeighbourDown,
     /// Another node joins.
     Join,
     /// A node is removed, and stops.
@@ -41,7 +45,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Kill,
         Self::BounceLeader,
         Self::Pause,
@@ -57,6 +61,8 @@ impl Fault {
         Self::PowerCutOfAll,
         Self::Replacement,
         Self::StolenDisk,
+        Self::CircleCut,
+        Self::NeighbourDown,
         Self::Join,
         Self::Leave,
     ];
@@ -79,6 +85,8 @@ impl Fault {
             Self::PowerCutOfAll => "power cut of all",
             Self::Replacement => "replacement",
             Self::StolenDisk => "disk stolen",
+            Self::CircleCut => "circle cut",
+            Self::NeighbourDown => "neighbour killed",
             Self::Join => "join",
             Self::Leave => "leave",
         }

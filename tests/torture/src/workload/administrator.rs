@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::held::number;
 use super::{TOKENS, Workload};
-use crate::client::Shown;
+use crate::client::{Answer, Shown};
 
 pub(super) const NAME: &str = "admin";
 
@@ -85,6 +85,18 @@ impl Administrator {
 }
 
 impl Workload {
+    /// What the cluster is called.
+    pub(crate) fn service(&self) -> &ServiceId {
+        &self.administrator.service
+    }
+
+    /// Asks some node as the administrator, with the password.
+    pub(crate) async fn ask_as_administrator(&self, path: &str, body: &Value) -> Option<Answer> {
+        let node = self.dice.pick(&self.lab.running()).cloned()?;
+        let shown = Shown::Password(NAME, &self.administrator.password);
+        self.client.send(Method::POST, format!("{}{path}", node.url), shown, Some(body)).await
+    }
+
     /// What a user is called in tokens; what names that begin so have in common.
     pub(super) fn name_of(&self, user: &str) -> String {
         Subject::user(&self.administrator.service, &house::name(user)).to_string()

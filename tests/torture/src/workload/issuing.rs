@@ -37,6 +37,14 @@ impl Workload {
         self.issue_by(node, Shown::Token(&admin.text), order, None).await;
     }
 
+    /// An administrator creates a token that can be revoked, for a user who stays.
+    pub(crate) async fn issue_revocable(&self, node: &Arc<Node>) {
+        let mut order = self.order(LASTING_USER);
+        order["force_revocable"] = true.into();
+        let admin = self.admin();
+        self.issue_by(node, Shown::Token(&admin.text), order, None).await;
+    }
+
     /// A user creates another token with a token.
     pub(super) async fn issue_with_token(&self, node: &Arc<Node>) {
         let Some(held) = self.some_token() else { return };

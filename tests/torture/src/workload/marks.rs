@@ -269,7 +269,9 @@ impl Workload {
 
     /// From this index on every view has the mark, and refuses by it what can't be revoked as well.
     pub(super) fn tell_mark(&self, target: Target, index: u64, (since, until): (u64, u64)) {
-        self.judge.tell(&Event::MarkHeld(Arc::new(mark::Mark { target, index, since, until })));
+        let mark = Arc::new(mark::Mark { target, index, since, until });
+        self.judge.tell(&Event::MarkHeld(Arc::clone(&mark)));
+        self.tell_abroad(&Event::MarkedAbroad { issuer: self.service().clone(), mark });
     }
 
     pub(super) fn keep_mark(&self, whom: Whom, decided: &Decided, sent: u64) {

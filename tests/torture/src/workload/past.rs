@@ -42,6 +42,13 @@ pub(crate) struct Past {
     foreign: Vec<(TokenId, String)>,
 }
 
+impl Past {
+    /// The tokens, the newest first.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Held> {
+        self.held.iter()
+    }
+}
+
 impl Workload {
     /// An administrator makes a backup, which is kept in the place of the one before; whether that could be done.
     pub(crate) async fn back_up(&self, node: &Node) -> bool {

@@ -25,6 +25,9 @@ pub(super) const PLAIN_SECS: u64 = 600;
 /// So long before it expires nobody can say any more that it lives.
 const AND_LESS_SECS: u64 = 60;
 
+/// What a node says that was cut off as soon as it had started: it dates no plain token by a clock that it compared with none.
+const NO_CLOCK_SEEN: &str = "no other node has shown its clock yet";
+
 /// Who wants a plain token.
 enum Wish {
     /// An administrator, for somebody else.
@@ -123,6 +126,7 @@ impl Workload {
             self.judge.count("plain issue without success");
             return None;
         };
+        node.note(|known| known.has_dated = true);
         self.judge.count(wish.is_counted_as());
         self.gaps.success("plain issue", self.judge.now());
         let Some(mut held) = Held::of(&answer, self.judge.now()) else {
@@ -210,6 +214,9 @@ impl Workload {
             // Nothing shows that it has proved freshness lately enough to go on.
             503 if now > node.fresh_since() + asked.bound_ms * 1_000_000 => Some("plain refused: isolated"),
             // The key that signs in the place of one that leaked waits for nobody.
+            503 if !node.condition().has_dated && answer.body.to_string().contains(NO_CLOCK_SEEN) => {
+                Some("plain refused: no other clock seen")
+            }
             503 if node.fresh_since() <= self.touched.last_leak() => Some("plain refused: key unknown"),
             401 if self.explains_refusal(asked.shown) => Some(asked.ended),
             _ => None,

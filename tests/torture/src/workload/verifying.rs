@@ -20,6 +20,10 @@ impl Workload {
     /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it.
     pub(super) async fn hunt(self: Arc<Self>, held: Held) {
         let begun = tokio::time::Instant::now();
+        if let Some(neighbour) = self.neighbour().cloned() {
+            let held = held.clone();
+            drop(tokio::spawn(async move { neighbour.hunt_there(&held, begun).await }));
+        }
         for later_ms in LATER_MS {
             tokio::time::sleep_until(begun + Duration::from_millis(BOUND_MS + later_ms)).await;
             for node in self.lab.running() {
@@ -104,7 +108,7 @@ impl Workload {
     }
 
     /// What a node says of a token.
-    pub(super) async fn show(&self, node: &Node, token: &str) -> Option<Answer> {
+    pub(crate) async fn show(&self, node: &Node, token: &str) -> Option<Answer> {
         let url = format!("{}/circlet/v1/verify", node.url);
         self.client.send(Method::GET, url, Shown::Token(token), None).await
     }
