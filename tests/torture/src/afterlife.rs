@@ -19,6 +19,9 @@ const CLIENTS_REST_MS: [u64; 3] = [40, 80, 120];
 /// So often the others decide something while the node that will be left is cut off.
 const DECIDED_WITHOUT: usize = 4;
 
+/// The generation that doesn't begin.
+const PRETENDED: u64 = 2;
+
 /// Between two looks at something that is waited for; the whole has a deadline.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -154,12 +157,12 @@ async fn pretended(before: &Arc<Workload>) -> Result<Begun, String> {
         lose(before, node, "kill").await?;
     }
     let (index, second) = (before.newest_index() + 1, wall_secs());
-    before.judge.tell(&Event::Begun { index, second, on_floor: false });
+    tell_begun(before, index, second, PRETENDED);
     for node in rest {
         start(before, node.number).await?;
     }
     let founder = start(before, first.number).await?;
-    Ok(Begun { generation: 2, founder, past, given_up: None, others: Vec::new() })
+    Ok(Begun { generation: PRETENDED, founder, past, given_up: None, others: Vec::new() })
 }
 
 fn numbers(nodes: &[Arc<Node>]) -> Vec<u64> {
@@ -179,12 +182,17 @@ async fn begin(before: &Workload, number: u64, said: &str, second: u64) -> Resul
     let said: Value = serde_json::from_str(said).map_err(|error| format!("{error}: {said}"))?;
     let index = said["node_id"].as_u64().ok_or_else(|| format!("no node begins: {said}"))?;
     let generation = said["generation"].as_u64().ok_or_else(|| format!("of which generation? {said}"))?;
+    tell_begun(before, index, second, generation);
+    Ok((start(before, number).await?, generation))
+}
+
+/// Here, and to who judges abroad.
+fn tell_begun(before: &Workload, index: u64, second: u64, generation: u64) {
     before.judge.tell(&Event::Begun { index, second, on_floor: false });
     if let Some(neighbour) = before.neighbour() {
         let issuer = before.service().clone();
         neighbour.tell(&Event::BegunAbroad { issuer, index, generation, on_floor: false });
     }
-    Ok((start(before, number).await?, generation))
 }
 
 async fn start(before: &Workload, number: u64) -> Result<Arc<Node>, String> {
@@ -254,22 +262,25 @@ async fn come_back(
 ) -> Result<(), String> {
     let (number, home) = (node.number.to_string(), workload.lab.home(node));
     let haunt = ["haunt", &number, &home.display().to_string()];
-    let told = async {
+    let stops = async {
         for _ in 0..2 {
             let ended = workload.lab.run(&haunt).await?;
             if ended.trim() != "1" {
                 let words = last_lines(&home.with_extension("log"));
-                let said = format!("node {number} was given up, and came to end {}: {words}", ended.trim());
+                let said = format!("node {number} was given up, and ended with {}: {words}", ended.trim());
                 workload.judge.accuse("given-up", said);
-                return Ok(());
+                return Ok(false);
             }
         }
         workload.judge.count("node that was given up came back, and stopped");
-        Ok::<(), String>(())
+        Ok::<bool, String>(true)
     };
-    tokio::select! {
-        told = told => told?,
-        () = workload.show_again_and_again(node, past) => {}
+    let stopped = tokio::select! {
+        stopped = stops => stopped?,
+        () = workload.show_again_and_again(node, past) => false,
+    };
+    if !stopped {
+        return Ok(());
     }
     while !workload.knows_of_giving_up(founder, &format!("node-{number}")).await {
         tokio::time::sleep(LOOK).await;

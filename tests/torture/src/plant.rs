@@ -64,7 +64,7 @@ impl Plant {
     pub(crate) fn seen_in_the_end_by(self) -> &'static [&'static str] {
         match self {
             Self::SecondMaster => &["linearizable"],
-            Self::NoNewGeneration => &["restored"],
+            Self::NoNewGeneration => &["begun-abroad", "restored"],
             _ => &[],
         }
     }
@@ -76,7 +76,7 @@ impl Plant {
 
     /// Whether there is another cluster: it is not needed for what is wrong with one.
     pub(crate) fn has_neighbour(self) -> bool {
-        self == Self::SlowCircle
+        matches!(self, Self::NoNewGeneration | Self::SlowCircle)
     }
 
     /// Whether all must be well once nothing is done to the cluster any more.
