@@ -16,6 +16,7 @@ use crate::judge::Judge;
 use crate::lab::{CLOCK_REMEMBERED, Lab, Node};
 use crate::workload::Workload;
 
+mod circle;
 mod disks;
 mod fault;
 mod members;
@@ -39,6 +40,8 @@ pub(crate) struct Chaos {
     network: Mutex<()>,
     /// Whose clock is or was wrong. The promise is about one.
     clock: Mutex<Option<u64>>,
+    /// Held by whoever breaks the neighbour.
+    neighbour: Mutex<()>,
     /// One node at a time comes, goes or is replaced: until it votes, its loss would be one too many.
     moving: Mutex<()>,
     /// With so many nodes the cluster began; it never has fewer.
@@ -61,6 +64,7 @@ impl Chaos {
             untried: std::sync::Mutex::new(wanted.iter().copied().collect()),
             network: Mutex::default(),
             clock: Mutex::default(),
+            neighbour: Mutex::default(),
             moving: Mutex::default(),
             nodes_min: workload.lab.nodes().len(),
         })
@@ -142,6 +146,9 @@ impl Chaos {
             Fault::PowerCut => self.power_cut(fault, std::slice::from_ref(&victim)).await,
             Fault::PowerCutOfAll => self.power_cut(fault, &self.lab.nodes()).await,
             Fault::Replacement => self.replace(&victim).await,
+            Fault::StolenDisk => self.lose(&victim).await,
+            Fault::CircleCut => self.cut_circle().await,
+            Fault::NeighbourDown => self.kill_neighbour().await,
             Fault::Join => self.let_join().await,
             Fault::Leave => self.let_leave(&victim).await,
         }
@@ -179,6 +186,7 @@ impl Chaos {
         self.lab.must(&self.judge, &["start", &node.number.to_string()]).await;
         node.note(|known| {
             (known.runs, known.ready, known.paused, known.bad_disk) = (true, false, false, false);
+            known.has_dated = false;
             known.life += 1;
         });
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use circlet_token::TokenId;
 use reqwest::Method;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::bounds::RECOVERY;
 use crate::client::Shown;
 use crate::workload::verifying::BOUND_MS;
-use crate::workload::{Held, Workload};
+use crate::workload::{Held, Workload, wall_secs};
 
 /// So many tokens of each kind are looked at in the end, the newest.
 const LOOKED_AT_MAX: usize = 150;
@@ -45,6 +45,7 @@ pub(crate) async fn look(workload: &Arc<Workload>) {
         workload.read_fresh(node).await;
         workload.read_state(node).await;
         workload.issue(node).await;
+        workload.tell_secrets_on_disk(node).await;
     }
     new_master_key(workload, deadline).await;
     same_lists(workload).await;
@@ -70,6 +71,9 @@ async fn healthy(workload: &Workload) -> Result<(), String> {
         seen.push((answer.body["leader"].clone(), answer.body["applied_index"].clone()));
         let status = workload.read(node, "/circlet/v1/cluster/status").await;
         let status = status.ok_or_else(|| format!("node {} does not tell who belongs", node.number))?;
+        if status.body["lost"].as_array().is_none_or(|lost| !lost.is_empty()) {
+            return Err(format!("what lost nodes knew is not replaced: {}", status.body["lost"]));
+        }
         let members = status.body["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
         let voters = members.iter().filter(|member| member["role"] == "voter");
         let voters: BTreeSet<String> =
@@ -115,7 +119,8 @@ async fn same_lists(workload: &Arc<Workload>) {
         Err(why) => workload.judge.accuse("agreement", why),
         Ok(listed) => {
             let held = workload.held().clone();
-            for lost in held.iter().filter(|held| workload.is_untouched(held) && !listed.contains(&held.id)) {
+            let recorded = held.iter().filter(|held| !held.is_plain);
+            for lost in recorded.filter(|held| workload.is_untouched(held) && !listed.contains(&held.id)) {
                 workload.judge.accuse("listed", format!("token {} was acknowledged and is gone", lost.id));
             }
         }
@@ -146,10 +151,12 @@ async fn living_and_ended(workload: &Workload) {
     let newest = |wanted: &dyn Fn(&Held) -> bool| -> Vec<Held> {
         held.iter().rev().filter(|held| wanted(held)).take(LOOKED_AT_MAX).cloned().collect()
     };
-    let living = newest(&|held| workload.is_untouched(held));
+    let lives = |held: &Held| workload.is_untouched(held) && workload.is_in_time(held);
+    let living = newest(&|held| lives(held) && !held.is_plain);
+    let living_plain = newest(&|held| lives(held) && held.is_plain);
     let ended = newest(&|held| workload.is_ended(held));
     for node in &workload.lab.nodes() {
-        for token in &living {
+        for token in living.iter().chain(&living_plain) {
             if workload.judge_by(node, token).await == Some(false) {
                 let said =
                     format!("token {} of nobody's ending is refused by node {}", token.id, node.number);
@@ -162,6 +169,7 @@ async fn living_and_ended(workload: &Workload) {
         }
     }
     workload.judge.note("tokens living in the end", living.len());
+    workload.judge.note("plain tokens living in the end", living_plain.len());
     workload.judge.note("tokens ended in the end", ended.len());
 }
 
@@ -174,9 +182,4 @@ fn right_time(workload: &Workload) {
         let said = format!("the newest token was issued at {issued_at}, and it is {now}");
         workload.judge.accuse("time", said);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the judge's own clock is what the nodes' are compared with")]
-fn wall_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -110,6 +110,11 @@ impl Judge {
         *self.lock().operations.entry(what).or_default() += 1;
     }
 
+    /// Whether that was ever counted.
+    pub(crate) fn has_counted(&self, what: &str) -> bool {
+        self.lock().operations.contains_key(what)
+    }
+
     /// So many of something were looked at.
     pub(crate) fn note(&self, what: &'static str, count: usize) {
         *self.lock().operations.entry(what).or_default() += u64::try_from(count).unwrap_or(u64::MAX);

@@ -1,7 +1,7 @@
 //! The nodes, and what can be done to them: `scripts/lab` does it, this knows what was done.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub(crate) struct Condition {
     pub(crate) runs: bool,
     /// It was seen ready since its start.
     pub(crate) ready: bool,
+    /// It has signed a plain token since its start: another node has shown it its clock, without which it dates none.
+    pub(crate) has_dated: bool,
     /// It is stopped in its tracks.
     pub(crate) paused: bool,
     /// Its disk is full or failing: it may stop itself.
@@ -188,14 +190,21 @@ impl Lab {
 
     /// The end of a node's log.
     pub(crate) fn last_words(&self, node: &Node) -> String {
-        let file = self.folder.join(format!("node-{}", node.number)).join("serve.log");
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().rev().take(3).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+        last_lines(&self.folder.join(format!("node-{}", node.number)).join("serve.log"))
+    }
+
+    /// Where a node has its home.
+    pub(crate) fn home(&self, node: &Node) -> PathBuf {
+        self.folder.join(format!("node-{}", node.number)).join("disk/home")
+    }
+
+    /// A copy of the home of the node whose disk was stolen last.
+    pub(crate) fn stolen(&self) -> PathBuf {
+        self.folder.join("stolen")
     }
 
     /// Copies the nodes' logs somewhere that outlives the lab.
-    pub(crate) fn keep_logs(&self, to: &std::path::Path) -> std::io::Result<()> {
+    pub(crate) fn keep_logs(&self, to: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(to)?;
         for node in self.nodes() {
             let name = format!("node-{}", node.number);
@@ -203,6 +212,13 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// The end of a log.
+pub(crate) fn last_lines(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(3).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
 }
 
 /// What a command prints, if it succeeds, and in time; one that doesn't end is killed.

@@ -3,14 +3,17 @@
 //!
 //! `scripts/torture` starts it. Exit 0 if nothing was broken, 1 if something was, 2 if it could not be tried.
 
+mod afterlife;
 mod bounds;
 mod chaos;
 mod client;
 mod deck;
+mod deeds;
 mod epilogue;
 mod gaps;
 mod judge;
 mod lab;
+mod neighbour;
 mod plant;
 mod report;
 mod workload;
@@ -28,18 +31,24 @@ use clap::Parser;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use bounds::{LOOKED_AT, PREPARED, RECOVERY, TRIED_ON, UNDER_WAY};
+use afterlife::End;
+use bounds::{BEGUN_ANEW, LOOKED_AT, PREPARED, RECOVERY, TRIED_ON, UNDER_WAY};
 use chaos::{Chaos, Fault};
 use client::Client;
 use deck::Deck;
 use judge::Judge;
 use lab::Lab;
+use neighbour::Neighbour;
 use plant::Plant;
 use report::Report;
 use workload::issuing::{
-    ISSUE_MAX_ISOLATION_MS, LASTING_USER, MAX_STALENESS_MS, PLAIN_GROUP, USERS, VERIFY_MAX_ISOLATION_MS,
+    ISSUE_MAX_ISOLATION_MS, LASTING_USER, MAX_STALENESS_MS, USERS, VERIFY_MAX_ISOLATION_MS,
 };
+use workload::plain::PLAIN_GROUP;
 use workload::{MARKED_GROUP, Workload};
+
+/// So long a new key waits for a neighbour that doesn't have it, in seconds: it may be cut off, or have as many keys as it keeps.
+const CIRCLE_KEY_WAIT_SECS: u64 = 2;
 
 /// How long each client rests at most between two requests, in milliseconds. Many wait for a node that is cut off.
 const CLIENTS_REST_MS: [u64; 12] = [20, 40, 40, 60, 60, 80, 80, 100, 100, 120, 120, 150];
@@ -95,9 +104,11 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let lab = Arc::new(Lab::here(arguments.lab.clone()).await?);
     let judge = Arc::new(Judge::new(trace));
     let workload = Workload::new(lab, Arc::clone(&judge), Client::new()?, dice.split())?;
-    tokio::time::timeout(PREPARED, prepare(&workload, arguments.plant))
+    tokio::time::timeout(PREPARED, prepare(&workload, &dice, arguments.plant))
         .await
         .map_err(|_| format!("users and settings were not made within {PREPARED:?}"))??;
+    let neighbour = workload.neighbour().cloned();
+    let abroad = neighbour.as_ref().map(|neighbour| tokio::spawn(Arc::clone(neighbour).live()));
 
     let wanted = arguments.plant.map_or(&Fault::ALL[..], Plant::faults);
     let chaos = Chaos::new(&workload, dice.split(), wanted);
@@ -113,18 +124,28 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     chaos.stop();
     workload.stop();
     let has_ended = end(under_way, &judge).await?;
-    if has_ended && (arguments.plant.is_none() || judge.violations().is_empty()) {
+    let is_looked_at = arguments.plant.is_none_or(Plant::is_looked_at);
+    if has_ended && is_looked_at && (arguments.plant.is_none() || judge.violations().is_empty()) {
         look(&workload).await;
     }
     supervisor.abort();
     administrator.abort();
-    workload.record_rest();
+    let is_well = has_ended && judge.violations().is_empty();
+    match ending(arguments.plant, &dice, workload.lab.nodes().len()).filter(|_| is_well) {
+        Some(end) => begin_anew(&workload, end, dice.split()).await,
+        None => workload.record_rest(),
+    }
+    if let (Some(neighbour), Some(abroad)) = (neighbour, abroad) {
+        neighbour.end();
+        abroad.abort();
+    }
     judge.finish();
 
     let report = Report::of(&judge, seed, workload.lab.nodes().len(), workload.gaps.longest_ms());
     say(arguments, &workload, &report)
         .map_err(|error| format!("the report could not be written: {error}"))?;
-    let untried: Vec<&str> = chaos.untried().into_iter().map(Fault::name).collect();
+    let untried = chaos.untried().into_iter().map(Fault::name);
+    let untried: Vec<&str> = untried.chain(deeds::undone(&judge)).collect();
     if arguments.plant.is_none() && report.violations.is_empty() && !untried.is_empty() {
         return Err(format!("could not be tried: {}", untried.join(", ")));
     }
@@ -148,6 +169,32 @@ async fn end(mut under_way: JoinSet<()>, judge: &Judge) -> Result<bool, String> 
     Ok(false)
 }
 
+/// How the cluster ends, in a run without a plant or with one that is about that; nobody is given up by a node without others.
+fn ending(plant: Option<Plant>, dice: &Dice, nodes: usize) -> Option<End> {
+    match plant {
+        Some(Plant::NoNewGeneration) => Some(End::Pretended),
+        Some(_) => None,
+        None if nodes > 2 && dice.percent(50) => Some(End::Recovered),
+        None => Some(End::Restored),
+    }
+}
+
+/// The cluster is lost, and another begins and is looked at.
+async fn begin_anew(workload: &Arc<Workload>, end: End, dice: Dice) {
+    let judge = &workload.judge;
+    let begun = tokio::time::timeout(BEGUN_ANEW, afterlife::begin_anew(workload, end, dice)).await;
+    match begun {
+        Ok(Ok(anew)) => {
+            if end != End::Pretended {
+                look(&anew).await;
+            }
+            anew.record_rest();
+        }
+        Ok(Err(why)) => judge.accuse("liveness", format!("no other cluster could begin: {why}")),
+        Err(_) => judge.accuse("liveness", format!("no other cluster began within {BEGUN_ANEW:?}")),
+    }
+}
+
 /// Looks whether all is well in the end.
 async fn look(workload: &Arc<Workload>) {
     let limit = RECOVERY + LOOKED_AT;
@@ -161,18 +208,21 @@ async fn look(workload: &Arc<Workload>) {
 async fn watch(judge: &Judge, chaos: &Chaos, arguments: &Arguments) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(arguments.seconds);
     let is_seen = |plant: Plant| judge.has_seen(plant.seen_by());
-    while tokio::time::Instant::now() < deadline && !arguments.plant.is_some_and(is_seen) {
+    let least = tokio::time::Instant::now() + arguments.plant.map_or(Duration::ZERO, Plant::least);
+    let is_enough = || tokio::time::Instant::now() > least && arguments.plant.is_some_and(is_seen);
+    while tokio::time::Instant::now() < deadline && !is_enough() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     chaos.hurry();
-    let is_tried = || arguments.plant.is_some() || chaos.untried().is_empty();
+    let is_tried =
+        || arguments.plant.is_some() || (chaos.untried().is_empty() && deeds::undone(judge).is_empty());
     while tokio::time::Instant::now() < deadline + TRIED_ON && !is_tried() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 /// The cluster has users and groups, and bounds that a run reaches; with a plant it has something else as well.
-async fn prepare(workload: &Arc<Workload>, plant: Option<Plant>) -> Result<(), String> {
+async fn prepare(workload: &Arc<Workload>, dice: &Dice, plant: Option<Plant>) -> Result<(), String> {
     let nodes = workload.lab.nodes();
     let first = nodes.first().ok_or("a lab without nodes")?;
     for user in USERS.into_iter().chain([LASTING_USER]) {
@@ -186,8 +236,12 @@ async fn prepare(workload: &Arc<Workload>, plant: Option<Plant>) -> Result<(), S
         }
     }
     let (issue_ms, verify_ms) = (ISSUE_MAX_ISOLATION_MS, VERIFY_MAX_ISOLATION_MS);
-    let bounds =
-        json!({ "issue.max-isolation": issue_ms / 1_000, "verify.max-isolation": verify_ms / 1_000 });
+    let bounds = json!({
+        "issue.max-isolation": issue_ms / 1_000,
+        "verify.max-isolation": verify_ms / 1_000,
+        "circle.max-staleness-ms": neighbour::STALENESS_MS,
+        "circle.key-wait": CIRCLE_KEY_WAIT_SECS,
+    });
     plant::set(workload, &bounds).await?;
     if let Some(plant) = plant {
         if let Some(settings) = plant.settings() {
@@ -195,9 +249,13 @@ async fn prepare(workload: &Arc<Workload>, plant: Option<Plant>) -> Result<(), S
         }
         plant.begin(workload);
     }
+    if plant.is_none_or(Plant::has_neighbour) {
+        workload.meet(&Neighbour::meet(workload, dice.split()).await?);
+    }
     // Whoever has heard of the write before has heard of the bounds.
     workload.until_all_know().await?;
     workload.judge.tell(&Event::Bounds { issue_ms, verify_ms });
+    workload.judge.tell(&Event::CircleBound { ms: neighbour::STALENESS_MS });
     workload.judge.tell(&Event::Staleness { ms: MAX_STALENESS_MS });
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Something wrong with the nodes, or with what they answer, so that the judge must see it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use reqwest::Method;
@@ -21,6 +22,12 @@ pub(crate) enum Plant {
     ShyNodes,
     /// Taints and watermarks are acknowledged, and nothing comes of them
     HollowAnswers,
+    /// Nodes whose disk was stolen are removed, and what they knew is said to be replaced, and is not
+    KeptSecrets,
+    /// It is said that the cluster is lost and another one begins, and it goes on
+    NoNewGeneration,
+    /// The cluster goes by what it knew of its neighbour long before; they are cut off from each other
+    SlowCircle,
     /// Tokens vanish, and keys are trusted that nobody has asked to trust
     SecondMaster,
 }
@@ -32,7 +39,9 @@ impl Plant {
             Self::LostSync => &[Fault::PowerCutOfAll],
             Self::LaxFreshness => &[Fault::Isolation],
             Self::ShyNodes => &[Fault::Cut],
-            Self::HollowAnswers | Self::SecondMaster => &[],
+            Self::KeptSecrets => &[Fault::StolenDisk],
+            Self::SlowCircle => &[Fault::CircleCut],
+            Self::HollowAnswers | Self::NoNewGeneration | Self::SecondMaster => &[],
         }
     }
 
@@ -42,14 +51,37 @@ impl Plant {
             Self::LostSync => &["acknowledged"],
             Self::LaxFreshness => &["isolation", "revoked-bound"],
             Self::ShyNodes => &["plain-without-leader"],
-            Self::HollowAnswers => &["keys", "revoked-bound"],
+            Self::HollowAnswers => &["keys", "known-end", "revoked-bound"],
+            Self::KeptSecrets => &["lost-node"],
+            Self::SlowCircle => &["revoked-abroad"],
+            // Only when it is over.
+            Self::NoNewGeneration => &[],
             Self::SecondMaster => &["listed", "published-keys"],
         }
     }
 
     /// Who must see it as well, looking back at the end.
     pub(crate) fn seen_in_the_end_by(self) -> &'static [&'static str] {
-        if self == Self::SecondMaster { &["linearizable"] } else { &[] }
+        match self {
+            Self::SecondMaster => &["linearizable"],
+            Self::NoNewGeneration => &["begun-abroad", "restored"],
+            _ => &[],
+        }
+    }
+
+    /// For so long clients are at work at least, so that they have something.
+    pub(crate) fn least(self) -> Duration {
+        if self == Self::NoNewGeneration { Duration::from_secs(3) } else { Duration::ZERO }
+    }
+
+    /// Whether there is another cluster: it is not needed for what is wrong with one.
+    pub(crate) fn has_neighbour(self) -> bool {
+        matches!(self, Self::NoNewGeneration | Self::SlowCircle)
+    }
+
+    /// Whether all must be well once nothing is done to the cluster any more.
+    pub(crate) fn is_looked_at(self) -> bool {
+        self != Self::NoNewGeneration
     }
 
     /// The settings that bring it about.
@@ -60,17 +92,26 @@ impl Plant {
                 "issue.max-isolation": 3_600,
                 "verify.max-isolation": 3_600,
             })),
+            Self::SlowCircle => Some(json!({ "circle.max-staleness-ms": 600_000 })),
             Self::ShyNodes => Some(json!({ "issue.max-isolation": 1, "verify.max-isolation": 1 })),
-            Self::LostSync | Self::HollowAnswers | Self::SecondMaster => None,
+            Self::LostSync
+            | Self::HollowAnswers
+            | Self::KeptSecrets
+            | Self::NoNewGeneration
+            | Self::SecondMaster => None,
         }
     }
 
     /// Whatever else brings it about, while the clients are at work.
     pub(crate) fn begin(self, workload: &Arc<Workload>) {
         match self {
-            Self::HollowAnswers => workload.hollow(),
+            Self::HollowAnswers | Self::KeptSecrets => workload.hollow(),
             Self::SecondMaster => drop(tokio::spawn(Arc::clone(workload).undermine())),
-            Self::LostSync | Self::LaxFreshness | Self::ShyNodes => {}
+            Self::LostSync
+            | Self::LaxFreshness
+            | Self::NoNewGeneration
+            | Self::ShyNodes
+            | Self::SlowCircle => {}
         }
     }
 }

@@ -3,9 +3,9 @@
 //! HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use circlet_authority::FamilyId;
 use circlet_sim::dice::Dice;
@@ -17,17 +17,21 @@ use crate::deck::Deck;
 use crate::gaps::Gaps;
 use crate::judge::Judge;
 use crate::lab::{Lab, Node};
+use crate::neighbour::Neighbour;
 
 mod administrator;
 mod hearing;
 mod held;
 pub(crate) mod issuing;
 mod ledger;
+mod lost;
 mod marks;
 mod master_key;
 mod outside;
 mod overreaching;
+pub(crate) mod past;
 mod people;
+pub(crate) mod plain;
 mod reading;
 mod recording;
 mod refreshing;
@@ -67,9 +71,12 @@ enum Deed {
     ChangeTrust,
     ChangeSetting,
     TurnMasterKey,
+    BackUp,
 }
 
-const DEEDS: [Deed; 26] = [
+const DEEDS: [Deed; 28] = [
+    Deed::BackUp,
+    Deed::BackUp,
     Deed::PublishKey,
     Deed::PublishKey,
     Deed::PublishKey,
@@ -135,12 +142,30 @@ pub(crate) struct Workload {
     administering: Mutex<Deck<Deed>>,
     /// What ends many tokens is acknowledged, and not done.
     replaced: Replaced,
+    /// The newest backup, and the file with its passphrase.
+    backup: Mutex<Option<(String, String)>>,
+    /// The other cluster of the circle.
+    neighbour: OnceLock<Arc<Neighbour>>,
+    /// How many nodes' disks were stolen.
+    thieves: AtomicU64,
     is_hollow: AtomicBool,
+    /// How many requests to let in each user have not been answered.
+    being_let_in: Mutex<BTreeMap<&'static str, u64>>,
+    /// The highest index of what was acknowledged.
+    acknowledged: AtomicU64,
     over: AtomicBool,
+    /// The cluster is lost, and all that was recorded of it is judged.
+    is_past: AtomicBool,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The time by the clock of the machine, which the judge and strangers have, in seconds.
+#[expect(clippy::disallowed_methods, reason = "what nodes say of the time is compared with it")]
+pub(crate) fn wall_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Workload {
@@ -172,9 +197,33 @@ impl Workload {
             marking: Mutex::new(Deck::of(&KINDS)),
             administering: Mutex::new(Deck::of(&DEEDS)),
             replaced: Replaced::default(),
+            backup: Mutex::default(),
+            neighbour: OnceLock::new(),
+            thieves: AtomicU64::new(0),
             is_hollow: AtomicBool::new(false),
+            being_let_in: Mutex::default(),
+            acknowledged: AtomicU64::new(0),
             over: AtomicBool::new(false),
+            is_past: AtomicBool::new(false),
         }))
+    }
+
+    /// From now on it is in a circle with another cluster.
+    pub(crate) fn meet(&self, neighbour: &Arc<Neighbour>) {
+        // It meets one, and once.
+        drop(self.neighbour.set(Arc::clone(neighbour)));
+    }
+
+    /// The other cluster of the circle, if there is one.
+    pub(crate) fn neighbour(&self) -> Option<&Arc<Neighbour>> {
+        self.neighbour.get()
+    }
+
+    /// Something happened that matters there.
+    fn tell_abroad(&self, event: &Event) {
+        if let Some(neighbour) = self.neighbour() {
+            neighbour.tell(event);
+        }
     }
 
     /// No client begins anything from now on.
@@ -225,6 +274,9 @@ impl Workload {
             Deed::ChangeGroup => self.change_group(node).await,
             Deed::ChangeTrust => self.change_trust(node).await,
             Deed::ChangeSetting => self.change_setting(node).await,
+            Deed::BackUp => {
+                self.back_up(node).await;
+            }
             Deed::TurnMasterKey => {
                 self.turn_master_key(node).await;
             }
@@ -255,6 +307,7 @@ impl Workload {
     fn keep(&self, held: Held) {
         let mut all = self.held();
         if all.iter().all(|known| known.id != held.id) {
+            self.judge.tell(&Event::Known { id: held.id, facts: Arc::clone(&held.facts) });
             self.see_marks(&held);
             all.push(held);
         }
@@ -272,6 +325,7 @@ impl Workload {
 
     fn note_end(&self, id: TokenId, index: u64) {
         self.judge.tell(&Event::Revoked { id: Some(id), family: None, index });
+        self.tell_abroad(&Event::RevokedAbroad { id });
         lock(&self.ended).insert(id);
     }
 
@@ -301,6 +355,7 @@ impl Workload {
                 };
                 // The node's own view isn't seen from here; that it holds the write is what a fresh read shows.
                 self.judge.tell(&Event::Acknowledged { node: node.number, index, holds: index, sent });
+                self.acknowledged.fetch_max(index, Ordering::SeqCst);
                 self.gaps.success("write", self.judge.now());
                 return Reply::Done(answer, index);
             }

@@ -31,6 +31,12 @@ pub(crate) enum Fault {
     PowerCutOfAll,
     /// A machine is lost with its disk, and another takes its place.
     Replacement,
+    /// A machine is lost with its disk, which somebody has; what its node knew is replaced, and another takes its place.
+    StolenDisk,
+    /// The clusters of the circle don't reach each other.
+    CircleCut,
+    /// The neighbour's process is killed, and started again later.
+    NeighbourDown,
     /// Another node joins.
     Join,
     /// A node is removed, and stops.
@@ -39,7 +45,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Kill,
         Self::BounceLeader,
         Self::Pause,
@@ -54,6 +60,9 @@ impl Fault {
         Self::PowerCut,
         Self::PowerCutOfAll,
         Self::Replacement,
+        Self::StolenDisk,
+        Self::CircleCut,
+        Self::NeighbourDown,
         Self::Join,
         Self::Leave,
     ];
@@ -75,6 +84,9 @@ impl Fault {
             Self::PowerCut => "power cut",
             Self::PowerCutOfAll => "power cut of all",
             Self::Replacement => "replacement",
+            Self::StolenDisk => "disk stolen",
+            Self::CircleCut => "circle cut",
+            Self::NeighbourDown => "neighbour killed",
             Self::Join => "join",
             Self::Leave => "leave",
         }

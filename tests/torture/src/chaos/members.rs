@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use circlet_sim::history::Event;
-use reqwest::Method;
 
 use super::{Chaos, Fault, NODES_MORE};
-use crate::client::Shown;
-use crate::lab::Node;
+use crate::lab::{Node, last_lines};
 
 /// Whatever else is wrong ends long before this.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -29,6 +27,65 @@ impl Chaos {
         self.in_time(self.join_anew(&number), format!("node {number} could not be replaced")).await;
         self.start(victim).await;
         self.in_time(self.until_it_votes(&number), format!("the new node {number} got no vote")).await
+    }
+
+    /// A machine is lost, and somebody has its disk. An administrator declares its node lost: what it knew is replaced, it comes
+    /// back to nothing, and another joins under its name and at its address.
+    pub(super) async fn lose(&self, victim: &Arc<Node>) -> bool {
+        let Ok(_moving) = self.moving.try_lock() else { return false };
+        let Some(_breaking) = self.take(victim) else { return false };
+        let number = victim.number.to_string();
+        self.say(Fault::StolenDisk, format!("node {number} is lost, and somebody has its disk"));
+        victim.note(|known| (known.runs, known.ready) = (false, false));
+        self.lab.must(&self.judge, &["steal", &number]).await;
+        self.judge.tell(&Event::Killed { node: victim.number, lost: 0 });
+        self.lab.must(&self.judge, &["wipe", &number]).await;
+        // It can be declared lost as a member, or once it was removed.
+        if self.dice.percent(50) || self.workload.is_hollow() {
+            let removed = format!("node {number} could not be removed");
+            self.in_time(self.until_removed(&number), removed).await;
+        }
+        let undone = format!("what the lost node {number} knew could not be replaced");
+        let declared = self.workload.declare_lost(victim);
+        let is_over = self.in_time(declared, undone).await
+            && self
+                .in_time(self.until_all_know_that_it_left(victim), format!("not all know that {number} left"))
+                .await
+            && self.comes_back_to_nothing(victim).await;
+        self.in_time(self.join_anew(&number), format!("node {number} could not be replaced")).await;
+        self.start(victim).await;
+        let votes = self.in_time(self.until_it_votes(&number), format!("the new node {number} got no vote"));
+        votes.await && is_over
+    }
+
+    /// Who never heard of the removal would let it in as a member; that is a known limit.
+    async fn until_all_know_that_it_left(&self, gone: &Node) {
+        for node in self.lab.nodes().iter().filter(|node| node.number != gone.number) {
+            let since = self.judge.now();
+            while self.lab.has(node) && node.fresh_since() < since {
+                self.workload.read_fresh(node).await;
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// Whoever has the disk of a removed node starts it: it is refused, and stops for good.
+    async fn comes_back_to_nothing(&self, lost: &Node) -> bool {
+        let (number, stolen) = (lost.number.to_string(), self.lab.stolen());
+        match self.lab.run(&["haunt", &number, &stolen.display().to_string()]).await.as_deref().map(str::trim)
+        {
+            Ok("1") => {
+                self.judge.count("stolen disk started, and refused");
+                true
+            }
+            ended => {
+                let words = last_lines(&stolen.with_extension("log"));
+                let said =
+                    format!("node {number} was declared lost, and its disk serves on: {ended:?}: {words}");
+                self.judge.accuse("removed-node", said);
+                false
+            }
+        }
     }
 
     /// Another node joins.
@@ -102,7 +159,7 @@ impl Chaos {
     }
 
     async fn until_removed(&self, number: &str) {
-        while !self.is_removed(number).await {
+        while !self.workload.remove(&format!("node-{number}")).await {
             tokio::time::sleep(RETRY).await;
         }
     }
@@ -111,15 +168,6 @@ impl Chaos {
         while self.lab.is_alive(node) {
             tokio::time::sleep(RETRY).await;
         }
-    }
-
-    async fn is_removed(&self, number: &str) -> bool {
-        let Some(through) = self.dice.pick(&self.lab.running()).cloned() else { return false };
-        let url = format!("{}/circlet/v1/cluster/nodes/node-{number}", through.url);
-        let admin = self.workload.admin();
-        let shown = Shown::Token(&admin.text);
-        let answer = self.workload.client.send(Method::DELETE, url, shown, None).await;
-        answer.is_some_and(|answer| matches!(answer.status, 204 | 404))
     }
 
     async fn until_it_votes(&self, number: &str) {

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::held::number;
 use super::{TOKENS, Workload};
-use crate::client::Shown;
+use crate::client::{Answer, Shown};
 
-const NAME: &str = "admin";
+pub(super) const NAME: &str = "admin";
 
 /// A token lives longer than any run.
 const LIFETIME_SECS: u64 = 14_400;
@@ -85,14 +85,36 @@ impl Administrator {
 }
 
 impl Workload {
+    /// What the cluster is called.
+    pub(crate) fn service(&self) -> &ServiceId {
+        &self.administrator.service
+    }
+
+    /// Asks some node as the administrator, with the password.
+    pub(crate) async fn ask_as_administrator(&self, path: &str, body: &Value) -> Option<Answer> {
+        let node = self.dice.pick(&self.lab.running()).cloned()?;
+        let shown = Shown::Password(NAME, &self.administrator.password);
+        self.client.send(Method::POST, format!("{}{path}", node.url), shown, Some(body)).await
+    }
+
+    /// What a user is called in tokens; what names that begin so have in common.
+    pub(super) fn name_of(&self, user: &str) -> String {
+        Subject::user(&self.administrator.service, &house::name(user)).to_string()
+    }
+
     /// What counts as the subject of a user.
     pub(super) fn subject_of(&self, user: &str) -> u64 {
-        number(Subject::user(&self.administrator.service, &house::name(user)).as_str())
+        number(&self.name_of(user))
     }
 
     /// What the administrator shows at present.
     pub(crate) fn admin(&self) -> Arc<Pass> {
         Arc::clone(&self.administrator.pass.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the administrator logs in with.
+    pub(super) fn admin_password(&self) -> &str {
+        &self.administrator.password
     }
 
     /// Whether somebody tried to end this pass.
@@ -127,7 +149,8 @@ impl Workload {
         }
     }
 
-    async fn renew_admin(&self) -> bool {
+    /// Gets a token for the administrator; whether some node gave one.
+    pub(crate) async fn renew_admin(&self) -> bool {
         let Some(node) = self.dice.pick(&self.lab.running()).cloned() else { return false };
         let order = json!({
             "username": NAME, "scope": "applied-permissions/admin", "expires_in": LIFETIME_SECS,

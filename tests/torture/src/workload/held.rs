@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use circlet_authority::FamilyId;
 use circlet_sim::linear::Object;
+use circlet_sim::mark::Facts;
 use circlet_token::{KeyId, Parsed, TokenId};
 use sha2::{Digest, Sha256};
 
@@ -23,8 +24,12 @@ pub(crate) struct Held {
     /// The key that signed it.
     pub(crate) kid: KeyId,
     pub(crate) revocable: bool,
+    /// A node signed it without the log.
+    pub(crate) is_plain: bool,
     /// The groups that its scope names.
     pub(crate) groups: Vec<String>,
+    /// What watermarks go by.
+    pub(crate) facts: Arc<Facts>,
     pub(crate) text: Arc<str>,
     /// What it was created with, and what that was created with, as far back as is known.
     pub(crate) origins: Vec<Object>,
@@ -47,8 +52,10 @@ impl Held {
             subject: number(claims.subject.as_str()),
             index: claims.index?,
             issued_at: claims.issued_at,
+            facts: Arc::new(Facts::of_claims(claims, &kid)),
             kid,
             revocable: claims.revocable == Some(true),
+            is_plain: false,
             groups: claims.scope.groups().map(str::to_owned).collect(),
             origins: Vec::new(),
             refresh: answer.text("refresh_token").and_then(family),
@@ -62,8 +69,11 @@ impl Held {
         number(&self.text)
     }
 
-    /// What comes of a token that was created with this one.
+    /// What a token comes of that was created with this one, as the log knows it: it knows nothing of plain ones.
     pub(crate) fn with_origins(self) -> Vec<Object> {
+        if self.is_plain {
+            return Vec::new();
+        }
         let own = self.object();
         self.origins.into_iter().chain([own]).collect()
     }

@@ -48,6 +48,13 @@ impl Ledger {
         self.lock().standings.get(&(node, kid.clone())).copied()
     }
 
+    /// Where keys of ours stand on a node, as far as it has said so.
+    pub(crate) fn on_node(&self, node: u64) -> Vec<(KeyId, Standing)> {
+        let inner = self.lock();
+        let of_node = inner.standings.iter().filter(|((on, _), _)| *on == node);
+        of_node.map(|((_, kid), (_, standing))| (kid.clone(), *standing)).collect()
+    }
+
     /// Whether any node has said that it knows the key.
     pub(crate) fn knows(&self, kid: &KeyId) -> bool {
         self.lock().known.contains(kid)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use circlet_sim::history::Event;
 use circlet_sim::linear::Object;
+use circlet_sim::mark::{self, Target};
 use circlet_token::KeyId;
 use reqwest::Method;
 use serde_json::json;
@@ -17,6 +18,9 @@ use crate::lab::Node;
 
 /// The group whose tokens are ended together. It has no members: only tokens claim it.
 pub(crate) const MARKED_GROUP: &str = "writers";
+
+/// Whenever a token was issued.
+pub(super) const ALL_TIME: (u64, u64) = (0, u64::MAX);
 
 /// Which kinds there are, the frequent ones more than once.
 pub(crate) const KINDS: [Kind; 9] = [
@@ -59,6 +63,8 @@ pub(crate) enum Whom {
     Seconds(u64, u64, u64),
     /// Of everybody, issued from this second to that.
     Everyone(u64, u64),
+    /// Of everybody, whoever signed it.
+    Everything,
     /// Created with a token or its family, or with what was.
     Descendants(Object),
 }
@@ -86,6 +92,7 @@ impl Mark {
             Whom::Seconds(subject, since, until) => {
                 held.subject == *subject && (*since..=*until).contains(&held.issued_at)
             }
+            Whom::Everything => true,
             Whom::Everyone(since, until) => (*since..=*until).contains(&held.issued_at),
             // What can't be revoked lives on; its family ends.
             Whom::Descendants(of) => held.revocable && held.origins.contains(of),
@@ -126,6 +133,7 @@ impl Workload {
         match decided {
             Decided::Done(index) => {
                 self.judge.tell(&Event::Watermark { subject: held.subject, index });
+                self.tell_mark(Target::Subject(self.name_of(&held.user)), index, ALL_TIME);
                 self.record_end_of(held.subject, sent, true);
                 drop(tokio::spawn(Arc::clone(self).hunt(held.clone())));
             }
@@ -145,7 +153,8 @@ impl Workload {
         let body = json!({ "user": held.user, "since": since, "until": until });
         let decided = self.set_watermark(node, "watermark of some seconds", &body).await;
         self.keep_mark(Whom::Seconds(held.subject, since, until), &decided, sent);
-        if matches!(decided, Decided::Done(_)) {
+        if let Decided::Done(index) = decided {
+            self.tell_mark(Target::Subject(self.name_of(&held.user)), index, (since, until));
             drop(tokio::spawn(Arc::clone(self).hunt(held)));
         }
     }
@@ -176,7 +185,8 @@ impl Workload {
                 self.record_end_of(subject, sent, matches!(decided, Decided::Done(_)));
             }
         }
-        if matches!(decided, Decided::Done(_)) {
+        if let Decided::Done(index) = decided {
+            self.tell_mark(Target::Start(self.name_of(&start)), index, ALL_TIME);
             drop(tokio::spawn(Arc::clone(self).hunt(held)));
         }
         if !matches!(decided, Decided::Unknown) {
@@ -194,6 +204,9 @@ impl Workload {
         let sent = self.judge.now();
         let body = json!({ "everyone": true, "since": since, "until": until });
         let decided = self.set_watermark(node, "watermark of everybody", &body).await;
+        if let Decided::Done(index) = decided {
+            self.tell_mark(Target::Everyone, index, (since, until));
+        }
         self.keep_mark(Whom::Everyone(since, until), &decided, sent);
         self.hunt_refused(&decided);
         self.admin_is_out();
@@ -204,6 +217,10 @@ impl Workload {
         let sent = self.judge.now();
         let body = json!({ "group": MARKED_GROUP });
         let decided = self.set_watermark(node, "watermark of a group", &body).await;
+        if let Decided::Done(index) = decided {
+            let (name, members) = (MARKED_GROUP.to_owned(), BTreeSet::new());
+            self.tell_mark(Target::Group { name, members }, index, ALL_TIME);
+        }
         self.keep_mark(Whom::Group(MARKED_GROUP), &decided, sent);
         self.hunt_refused(&decided);
     }
@@ -219,6 +236,7 @@ impl Workload {
         let decided = self.set_watermark(node, "watermark of a key", &body).await;
         if let Decided::Done(index) = decided {
             self.touched.key_ended(&kid, index);
+            self.tell_mark(Target::Key(kid.clone()), index, ALL_TIME);
         }
         self.keep_mark(Whom::Key(kid), &decided, sent);
         self.hunt_refused(&decided);
@@ -247,6 +265,13 @@ impl Workload {
             Reply::Refused(_) => Decided::Refused,
             Reply::Unknown => Decided::Unknown,
         }
+    }
+
+    /// From this index on every view has the mark, and refuses by it what can't be revoked as well.
+    pub(super) fn tell_mark(&self, target: Target, index: u64, (since, until): (u64, u64)) {
+        let mark = Arc::new(mark::Mark { target, index, since, until });
+        self.judge.tell(&Event::MarkHeld(Arc::clone(&mark)));
+        self.tell_abroad(&Event::MarkedAbroad { issuer: self.service().clone(), mark });
     }
 
     pub(super) fn keep_mark(&self, whom: Whom, decided: &Decided, sent: u64) {
@@ -299,9 +324,29 @@ pub(super) enum Decided {
 mod tests {
     use std::sync::Arc;
 
-    use circlet_token::{KeyId, TokenId};
+    use circlet_sim::house;
+    use circlet_sim::mark::Facts;
+    use circlet_token::{Audience, Claims, KeyId, Scope, ServiceId, Subject, TokenId};
 
     use super::{Held, Mark, Object, Whom};
+
+    /// Nobody looks at them here.
+    fn facts() -> Arc<Facts> {
+        let service = ServiceId::parse("jfrt@01m8n999md246vgfhmfywycff6").expect("a service id");
+        let claims = Claims {
+            revocable: None,
+            subject: Subject::user(&service, &house::name("alice")),
+            scope: Scope::parse("applied-permissions/user").expect("a scope"),
+            audience: Audience::service(&service),
+            issuer: service,
+            expires_at: None,
+            issued_at: 1_000,
+            not_before: None,
+            id: None,
+            index: Some(40),
+        };
+        Arc::new(Facts::of_claims(&claims, &KeyId::of_certificate(b"one")))
+    }
 
     #[test]
     fn a_mark_refuses_what_it_means_and_what_was_issued_before() {
@@ -313,7 +358,9 @@ mod tests {
             issued_at: 1_000,
             kid: KeyId::of_certificate(b"one"),
             revocable: true,
+            is_plain: false,
             groups: vec!["writers".to_owned()],
+            facts: facts(),
             origins: vec![Object::Subject(3)],
             text: Arc::from(""),
             refresh: None,
@@ -325,6 +372,7 @@ mod tests {
             Whom::Group("writers"),
             Whom::Seconds(7, 1_000, 1_000),
             Whom::Everyone(999, 1_000),
+            Whom::Everything,
             Whom::Descendants(Object::Subject(3)),
         ];
         for whom in meant {

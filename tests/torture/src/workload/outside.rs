@@ -18,16 +18,22 @@ static NOTHING: std::sync::LazyLock<Value> =
     std::sync::LazyLock::new(|| json!({ "key.rotation-interval": 0 }));
 
 impl Workload {
-    /// From now on taints and watermarks are acknowledged, and nothing comes of them; and nothing else is administered.
+    /// From now on it is acknowledged that keys are tainted, watermarks set, and the secrets of lost nodes replaced, and nothing
+    /// comes of it; and nothing else is administered.
     pub(crate) fn hollow(&self) {
         self.is_hollow.store(true, Ordering::SeqCst);
         *lock(&self.administering) = Deck::of(&[Deed::TaintKey]);
     }
 
+    /// Whether that is so.
+    pub(crate) fn is_hollow(&self) -> bool {
+        self.is_hollow.load(Ordering::SeqCst)
+    }
+
     /// The request, or one that does nothing.
     pub(super) fn hollowed<'a>(&self, write: Write<'a>) -> Write<'a> {
-        let ends = write.path.ends_with("/taint") || write.path.ends_with("/watermarks");
-        if !ends || !self.is_hollow.load(Ordering::SeqCst) {
+        let ends = ["/taint", "/watermarks", "/lost"].iter().any(|end| write.path.ends_with(end));
+        if !ends || !self.is_hollow() {
             return write;
         }
         let path = "/circlet/v1/config".to_owned();

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use circlet_sim::history::Event;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::issuing::USERS;
+use super::plain::PLAIN_SECS;
 use super::{TOKENS, Workload};
 use crate::client::Shown;
 use crate::lab::Node;
@@ -18,18 +19,10 @@ impl Workload {
         let other = USERS.iter().find(|user| **user != held.user).copied().unwrap_or("alice");
         self.judge.count("overreach");
         let (what, method, path, body) = match self.dice.between(0, 6) {
-            0 => (
-                "a token of an administrator",
-                Method::POST,
-                TOKENS.to_owned(),
-                json!({ "username": held.user, "scope": "applied-permissions/admin", "expires_in": 600 }),
-            ),
-            1 => (
-                "a token of another user",
-                Method::POST,
-                TOKENS.to_owned(),
-                json!({ "username": other, "scope": "applied-permissions/user", "expires_in": 600 }),
-            ),
+            0..=1 => {
+                let (what, order) = self.order_beyond(&held.user);
+                (what, Method::POST, TOKENS.to_owned(), order)
+            }
             2 => (
                 "ending another user's tokens",
                 Method::POST,
@@ -52,10 +45,37 @@ impl Workload {
             ),
         };
         let body = Some(&body).filter(|_| method != Method::DELETE);
-        let url = format!("{}{path}", node.url);
-        let Some(answer) = self.client.send(method, url, Shown::Token(&held.text), body).await else {
-            return;
+        self.reach(node, what, (method, path, body), Shown::Token(&held.text)).await;
+    }
+
+    /// Who gives a password, or shows a token of this user, asks for a token that is not for him and that the log would not
+    /// know.
+    pub(super) async fn overreach_plainly(&self, node: &Arc<Node>, user: &str, shown: Shown<'_>) {
+        self.judge.count("overreach without the log");
+        let (what, order) = self.order_beyond(user);
+        self.reach(node, what, (Method::POST, TOKENS.to_owned(), Some(&order)), shown).await;
+    }
+
+    /// What a user who is no administrator may not have.
+    fn order_beyond(&self, user: &str) -> (&'static str, Value) {
+        let other = USERS.iter().find(|other| **other != user).copied().unwrap_or("alice");
+        let (what, user, scope) = match self.dice.between(0, 2) {
+            0 => ("a token of an administrator", user, "applied-permissions/admin"),
+            1 => ("a token of another user", other, "applied-permissions/user"),
+            _ => ("a token for a group of others", user, "applied-permissions/groups:nobodys"),
         };
+        (what, json!({ "username": user, "scope": scope, "expires_in": PLAIN_SECS }))
+    }
+
+    async fn reach(
+        &self,
+        node: &Node,
+        what: &'static str,
+        (method, path, body): (Method, String, Option<&Value>),
+        shown: Shown<'_>,
+    ) {
+        let url = format!("{}{path}", node.url);
+        let Some(answer) = self.client.send(method, url, shown, body).await else { return };
         let done = (200..300).contains(&answer.status);
         if done || matches!(answer.status, 400 | 401 | 403 | 404) {
             let index = answer.index.unwrap_or(0);

@@ -2,22 +2,29 @@
 //! that name.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use circlet_sim::history::Event;
 use circlet_sim::linear::value::{self, ABSENT, DISABLED, GOOD};
 use circlet_sim::linear::{Object, Step};
+use circlet_sim::mark::Target;
 use circlet_token::TokenId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::issuing::{PLAIN_USER, USERS};
-use super::{Reply, Workload, Write};
+use super::issuing::USERS;
+use super::marks::ALL_TIME;
+use super::plain::PLAIN_USER;
+use super::{Reply, Workload, Write, lock};
 use crate::client::Shown;
 use crate::lab::Node;
 
 const USERS_PATH: &str = "/access/api/v2/users";
 const GROUPS_PATH: &str = "/access/api/v2/groups";
+
+/// What every user logs in with.
+pub(super) const PASSWORD: &str = "correct-horse-battery-9";
 
 /// A group that comes and goes. No token claims it.
 const GROUP: &str = "testers";
@@ -32,7 +39,7 @@ impl Workload {
     /// Creates a user; whether the cluster says that there is one now.
     pub(crate) async fn add_user(&self, node: &Arc<Node>, user: &'static str) -> bool {
         let body = json!({
-            "username": user, "email": format!("{user}@example.org"), "password": "correct-horse-battery-9",
+            "username": user, "email": format!("{user}@example.org"), "password": PASSWORD,
         });
         let told = Some((user, GOOD));
         let order = (Method::POST, USERS_PATH.to_owned(), Some(&body));
@@ -64,6 +71,7 @@ impl Workload {
         match reply {
             Reply::Done(_, index) => {
                 self.judge.tell(&Event::Watermark { subject: held.subject, index });
+                self.tell_mark(Target::Subject(self.name_of(user)), index, ALL_TIME);
                 self.record_end_of(held.subject, sent, true);
             }
             Reply::Unknown => self.record_end_of(held.subject, sent, false),
@@ -159,8 +167,12 @@ impl Workload {
         let admin = self.admin();
         let write = Write { method, path, shown: Shown::Token(&admin.text), body, idempotency_key: None };
         let sent = self.judge.now();
+        if let Some((user, GOOD)) = told {
+            self.letting_in(user);
+        }
         let reply = self.write(node, what, write, &[400, 404, 409]).await;
         if let Some((user, value)) = told {
+            self.tell_standing(user, value, &reply);
             let (object, step) = (Object::User(user), Step::Value(value::Step::Write(value)));
             match reply {
                 Reply::Done(..) => self.record_now(object, step, sent),
@@ -169,6 +181,32 @@ impl Workload {
             }
         }
         reply
+    }
+
+    /// Somebody is about to let a user in. Whatever is decided from now on has a higher index than what was acknowledged.
+    fn letting_in(&self, user: &'static str) {
+        *lock(&self.being_let_in).entry(user).or_default() += 1;
+        let index = self.acknowledged.load(Ordering::SeqCst) + 1;
+        self.judge.tell(&Event::UserPut { subject: self.subject_of(user), index, enabled: Some(true) });
+    }
+
+    /// What a view from some index on knows of a user, as far as that is certain: what would let in a user and was never
+    /// answered may be decided at any later time.
+    fn tell_standing(&self, user: &'static str, value: value::Value, reply: &Reply) {
+        let mut being_let_in = lock(&self.being_let_in);
+        let open = being_let_in.entry(user).or_default();
+        if value == GOOD && !matches!(reply, Reply::Unknown) {
+            *open = open.saturating_sub(1);
+        }
+        let (subject, enabled) = (self.subject_of(user), Some(value == GOOD));
+        if let Reply::Done(_, index) = reply
+            && (value == GOOD || (value == DISABLED && *open == 0))
+        {
+            if value == DISABLED {
+                self.judge.count("user known to be shut out");
+            }
+            self.judge.tell(&Event::UserPut { subject, index: *index, enabled });
+        }
     }
 }
 

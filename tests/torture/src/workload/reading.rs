@@ -150,7 +150,8 @@ impl Workload {
         }
         let expected: Vec<Held> = {
             let all = self.held();
-            all.iter().filter(|known| known.user == held.user && self.is_untouched(known)).cloned().collect()
+            let of_user = all.iter().filter(|known| known.user == held.user && !known.is_plain);
+            of_user.filter(|known| self.is_untouched(known)).cloned().collect()
         };
         self.judge.count("list");
         let Some(listed) = self.listed(node, &format!("&username={}", held.user)).await else {

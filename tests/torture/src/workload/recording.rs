@@ -1,5 +1,7 @@
 //! What is kept of operations, to be judged as a whole at the end.
 
+use std::sync::atomic::Ordering;
+
 use circlet_sim::history::Event;
 use circlet_sim::linear::{Object, Operation, Step, token};
 use circlet_sim::staleness::with_drift;
@@ -12,6 +14,10 @@ use super::{Workload, lock};
 impl Workload {
     /// Keeps an operation that was asked for at `sent`.
     pub(super) fn record(&self, object: Object, step: Step, sent: u64, answered: Option<u64>) {
+        // What the next cluster says, or this one has said, to whoever still shows something around is no history of it.
+        if self.is_past.load(Ordering::SeqCst) {
+            return;
+        }
         self.judge.tell(&Event::Operation(Operation { object, step, sent, answered }));
     }
 
@@ -61,7 +67,7 @@ impl Workload {
             ends: true,
         });
         for mark in marks.into_iter().filter(|mark| mark.ends).chain(maybe) {
-            let refused = held.iter().filter(|held| mark.concerns(held));
+            let refused = held.iter().filter(|held| !held.is_plain && mark.concerns(held));
             // A successor that nobody knows may be what the mark ends.
             for held in refused.chain(unheard.iter().map(|unheard| &unheard.held)) {
                 self.record_token(held, token::Step::MaybeEnd, mark.sent, false);

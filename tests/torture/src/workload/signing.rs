@@ -30,7 +30,7 @@ fn standing(text: &str) -> Option<Standing> {
 }
 
 /// Whether tokens of a key that stands so may be accepted.
-fn is_usable(standing: Standing) -> bool {
+pub(super) fn is_usable(standing: Standing) -> bool {
     !matches!(standing, Standing::Tainted | Standing::Retired)
 }
 
@@ -140,6 +140,7 @@ impl Workload {
         }
         if let Decided::Done(index) = decided {
             self.touched.out_of_use(&kid, self.judge.now());
+            self.tell_abroad(&Event::TaintedAbroad { kid: kid.clone() });
             self.ledger.tell(&self.judge, node.number, &kid, Standing::Tainted);
             self.set_mark(Mark { whom: Whom::Key(kid.clone()), below: u64::MAX, index, sent, ends: false });
             for other in self.lab.running() {

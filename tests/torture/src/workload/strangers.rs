@@ -1,8 +1,7 @@
 //! Another cluster, which is trusted at times, and keys that nobody has published.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
 
 use circlet_sim::history::Event;
 use circlet_sim::house;
@@ -13,9 +12,13 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519}
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Reply, Workload, Write};
+use super::plain::PLAIN_SECS;
+use super::{Reply, Workload, Write, lock, wall_secs};
 use crate::client::Shown;
 use crate::lab::Node;
+
+/// So many of others' tokens are remembered.
+const REMEMBERED_MAX: usize = 30;
 
 const TRUST: &str = "/circlet/v1/trust";
 
@@ -56,6 +59,8 @@ pub(crate) struct Strangers {
     /// One change of what is trusted at a time; and the keys of which it was never said whether they are trusted: that
     /// may yet be decided, whatever is decided before.
     changing: tokio::sync::Mutex<BTreeSet<KeyId>>,
+    /// The latest of their tokens that were shown.
+    shown: Mutex<VecDeque<(TokenId, String)>>,
 }
 
 impl Strangers {
@@ -63,7 +68,13 @@ impl Strangers {
     pub(crate) fn new(us: &ServiceId) -> Result<Self, String> {
         let theirs = [Pair::of(&house::OTHERS)?, Pair::of(&house::OTHERS)?];
         let (untrusted, forged) = (Pair::of(&house::OTHERS)?, Pair::of(us)?);
-        Ok(Self { theirs, untrusted, forged, changing: tokio::sync::Mutex::default() })
+        Ok(Self {
+            theirs,
+            untrusted,
+            forged,
+            changing: tokio::sync::Mutex::default(),
+            shown: Mutex::default(),
+        })
     }
 }
 
@@ -120,6 +131,7 @@ impl Workload {
         let claims = self.claims(issuer, user);
         let Some(id) = claims.id else { return };
         let text = mint(&claims, &pair.kid, &pair.signer);
+        self.remember(id, &text);
         let sent = self.judge.now();
         let answer = self.show(node, &text).await;
         let accepted = match &answer {
@@ -133,6 +145,19 @@ impl Workload {
             self.vouched(node, &pair.kid, view, sent).await;
         }
         self.judge.tell(&Event::Shown { node: node.number, id, own: false, accepted });
+    }
+
+    fn remember(&self, id: TokenId, text: &str) {
+        let mut shown = lock(&self.strangers.shown);
+        if shown.len() >= REMEMBERED_MAX {
+            shown.pop_front();
+        }
+        shown.push_back((id, text.to_owned()));
+    }
+
+    /// The latest tokens of others that were shown.
+    pub(super) fn foreign_shown(&self) -> Vec<(TokenId, String)> {
+        lock(&self.strangers.shown).iter().cloned().collect()
     }
 
     /// Asks a node on a fresh view whom it trusts.
@@ -156,16 +181,11 @@ impl Workload {
             scope: Scope::parse("applied-permissions/user").expect("the scope of a user"),
             audience: Audience::service(&self.administrator.service),
             issuer: issuer.clone(),
-            expires_at: Some(now + 60),
+            expires_at: Some(now + PLAIN_SECS),
             issued_at: now,
             not_before: None,
             id: Some(TokenId(self.dice.bytes())),
             index: (*issuer == self.administrator.service).then_some(5),
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "strangers have the clock of the machine")]
-fn wall_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -31,6 +31,10 @@ struct Inner {
     leaking: Vec<KeyId>,
     /// When the last key was known to be tainted.
     last_leak: u64,
+    /// Below which index everything ended, since a lost node knew what it was signed with.
+    lost_below: u64,
+    /// How many nodes are being declared lost.
+    losing: u64,
     groups: BTreeSet<String>,
     /// Tokens of this subject, or everybody's, that say that they were issued from this second to that.
     seconds: Vec<(Option<u64>, u64, u64)>,
@@ -45,11 +49,15 @@ impl Touched {
 
     /// Whether somebody tried to end this token.
     pub(crate) fn holds(&self, held: &Held) -> bool {
+        self.holds_but_for_key(held) || self.ends_key(&held.kid, held.index)
+    }
+
+    /// Whether somebody tried to end this token otherwise than with its key.
+    pub(crate) fn holds_but_for_key(&self, held: &Held) -> bool {
         let inner = self.lock();
         let family = held.refresh.as_ref().map(|(family, ..)| family);
         inner.ids.contains(&held.id)
             || family.is_some_and(|family| inner.families.contains(family))
-            || inner.keys.get(&held.kid).is_some_and(|below| held.index < *below)
             || held.groups.iter().any(|group| inner.groups.contains(group))
             || held.origins.iter().any(|origin| inner.descendants.contains(origin))
             || inner.ends_second(held.subject, held.issued_at)
@@ -57,7 +65,13 @@ impl Touched {
 
     /// Whether somebody tried to end what this key signed with this index.
     pub(crate) fn ends_key(&self, kid: &KeyId, index: u64) -> bool {
-        self.lock().keys.get(kid).is_some_and(|below| index < *below)
+        self.ends_with_a_loss(index) || self.lock().keys.get(kid).is_some_and(|below| index < *below)
+    }
+
+    /// Whether what was issued at this index ends, or may, since a lost node knew what it was made with.
+    pub(crate) fn ends_with_a_loss(&self, index: u64) -> bool {
+        let inner = self.lock();
+        inner.losing > 0 || index < inner.lost_below
     }
 
     /// Somebody is about to end what a key has signed so far.
@@ -101,7 +115,21 @@ impl Touched {
     /// Until when another key may have begun to sign without waiting for anybody, since the one before leaked.
     pub(crate) fn last_leak(&self) -> u64 {
         let inner = self.lock();
-        if inner.leaking.is_empty() { inner.last_leak } else { u64::MAX }
+        if inner.leaking.is_empty() && inner.losing == 0 { inner.last_leak } else { u64::MAX }
+    }
+
+    /// A node is about to be declared lost, by somebody who doesn't rest before that is done: then everything ends, and the next
+    /// key signs at once.
+    pub(crate) fn losing(&self) {
+        self.lock().losing += 1;
+    }
+
+    /// It was done: what was issued below this index has ended.
+    pub(crate) fn lost(&self, below: u64, now: u64) {
+        let mut inner = self.lock();
+        inner.losing = inner.losing.saturating_sub(1);
+        inner.lost_below = inner.lost_below.max(below);
+        inner.last_leak = inner.last_leak.max(now);
     }
 
     /// Somebody is about to end what claims this group.
@@ -192,6 +220,17 @@ mod tests {
         touched.key_ended(&kid, 12);
         assert!(touched.ends_key(&kid, 12));
         assert_eq!(touched.last_leak(), u64::MAX);
+    }
+
+    #[test]
+    fn everything_may_end_while_a_node_is_declared_lost_and_what_was_issued_before_has_ended_then() {
+        let (touched, kid) = (Touched::default(), KeyId::of_certificate(b"one"));
+        touched.losing();
+        assert!(touched.ends_key(&kid, u64::MAX));
+        assert_eq!(touched.last_leak(), u64::MAX);
+        touched.lost(10, 5);
+        assert!(touched.ends_key(&kid, 9) && !touched.ends_key(&kid, 10));
+        assert_eq!(touched.last_leak(), 5);
     }
 
     #[test]

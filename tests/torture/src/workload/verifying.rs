@@ -20,6 +20,10 @@ impl Workload {
     /// Shows a revoked token to every node, several times, from the moment on at which each must refuse it.
     pub(super) async fn hunt(self: Arc<Self>, held: Held) {
         let begun = tokio::time::Instant::now();
+        if let Some(neighbour) = self.neighbour().cloned() {
+            let held = held.clone();
+            drop(tokio::spawn(async move { neighbour.hunt_there(&held, begun).await }));
+        }
         for later_ms in LATER_MS {
             tokio::time::sleep_until(begun + Duration::from_millis(BOUND_MS + later_ms)).await;
             for node in self.lab.running() {
@@ -56,27 +60,55 @@ impl Workload {
         self.record_verdict(held, (!accepted).then(|| answer.reason().unwrap_or_default()), sent);
         self.judge.count(if accepted { "verify accepted" } else { "verify refused" });
         let alone = before.is_alone_until(&after);
-        self.judge.tell(&Event::Verified {
-            node: node.number,
-            id: held.id,
-            subject: held.subject,
-            index: held.index,
-            // By which view a node refuses, its answer doesn't say.
-            view: if accepted { answer.body["index"].as_u64().unwrap_or(0) } else { u64::MAX },
-            sent,
-            accepted,
-            proved: !alone,
-            revocable: held.revocable,
-        });
         if accepted {
             self.gaps.success("verify", self.judge.now());
-            self.vouched(node, &held.kid, answer.body["index"].as_u64().unwrap_or(0), sent).await;
+            let view = answer.body["index"].as_u64().unwrap_or(0);
+            self.tell_accepted(node, held, view, sent, !alone).await;
+        } else {
+            // By which view a node refuses, its answer doesn't say.
+            self.tell_verified(node, held, u64::MAX, sent, (false, !alone));
         }
         Some(accepted)
     }
 
+    /// A node accepted a token by its view at `view`; `proved`: for all that is known it had proved freshness since its start.
+    pub(super) async fn tell_accepted(
+        &self,
+        node: &Arc<Node>,
+        held: &Held,
+        view: u64,
+        sent: u64,
+        proved: bool,
+    ) {
+        self.tell_verified(node, held, view, sent, (true, proved));
+        self.vouched(node, &held.kid, view, sent).await;
+    }
+
+    pub(super) fn tell_verified(
+        &self,
+        node: &Node,
+        held: &Held,
+        view: u64,
+        sent: u64,
+        (accepted, proved): (bool, bool),
+    ) {
+        let (id, subject, index, revocable) = (held.id, held.subject, held.index, held.revocable);
+        let node = node.number;
+        self.judge.tell(&Event::Verified {
+            node,
+            id,
+            subject,
+            index,
+            view,
+            sent,
+            accepted,
+            proved,
+            revocable,
+        });
+    }
+
     /// What a node says of a token.
-    pub(super) async fn show(&self, node: &Node, token: &str) -> Option<Answer> {
+    pub(crate) async fn show(&self, node: &Node, token: &str) -> Option<Answer> {
         let url = format!("{}/circlet/v1/verify", node.url);
         self.client.send(Method::GET, url, Shown::Token(token), None).await
     }
