@@ -15,6 +15,8 @@ struct Invite {
     index: u64,
     guest: Option<ServiceId>,
     until: u64,
+    /// From which index on it is none any more. A node that comes late applies what was before.
+    void: Option<u64>,
     /// Who came with it, and by which entry.
     used: Option<(u64, u64)>,
 }
@@ -45,7 +47,8 @@ impl Paired {
         if !self.spoke.contains(&(invite, who)) {
             return Err("nobody who has the invitation said so".to_owned());
         }
-        let Some(made) = self.invites.get_mut(&invite) else {
+        let made = self.invites.get_mut(&invite).filter(|made| made.void.is_none_or(|void| index < void));
+        let Some(made) = made else {
             return Err("there is no such invitation".to_owned());
         };
         match made.used {
@@ -78,12 +81,17 @@ impl Invariant for Paired {
     fn see(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
             Event::Invited { index, invite, guest, until } => {
-                let made = Invite { index: *index, guest: guest.clone(), until: *until, used: None };
+                let made =
+                    Invite { index: *index, guest: guest.clone(), until: *until, void: None, used: None };
                 self.invites.entry(*invite).or_insert(made);
             }
             // What was invited before is not known any more.
             Event::Begun { .. } => self.invites.clear(),
-            Event::InvitesVoid { index } => self.invites.retain(|_, made| made.index > *index),
+            Event::InvitesVoid { index } => {
+                for made in self.invites.values_mut().filter(|made| made.index <= *index) {
+                    made.void.get_or_insert(*index);
+                }
+            }
             Event::GuestSpoke { invite, who } => drop(self.spoke.insert((*invite, *who))),
             Event::Paired { node, index, invite, issuer, who, known, now_secs, renewed } => {
                 let coming = Coming {
