@@ -210,6 +210,10 @@ impl Lab {
             let name = format!("node-{}", node.number);
             std::fs::copy(self.folder.join(&name).join("serve.log"), to.join(format!("{name}.log")))?;
         }
+        let of_neighbour = self.folder.join("neighbour/serve.log");
+        if of_neighbour.exists() {
+            std::fs::copy(of_neighbour, to.join("neighbour.log"))?;
+        }
         Ok(())
     }
 }

@@ -88,9 +88,10 @@ impl Neighbour {
         });
         this.renew().await;
         let bound = json!({ "circle.max-staleness-ms": STALENESS_MS });
-        this.ask(Method::PATCH, "/circlet/v1/config", Some(&bound))
-            .await
-            .ok_or("the neighbour has no settings")?;
+        let set = this.ask(Method::PATCH, "/circlet/v1/config", Some(&bound)).await;
+        if set.as_ref().is_none_or(|answer| answer.status != 200) {
+            return Err(format!("the neighbour's settings could not be changed: {set:?}"));
+        }
         this.pair().await?;
         this.judge.tell(&Event::CircleBound { ms: STALENESS_MS });
         Ok(this)
@@ -173,7 +174,7 @@ impl Neighbour {
         (!matches!(answer.status, 401 | 429 | 503)).then_some(answer)
     }
 
-    /// Some token of it, of these that are wanted rather a recent one.
+    /// Some token of it, rather a recent one.
     fn some(&self) -> Option<Held> {
         let held = lock(&self.held);
         let recent = if self.dice.percent(70) { held.len().saturating_sub(12) } else { 0 };

@@ -140,7 +140,6 @@ pub(crate) struct Workload {
     unheard: Mutex<Vec<Unheard>>,
     marking: Mutex<Deck<Kind>>,
     administering: Mutex<Deck<Deed>>,
-    /// What ends many tokens is acknowledged, and not done.
     replaced: Replaced,
     /// The newest backup, and the file with its passphrase.
     backup: Mutex<Option<(String, String)>>,
@@ -148,6 +147,7 @@ pub(crate) struct Workload {
     neighbour: OnceLock<Arc<Neighbour>>,
     /// How many nodes' disks were stolen.
     thieves: AtomicU64,
+    /// What ends many tokens is acknowledged, and not done.
     is_hollow: AtomicBool,
     /// How many requests to let in each user have not been answered.
     being_let_in: Mutex<BTreeMap<&'static str, u64>>,
