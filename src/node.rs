@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{NodeRecord, State};
+use circlet_authority::NodeRecord;
 use circlet_raft::{Dismissed, MemberError, OpenError, Raft};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -274,7 +274,6 @@ impl Node {
         tasks.spawn(stop.clone().run_until_cancelled_owned(purge::run(cluster.clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(usage::run(cluster.clone(), usage)));
         let place = announced::Place {
-            id: self.identity.node_id,
             peer_address: self.settings.peer_advertise.clone(),
             client_url: self.settings.http_advertise.clone(),
         };
@@ -481,8 +480,10 @@ fn write_by_rename(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
 }
 
 impl announced::Movable for Cluster {
-    fn view(&self) -> Arc<State> {
-        Arc::clone(&self.published().view)
+    fn recorded(&self) -> Option<NodeRecord> {
+        let mut status = self.status();
+        let own = status.members.remove(&status.id)?;
+        Some(machine::record(status.id, &own.peer))
     }
 
     async fn relocate(&self, record: &NodeRecord) -> Result<(), MemberError> {

@@ -2,10 +2,9 @@
 //! started there. Generic over the node, so that simulated ones move by the same lines.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{NodeRecord, NodeRole, State};
+use circlet_authority::NodeRecord;
 use circlet_raft::MemberError;
 
 /// Between two attempts.
@@ -15,8 +14,6 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Where a node is reached.
 pub(super) struct Place {
-    /// The node.
-    pub(super) id: u64,
     /// Where other nodes reach it.
     pub(super) peer_address: String,
     /// Where clients do.
@@ -25,8 +22,9 @@ pub(super) struct Place {
 
 /// What it takes of the node.
 pub(super) trait Movable: Sync {
-    /// Its present view.
-    fn view(&self) -> Arc<State>;
+    /// What its log records of itself, once it is a member. Its view may hold less: a leader that doesn't find it can't tell it
+    /// what is decided.
+    fn recorded(&self) -> Option<NodeRecord>;
 
     /// Has the cluster record a member so.
     fn relocate(&self, record: &NodeRecord) -> impl Future<Output = Result<(), MemberError>> + Send;
@@ -36,12 +34,11 @@ pub(super) trait Movable: Sync {
 }
 
 /// Tells it until the cluster has taken note, and again should it ever be otherwise. It is told at every start: this node's own
-/// view may be of before, and the leader writes nothing that it knows already. Never returns.
+/// log may be of before, and the leader writes nothing that it knows already. Never returns.
 pub(super) async fn run(node: impl Movable, place: Place) {
     let mut refused = String::new();
     loop {
-        let known = member(&node.view(), place.id);
-        if let Some(known) = known {
+        if let Some(known) = node.recorded() {
             let moves = known.peer_address != place.peer_address || known.client_url != place.client_url;
             let record = NodeRecord {
                 peer_address: place.peer_address.clone(),
@@ -68,22 +65,15 @@ pub(super) async fn run(node: impl Movable, place: Place) {
     }
 }
 
-/// Waits until the view has other addresses of this node.
+/// Waits until the log has other addresses of this node.
 async fn until_otherwise(node: &impl Movable, place: &Place) {
     loop {
         node.pause(LOOK).await;
-        let known = member(&node.view(), place.id);
         let is_so = |known: &NodeRecord| {
             known.peer_address == place.peer_address && known.client_url == place.client_url
         };
-        if !known.as_ref().is_none_or(is_so) {
+        if !node.recorded().as_ref().is_none_or(is_so) {
             return;
         }
     }
-}
-
-/// What the cluster has recorded of this node, once it is a member.
-fn member(view: &State, id: u64) -> Option<NodeRecord> {
-    let node = view.node(id).filter(|node| node.role != NodeRole::Admitted)?;
-    Some(node.record.clone())
 }

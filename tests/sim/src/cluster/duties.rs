@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circlet_authority::{Action, Actor, Command, Key, NodeRecord, Outcome, RotateKey, SealedKind, State};
+use circlet_authority::{Action, Actor, Command, Key, NodeRecord, Outcome, RotateKey, SealedKind};
 use circlet_raft::{Clocks, MemberError, Peer, Role};
 use openraft_rt::AsyncRuntime;
 
@@ -90,11 +90,7 @@ pub(super) async fn keep_level(member: Arc<Member>) {
 
 /// A node's part in being found, as long as it runs: it tells where it is.
 pub(super) fn announce(member: Arc<Member>, at: &Peer) -> impl Future<Output = ()> + Send + use<> {
-    let place = Place {
-        id: member.status().id,
-        peer_address: at.peer_address.clone(),
-        client_url: at.client_url.clone(),
-    };
+    let place = Place { peer_address: at.peer_address.clone(), client_url: at.client_url.clone() };
     async move {
         let tells = scope::current().is_some_and(|scope| scope.history().plant() != Plant::Unannounced);
         if tells {
@@ -107,8 +103,10 @@ pub(super) fn announce(member: Arc<Member>, at: &Peer) -> impl Future<Output = (
 struct Moving(Arc<Member>);
 
 impl Movable for Moving {
-    fn view(&self) -> Arc<State> {
-        Arc::clone(&self.0.published().view)
+    fn recorded(&self) -> Option<NodeRecord> {
+        let mut status = self.0.status();
+        let own = status.members.remove(&status.id)?;
+        Some(authority::record(status.id, &own.peer))
     }
 
     async fn relocate(&self, record: &NodeRecord) -> Result<(), MemberError> {
