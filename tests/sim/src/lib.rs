@@ -24,7 +24,7 @@
 //! | [`floor`] | the product's floor under revocations, on storage of a simulated node's own |
 //! | [`clock`] | the clocks |
 //! | [`runtime`], [`scope`] | the runtime, and a scope per node in it |
-//! | [`announced`], [`authority`], [`feature_level`], [`judge`], [`mod@reference`], [`reference_token`], [`vouch`], [`duty`], [`round`], [`follow`], [`telling`], [`told`], [`serve`], [`forward`], [`orders`], [`invitation`], [`pairing`], [`secret`] | the product's own: telling where a node is, the machine, what versions know, what a view says of a token, what it says of a reference token, what those look like, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one, ordering a revoke and carrying it out, invitations and pairing by one |
+//! | `announced`, [`authority`], [`feature_level`], [`judge`], [`mod@reference`], [`reference_token`], [`vouch`], [`duty`], [`round`], [`follow`], `telling`, [`told`], [`serve`], [`forward`], [`orders`], [`invitation`], [`pairing`], [`secret`] | the product's own: telling where a node is, the machine, what versions know, what a view says of a token, what it says of a reference token, what those look like, the rule of freshness, what nodes do for keys, a round of purging, following a feed and answering for one, ordering a revoke and carrying it out, invitations and pairing by one |
 //! | [`version`] | which version of the program a node runs |
 //! | [`turnover`] | the product's steps in turning the master key over, on a simulated node |
 //! | [`sealing`] | master keys, and what is sealed under them |
