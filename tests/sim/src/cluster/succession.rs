@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use circlet_authority::NodeRole;
 use circlet_raft::folder::Folder;
 use circlet_raft::network::succession;
 use circlet_raft::{DialError, Dismissed, NodeId, Peer, Unconfirmed};
@@ -46,9 +45,11 @@ pub(crate) fn hear(
     if generation <= view.generation() || plant == Plant::DeafToSuccession {
         return Err(Unconfirmed::NotBelieved(format!("generation {generation} is none that comes later")));
     }
-    // Whose log doesn't have itself yet goes by whom it was told of when it joined.
-    let joins = !member.status().members.contains_key(&scope.node());
-    let known = joins || view.node(from).is_some_and(|node| node.role != NodeRole::Admitted);
+    // Its view may be of before, and so its log has the word but on who is gone. Whose log doesn't have itself yet goes by whom
+    // it was told of when it joined.
+    let members = member.status().members;
+    let is_in = members.contains_key(&from) || !members.contains_key(&scope.node());
+    let known = is_in && view.removed_node(from).is_none();
     scope.history().tell(&Event::Superseded { node: scope.node(), by: from, known });
     if plant == Plant::UnkeptWord {
         return Ok(());
