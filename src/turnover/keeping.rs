@@ -72,7 +72,12 @@ async fn keep_present<C: Custodian>(node: &C, view: &State, present: &[u8; 32]) 
 /// Sees to it that this node has the next key on its disk, and says so.
 async fn keep_next<C: Custodian>(node: &C, view: &State, next: &NextMasterKey) -> Result<(), C::Failure> {
     let filed = node.read(Place::Next).ok();
-    if let Some(key) = filed.filter(|key| key.fingerprint() == next.fingerprint) {
+    let is_it = filed.as_ref().map(|key| key.fingerprint() == next.fingerprint);
+    // Where the view is of before, it may be a later one, of which the node has said that it holds it.
+    if is_it == Some(false) && !node.is_fresh() {
+        return Ok(());
+    }
+    if let Some(key) = filed.filter(|_| is_it == Some(true)) {
         node.hold(&key);
     } else {
         let key = if let Some(key) = node.held(&next.fingerprint) {
